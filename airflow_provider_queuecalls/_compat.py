@@ -1,0 +1,33 @@
+"""The few names that moved between Airflow 2.11 and 3.x."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseHook, BaseOperator, Context
+    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk.log import mask_secret
+else:
+    try:
+        from airflow.sdk import BaseOperator, Context
+    except ImportError:
+        from airflow.models import BaseOperator
+        from airflow.utils.context import Context
+    try:
+        from airflow.sdk import BaseHook
+    except ImportError:
+        from airflow.hooks.base import BaseHook
+    try:
+        from airflow.sdk.exceptions import AirflowFailException
+    except ImportError:
+        from airflow.exceptions import AirflowFailException
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:
+        try:
+            from airflow.sdk.execution_time.secrets_masker import mask_secret
+        except ImportError:
+            from airflow.utils.log.secrets_masker import mask_secret
+
+__all__ = ["AirflowFailException", "BaseHook", "BaseOperator", "Context", "mask_secret"]

@@ -1,0 +1,118 @@
+"""Every error a caller can catch.
+
+Messages are sentences for the person who reads them: what happened, where, what to do. None carries the
+login, the PIN, a phone number or a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+class QueueCallsError(Exception):
+    """Base of all errors here. ``campaign_name`` is the campaign concerned, where one is known."""
+
+    def __init__(self, message: str, *, campaign_name: str | None = None) -> None:
+        super().__init__(message)
+        self.campaign_name = campaign_name
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One value that breaks one rule. Never holds the value itself."""
+
+    parameter: str
+    problem: str
+    rule: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.parameter} {self.problem}; it takes {self.rule} ({self.source})"
+
+
+class _Violations(QueueCallsError):
+    """Several violations, reported together."""
+
+    subject = ""
+
+    def __init__(self, violations: Sequence[Violation], *, campaign_name: str | None = None) -> None:
+        self.violations = tuple(violations)
+        lines = "".join(f"\n  - {violation}" for violation in self.violations)
+        super().__init__(f"{self.subject}, nothing was sent:{lines}", campaign_name=campaign_name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.violations,), self.__dict__
+
+
+class InvalidCampaign(_Violations):
+    """Parameters of the campaign break the documented rules. Nothing was sent; trying again is no use."""
+
+    subject = "The campaign's parameters are not valid"
+
+
+class InvalidConnection(_Violations):
+    """The Airflow Connection has wrong, unknown or missing values. Nothing was sent; trying again is no use."""
+
+    subject = "The queuecalls connection is not valid"
+
+
+class InvalidContacts(QueueCallsError):
+    """The contact file cannot be opened or breaks a rule. Nothing was sent. ``report`` says what was found."""
+
+    def __init__(self, message: str, *, report: Any = None, campaign_name: str | None = None) -> None:
+        super().__init__(message, campaign_name=campaign_name)
+        self.report = report
+
+
+class WireError(QueueCallsError):
+    """What became of the request. ``status_code`` is None where no answer came; ``sent`` says whether any
+    byte of the body may have left this machine."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        campaign_name: str | None = None,
+        status_code: int | None = None,
+        sent: bool = True,
+    ) -> None:
+        super().__init__(message, campaign_name=campaign_name)
+        self.status_code = status_code
+        self.sent = sent
+
+
+class NotSent(WireError):
+    """No complete request can have reached the service. Safe to try again."""
+
+
+class NotAccepted(WireError):
+    """The service said "not now" (408, 425, 429). Safe to try again, after ``retry_after`` seconds if it said so."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class Refused(WireError):
+    """The service refused the campaign. Nothing was queued; trying again unchanged is no use."""
+
+
+class OutcomeUnknown(WireError):
+    """The campaign may have been queued. Sending it again may call everybody twice."""
+
+
+class AlreadySent(QueueCallsError):
+    """A campaign of this name has been sent before, with another contact file."""
+
+
+@contextmanager
+def about(campaign_name: str | None) -> Iterator[None]:
+    """Give every error raised inside the name of the campaign it is about."""
+    try:
+        yield
+    except QueueCallsError as error:
+        error.campaign_name = error.campaign_name or campaign_name
+        raise

@@ -1,0 +1,59 @@
+"""What Airflow reads of this provider. Imported by every Airflow process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_queuecalls.connection import CONN_TYPE, FIELDS, Field
+
+PACKAGE = "airflow-provider-queuecalls"
+NAME = "queuecalls"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, by the schema of Airflow's provider packages."""
+    return {
+        "package-name": PACKAGE,
+        "name": NAME,
+        "description": "Turns a contact file into a calling campaign with the queuecalls web service.",
+        "integrations": [
+            {
+                "integration-name": NAME,
+                "external-doc-url": "https://api-docs.plumvoice.com/reference/post_queuecalls-php",
+            }
+        ],
+        "operators": [
+            {"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.operators.queuecalls"]}
+        ],
+        "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.hooks.queuecalls"]}],
+        "connection-types": [
+            {
+                "connection-type": CONN_TYPE,
+                "hook-name": "queuecalls",
+                "hook-class-name": "airflow_provider_queuecalls.hooks.queuecalls.QueueCallsHook",
+                "ui-field-behaviour": ui_field_behaviour(),
+                "conn-fields": {entry.name: _conn_field(entry) for entry in FIELDS if not entry.standard},
+            }
+        ],
+    }
+
+
+def ui_field_behaviour() -> dict[str, Any]:
+    """Airflow's own fields of the connection form: which are hidden, their labels and placeholders."""
+    standard = [entry for entry in FIELDS if entry.standard]
+    return {
+        "hidden-fields": ["extra"],
+        "relabeling": {entry.name: entry.label for entry in standard},
+        "placeholders": {entry.name: entry.example for entry in standard if entry.example},
+    }
+
+
+def _conn_field(entry: Field) -> dict[str, Any]:
+    # Only a text field can be left empty, and an example of an object is no default: the form would send it.
+    schema: dict[str, Any] = {"type": [*entry.types, "null"]}
+    if entry.secret:
+        schema["format"] = "password"
+    elif entry.default not in (None, {}):
+        schema["default"] = entry.default
+    description = f"{entry.doc} Takes {entry.rule}." + (f" Example: {entry.example}" if entry.example else "")
+    return {"label": entry.label, "description": description, "schema": schema}

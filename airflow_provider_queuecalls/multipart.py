@@ -1,0 +1,148 @@
+"""The request's body: multipart/form-data (RFC 7578) of text fields and one file, streamed.
+
+The body knows its exact length beforehand, so the request carries a Content-Length, and reads the file block by
+block, so memory doesn't grow with it. Before it gives away the last block it makes sure that the file is still the
+one it was told to send; if not, it raises, the request stays shorter than its Content-Length, and no server can
+take it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+#: What a field's name may consist of: needs no escaping, and reads the same in every parser.
+FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+PROGRESS_INTERVAL = 5.0  # seconds
+
+Progress = Callable[[int, int], None]
+
+
+class UploadBroken(Exception):
+    """The file changed or couldn't be read while it was being sent, so the request was cut short."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An open file, from its first byte to ``size``. With a ``digest`` (``sha256:…``) it must also match that."""
+
+    file: BinaryIO
+    name: str
+    size: int
+    digest: str | None = None
+
+
+class MultipartBody:
+    """A request body for ``requests``: has a length, and is read once, from the start.
+
+    ``fields`` are (name, text or :class:`Upload`) in the order they are sent. ``progress`` is called with (bytes
+    handed over, bytes in all) about every five seconds. ``sent`` is what has been handed over so far, so 0 proves
+    that no byte of the body has left.
+    """
+
+    def __init__(self, fields: Sequence[tuple[str, str | Upload]], progress: Progress | None = None) -> None:
+        self.boundary = secrets.token_hex(16)
+        self.sent = 0
+        #: Line feeds in the file so far: the number of its rows, give or take the last.
+        self.lines = 0
+        self._progress = progress
+        self._reported = time.monotonic()
+        self._parts: list[io.BytesIO | _Watched] = []
+        for name, value in fields:
+            self._parts += self._part(name, value)
+        self._parts.append(io.BytesIO(f"--{self.boundary}--\r\n".encode()))
+        self._length = sum(_size(part) for part in self._parts)
+
+    @property
+    def content_type(self) -> str:
+        """The request's Content-Type."""
+        return f"multipart/form-data; boundary={self.boundary}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole body has been handed over."""
+        return self.sent == self._length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next block, at most ``size`` bytes; ``b""`` at the end.
+
+        Raises :class:`UploadBroken` where the file isn't any more what was to be sent.
+        """
+        wanted = size if size >= 0 else self._length
+        block = self._parts[0].read(wanted) if self._parts else b""
+        while self._parts and len(block) < wanted:
+            if isinstance(done := self._parts.pop(0), _Watched):
+                self.lines = done.lines
+            if self._parts:
+                block += self._parts[0].read(wanted - len(block))
+        self.sent += len(block)
+        if self._progress and (now := time.monotonic()) - self._reported >= PROGRESS_INTERVAL:
+            self._reported = now
+            self._progress(self.sent, self._length)
+        return block
+
+    def _part(self, name: str, value: str | Upload) -> list[io.BytesIO | _Watched]:
+        if not FIELD_NAME.fullmatch(name):
+            raise ValueError("a field's name holds something else than letters, digits and _ . [ ] -")
+        head = f'--{self.boundary}\r\nContent-Disposition: form-data; name="{name}"'
+        if isinstance(value, str):
+            return [io.BytesIO(f"{head}\r\n\r\n{value}\r\n".encode())]
+        head += f'; filename="{safe_file_name(value.name)}"\r\nContent-Type: text/csv\r\n\r\n'
+        return [io.BytesIO(head.encode()), _Watched(value), io.BytesIO(b"\r\n")]
+
+
+class _Watched:
+    """Reads an :class:`Upload`, and gives its last block away only if the file is what it was."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.size = upload.size
+        self.lines = 0
+        self._upload = upload
+        self._left = upload.size
+        self._digest = hashlib.sha256() if upload.digest else None
+        self._stamp = _stamp(upload.file)
+        upload.file.seek(0)
+
+    def read(self, size: int) -> bytes:
+        wanted = min(size, self._left)
+        try:
+            block = self._upload.file.read(wanted)
+        except OSError as error:
+            raise UploadBroken(f"the contact file could not be read any further ({error.strerror})") from None
+        self._left -= len(block)
+        self.lines += block.count(b"\n")
+        if self._digest:
+            self._digest.update(block)
+        if len(block) < wanted or (self._left == 0 and self._changed()):
+            raise UploadBroken("the contact file changed after it was checked")
+        return block
+
+    def _changed(self) -> bool:
+        if _stamp(self._upload.file) != self._stamp:
+            return True
+        return self._digest is not None and f"sha256:{self._digest.hexdigest()}" != self._upload.digest
+
+
+def safe_file_name(name: str) -> str:
+    """A name that every multipart parser reads alike: ASCII, no quotes, no path, at most 100 characters."""
+    stem, extension = os.path.splitext(re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(name)))
+    return f"{stem[: 100 - len(extension[:10])]}{extension[:10]}" or "contacts.csv"
+
+
+def _stamp(file: BinaryIO) -> tuple[int, ...]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _size(part: io.BytesIO | _Watched) -> int:
+    return part.size if isinstance(part, _Watched) else part.getbuffer().nbytes

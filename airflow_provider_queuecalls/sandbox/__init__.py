@@ -1,0 +1,1 @@
+"""A queuecalls service to run on one's own machine."""
