@@ -82,7 +82,7 @@ class Redaction:
             re.compile(rf"(\"(?:{name})\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|\[[^\]]*\]?|[^\s,}}\]]+)", re.IGNORECASE),
         ]
         if longest_first:
-            self._patterns.append(re.compile("()(?:" + "|".join(map(re.escape, longest_first)) + ")"))
+            self._patterns.append(re.compile("()(?:" + "|".join(map(re.escape, longest_first)) + ")", re.IGNORECASE))
         # A phone number: ten digits or more, or seven behind a plus, with or without separators.
         self._patterns.append(re.compile(r"()(?:\d(?:[ .()/-]{0,2}\d){9,}|\+\d(?:[ .()/-]{0,2}\d){6,})"))
 
@@ -101,6 +101,7 @@ def _spellings(secret: str) -> set[str]:
         escaped,
         escaped.replace("/", "\\/"),
         json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret),
         quote(secret, safe=""),
         quote_plus(secret),
         base64.b64encode(secret.encode()).decode(),
@@ -222,6 +223,7 @@ class _Body:
         self._findings = findings
         self._limit = limit
         self._length = 0
+        self._start = b""
         self._parser: _Parser | None = None
         self._other = False
 
@@ -231,8 +233,9 @@ class _Body:
         if self._length > self._limit:
             raise _Unreadable(f"the answer is longer than {self._limit} bytes, too long for this list")
         if self._parser is None and not self._other:
-            chunk = chunk.lstrip(b" \t\r\n")
-            if start := chunk.lstrip(codecs.BOM_UTF8 + codecs.BOM_UTF16 + b" \t\r\n\0")[:1]:
+            # A UTF-8 mark and blanks may go; a UTF-16 mark is what tells the parser the encoding.
+            self._start = chunk = (self._start + chunk).lstrip(codecs.BOM_UTF8 + b" \t\r\n")
+            if start := chunk.lstrip(codecs.BOM_UTF16_BE + b" \t\r\n\0")[:1]:
                 self._choose(start)
         if self._parser and chunk:
             with _unreadable():
@@ -281,7 +284,7 @@ class _Json:
         self._data += data
 
     def close(self) -> None:
-        todo: list[tuple[str, Any, int]] = [("", json.loads(self._data.decode("utf-8-sig")), -1)]
+        todo: list[tuple[str, Any, int]] = [("", json.loads(self._data.decode()), -1)]
         while todo:
             name, value, depth = todo.pop()
             if isinstance(value, dict):

@@ -1,0 +1,150 @@
+"""Remind people of their appointments: export a contact file, queue one campaign, report what came of it.
+
+Started by hand, it asks for the campaign's settings and makes a dry run unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Param, task
+
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+OFFICES = Path(__file__).parent / "data" / "offices.csv"
+
+params = {
+    "region": Param(
+        "all",
+        title="Region",
+        description="Whose appointments to remind of.",
+        enum=["all", "north-east", "south", "midwest"],
+        values_display={"all": "All regions", "north-east": "North-East", "south": "South", "midwest": "Midwest"},
+        section="Who is called",
+    ),
+    "appointments_per_office": Param(
+        100,
+        title="Appointments per office",
+        description="How many contacts to export for each of the ten offices of a region.",
+        type="integer",
+        minimum=1,
+        maximum=100,
+        section="Who is called",
+    ),
+    "start_url": Param(
+        "https://ivr.example.com/appointment-reminder.vxml",
+        title="VoiceXML script",
+        description_md="What runs when a call connects. An absolute URL of **at most 255** characters.",
+        type="string",
+        format="uri",
+        pattern="^https?://[^ ]+$",
+        minLength=10,
+        maxLength=255,
+        section="What they hear",
+    ),
+    "result_url": Param(
+        None,
+        title="Result URL",
+        description="Gets the result after each call, or after its last failed attempt.",
+        type=["null", "string"],
+        format="uri",
+        maxLength=255,
+        section="What they hear",
+    ),
+    "start_at": Param(
+        None,
+        title="Start at",
+        description="When to start calling; empty is at once. The vendor asks for 15, 30 or 45 past, not the full hour.",
+        type=["null", "string"],
+        format="date-time",
+        section="When",
+    ),
+    "max_retries": Param(
+        3,
+        title="Further attempts",
+        description="Failed attempts to call a number before giving up.",
+        type="integer",
+        minimum=0,
+        maximum=10,
+        section="When",
+    ),
+    "retry_interval": Param(
+        900,
+        title="Seconds between attempts",
+        type="integer",
+        minimum=60,
+        maximum=172_800,
+        examples=[300, 900, 3600],
+        section="When",
+    ),
+    "dry_run": Param(
+        True,
+        title="Dry run",
+        description="Check everything and call nobody. Switch it off to make phones ring.",
+        type="boolean",
+        section="Really?",
+    ),
+}
+
+with DAG(
+    dag_id="queue_calls",
+    description="A contact file becomes a calling campaign",
+    doc_md=__doc__,
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    params=params,
+    tags=["queuecalls", "example"],
+) as dag:
+
+    @task
+    def export_contacts(params: dict[str, Any]) -> str:
+        """Write the contact file: phone number, message_reference, call_parameter; no header line."""
+        with OFFICES.open(newline="", encoding="utf-8") as file:
+            offices = [row for row in csv.DictReader(file) if params["region"] in ("all", row["region"])]
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="appointments-", suffix=".csv", newline="", encoding="utf-8", delete=False
+        ) as contacts:
+            writer = csv.writer(contacts, lineterminator="\n")
+            for office in offices:
+                first = datetime.fromisoformat(office["first_appointment"])
+                for slot in range(params["appointments_per_office"]):
+                    number = f"1{office['area_code']}55501{slot:02}"  # 555-01xx is set aside for fiction
+                    reference = f"{office['office']}-{first:%Y%m%d}-{slot:03}"
+                    spoken = f"{first + slot * timedelta(minutes=5):%A at %H:%M} in {office['city']}"
+                    writer.writerow([number, reference, spoken])
+        return contacts.name
+
+    contacts = export_contacts()
+
+    # [START howto_operator_queuecalls]
+    queue_calls = QueueCallsOperator(
+        task_id="queue_calls",
+        contacts="{{ ti.xcom_pull('export_contacts') }}",
+        start_url="{{ params.start_url }}",
+        result_url="{{ params.result_url }}",
+        max_retries="{{ params.max_retries }}",
+        retry_interval="{{ params.retry_interval }}",
+        scheduled_timestamp="{{ params.start_at }}",
+        dry_run="{{ params.dry_run }}",
+    )
+    # [END howto_operator_queuecalls]
+
+    @task
+    def report(result: dict[str, Any]) -> str:
+        """Say in a sentence what became of the campaign."""
+        done = "would be called (dry run)" if result["dry_run"] else f"queued as {result['call_id_count']} calls"
+        return f"{result['contacts']} contacts {done} in campaign {result['campaign_name']}"
+
+    @task
+    def remove_contacts(path: str) -> None:
+        """Leave no phone numbers behind."""
+        Path(path).unlink(missing_ok=True)
+
+    contacts >> queue_calls
+    report(queue_calls.output)
+    queue_calls >> remove_contacts(contacts).as_teardown(setups=contacts)

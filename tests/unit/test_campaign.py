@@ -1,0 +1,360 @@
+"""Every parameter of a campaign: what templating yields, what is refused, and what reaches the form."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+import time
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_queuecalls.campaign import (
+    BY_NAME,
+    DEFAULT_NAME_LENGTH,
+    PARAMETERS,
+    Campaign,
+    Kind,
+    default_campaign_name,
+    parse_flag,
+)
+from airflow_provider_queuecalls.exceptions import InvalidCampaign
+
+START_URL = "https://ivr.example.com/start.vxml"
+FUTURE = int(time.time()) + 86_400
+UNSET = [None, "", "  ", "\n", "None", " None "]
+
+GOOD = {
+    "start_url": START_URL,
+    "result_url": "http://ivr.example.com/result?x=1",
+    "campaign_name": "spring recall",
+    "message_reference": "ref",
+    "call_parameters": "a=b",
+    "max_retries": 3,
+    "retry_interval": 900,
+    "scheduled_timestamp": FUTURE,
+    "expiration_timestamp": FUTURE + 60,
+    "scheduled_time": "jan 1st, 2099 10:05AM EST",
+    "expiration_time": "jan 2nd, 2099 10:05AM EST",
+    "secure": True,
+}
+FORM_NAMES = {"secure": "is_pci"}
+
+
+def form(**values: object) -> dict[str, str]:
+    campaign = Campaign(**{"start_url": START_URL, **values})  # type: ignore[arg-type]
+    fields = campaign.form({"login": "bob", "pin": "4711", "contacts": "FILE"}, FORM_NAMES)
+    return dict(fields)
+
+
+def violations(**values: object) -> dict[str, str]:
+    """The violations of a campaign, by parameter."""
+    with pytest.raises(InvalidCampaign) as caught:
+        Campaign(**{"start_url": START_URL, **values})  # type: ignore[arg-type]
+    return {violation.parameter: violation.problem for violation in caught.value.violations}
+
+
+def test_the_table_has_every_parameter_of_the_document_in_its_order() -> None:
+    assert [parameter.position for parameter in PARAMETERS] == list(range(1, 16))
+    assert set(Campaign.names()) == {p.name for p in PARAMETERS} - {"login", "pin", "contacts"}
+
+
+def test_the_form_has_the_fields_in_the_documents_order() -> None:
+    values = {name: value for name, value in GOOD.items() if name not in ("scheduled_time", "expiration_time")}
+    fields = Campaign(**values).form({"login": "bob", "pin": "4711", "contacts": "FILE"}, FORM_NAMES)  # type: ignore[arg-type]
+    assert fields == [
+        ("login", "bob"),
+        ("pin", "4711"),
+        ("campaign_name", "spring recall"),
+        ("phone_number_list", "FILE"),
+        ("start_url", START_URL),
+        ("result_url", "http://ivr.example.com/result?x=1"),
+        ("message_reference", "ref"),
+        ("call_parameters", "a=b"),
+        ("max_retries", "3"),
+        ("retry_interval", "900"),
+        ("scheduled_timestamp", str(FUTURE)),
+        ("expiration_timestamp", str(FUTURE + 60)),
+        ("is_pci", "1"),
+    ]
+
+
+@pytest.mark.parametrize("unset", UNSET)
+@pytest.mark.parametrize("name", [name for name in Campaign.names() if name != "start_url"])
+def test_an_unset_parameter_is_not_sent(name: str, unset: object) -> None:
+    assert set(form(**{name: unset})) == {"login", "pin", "phone_number_list", "start_url"}
+
+
+@pytest.mark.parametrize("unset", UNSET)
+def test_start_url_is_required(unset: object) -> None:
+    assert violations(start_url=unset) == {"start_url": "is missing"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given_value", "sent"),
+    [
+        ("max_retries", "3", "3"),
+        ("max_retries", " 10 ", "10"),
+        ("max_retries", 0, "0"),
+        ("max_retries", "0", "0"),
+        ("retry_interval", 60, "60"),
+        ("retry_interval", "172800", "172800"),
+        ("message_reference", 12345, "12345"),
+        ("message_reference", "  kept as it is\r\nsecond line", "  kept as it is\r\nsecond line"),
+        ("campaign_name", " spring\n", "spring"),
+        ("start_url", f"{START_URL}\n", START_URL),
+        ("scheduled_timestamp", 0, "0"),
+        ("scheduled_timestamp", "0", "0"),
+        ("scheduled_timestamp", str(FUTURE), str(FUTURE)),
+        ("scheduled_timestamp", datetime(2099, 1, 1, 12, tzinfo=timezone.utc), "4070952000"),
+        ("scheduled_timestamp", datetime(2099, 1, 1, 12, tzinfo=timezone(timedelta(hours=-5))), "4070970000"),
+        ("scheduled_timestamp", "2099-01-01T12:00:00Z", "4070952000"),
+        ("scheduled_timestamp", "2099-01-01 12:00:00+00:00", "4070952000"),
+        ("scheduled_timestamp", "2099-01-01T12:00:00.123456+00:00", "4070952000"),
+        ("scheduled_timestamp", "2099-01-01T07:00-05:00", "4070952000"),
+        ("scheduled_timestamp", "2099-01-01T07:00[America/New_York]", "4070952000"),
+        ("scheduled_timestamp", "2099-01-01 07:00 America/New_York", "4070952000"),
+        ("scheduled_timestamp", "2099-01-01 12:00 UTC", "4070952000"),
+        ("scheduled_time", "now", "now"),
+        ("expiration_time", "oct 14th, 2099 11:05PM EST", "oct 14th, 2099 11:05PM EST"),
+    ],
+)
+def test_a_value_is_normalised(name: str, given_value: object, sent: str) -> None:
+    assert form(**{name: given_value})[name] == sent
+
+
+@pytest.mark.parametrize("value", [True, "True", "true", 1, "1", " TRUE "])
+def test_a_flag_that_is_on_is_sent(value: object) -> None:
+    assert form(secure=value)["is_pci"] == "1"
+
+
+@pytest.mark.parametrize("value", [False, "False", "false", 0, "0"])
+def test_a_flag_that_is_off_is_not_sent(value: object) -> None:
+    assert "is_pci" not in form(secure=value)
+
+
+WRONG_TYPES = [1.0, 2.5, float("nan"), [], ["x"], {}, {"a": 1}, (), b"bytes", object(), Decimal(1), date(2099, 1, 1)]
+TEXT_KINDS = (Kind.NAME, Kind.TEXT, Kind.URL, Kind.EXPRESSION)
+
+
+@pytest.mark.parametrize("value", WRONG_TYPES, ids=repr)
+@pytest.mark.parametrize("name", Campaign.names())
+def test_a_value_of_a_wrong_type_is_refused(name: str, value: object) -> None:
+    assert set(violations(**{name: value})) == {name}
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("name", [name for name in Campaign.names() if name != "secure"])
+def test_a_bool_is_refused_where_it_is_not_a_flag(name: str, value: bool) -> None:
+    assert violations(**{name: value}) == {name: "is a bool"}
+
+
+@pytest.mark.parametrize("name", [n for n in Campaign.names() if BY_NAME[n].kind in TEXT_KINDS + (Kind.TIMESTAMP,)])
+def test_a_naive_datetime_is_refused(name: str) -> None:
+    assert set(violations(**{name: datetime(2099, 1, 1)})) == {name}
+
+
+@pytest.mark.parametrize("text", ["2099-01-01T10:00", "2099-01-01", "2099-01-01 10:00:00.5"])
+def test_a_naive_time_in_a_text_is_refused(text: str) -> None:
+    assert violations(scheduled_timestamp=text) == {"scheduled_timestamp": "has no time zone"}
+
+
+@pytest.mark.parametrize(
+    "text", ["tomorrow", "2099-13-01T00:00Z", "2099-01-01T10:00 Mars/Olympus", "1.5", "1e9", "2099-01-01T25:00Z"]
+)
+def test_a_text_that_is_no_time_is_refused(text: str) -> None:
+    assert violations(scheduled_timestamp=text) == {"scheduled_timestamp": "is not a time in ISO 8601"}
+
+
+@pytest.mark.parametrize("value", [-1, "-1", 1, 3600, 20261123, FUTURE * 1000, "9" * 30])
+def test_a_number_that_is_no_unix_time_in_seconds_is_refused(value: object) -> None:
+    assert set(violations(scheduled_timestamp=value)) == {"scheduled_timestamp"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("max_retries", -1, "is too small"),
+        ("max_retries", 11, "is too large"),
+        ("max_retries", "11", "is too large"),
+        ("retry_interval", 59, "is too small"),
+        ("retry_interval", 172_801, "is too large"),
+        ("max_retries", "three", "is not a whole number"),
+        ("max_retries", "3.0", "is not a whole number"),
+        ("max_retries", "٣", "is not a whole number"),
+        ("max_retries", "1_0", "is not a whole number"),
+        ("secure", "yes", "is neither true nor false"),
+        ("secure", 2, "is neither true nor false"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(name: str, value: object, problem: str) -> None:
+    assert violations(**{name: value}) == {name: problem}
+
+
+@pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
+def test_a_text_too_long_by_one_is_refused(name: str) -> None:
+    parameter = BY_NAME[name]
+    start = "https://x/" if parameter.kind is Kind.URL else ""
+    longest = start + "a" * (parameter.max_length - len(start))
+    assert form(**{name: longest})[name] == longest
+    assert violations(**{name: f"{longest}a"}) == {name: f"has {parameter.max_length + 1} characters"}
+
+
+@pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
+def test_a_text_too_long_only_in_bytes_is_refused(name: str) -> None:
+    parameter = BY_NAME[name]
+    start = "https://x/" if parameter.kind is Kind.URL else ""
+    text = start + "é" * (parameter.max_length - len(start))
+    assert re.fullmatch(r"has \d+ bytes in UTF-8", violations(**{name: text})[name])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ivr.example.com/start",
+        "/start.vxml",
+        "ftp://ivr.example.com/x",
+        "javascript:alert(1)",
+        "https://",
+        "https:///x",
+        "https://bob:4711@ivr.example.com/x",
+        "https://bob@ivr.example.com/x",
+        "https://ivr.example.com/a b",
+        "https://ivr.example.com/a\u00a0b",
+        "https://ivr.example.com/a\nb",
+        "https://ivr.example.com/a\x00b",
+        "https://ivr.example.com:port/x",
+        "https://[::1/x",
+    ],
+)
+@pytest.mark.parametrize("name", ["start_url", "result_url"])
+def test_what_is_no_absolute_url_is_refused(name: str, url: str) -> None:
+    assert set(violations(**{name: url})) == {name}
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\x00b", "a\x1bb", "a\x85b"])
+@pytest.mark.parametrize("name", ["campaign_name", "scheduled_time", "expiration_time"])
+def test_a_control_character_is_refused_where_it_could_forge_a_log_line(name: str, text: str) -> None:
+    assert violations(**{name: text}) == {name: "holds a control character or a line break"}
+
+
+@pytest.mark.parametrize("name", ["campaign_name", "message_reference", "call_parameters", "start_url"])
+def test_half_a_character_is_refused(name: str) -> None:
+    assert set(violations(**{name: "https://x/\ud800"})) == {name}
+
+
+@pytest.mark.parametrize("kind", ["scheduled", "expiration"])
+def test_both_forms_of_one_time_are_refused(kind: str) -> None:
+    found = violations(**{f"{kind}_timestamp": FUTURE, f"{kind}_time": "+3 days"})
+    assert f"{kind}_time" in found[f"{kind}_timestamp"]
+
+
+def test_both_forms_are_refused_even_if_the_timestamp_is_zero() -> None:
+    assert set(violations(scheduled_timestamp=0, scheduled_time="+3 days")) == {"scheduled_timestamp"}
+
+
+def test_an_expiration_in_the_past_is_refused() -> None:
+    assert violations(expiration_timestamp=int(time.time()) - 1) == {"expiration_timestamp": "has passed already"}
+
+
+@pytest.mark.parametrize("offset", [0, -1])
+def test_an_expiration_that_is_not_after_the_start_is_refused(offset: int) -> None:
+    found = violations(scheduled_timestamp=FUTURE, expiration_timestamp=FUTURE + offset)
+    assert found == {"expiration_timestamp": "is not after scheduled_timestamp"}
+
+
+def test_a_start_in_the_past_starts_at_once_and_is_warned_of() -> None:
+    campaign = Campaign(start_url=START_URL, scheduled_timestamp=int(time.time()) - 60)
+    assert campaign.warnings() == ["scheduled_timestamp has passed: the calls start at once."]
+
+
+@pytest.mark.parametrize(("expression", "count"), [("+3 days", 1), ("now", 1), ("oct 14th, 2099 11:05PM EST", 0)])
+def test_a_relative_time_is_warned_of(expression: str, count: int) -> None:
+    assert len(Campaign(start_url=START_URL, scheduled_time=expression).warnings()) == count
+
+
+def test_all_violations_are_reported_together_with_parameter_rule_and_source() -> None:
+    with pytest.raises(InvalidCampaign) as caught:
+        Campaign(
+            start_url="nowhere", max_retries=11, retry_interval=1.5, expiration_timestamp=1_000_000_000, secure=True,
+            campaign_name="spring", field_names={},
+        )  # type: ignore[arg-type]  # fmt: skip
+    assert [violation.parameter for violation in caught.value.violations] == [
+        "start_url", "max_retries", "retry_interval", "expiration_timestamp", "secure",
+    ]  # fmt: skip
+    for violation in caught.value.violations:
+        assert f"{violation.parameter} {violation.problem}" in str(caught.value)
+        assert BY_NAME[violation.parameter].rule in str(caught.value)
+        assert BY_NAME[violation.parameter].source in str(caught.value)
+    assert caught.value.campaign_name == "spring"
+
+
+@pytest.mark.parametrize("name", Campaign.names())
+def test_an_error_never_repeats_a_text(name: str) -> None:
+    with pytest.raises(InvalidCampaign) as caught:
+        Campaign(**{"start_url": START_URL, name: ["16175551234 and the secret"]})  # type: ignore[arg-type]
+    assert "16175551234" not in str(caught.value)
+    assert "secret and" not in repr(caught.value.violations)
+
+
+def test_secure_without_a_wire_name_is_refused_with_the_way_out() -> None:
+    campaign = Campaign(start_url=START_URL, secure=True)
+    with pytest.raises(InvalidCampaign, match="field_names") as caught:
+        campaign.form({"login": "bob", "pin": "4711", "contacts": "FILE"}, {})
+    assert "outside the secure environment" in str(caught.value)
+
+
+def test_any_wire_name_can_be_overridden() -> None:
+    given_values = {"login": "bob", "pin": "4711", "contacts": "FILE"}
+    names = {"max_retries": "max_retry", "login": "user", "contacts": "list"}
+    fields = Campaign(start_url=START_URL, max_retries=1).form(given_values, names)
+    assert [name for name, _ in fields] == ["user", "pin", "list", "start_url", "max_retry"]
+
+
+def test_an_error_survives_pickling() -> None:
+    with pytest.raises(InvalidCampaign) as caught:
+        Campaign(start_url=None, campaign_name="spring")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.violations, again.campaign_name) == (
+        str(caught.value), caught.value.violations, "spring",
+    )  # fmt: skip
+    assert str(copy.copy(again)) == str(again)
+
+
+NAMES = st.text(min_size=1, max_size=300)
+
+
+@given(NAMES, NAMES, NAMES, st.integers(-1, 100_000))
+def test_the_default_name_is_safe_short_and_the_same_on_every_try(dag: str, task: str, run: str, index: int) -> None:
+    name = default_campaign_name(dag, task, run, index)
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+    assert len(name) <= DEFAULT_NAME_LENGTH
+    assert name == default_campaign_name(dag, task, run, index)
+    assert Campaign(start_url=START_URL, campaign_name=name).campaign_name == name
+
+
+@given(st.tuples(NAMES, NAMES, NAMES, st.integers(-1, 9)), st.tuples(NAMES, NAMES, NAMES, st.integers(-1, 9)))
+def test_default_names_differ_between_task_instances(one: tuple, other: tuple) -> None:
+    assert (default_campaign_name(*one) == default_campaign_name(*other)) == (one == other)
+
+
+def test_a_default_name_can_be_read() -> None:
+    name = default_campaign_name("reminders", "call_customers", "scheduled__2026-11-23T06:18:34+00:00", 7)
+    assert re.fullmatch(r"reminders\.call_customers\.scheduled-2026-11-23T06-18-34\.7\.[0-9a-f]{10}", name)
+
+
+@pytest.mark.parametrize("value", [None, "", "None", "maybe", 2, 1.0, []])
+def test_a_switch_that_says_neither_is_an_error(value: object) -> None:
+    with pytest.raises(InvalidCampaign, match="dry_run is neither true nor false"):
+        parse_flag("dry_run", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"), [(True, True), ("True", True), ("false", False), (0, False), ("1", True)]
+)
+def test_a_switch_is_read_from_what_templating_yields(value: object, meaning: bool) -> None:
+    assert parse_flag("dry_run", value) is meaning

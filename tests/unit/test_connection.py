@@ -1,0 +1,183 @@
+"""Reading a Connection: what it says, what it leaves out, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.connection import DEFAULT_HOST, EXTRAS, Endpoint
+from airflow_provider_queuecalls.exceptions import InvalidConnection
+
+DEFAULT_URL = f"https://{DEFAULT_HOST}/webservice/queuecalls.php"
+
+
+def connection(*, extra: Any = None, **values: Any) -> Any:
+    fields = {"conn_id": "calls", "host": None, "schema": None, "port": None, "login": "bob", "password": "4711"}
+    return SimpleNamespace(
+        **{**fields, **values, "extra": extra if isinstance(extra, str) else json.dumps(extra or {})}
+    )
+
+
+def endpoint(**values: Any) -> Endpoint:
+    return Endpoint.from_connection(connection(**values))
+
+
+def violations(**values: Any) -> list[str]:
+    """The names of what is wrong."""
+    with pytest.raises(InvalidConnection) as caught:
+        endpoint(**values)
+    assert "'calls'" in str(caught.value)
+    return [violation.parameter for violation in caught.value.violations]
+
+
+@pytest.mark.parametrize(
+    ("values", "url"),
+    [
+        ({}, DEFAULT_URL),
+        ({"host": " ", "schema": ""}, DEFAULT_URL),
+        ({"host": "calls.example"}, "https://calls.example/webservice/queuecalls.php"),
+        ({"host": "calls.example", "port": 8443}, "https://calls.example:8443/webservice/queuecalls.php"),
+        ({"host": "calls.example:8443"}, "https://calls.example:8443/webservice/queuecalls.php"),
+        ({"host": "calls.example", "extra": {"path": "/out/q.php"}}, "https://calls.example/out/q.php"),
+        ({"host": "10.1.2.3/outbound/q.php"}, "https://10.1.2.3/outbound/q.php"),
+        ({"host": "https://calls.example:8443/q.php"}, "https://calls.example:8443/q.php"),
+        ({"host": "https://calls.example/"}, "https://calls.example/webservice/queuecalls.php"),
+        ({"host": "https://calls.example", "schema": "https", "port": 443}, "https://calls.example:443/webservice/queuecalls.php"),
+        ({"host": "http://127.0.0.1:8099"}, "http://127.0.0.1:8099/webservice/queuecalls.php"),
+        ({"host": "localhost", "schema": "HTTP"}, "http://localhost/webservice/queuecalls.php"),
+        ({"host": "::1", "schema": "http", "port": 80}, "http://[::1]:80/webservice/queuecalls.php"),
+        ({"host": "http://[::1]:8099/q"}, "http://[::1]:8099/q"),
+        ({"host": "http://calls.example", "extra": {"allow_http": True}}, "http://calls.example/webservice/queuecalls.php"),
+        ({"host": "http://calls.example", "extra": {"allow_http": "true"}}, "http://calls.example/webservice/queuecalls.php"),
+    ],
+)  # fmt: skip
+def test_the_url_comes_from_host_scheme_port_and_path(values: dict[str, Any], url: str) -> None:
+    assert endpoint(**values).url == url
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"host": "http://calls.example"}, ["schema"]),
+        ({"host": "calls.example", "schema": "http"}, ["schema"]),
+        ({"host": "127.0.0.1.evil.example", "schema": "http"}, ["schema"]),
+        ({"host": "10.0.0.1", "schema": "http"}, ["schema"]),
+        ({"host": "ftp://calls.example"}, ["schema"]),
+        ({"host": "calls.example", "schema": "queuecalls"}, ["schema"]),
+        ({"host": "https://bob:4711@calls.example"}, ["host"]),
+        ({"host": "https://calls.example/q?pin=4711"}, ["host"]),
+        ({"host": "https://calls.example/q#x"}, ["host"]),
+        ({"host": "https://calls.example:port"}, ["host"]),
+        ({"host": "https://"}, ["host"]),
+        ({"host": "two words"}, ["host"]),
+        ({"host": "https://calls.example/a b"}, ["host"]),
+        ({"host": "https://calls.example", "schema": "http"}, ["schema"]),
+        ({"host": "https://calls.example:1", "port": 2}, ["port"]),
+        ({"host": "https://calls.example/a", "extra": {"path": "/b"}}, ["path"]),
+        ({"port": 70_000}, ["port"]),
+        ({"port": -1}, ["port"]),
+        ({"login": None}, ["login"]),
+        ({"login": ""}, ["login"]),
+        ({"password": None}, ["password"]),
+        ({"login": "a:b"}, ["login"]),
+        ({"login": "a" * 129}, ["login"]),
+        ({"login": "é" * 65}, ["login"]),
+        ({"password": "1" * 17}, ["password"]),
+        ({"password": "é" * 9}, ["password"]),
+        ({"extra": {"pin": "1" * 17}}, ["pin"]),
+        ({"login": "\ud800"}, ["login"]),
+    ],
+)
+def test_what_is_wrong_is_named(values: dict[str, Any], names: list[str]) -> None:
+    assert violations(**values) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("path", value) for value in ("q.php", "/a b", "/a?b", "/a#b", 1, ["/"])],
+        *[("pin", value) for value in (4711, True, ["4711"])],
+        *[(name, value) for name in ("basic_auth", "allow_http") for value in ("yes", 1, 0, "1", [], 1.0)],
+        *[("field_names", value) for value in ("x", "[]", ["a"], {"max_retries": 1}, {"unknown": "x"}, {"secure": "a b"})],
+        *[("field_names", value) for value in ({"secure": 'a"b'}, {"secure": "a\r\nb"}, {"secure": ""}, {"secure": "login"})],
+        *[(f"{kind}_timeout", value) for kind in ("connect", "read") for value in (0, -1, "x", True, [], "nan", "inf")],
+        *[("verify", value) for value in ("/no/such/file", 1, [], {})],
+        *[("proxies", value) for value in ("proxy:3128", {"https": "proxy:3128"}, {"https": 1}, [], True)],
+    ],
+)  # fmt: skip
+def test_an_extra_of_a_wrong_type_or_value_is_named(name: str, value: Any) -> None:
+    assert violations(extra={name: value}) == [name]
+
+
+@pytest.mark.parametrize(("extra", "name"), [({"timeout": 3}, "extra 'timeout'"), ({"Verify": True}, "extra 'Verify'")])
+def test_an_unknown_extra_is_named(extra: dict[str, Any], name: str) -> None:
+    assert violations(extra=extra) == [name]
+
+
+@pytest.mark.parametrize("extra", ["not json", "[]", "1", '"text"'])
+def test_an_extra_that_is_no_object_is_refused(extra: str) -> None:
+    assert violations(extra=extra) == ["extra"]
+
+
+def test_everything_wrong_is_reported_together() -> None:
+    assert violations(login=None, host="ftp://x", extra={"verify": 1, "nonsense": 1}) == [
+        "verify", "extra 'nonsense'", "schema", "login",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+def test_an_extra_left_empty_has_its_default(empty: Any) -> None:
+    read = endpoint(extra=dict.fromkeys(EXTRAS, empty))
+    assert read == endpoint()
+    assert (read.connect_timeout, read.read_timeout, read.verify, read.basic_auth) == (10.0, 300.0, True, True)
+
+
+def test_extras_may_come_as_texts_from_a_connections_uri() -> None:
+    read = endpoint(
+        extra={
+            "basic_auth": "false", "connect_timeout": "2.5", "read_timeout": "30", "verify": "False",
+            "field_names": '{"secure": "is_pci"}', "proxies": '{"https": "http://127.0.0.1:3128"}', "pin": "99",
+        }
+    )  # fmt: skip
+    assert (read.basic_auth, read.connect_timeout, read.read_timeout, read.verify) == (False, 2.5, 30.0, False)
+    assert (read.field_names, read.proxies) == ({"secure": "is_pci"}, {"https": "http://127.0.0.1:3128"})
+    assert (read.password, read.pin) == ("4711", "99")
+
+
+def test_verify_takes_a_ca_file(tmp_path: Any) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text("")
+    assert endpoint(extra={"verify": str(authority)}).verify == str(authority)
+
+
+def test_a_long_password_is_fine_if_the_pin_is_another() -> None:
+    assert endpoint(password="p" * 100, extra={"pin": "4711"}).pin == "4711"
+
+
+def test_without_basic_the_extra_pin_is_enough() -> None:
+    assert endpoint(password=None, extra={"pin": "4711", "basic_auth": False}).pin == "4711"
+
+
+def test_basic_credentials_are_utf_8() -> None:
+    assert endpoint(login="zoë", password="pässwörd").basic == "em/Dqzpww6Rzc3fDtnJk"
+
+
+def test_an_endpoint_shows_no_secret() -> None:
+    shown = repr(
+        endpoint(login="bob-the-login", password="4711-secret", extra={"proxies": {"https": "http://u:pw@127.0.0.1:1"}})
+    )
+    assert not [secret for secret in ("bob-the-login", "4711-secret", "u:pw") if secret in shown]
+
+
+def test_an_error_shows_no_secret() -> None:
+    with pytest.raises(InvalidConnection) as caught:
+        endpoint(
+            login="bob:the-login" * 20,
+            password="4711-secret-long",
+            host="https://bob:4711-secret@x",
+            extra={"pin": ["9999"]},
+        )
+    assert not [secret for secret in ("bob", "4711", "9999") if secret in str(caught.value)]

@@ -1,0 +1,225 @@
+"""The multipart body: two independent parsers read back exactly what was put in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from python_multipart import MultipartParser
+from werkzeug.formparser import parse_form_data
+
+from airflow_provider_queuecalls.multipart import MultipartBody, Upload, UploadBroken, safe_file_name
+
+BLOCK = 4096
+#: No lone surrogates: they have no UTF-8, and a Campaign refuses them.
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=3000) | st.sampled_from(
+    ["", '"', "\r\n", "\r\n\r\n", "--", '"; filename="x', "\r\nContent-Disposition: form-data", "é" * 255, "\x00"]
+)
+NAMES = st.from_regex(r"\A[A-Za-z0-9_.\[\]-]{1,64}\Z")
+SIZES = st.sampled_from([0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 10 * BLOCK + 7]) | st.integers(0, 5 * BLOCK)
+
+
+def upload(file: BinaryIO, content: bytes, name: str = "calls.csv", *, digest: bool = False) -> Upload:
+    file.seek(0)
+    file.truncate()
+    file.write(content)
+    file.flush()
+    return Upload(file, name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}" if digest else None)
+
+
+def drain(body: MultipartBody, block: int = BLOCK) -> bytes:
+    return b"".join(iter(lambda: body.read(block), b""))
+
+
+def read_by_python_multipart(body: MultipartBody, data: bytes) -> list[tuple[bytes, bytes]]:
+    """Every part as (its Content-Disposition, its content)."""
+    parts: list[list[Any]] = []
+    state: dict[str, bytes] = {}
+
+    def on_part_begin() -> None:
+        parts.append([{}, b""])
+
+    def on_header_field(chunk: bytes, start: int, end: int) -> None:
+        state["field"] = state.get("field", b"") + chunk[start:end]
+
+    def on_header_value(chunk: bytes, start: int, end: int) -> None:
+        state["value"] = state.get("value", b"") + chunk[start:end]
+
+    def on_header_end() -> None:
+        parts[-1][0][state.pop("field")] = state.pop("value")
+
+    def on_part_data(chunk: bytes, start: int, end: int) -> None:
+        parts[-1][1] += chunk[start:end]
+
+    parser = MultipartParser(
+        body.boundary.encode(),
+        {
+            "on_part_begin": on_part_begin,
+            "on_header_field": on_header_field,
+            "on_header_value": on_header_value,
+            "on_header_end": on_header_end,
+            "on_part_data": on_part_data,
+        },
+    )
+    parser.write(data)
+    parser.finalize()
+    assert all(set(headers) <= {b"Content-Disposition", b"Content-Type"} for headers, _ in parts)
+    return [(headers[b"Content-Disposition"], content) for headers, content in parts]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    fields=st.lists(st.tuples(NAMES, TEXTS), max_size=6, unique_by=lambda field: field[0]),
+    file_name=TEXTS,
+    size=SIZES,
+    seed=st.randoms(use_true_random=False),
+    block=st.sampled_from([1, 7, BLOCK, BLOCK + 1, 1 << 20]),
+)
+def test_two_parsers_read_back_what_was_put_in(
+    fields: list[tuple[str, str]], file_name: str, size: int, seed: Any, block: int
+) -> None:
+    content = seed.randbytes(size)
+    with tempfile.TemporaryFile() as file:
+        position = len(fields) // 2
+        parts: list[tuple[str, str | Upload]] = [*fields]
+        parts.insert(position, ("the-file", upload(file, content, file_name, digest=True)))
+        body = MultipartBody(parts)
+        data = drain(body, block if size < 100 or block > 100 else BLOCK)
+    assert len(data) == len(body) == body.sent
+
+    by_python_multipart = read_by_python_multipart(body, data)
+    expected = [(f'form-data; name="{name}"'.encode(), value.encode()) for name, value in fields]
+    expected.insert(position, (f'form-data; name="the-file"; filename="{safe_file_name(file_name)}"'.encode(), content))
+    assert by_python_multipart == expected
+
+    environ = {
+        "wsgi.input": io.BytesIO(data),
+        "CONTENT_LENGTH": str(len(data)),
+        "CONTENT_TYPE": body.content_type,
+        "REQUEST_METHOD": "POST",
+    }
+    _, form, files = parse_form_data(environ, max_form_memory_size=None)
+    assert list(form.items()) == fields
+    assert [(name, item.filename, item.read()) for name, item in files.items()] == [
+        ("the-file", safe_file_name(file_name), content)
+    ]
+
+
+@pytest.mark.parametrize("name", ["", 'a"b', "a\r\nX-Injected: 1", "a b", "é", "a;b", "a=b", "x" * 65])
+def test_a_field_name_that_needs_escaping_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="field's name"):
+        MultipartBody([(name, "value")])
+
+
+@given(TEXTS)
+def test_a_file_name_is_one_that_every_parser_reads_alike(name: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", safe_file_name(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("calls.csv", "calls.csv"),
+        ("/data/out/calls.csv", "calls.csv"),
+        ('a"b\r\nc.csv', "a_b__c.csv"),
+        ("kontakte für märz.csv", "kontakte_f_r_m_rz.csv"),
+        (f"{'x' * 300}.csv", f"{'x' * 96}.csv"),
+        ("", "contacts.csv"),
+        ("/", "contacts.csv"),
+    ],
+)
+def test_a_file_name_keeps_what_is_safe(name: str, safe: str) -> None:
+    assert safe_file_name(name) == safe
+
+
+def test_the_body_never_holds_more_than_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    with path.open("rb", buffering=0) as file:
+        body = MultipartBody([("a", "b"), ("file", Upload(file, "calls.csv", 64 << 20))])
+        assert max(len(block) for block in iter(lambda: body.read(BLOCK), b"")) <= BLOCK
+
+
+def test_lines_and_bytes_are_counted() -> None:
+    with tempfile.TemporaryFile() as file:
+        body = MultipartBody([("file", upload(file, b"1\n2\n3"))])
+        assert (body.sent, body.complete) == (0, False)
+        drain(body, 16)
+        assert (body.sent, body.complete, body.lines) == (len(body), True, 2)
+
+
+def changed_in_place(path: Path) -> None:
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"X")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, 3 * BLOCK)
+
+
+def grown(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize("change", [changed_in_place, truncated, grown])
+def test_a_file_that_changes_is_never_sent_to_its_end(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    content = b"16175550100,ref,par\n" * BLOCK
+    path.write_bytes(content)
+    with path.open("rb", buffering=0) as file:
+        checked = Upload(file, path.name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
+        body = MultipartBody([("file", checked)])
+        body.read(BLOCK)
+        change(path)
+        with pytest.raises(UploadBroken, match="changed"):
+            drain(body)
+        assert not body.complete
+
+
+def test_a_file_that_is_replaced_is_sent_as_it_was_checked(tmp_path: Path) -> None:
+    path, other = tmp_path / "calls.csv", tmp_path / "other.csv"
+    content = b"16175550100,ref,par\n" * BLOCK
+    path.write_bytes(content)
+    other.write_bytes(b"16175550199,ref,par\n" * BLOCK)
+    with path.open("rb", buffering=0) as file:
+        body = MultipartBody([("file", Upload(file, path.name, len(content), None))])
+        start = body.read(BLOCK)
+        other.replace(path)
+        assert content in start + drain(body)
+
+
+def test_a_failing_disk_cuts_the_body_short(mocker: Any, tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_bytes(b"x" * 100)
+    with path.open("rb", buffering=0) as file:
+        broken = mocker.Mock(wraps=file)
+        broken.read.side_effect = OSError(5, "Input/output error")
+        body = MultipartBody([("file", Upload(broken, path.name, 100))])
+        with pytest.raises(UploadBroken, match="Input/output error"):
+            drain(body)
+
+
+def test_progress_is_told_about_every_five_seconds(mocker: Any) -> None:
+    clock = mocker.patch("airflow_provider_queuecalls.multipart.time.monotonic", return_value=100.0)
+    told: list[tuple[int, int]] = []
+    with tempfile.TemporaryFile() as file:
+        body = MultipartBody(
+            [("file", upload(file, b"x" * 10_000))], progress=lambda sent, total: told.append((sent, total))
+        )
+        for second in range(12):
+            clock.return_value = 100.0 + second
+            body.read(500)
+    assert told == [(6 * 500, len(body)), (11 * 500, len(body))]
