@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -242,15 +242,6 @@ def default_campaign_name(dag_id: str, task_id: str, run_id: str, map_index: int
         for part, share in zip((dag_id, task_id, run_id.replace("__", "-")), shares, strict=True)
     ]
     return ".".join([*readable, *index, digest])
-
-
-def markdown_table(parameters: Sequence[Parameter] = PARAMETERS) -> str:
-    """The parameters as a Markdown table, for the README."""
-    rows = [
-        f"| `{p.name}` | {f'`{p.wire_name}`' if p.wire_name else 'not known'} | {p.rule} | {p.doc} |"
-        for p in parameters
-    ]
-    return "\n".join(["| parameter | wire name | takes | what it does |", "| --- | --- | --- | --- |", *rows])
 
 
 def _fits(text: str, parameter: Parameter) -> str:

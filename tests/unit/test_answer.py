@@ -137,7 +137,7 @@ def test_entities_and_document_types_are_not_read(body: bytes) -> None:
     assert "cannot be read" in answer.problem
 
 
-@pytest.mark.parametrize("code", sorted(REFUSED_CODES) + [300, 301, 302, 303, 304, 307, 308, 399])
+@pytest.mark.parametrize("code", [*sorted(REFUSED_CODES), 300, 301, 302, 303, 304, 307, 308, 399])
 def test_a_code_that_refuses_counts_whatever_the_body_says(code: int) -> None:
     assert read(b'<r status="queued"/>', code).outcome is Outcome.REFUSED
 
@@ -254,8 +254,7 @@ HIDDEN = Redaction([LOGIN, PIN, BASIC, REFERENCE], ["login", "pin", "phone_numbe
 )
 def test_a_secret_is_removed_in_every_spelling(spelled: object, secret: str) -> None:
     shown = spelled(secret)  # type: ignore[operator]
-    redacted = HIDDEN(f"before {shown} after")
-    assert redacted.strip('before"after ').strip("' ") == "***"
+    assert HIDDEN(f"<{shown}>").replace('"', "").replace("'", "") == "<***>"
 
 
 @pytest.mark.parametrize(
