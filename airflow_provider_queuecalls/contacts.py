@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from airflow_provider_queuecalls.campaign import is_unset
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.multipart import Upload
 
@@ -28,9 +29,8 @@ class Report:
 @contextmanager
 def open_contacts(path: str | os.PathLike[str]) -> Iterator[Upload]:
     """Open a local contact file, once. Raises :class:`InvalidContacts` where that isn't possible."""
-    name = os.fspath(path)
-    if not isinstance(name, str) or not name.strip() or name.strip() == "None":
-        raise InvalidContacts("contacts is empty: give the path of the contact file.")
+    if not isinstance(path, str | os.PathLike) or is_unset(name := os.fspath(path)):
+        raise InvalidContacts("contacts names no file: give the path of the contact file.")
     shown = f"The contact file {name[:200]!r}"
     try:
         # Not blocking, so that a pipe is refused instead of waited for.

@@ -1,0 +1,116 @@
+"""The main job, end to end: the example DAG, run by a real Airflow, against the sandbox.
+
+Everything lies in a temporary folder and is gone at the end, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.sandbox.server import Sandbox
+
+DAG_ID = "queue_calls"
+SHOWN_CALLS = 5
+#: What our own operator and hook log, out of everything that Airflow prints.
+OUR_LOG = re.compile(r"^(?P<line>\S+ \[\w+ *\].*?)\s*\[airflow\.task\.\w+\.airflow_provider_queuecalls\.")
+READ_XCOM = """
+import json
+from sqlalchemy import select
+from airflow.utils.session import create_session
+try:
+    from airflow.models.xcom import XComModel
+except ImportError:
+    from airflow.models.xcom import XCom as XComModel
+with create_session() as session:
+    row = session.scalars(select(XComModel).where(XComModel.task_id == "queue_calls", XComModel.key == "return_value")).one()
+    print(json.dumps(XComModel.deserialize_value(row)))
+"""
+
+
+def main() -> int:
+    """Run the demo; return 0 only if the sandbox holds every contact exactly once."""
+    from airflow_provider_queuecalls.sandbox.server import run_sandbox
+
+    signal.signal(signal.SIGTERM, _end)
+    with tempfile.TemporaryDirectory(prefix="queuecalls-demo-") as home, run_sandbox() as sandbox:
+        environment = _environment(Path(home), sandbox)
+        _say("An Airflow of its own, with its database in SQLite")
+        _run(environment, "-m", "airflow", "db", "migrate")
+        print(f"  {home}")
+        _say(f"DAG {DAG_ID}: export contacts, queue the campaign, report")
+        printed = _run(environment, "-m", "airflow", "dags", "test", DAG_ID, "--conf", json.dumps({"dry_run": False}))
+        for line in printed.splitlines():
+            if match := OUR_LOG.match(line):
+                print(f"  {match['line']}")
+        _say("The task's XCom")
+        pushed = json.loads(_run(environment, "-c", READ_XCOM).splitlines()[-1])
+        print(json.dumps({**pushed, "call_ids": _shortened(pushed["call_ids"])}, indent=2))
+        return _compare(pushed, sandbox)
+
+
+def _compare(pushed: dict[str, Any], sandbox: Sandbox) -> int:
+    """Show what the sandbox holds, and hold it against what the task says."""
+    (campaign,) = sandbox.campaigns()
+    calls, rings = sandbox.calls(campaign.name), sandbox.rings()
+    _say("What the sandbox holds")
+    print(f"  campaign {campaign.name}\n  {len(calls)} calls, to {len(rings)} numbers; the first {SHOWN_CALLS}:")
+    for call in calls[:SHOWN_CALLS]:
+        print(f"    {_masked(call.phone_number)}  {call.call_id}  {call.call_parameter}")
+    whole = campaign.digest == pushed["digest"] and len(calls) == len(rings) == pushed["contacts"]
+    once = set(rings.values()) == {1}
+    _say("Every contact is there exactly once" if whole and once else "NOT every contact is there exactly once")
+    return 0 if whole and once else 1
+
+
+def _environment(home: Path, sandbox: Sandbox) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return {
+        **inherited,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_examples()),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
+        "TMPDIR": str(home),  # the contact file too
+        "PYTHONWARNINGS": "ignore",
+        "NO_COLOR": "1",
+    }
+
+
+def _examples() -> Path:
+    """The example DAGs: inside the package where that is installed, beside it in the repository."""
+    package = Path(str(files("airflow_provider_queuecalls")))
+    inside = package / "example_dags"
+    return inside if inside.is_dir() else package.parent / "example_dags"
+
+
+def _run(environment: dict[str, str], *command: str) -> str:
+    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def _shortened(call_ids: list[str]) -> list[str]:
+    return [*call_ids[:3], f"… {len(call_ids) - 3} more"] if len(call_ids) > 3 else call_ids
+
+
+def _masked(phone_number: str) -> str:
+    return f"{phone_number[:4]}{'*' * (len(phone_number) - 6)}{phone_number[-2:]}"
+
+
+def _say(sentence: str) -> None:
+    print(f"\n== {sentence}", flush=True)
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit("ended by a signal")

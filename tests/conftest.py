@@ -1,0 +1,59 @@
+"""A home of its own for Airflow, before anything imports it, and the connections that tests use."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOME = Path(tempfile.mkdtemp(prefix="queuecalls-tests-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))]:
+    del os.environ[name]
+os.environ.update(
+    AIRFLOW_HOME=str(HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(HOME / "dags"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME / 'airflow.db'}",
+    AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",
+    AIRFLOW__LOGGING__BASE_LOG_FOLDER=str(HOME / "logs"),
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
+)
+(HOME / "dags").mkdir()
+
+LOGIN, PIN = "tester", "4711"
+Connect = Callable[..., None]
+
+
+def pytest_report_header() -> str:
+    return f"airflow: {version('apache-airflow')}"
+
+
+@pytest.fixture(scope="session")
+def airflow() -> Any:
+    """Airflow itself; the one that AIRFLOW_VERSION asks for, if it asks."""
+    import airflow
+
+    wanted = os.environ.get("AIRFLOW_VERSION") or airflow.__version__
+    assert airflow.__version__ == wanted, "another Airflow is installed than the one to test with"
+    return airflow
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Set the connection ``queuecalls_default``: a URL, and extras as keywords."""
+
+    def set_connection(url: str, *, login: str | None = LOGIN, password: str | None = PIN, **extra: Any) -> None:
+        connection = {"conn_type": "queuecalls", "host": url, "login": login, "password": password, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
+
+    return set_connection

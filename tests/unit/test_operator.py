@@ -1,0 +1,173 @@
+"""The operator as a DAG author and Airflow's machinery meet it; what it does on a wire is tested elsewhere."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.campaign import Campaign, default_campaign_name
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+XCOM_KEYS = [
+    "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
+    "digest", "queued_at", "dry_run", "response",
+]  # fmt: skip
+CONTEXT: Any = {"ti": SimpleNamespace(dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1)}
+GOOD = {"start_url": "https://ivr.example.com/x.vxml", "dry_run": True}
+
+
+@pytest.fixture(autouse=True)
+def connection(airflow: Any, connect: Any) -> None:
+    connect("https://calls.example")
+
+
+@pytest.fixture
+def contacts(tmp_path: Path) -> str:
+    path = tmp_path / "calls.csv"
+    path.write_text("16175550100,ref,par\n\n16175550101\n")
+    return str(path)
+
+
+def operator(**parameters: Any) -> QueueCallsOperator:
+    return QueueCallsOperator(task_id="call", **{"contacts": "calls.csv", **GOOD, **parameters})
+
+
+def failure(**parameters: Any) -> BaseException:
+    """The error that ends the task without a retry."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException) as caught:
+        operator(**parameters).execute(CONTEXT)
+    assert caught.value.__cause__ is not None
+    assert str(caught.value) == str(caught.value.__cause__)
+    return caught.value.__cause__
+
+
+def test_every_parameter_is_templated_and_keyword_only() -> None:
+    parameters = inspect.signature(QueueCallsOperator.__init__).parameters
+    ours = [name for name, parameter in parameters.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert set(ours) == set(QueueCallsOperator.template_fields)
+    assert set(Campaign.names()) < set(ours)
+
+
+def test_parameters_are_kept_as_they_were_given() -> None:
+    given = {name: object() for name in QueueCallsOperator.template_fields}
+    task = QueueCallsOperator(task_id="call", **given)
+    assert {name: getattr(task, name) for name in given} == given
+
+
+def test_a_dry_run_does_everything_but_the_request(contacts: str) -> None:
+    result = operator(contacts=contacts).execute(CONTEXT)
+    assert list(result) == XCOM_KEYS
+    assert result["outcome"] == "not sent"
+    assert result["dry_run"] is True
+    assert result["contacts"] == 2
+    assert result["campaign_name"] == default_campaign_name("reminders", "call", "manual__1")
+    assert (result["queued_at"], result["response"], result["call_ids"], result["call_id_count"]) == (None, None, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind"),
+    [
+        ({"max_retries": "11"}, InvalidCampaign),
+        ({"start_url": "{{ nothing }}"}, InvalidCampaign),
+        ({"secure": True}, InvalidCampaign),
+        ({"dry_run": ""}, InvalidCampaign),
+        ({"dry_run": "None"}, InvalidCampaign),
+        ({"dry_run": None}, InvalidCampaign),
+        ({"contacts": "/no/such/file.csv"}, InvalidContacts),
+        ({"contacts": ""}, InvalidContacts),
+        ({"contacts": None}, InvalidContacts),
+        ({"contacts": "None"}, InvalidContacts),
+        ({"contacts": 3}, InvalidContacts),
+        ({"contacts": ["a.csv"]}, InvalidContacts),
+    ],
+)
+def test_a_dry_run_finds_what_is_wrong(parameters: dict[str, Any], kind: type, contacts: str) -> None:
+    assert isinstance(failure(**{"contacts": contacts, **parameters}), kind)
+
+
+def test_a_dry_run_finds_a_wrong_connection(contacts: str, connect: Any) -> None:
+    connect("http://calls.example")
+    assert isinstance(failure(contacts=contacts), InvalidConnection)
+
+
+def test_an_error_of_the_contact_file_names_the_campaign() -> None:
+    assert failure(contacts="/no/such/file.csv", campaign_name="spring").campaign_name == "spring"  # type: ignore[attr-defined]
+
+
+def test_a_map_index_has_a_campaign_name_of_its_own(contacts: str) -> None:
+    names = set()
+    for index in (-1, 0, 1):
+        context: Any = {"ti": SimpleNamespace(**{**vars(CONTEXT["ti"]), "map_index": index})}
+        names.add(operator(contacts=contacts).execute(context)["campaign_name"])
+    assert len(names) == 3
+
+
+def test_it_survives_deepcopy(contacts: str) -> None:
+    task = operator(contacts=contacts)
+    assert copy.deepcopy(task).execute(CONTEXT) == task.execute(CONTEXT)
+
+
+def test_it_survives_serialisation() -> None:
+    from airflow.sdk import DAG
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    with DAG("reminders", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None) as dag:
+        operator(contacts="{{ ds }}.csv", max_retries=3)
+        QueueCallsOperator.partial(task_id="mapped", **GOOD).expand(contacts=["a.csv", "b.csv"])
+    again = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    task = again.get_task("call")
+    assert (task.contacts, task.max_retries, task.dry_run) == ("{{ ds }}.csv", 3, True)
+    assert set(task.template_fields) == set(QueueCallsOperator.template_fields)
+    assert again.get_task("mapped").is_mapped
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_templates_are_rendered_and_references_are_not_shown(native: bool, contacts: str) -> None:
+    from airflow.sdk import DAG
+
+    with DAG(
+        "d", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None, render_template_as_native_obj=native
+    ):
+        task = operator(
+            contacts="{{ path }}", max_retries="{{ n }}", message_reference="{{ who }}", call_parameters="{{ none }}",
+            scheduled_timestamp="{{ at }}", campaign_name="{{ none }}", dry_run="{{ yes }}",
+        )  # fmt: skip
+    at = datetime(2099, 1, 1, tzinfo=timezone.utc)
+    values = {"path": contacts, "n": 3, "who": "patient 88", "none": None, "at": at, "yes": True}
+    task.render_template_fields({**CONTEXT, **values})
+    assert str(task.max_retries) == "3"
+    assert str(task.message_reference) == repr(task.message_reference) == "***"
+    assert task.execute(CONTEXT)["contacts"] == 2
+    assert task._campaign(CONTEXT).message_reference == "patient 88"
+    assert task._campaign(CONTEXT).call_parameters is None
+
+
+def test_parsing_a_dag_imports_nothing_heavy() -> None:
+    heavy = (
+        "requests",
+        "urllib3",
+        "duckdb",
+        "defusedxml",
+        "starlette",
+        "uvicorn",
+        "sqlite3",
+        "airflow_provider_queuecalls.hooks.queuecalls",
+    )
+    code = (
+        "import sys; import airflow.sdk; from airflow.sdk import DAG, task, BaseOperator; before = set(sys.modules)\n"
+        "import airflow_provider_queuecalls.operators.queuecalls, airflow_provider_queuecalls.get_provider_info\n"
+        f"print([name for name in {heavy!r} if name in set(sys.modules) - before])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
