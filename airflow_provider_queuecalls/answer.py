@@ -12,10 +12,11 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import quote, quote_plus
 
@@ -116,7 +117,7 @@ def read_answer(
     status_code: int,
     chunks: Iterable[bytes],
     *,
-    contacts: int,
+    contacts: int | Callable[[], int],
     redaction: Redaction,
     complete: bool = True,
     campaign_name: str | None = None,
@@ -126,11 +127,12 @@ def read_answer(
     """Read an answer to its end, or to what may be believed of it, and tell the outcome.
 
     ``chunks`` may raise :class:`CutShort`. ``contacts`` is the number of rows sent, which bounds the answer's
-    length; ``complete`` says whether the whole request had been sent, without which no answer can mean queued. The
-    status code alone decides unless it is 2xx, so no more than the beginning of such a body is read.
+    length, or counts them, once an answer is longer than it might be without any. ``complete`` says whether the whole
+    request had been sent, without which no answer can mean queued. The status code alone decides unless it is 2xx,
+    so no more than the beginning of such a body is read.
     """
     findings = _Findings()
-    body = _Body(findings, limit=ANSWER_BYTES + ANSWER_BYTES_PER_CONTACT * contacts)
+    body = _Body(findings, contacts)
     accepted = 200 <= status_code < 300
     flaw = ""
     try:
@@ -218,10 +220,10 @@ class _Parser(Protocol):
 class _Body:
     """Feeds a body to the parser that its first character calls for, and keeps its beginning."""
 
-    def __init__(self, findings: _Findings, limit: int) -> None:
+    def __init__(self, findings: _Findings, contacts: int | Callable[[], int]) -> None:
         self.head = bytearray()
         self._findings = findings
-        self._limit = limit
+        self._contacts = contacts
         self._length = 0
         self._start = b""
         self._parser: _Parser | None = None
@@ -230,7 +232,7 @@ class _Body:
     def feed(self, chunk: bytes) -> None:
         self._length += len(chunk)
         self.head += chunk[: _HEAD_BYTES - len(self.head)]
-        if self._length > self._limit:
+        if self._length > ANSWER_BYTES and self._length > self._limit:
             raise _Unreadable(f"the answer is longer than {self._limit} bytes, too long for this list")
         if self._parser is None and not self._other:
             # A UTF-8 mark and blanks may go; a UTF-16 mark is what tells the parser the encoding.
@@ -252,6 +254,15 @@ class _Body:
         text = "".join(c for c in self.head.decode(encoding, "replace") if c.isprintable() or c in "\n\t")
         return text if self._length <= len(self.head) else re.sub(r"[^\s<>,;\"']*$", "", text)
 
+    @property
+    def _limit(self) -> int:
+        limit = ANSWER_BYTES + ANSWER_BYTES_PER_CONTACT * self._contact_count
+        return min(limit, JSON_BYTES) if isinstance(self._parser, _Json) else limit
+
+    @cached_property
+    def _contact_count(self) -> int:
+        return self._contacts() if callable(self._contacts) else self._contacts
+
     def _choose(self, start: bytes) -> None:
         if start == b"<":
             from defusedxml.ElementTree import DefusedXMLParser
@@ -259,7 +270,6 @@ class _Body:
             self._parser = DefusedXMLParser(target=_XmlTarget(self._findings), forbid_dtd=True)
         elif start in b"{[":
             self._parser = _Json(self._findings)
-            self._limit = min(self._limit, JSON_BYTES)
         else:
             self._other = True
 

@@ -160,7 +160,7 @@ class QueueCallsHook(BaseHook):
         answer = read_answer(
             response.status_code,
             line.chunks(response),
-            contacts=body.lines + 1,
+            contacts=lambda: body.lines + 1,
             complete=body.complete,
             redaction=Redaction(
                 [
