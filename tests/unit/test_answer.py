@@ -208,6 +208,19 @@ def test_a_long_answer_is_read_without_keeping_it() -> None:
     assert peak < 4 << 20
 
 
+def test_contacts_are_counted_once_and_only_for_a_long_answer() -> None:
+    counted = []
+
+    def count() -> int:
+        counted.append(True)
+        return 200_000
+
+    assert read_answer(200, [b'<r status="queued"/>'], contacts=count, redaction=NOTHING).outcome is Outcome.QUEUED
+    assert not counted
+    assert read_answer(200, million_calls(), contacts=count, redaction=NOTHING).call_id_count == 200_000
+    assert len(counted) == 1
+
+
 @pytest.mark.parametrize("start", [b"<r>", b"{", b"x"])
 def test_an_answer_too_long_for_the_list_is_not_read_to_its_end(start: bytes) -> None:
     read_chunks = 0

@@ -157,6 +157,17 @@ def test_lines_and_bytes_are_counted() -> None:
         assert (body.sent, body.complete, body.lines) == (len(body), True, 2)
 
 
+def test_only_lines_that_were_sent_are_counted() -> None:
+    with tempfile.TemporaryFile() as file:
+        content = b"12\n" * 200_000
+        body = MultipartBody([("a", "\n"), ("file", upload(file, content)), ("b", "\n")])
+        assert body.lines == 0
+        start = body.read(300_000).index(content[:100])
+        assert body.lines == (300_000 - start) // 3
+        file.truncate(30)
+        assert body.lines == 10
+
+
 def changed_in_place(path: Path) -> None:
     status = path.stat()
     with path.open("r+b") as file:
