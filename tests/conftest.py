@@ -26,6 +26,7 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME / 'airflow.db'}",
     AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",
     AIRFLOW__LOGGING__BASE_LOG_FOLDER=str(HOME / "logs"),
+    AIRFLOW__LOGGING__LOGGING_LEVEL="DEBUG",
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
 )
 (HOME / "dags").mkdir()

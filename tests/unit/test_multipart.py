@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from python_multipart import MultipartParser
 from werkzeug.formparser import parse_form_data
 
 from airflow_provider_queuecalls.multipart import MultipartBody, Upload, UploadBroken, safe_file_name
+from tests.support.multipart import parse
 
 BLOCK = 4096
 #: No lone surrogates: they have no UTF-8, and a Campaign refuses them.
@@ -39,42 +39,6 @@ def drain(body: MultipartBody, block: int = BLOCK) -> bytes:
     return b"".join(iter(lambda: body.read(block), b""))
 
 
-def read_by_python_multipart(body: MultipartBody, data: bytes) -> list[tuple[bytes, bytes]]:
-    """Every part as (its Content-Disposition, its content)."""
-    parts: list[list[Any]] = []
-    state: dict[str, bytes] = {}
-
-    def on_part_begin() -> None:
-        parts.append([{}, b""])
-
-    def on_header_field(chunk: bytes, start: int, end: int) -> None:
-        state["field"] = state.get("field", b"") + chunk[start:end]
-
-    def on_header_value(chunk: bytes, start: int, end: int) -> None:
-        state["value"] = state.get("value", b"") + chunk[start:end]
-
-    def on_header_end() -> None:
-        parts[-1][0][state.pop("field")] = state.pop("value")
-
-    def on_part_data(chunk: bytes, start: int, end: int) -> None:
-        parts[-1][1] += chunk[start:end]
-
-    parser = MultipartParser(
-        body.boundary.encode(),
-        {
-            "on_part_begin": on_part_begin,
-            "on_header_field": on_header_field,
-            "on_header_value": on_header_value,
-            "on_header_end": on_header_end,
-            "on_part_data": on_part_data,
-        },
-    )
-    parser.write(data)
-    parser.finalize()
-    assert all(set(headers) <= {b"Content-Disposition", b"Content-Type"} for headers, _ in parts)
-    return [(headers[b"Content-Disposition"], content) for headers, content in parts]
-
-
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     fields=st.lists(st.tuples(NAMES, TEXTS), max_size=6, unique_by=lambda field: field[0]),
@@ -95,10 +59,11 @@ def test_two_parsers_read_back_what_was_put_in(
         data = drain(body, block if size < 100 or block > 100 else BLOCK)
     assert len(data) == len(body) == body.sent
 
-    by_python_multipart = read_by_python_multipart(body, data)
+    parts_read = parse(body.content_type, data)
     expected = [(f'form-data; name="{name}"'.encode(), value.encode()) for name, value in fields]
     expected.insert(position, (f'form-data; name="the-file"; filename="{safe_file_name(file_name)}"'.encode(), content))
-    assert by_python_multipart == expected
+    assert [(part.disposition, part.content) for part in parts_read] == expected
+    assert all(set(part.headers) <= {b"Content-Disposition", b"Content-Type"} for part in parts_read)
 
     environ = {
         "wsgi.input": io.BytesIO(data),

@@ -1,0 +1,86 @@
+"""What the tests over real sockets share: Airflow, lists, certificates, a watchdog and a clean environment."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import trustme
+
+WATCHDOG_SECONDS = 60
+NUMBERS = ("12025550143", "12025550178", "16175550119")
+LARGE_BYTES = 32 << 20
+
+
+class TookTooLong(SystemExit):
+    """The watchdog's. The hook lets it pass, as any exit."""
+
+
+@pytest.fixture(autouse=True)
+def watchdog(airflow: Any) -> Iterator[None]:
+    """Break off a test that hangs. Airflow is loaded before the clock starts."""
+
+    def bark(*_: object) -> NoReturn:
+        raise TookTooLong(f"no end after {WATCHDOG_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, bark)
+    signal.alarm(WATCHDOG_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_and_no_ca_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def small_list(tmp_path: Path) -> Path:
+    """Three contacts."""
+    path = tmp_path / "calls.csv"
+    path.write_text("".join(f"{number},order-{i},lang=en\n" for i, number in enumerate(NUMBERS)))
+    return path
+
+
+@pytest.fixture
+def large_list(tmp_path: Path) -> Path:
+    """Too long for the socket buffers."""
+    return write_rows(tmp_path / "many-calls.csv", LARGE_BYTES // 12)
+
+
+def write_rows(path: Path, rows: int) -> Path:
+    """As many contacts, 12 bytes each."""
+    block = b"12025550143\n" * 10_000
+    with path.open("wb") as file:
+        for _ in range(rows // 10_000):
+            file.write(block)
+        file.write(block[: rows % 10_000 * 12])
+    return path
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def certificate(authority: trustme.CA, host: str) -> ssl.SSLContext:
+    """A TLS server's side, with a certificate for the host."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(host).configure_cert(context)
+    return context

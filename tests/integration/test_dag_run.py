@@ -1,0 +1,254 @@
+"""Real DAG runs through a real Airflow, against real servers: what arrives, what is kept, what is tried again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import HOME
+from tests.support import fault_server as faults
+from tests.support.multipart import Part, parse
+
+LOGIN, PIN = "outreach-login", "outreach-pin"
+NUMBERS = ("16175550143", "16175550178", "12025550119")
+# Put together by the template, so that no DAG file holds them.
+REFERENCE, CALL_PARAMETERS = "patient-88-reference", "diagnosis=private"
+START_URL = "https://ivr.example.com/start.vxml?lang=en&x=1"
+QUEUED = (
+    f'<queuecalls status="queued"><login>{LOGIN}</login><pin>{PIN}</pin><message_reference>{REFERENCE}</message_reference>'
+    f'<queuecall call_id="100000001" phone_number="{NUMBERS[0]}"/></queuecalls>'
+).encode()
+SECRETS = (
+    *(LOGIN, PIN, base64.b64encode(f"{LOGIN}:{PIN}".encode()).decode(), REFERENCE, CALL_PARAMETERS, *NUMBERS),
+    *("row-reference", "row-parameter"),
+)
+
+DAG_FILE = """
+from datetime import datetime, timedelta, timezone
+from airflow.sdk import DAG, task
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    @task
+    def export():
+        return {contacts!r}
+
+    queued = QueueCallsOperator{operator}
+
+    @task
+    def report(result):
+        return result["outcome"]
+
+    export() >> queued
+    report(queued.output)
+"""
+OPERATOR = """(
+        task_id="queue", contacts="{{{{ ti.xcom_pull('export') }}}}", start_url={start_url!r}, retries=2,
+        retry_delay=timedelta(0), message_reference="{{{{ 'patient-88' ~ '-reference' }}}}",
+        call_parameters="{{{{ 'diagnosis=' ~ 'private' }}}}",
+        {more})"""
+
+
+@dataclass
+class Run:
+    """What Airflow keeps of a run: the tasks' states and tries, XCom, rendered fields and all that was printed."""
+
+    states: dict[str, str]
+    tries: int
+    xcom: Any
+    kept: str
+    printed: str
+
+
+@pytest.fixture(scope="session")
+def database(airflow: Any) -> None:
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def contacts(tmp_path: Path) -> Path:
+    path = tmp_path / "calls für heute.csv"
+    path.write_text("".join(f"{number},row-reference-{i},row-parameter-é\n" for i, number in enumerate(NUMBERS)))
+    return path
+
+
+@pytest.fixture
+def run_dag(
+    database: None, contacts: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Run]]:
+    """Write a DAG file with our operator between two other tasks, and run it."""
+    dag_id = "dag_" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    file = HOME / "dags" / f"{dag_id}.py"
+
+    def run(operator: str = OPERATOR, **more: str) -> Run:
+        arguments = "".join(f"{name}={value}, " for name, value in more.items())
+        call = operator.format(start_url=START_URL, more=arguments)
+        file.write_text(DAG_FILE.format(dag_id=dag_id, contacts=str(contacts), operator=call))
+        return _run(file, dag_id, capfd)
+
+    yield run
+    file.unlink()
+
+
+def _run(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str]) -> Run:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    capfd.readouterr()
+    bag = DagBag(str(file))
+    assert not bag.import_errors
+    dag_run = bag.dags[dag_id].test()
+    printed = "".join(capfd.readouterr())
+    with create_session() as session:
+        instances = dag_run.get_task_instances(session=session)
+        here = {"dag_id": dag_id, "run_id": dag_run.run_id}
+        pushed = session.scalars(select(XComModel).filter_by(**here)).all()
+        rendered = session.scalars(select(RenderedTaskInstanceFields).filter_by(**here)).all()
+        xcom = {(row.task_id, row.map_index): XComModel.deserialize_value(row) for row in pushed}
+        return Run(
+            states={f"{ti.task_id}{'' if ti.map_index < 0 else ti.map_index}": str(ti.state) for ti in instances},
+            tries=max(ti.try_number for ti in instances),
+            xcom=xcom.get(("queue", -1)) or [value for (task, _), value in sorted(xcom.items()) if task == "queue"],
+            kept=json.dumps([row.value for row in pushed]) + json.dumps([row.rendered_fields for row in rendered]),
+            printed=printed,
+        )
+
+
+def parts_of(request: faults.Request) -> list[Part]:
+    return parse(request.headers["content-type"], bytes(request.body))
+
+
+def test_what_arrives_is_what_was_given(run_dag: Any, connect: Any, contacts: Path) -> None:
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag(max_retries="'3'", retry_interval="900", campaign_name="'{{ dag.dag_id }} spring'")
+    assert run.states == {"export": "success", "queue": "success", "report": "success"}
+    (request,) = server.requests
+    assert request.received == request.length
+    assert "transfer-encoding" not in request.headers
+    assert request.headers["authorization"] == f"Basic {base64.b64encode(f'{LOGIN}:{PIN}'.encode()).decode()}"
+    assert [(part.name, part.file_name, part.content) for part in parts_of(request)] == [
+        ("login", None, LOGIN.encode()),
+        ("pin", None, PIN.encode()),
+        ("campaign_name", None, run.xcom["campaign_name"].encode()),
+        ("phone_number_list", "calls_f_r_heute.csv", contacts.read_bytes()),
+        ("start_url", None, START_URL.encode()),
+        ("message_reference", None, REFERENCE.encode()),
+        ("call_parameters", None, CALL_PARAMETERS.encode()),
+        ("max_retries", None, b"3"),
+        ("retry_interval", None, b"900"),
+    ]
+    assert run.xcom["campaign_name"].endswith(" spring")
+    assert run.xcom["digest"] == f"sha256:{hashlib.sha256(contacts.read_bytes()).hexdigest()}"
+    assert (run.xcom["outcome"], run.xcom["contacts"], run.xcom["call_ids"]) == ("queued", 3, ["100000001"])
+    assert "1 call ids for 3 contacts" in run.printed
+
+
+def test_a_mapped_task_queues_a_campaign_for_each_index(run_dag: Any, connect: Any, contacts: Path) -> None:
+    expand = f".partial(task_id='queue', start_url={START_URL!r}).expand(contacts=[{str(contacts)!r}] * 2)"
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag(expand)
+    names = [result["campaign_name"] for result in run.xcom]
+    assert len(set(names)) == len(server.posts) == 2
+    assert {
+        part.content.decode() for post in server.posts for part in parts_of(post) if part.name == "campaign_name"
+    } == set(names)
+    assert not [secret for secret in SECRETS if secret in run.kept]
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (faults.answer(200, b'<r status="failed"><login>outreach-login</login></r>'), "refused campaign"),
+        (faults.answer(401, b"outreach-pin"), "refused campaign"),
+        (faults.answer(302, headers=[("Location", "http://127.0.0.1:1/")]), "refused campaign"),
+        (faults.answer(502, QUEUED), "was queued is not known"),
+        (faults.answer(200, b"<html>16175550143</html>"), "was queued is not known"),
+        (faults.reset(), "was queued is not known"),
+        (faults.close(), "was queued is not known"),
+        (faults.hang(), "was queued is not known"),
+    ],
+    ids=["failed", "401", "302", "502", "html", "reset", "close", "hang"],
+)
+def test_what_may_have_been_queued_or_was_refused_fails_without_a_retry(
+    act: faults.Act, sentence: str, run_dag: Any, connect: Any
+) -> None:
+    with faults.FaultServer(act) as server:
+        connect(server.url, login=LOGIN, password=PIN, read_timeout=1)
+        run = run_dag()
+        server.settle()
+    assert len(server.posts) == 1
+    assert (run.states["queue"], run.tries) == ("failed", 1)
+    assert sentence in run.printed
+    if "not known" in sentence:
+        assert "vendor's campaign manager" in run.printed
+    assert_nothing_leaked(run)
+
+
+def test_airflows_own_time_limit_during_the_wait_does_not_lead_to_a_retry(run_dag: Any, connect: Any) -> None:
+    with faults.FaultServer(faults.hang()) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag(execution_timeout="timedelta(seconds=2)")
+        server.settle()
+    assert len(server.posts) == 1
+    assert (run.states["queue"], run.tries) == ("failed", 1)
+    assert "was queued is not known" in run.printed
+    assert_nothing_leaked(run)
+
+
+def test_what_was_not_accepted_is_retried_by_airflow(run_dag: Any, connect: Any) -> None:
+    with faults.FaultServer(faults.answer(429, headers=[("Retry-After", "0")]), faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag()
+    assert len(server.posts) == 2
+    assert (run.states["queue"], run.tries) == ("success", 2)
+    assert "It asks to wait 0 s" in run.printed
+    assert_nothing_leaked(run)
+
+
+def test_what_was_not_sent_is_retried_by_airflow(run_dag: Any, connect: Any) -> None:
+    connect("http://127.0.0.1:1", login=LOGIN, password=PIN)
+    run = run_dag()
+    assert (run.states["queue"], run.tries) == ("failed", 3)
+    assert "the connection was refused" in run.printed
+    assert_nothing_leaked(run)
+
+
+def test_success_leaks_nothing_even_at_debug_level(run_dag: Any, connect: Any) -> None:
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag()
+    assert run.xcom["response"].startswith('<queuecalls status="queued"><login>***</login>')
+    assert_nothing_leaked(run)
+
+
+def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(database: None, connect: Any, capfd: Any) -> None:
+    examples = shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
+    connect("http://127.0.0.1:1", login=LOGIN, password=PIN)
+    run = _run(examples / "queue_calls.py", "queue_calls", capfd)
+    assert set(run.states.values()) == {"success"}
+    assert "3000 contacts would be called (dry run)" in run.printed
+
+
+def assert_nothing_leaked(run: Run) -> None:
+    # dag.test() plays the supervisor itself, and at debug level Airflow then logs what it is asked to mask.
+    printed = "".join(line for line in run.printed.splitlines(keepends=True) if "msg=MaskSecret(" not in line)
+    assert "QueueCallsOperator" in printed
+    assert "[debug" in printed
+    for secret in SECRETS:
+        assert secret not in run.kept
+        assert secret not in printed

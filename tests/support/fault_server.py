@@ -1,0 +1,240 @@
+"""A server that goes wrong as it is told to, over real sockets on 127.0.0.1.
+
+    with FaultServer(hang()) as server:
+        ...  # send something to server.url
+    assert len(server.posts) == 1
+
+The first request gets the first act, the next one the next, and the last act is repeated. An act is any function
+of an :class:`Exchange`.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+KEPT_BYTES = 1 << 20
+BLOCK_BYTES = 64 << 10
+
+Headers = Iterable[tuple[str, str]]
+Body = bytes | Iterable[bytes]
+
+
+@dataclass
+class Request:
+    """One request: its head, the length and the beginning of the body received, and how much was answered."""
+
+    head: bytes
+    body: bytearray = field(default_factory=bytearray)
+    received: int = 0
+    answered: int = 0
+
+    @property
+    def method(self) -> str:
+        return self.head.split(b" ")[0].decode()
+
+    @property
+    def target(self) -> str:
+        return self.head.split(b" ")[1].decode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        lines = self.head.decode("latin-1").split("\r\n")[1:-2]
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+    @property
+    def length(self) -> int:
+        return int(self.headers.get("content-length", 0))
+
+
+class Exchange:
+    """One connection with one request, for an act to play with."""
+
+    def __init__(self, server: FaultServer, connection: socket.socket) -> None:
+        self.server = server
+        self.socket = connection
+        head = b""
+        while b"\r\n\r\n" not in head:
+            if not (data := connection.recv(BLOCK_BYTES)):
+                raise ConnectionError("no request came")
+            head += data
+        head, _, rest = head.partition(b"\r\n\r\n")
+        self.request = Request(head + b"\r\n\r\n")
+        self._take(rest)
+        server.requests.append(self.request)
+
+    def receive(self, upto: int | None = None) -> None:
+        """Read the body: all that was announced, or up to so many bytes of it, or what comes before the end."""
+        wanted = self.request.length if upto is None else upto
+        while self.request.received < wanted and (data := self.socket.recv(BLOCK_BYTES)):
+            self._take(data)
+
+    def send(self, data: bytes, pause: float | None = None) -> None:
+        """Send at once or, with a pause, byte by byte."""
+        for piece in [data] if pause is None else (data[i : i + 1] for i in range(len(data))):
+            self.socket.sendall(piece)
+            self.request.answered += len(piece)
+            if pause and self.server.stopping.wait(pause):
+                return
+
+    def answer(self, code: int, body: Body = b"", headers: Headers = (), *, length: int | None = None) -> None:
+        """Answer with a Content-Length, or in chunks where the body is not one piece."""
+        framing = f"Content-Length: {len(body) if length is None else length}"
+        if not isinstance(body, bytes):
+            framing = "Transfer-Encoding: chunked"
+        self.send(head(code, [*headers, tuple(framing.split(": "))]))
+        for chunk in [body] if isinstance(body, bytes) else body:
+            self.send(chunk if isinstance(body, bytes) else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        if not isinstance(body, bytes) and length is None:
+            self.send(b"0\r\n\r\n")
+
+    def reset(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def hang(self) -> None:
+        self.server.stopping.wait()
+
+    def relay(self) -> None:
+        """Be a proxy: a tunnel for CONNECT, forward anything else."""
+        tunnel = self.request.method == "CONNECT"
+        target = urlsplit(f"//{self.request.target}" if tunnel else self.request.target)
+        with socket.create_connection((target.hostname, target.port)) as other:
+            if tunnel:
+                self.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                other.sendall(self.request.head + self.request.body)
+            ways = {self.socket: other, other: self.socket}
+            while not self.server.stopping.is_set():
+                for ready in select.select(list(ways), [], [], 0.1)[0]:
+                    if not (data := ready.recv(BLOCK_BYTES)):
+                        return
+                    ways[ready].sendall(data)
+
+    def _take(self, data: bytes) -> None:
+        self.request.received += len(data)
+        self.request.body += data[: KEPT_BYTES - len(self.request.body)]
+
+
+Act = Callable[[Exchange], Any]
+
+
+def head(code: int, headers: Headers = ()) -> bytes:
+    reason = HTTPStatus(code).phrase if code in set(HTTPStatus) else "Whatever"
+    lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def answer(
+    code: int, body: Body = b"", headers: Headers = (), *, receive: int | None = None, length: int | None = None
+) -> Act:
+    """Receive the body, or only so many bytes of it, answer and close. A ``length`` too large cuts the answer."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.receive(receive)
+        exchange.answer(code, body, headers, length=length)
+
+    return act
+
+
+def answer_early(code: int, body: bytes = b"") -> Act:
+    """Answer before the body is read, and throw the body away, as servers do that close gently."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.answer(code, body)
+        exchange.receive()
+
+    return act
+
+
+def raw(data: bytes, pause: float | None = None) -> Act:
+    """Receive everything, and send exactly this, at once or byte by byte."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.receive()
+        exchange.send(data, pause)
+
+    return act
+
+
+def reset(receive: int | None = None) -> Act:
+    return lambda exchange: (exchange.receive(receive), exchange.reset())
+
+
+def close(receive: int | None = None) -> Act:
+    return lambda exchange: exchange.receive(receive)
+
+
+def hang(receive: int | None = None) -> Act:
+    return lambda exchange: (exchange.receive(receive), exchange.hang())
+
+
+def relay() -> Act:
+    return Exchange.relay
+
+
+class FaultServer:
+    """Serves acts until it is closed. ``connections`` counts connections, ``requests`` are those with a head."""
+
+    def __init__(self, *acts: Act, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.stopping = threading.Event()
+        self._acts = acts
+        self._tls = tls
+        self._open: set[socket.socket] = set()
+        self._listener = socket.socket()
+        # Small, so that a list of some megabytes cannot hide in the buffers.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BLOCK_BYTES)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.host, self.port = self._listener.getsockname()
+        self.url = f"{'https' if tls else 'http'}://{self.host}:{self.port}"
+
+    @property
+    def posts(self) -> list[Request]:
+        return [request for request in self.requests if request.method == "POST"]
+
+    def __enter__(self) -> FaultServer:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        for one in [self._listener, *self._open]:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def settle(self, seconds: float = 0.05) -> None:
+        """Leave time for a request too many to arrive."""
+        time.sleep(seconds)
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                self._open.add(connection)
+                threading.Thread(target=self._play, args=[connection], daemon=True).start()
+
+    def _play(self, connection: socket.socket) -> None:
+        # What the other side does to its connection is for the test to judge.
+        with suppress(OSError, ValueError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.add(connection)
+            exchange = Exchange(self, connection)
+            self._acts[min(len(self.requests), len(self._acts)) - 1](exchange)
+        with suppress(OSError):
+            connection.close()
