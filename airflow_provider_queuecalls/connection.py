@@ -196,7 +196,7 @@ class _Reader:
         scheme = parts.scheme or schema or "https"
         if scheme not in ("http", "https"):
             self._add("schema", "is another scheme")
-        if scheme == "http" and not allow_http and not _is_loopback(name):
+        if scheme == "http" and not allow_http and not is_loopback(name):
             self._add(
                 "schema", "is http, and login, PIN and contacts would travel unencrypted; set allow_http to do so"
             )
@@ -228,7 +228,8 @@ class _Reader:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, so that nothing travels over a network."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
