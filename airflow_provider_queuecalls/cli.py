@@ -1,0 +1,86 @@
+"""The command ``queuecalls``.
+
+Every subcommand imports what it needs when it runs, so that asking for help takes no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+
+from airflow_provider_queuecalls import __version__
+from airflow_provider_queuecalls.connection import DEFAULT_CONN_ID, is_loopback
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
+
+#: What the extra ``sandbox`` brings, by module.
+SANDBOX_MODULES = frozenset({"python_multipart", "starlette", "uvicorn"})
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code: 0, or 2 where it could not do what it was asked."""
+    parser = argparse.ArgumentParser(prog="queuecalls", description="Calling campaigns with the queuecalls service.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_sandbox(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except QueueCallsError as error:
+        return _say_error(str(error))
+
+
+def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "run a queuecalls service on this machine, which phones nobody"
+    parser = commands.add_parser(
+        "sandbox", help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
+    parser.add_argument("--port", type=int, default=8099, help="port to listen on; 0 is any free one")
+    parser.add_argument("--db", metavar="FILE", help="keep campaigns and calls in this SQLite file; without, they are gone at the end")  # fmt: skip
+    parser.add_argument("--login", help="login name that is accepted", default=DEFAULT_LOGIN)
+    parser.add_argument("--pin", help="PIN that is accepted", default=DEFAULT_PIN)
+    parser.set_defaults(run=_sandbox)
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    try:
+        from airflow_provider_queuecalls.sandbox.server import run_sandbox
+    except ModuleNotFoundError as error:
+        if error.name not in SANDBOX_MODULES:
+            raise
+        return _say_error(
+            f"The sandbox needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[sandbox]'"
+        )
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("airflow_provider_queuecalls.sandbox").setLevel(logging.INFO)
+    if not is_loopback(options.host):
+        print(
+            f"Warning: on {options.host} other machines can reach the sandbox, and read every phone number in it without a password.",
+            file=sys.stderr,
+        )
+    with run_sandbox(
+        host=options.host, port=options.port, db=options.db, login=options.login, pin=options.pin
+    ) as sandbox:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: sandbox.stop())
+        kept = f"kept in {options.db}" if options.db else "gone at the end (--db FILE keeps them)"
+        print(
+            f"The queuecalls sandbox listens on {sandbox.url}, and phones nobody. Campaigns are {kept}.\n"
+            "Airflow finds it by this connection:\n\n"
+            f"export AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}={shlex.quote(sandbox.connection)}\n\n"
+            "Ctrl-C stops it.",
+            flush=True,
+        )
+        sandbox.wait()
+    return 0
+
+
+def _say_error(sentence: str) -> int:
+    print(f"queuecalls: {sentence}", file=sys.stderr)
+    return USAGE_ERROR
