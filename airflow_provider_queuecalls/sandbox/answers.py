@@ -24,10 +24,7 @@ def queued(fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterat
     yield f'{_DECLARATION}<queuecalls status="queued">\n{_repeated(fields)}'
     for page in pages:
         # A phone number that was taken holds nothing that XML would need escaped.
-        yield "".join(
-            f'<queuecall call_id="{call.call_id}"><phone_number>{call.phone_number}</phone_number></queuecall>\n'
-            for call in page
-        )
+        yield "".join(f'<queuecall call_id="{call.call_id}" phone_number="{call.phone_number}"/>\n' for call in page)
     yield "</queuecalls>\n"
 
 

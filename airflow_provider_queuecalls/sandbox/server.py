@@ -88,8 +88,8 @@ def run_sandbox(
         account = _read(connection)
         store = _open(Path(db or Path(stack.enter_context(_directory()), "sandbox.db")))
         config = uvicorn.Config(
-            create_app(store, account), lifespan="off", ws="none", log_config=None, access_log=False,
-            server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
+            create_app(store, account), lifespan="off", ws="none", log_config=None, log_level="warning",
+            access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
         )  # fmt: skip
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), name="queuecalls-sandbox", daemon=True)
