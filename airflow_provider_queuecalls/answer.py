@@ -78,9 +78,15 @@ class Redaction:
         longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
         name = "|".join(sorted(map(re.escape, names)))
         self._patterns = [
-            re.compile(rf"(<(?:\w+:)?(?:{name})\b[^<>]*>)[^<]*", re.IGNORECASE),
-            re.compile(rf"(\b(?:{name})\s*=\s*)(?:\"[^\"]*\"?|'[^']*'?|[^\s&<>\"',;]+)", re.IGNORECASE),
-            re.compile(rf"(\"(?:{name})\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|\[[^\]]*\]?|[^\s,}}\]]+)", re.IGNORECASE),
+            re.compile(pattern, re.IGNORECASE)
+            for pattern in (
+                rf"(<(?:\w+:)?(?:{name})\b[^<>]*>)[^<]*",
+                rf"(\b(?:{name})\s*=\s*\")[^\"]*",
+                rf"(\b(?:{name})\s*=\s*')[^']*",
+                rf"(\b(?:{name})\s*=\s*)[^\s&<>\"',;]+",
+                rf"(\"(?:{name})\"\s*:\s*\")(?:[^\"\\]|\\.)*",
+                rf"(\"(?:{name})\"\s*:\s*)(?:\[[^\]]*\]?|[^\s,}}\]\"]+)",
+            )
         ]
         if longest_first:
             self._patterns.append(re.compile("()(?:" + "|".join(map(re.escape, longest_first)) + ")", re.IGNORECASE))

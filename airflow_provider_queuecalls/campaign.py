@@ -237,9 +237,10 @@ def default_campaign_name(dag_id: str, task_id: str, run_id: str, map_index: int
     digest = hashlib.sha256("\n".join((dag_id, task_id, run_id, *index)).encode()).hexdigest()[:10]
     room = DEFAULT_NAME_LENGTH - len(digest) - sum(len(part) + 1 for part in index) - 3
     shares = (room - 30) // 2, (room - 30) // 2, 30
+    # Not "-" for what is replaced: digits that it joins look like a phone number to whoever redacts.
     readable = [
-        re.sub(r"[^A-Za-z0-9._]+", "-", part)[:share].strip("-") or "x"
-        for part, share in zip((dag_id, task_id, run_id.replace("__", "-")), shares, strict=True)
+        re.sub(r"[^A-Za-z0-9_-]", "_", part)[:share]
+        for part, share in zip((dag_id, task_id, run_id), shares, strict=True)
     ]
     return ".".join([*readable, *index, digest])
 

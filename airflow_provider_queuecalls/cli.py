@@ -28,11 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_sandbox(commands)
+    _add_demo(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except QueueCallsError as error:
         return _say_error(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in SANDBOX_MODULES:
+            raise
+        return _say_error(
+            f"The sandbox needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[sandbox]'"
+        )
 
 
 def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,15 +55,20 @@ def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=_sandbox)
 
 
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "run the example DAG through a real Airflow, against a sandbox; phones nobody"
+    commands.add_parser("demo", help=text, description=text).set_defaults(run=_demo)
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.demo import run_demo
+
+    return run_demo()
+
+
 def _sandbox(options: argparse.Namespace) -> int:
-    try:
-        from airflow_provider_queuecalls.sandbox.server import run_sandbox
-    except ModuleNotFoundError as error:
-        if error.name not in SANDBOX_MODULES:
-            raise
-        return _say_error(
-            f"The sandbox needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[sandbox]'"
-        )
+    from airflow_provider_queuecalls.sandbox.server import run_sandbox
+
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("airflow_provider_queuecalls.sandbox").setLevel(logging.INFO)
     if not is_loopback(options.host):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DAG_ID = "queue_calls"
 SHOWN_CALLS = 5
+SHOWN_CHARACTERS = 300
 #: What our own operator and hook log, out of everything that Airflow prints.
 OUR_LOG = re.compile(r"^(?P<line>\S+ \[\w+ *\].*?)\s*\[airflow\.task\.\w+\.airflow_provider_queuecalls\.")
 READ_XCOM = """
@@ -37,7 +38,7 @@ with create_session() as session:
 """
 
 
-def main() -> int:
+def run_demo() -> int:
     """Run the demo; return 0 only if the sandbox holds every contact exactly once."""
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
@@ -54,14 +55,15 @@ def main() -> int:
                 print(f"  {match['line']}")
         _say("The task's XCom")
         pushed = json.loads(_run(environment, "-c", READ_XCOM).splitlines()[-1])
-        print(json.dumps({**pushed, "call_ids": _shortened(pushed["call_ids"])}, indent=2))
+        shown = {"call_ids": _shortened(pushed["call_ids"]), "response": f"{pushed['response'][:SHOWN_CHARACTERS]}…"}
+        print(json.dumps({**pushed, **shown}, indent=2, ensure_ascii=False))
         return _compare(pushed, sandbox)
 
 
 def _compare(pushed: dict[str, Any], sandbox: Sandbox) -> int:
     """Show what the sandbox holds, and hold it against what the task says."""
     (campaign,) = sandbox.campaigns()
-    calls, rings = sandbox.calls(campaign.name), sandbox.rings()
+    calls, rings = sandbox.calls(pushed["campaign_name"]), sandbox.rings()
     _say("What the sandbox holds")
     print(f"  campaign {campaign.name}\n  {len(calls)} calls, to {len(rings)} numbers; the first {SHOWN_CALLS}:")
     for call in calls[:SHOWN_CALLS]:

@@ -344,7 +344,7 @@ def test_default_names_differ_between_task_instances(one: tuple, other: tuple) -
 
 def test_a_default_name_can_be_read() -> None:
     name = default_campaign_name("reminders", "call_customers", "scheduled__2026-11-23T06:18:34+00:00", 7)
-    assert re.fullmatch(r"reminders\.call_customers\.scheduled-2026-11-23T06-18-34\.7\.[0-9a-f]{10}", name)
+    assert re.fullmatch(r"reminders\.call_customers\.scheduled__2026-11-23T06_18_34\.7\.[0-9a-f]{10}", name)
 
 
 @pytest.mark.parametrize("value", [None, "", "None", "maybe", 2, 1.0, []])
