@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 import trustme
 
-WATCHDOG_SECONDS = 60
+WATCHDOG_SECONDS = 25
 NUMBERS = ("12025550143", "12025550178", "16175550119")
 LARGE_BYTES = 32 << 20
 

@@ -88,14 +88,18 @@ class Exchange:
                 return
 
     def answer(self, code: int, body: Body = b"", headers: Headers = (), *, length: int | None = None) -> None:
-        """Answer with a Content-Length, or in chunks where the body is not one piece."""
-        framing = f"Content-Length: {len(body) if length is None else length}"
-        if not isinstance(body, bytes):
-            framing = "Transfer-Encoding: chunked"
-        self.send(head(code, [*headers, tuple(framing.split(": "))]))
-        for chunk in [body] if isinstance(body, bytes) else body:
-            self.send(chunk if isinstance(body, bytes) else b"%x\r\n%b\r\n" % (len(chunk), chunk))
-        if not isinstance(body, bytes) and length is None:
+        """Answer with a Content-Length, or in chunks where the body is not one piece.
+
+        A ``length`` of its own leaves the answer unfinished.
+        """
+        if isinstance(body, bytes):
+            self.send(head(code, [*headers, ("Content-Length", str(len(body) if length is None else length))]))
+            self.send(body)
+            return
+        self.send(head(code, [*headers, ("Transfer-Encoding", "chunked")]))
+        for chunk in body:
+            self.send(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        if length is None:
             self.send(b"0\r\n\r\n")
 
     def reset(self) -> None:
@@ -229,12 +233,13 @@ class FaultServer:
                 threading.Thread(target=self._play, args=[connection], daemon=True).start()
 
     def _play(self, connection: socket.socket) -> None:
-        # What the other side does to its connection is for the test to judge.
-        with suppress(OSError, ValueError):
+        try:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._open.add(connection)
             exchange = Exchange(self, connection)
             self._acts[min(len(self.requests), len(self._acts)) - 1](exchange)
-        with suppress(OSError):
+        except OSError:
+            pass  # what the other side does to its connection is for the test to judge
+        finally:
             connection.close()
