@@ -93,10 +93,11 @@ class Line:
                 # Not the TLS layer's own shutdown, which isn't safe while another thread reads.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def connected(self, to: socket.socket) -> None:
+    def connected(self, connection: Any) -> None:
         """Take note of the connection; what is sent over it has the time that an answer has."""
-        to.settimeout(self._timeouts[1])
-        self._socket = getattr(to, "socket", to)  # TLS inside TLS, through a proxy, wraps the socket
+        connection.sock.settimeout(self._timeouts[1])
+        connection.timeout = self._timeouts[1]  # what urllib3 sets again before it sends, if it connected earlier
+        self._socket = getattr(connection.sock, "socket", connection.sock)  # TLS inside TLS wraps the socket
 
     def waiting(self) -> None:
         """Take note that the body is out: from now on the answer's time runs."""
@@ -139,7 +140,7 @@ class _Adapter(HTTPAdapter):
         class Observed(plain):  # type: ignore[misc,valid-type]
             def connect(self) -> None:
                 super().connect()
-                line.connected(self.sock)
+                line.connected(self)
 
             def getresponse(self) -> Any:
                 line.waiting()
