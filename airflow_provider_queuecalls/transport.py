@@ -40,6 +40,7 @@ class Line:
         self._endpoint = endpoint
         self._timeouts = (connect_timeout or endpoint.connect_timeout, read_timeout or endpoint.read_timeout)
         self._socket: socket.socket | None = None
+        self._closed = False
         self._watchdog = threading.Timer(self._timeouts[1], self._give_up)
         self._watchdog.daemon = True
         self._session = _Session()
@@ -88,6 +89,7 @@ class Line:
 
     def close(self) -> None:
         """Break off the request, from any thread. What has left has left."""
+        self._closed = True
         if self._socket is not None:
             with suppress(OSError):  # it is closed already
                 # Not the TLS layer's own shutdown, which isn't safe while another thread reads.
@@ -98,6 +100,8 @@ class Line:
         connection.sock.settimeout(self._timeouts[1])
         connection.timeout = self._timeouts[1]  # what urllib3 sets again before it sends, if it connected earlier
         self._socket = getattr(connection.sock, "socket", connection.sock)  # TLS inside TLS wraps the socket
+        if self._closed:
+            raise ConnectionAbortedError("closed before it was connected")
 
     def waiting(self) -> None:
         """Take note that the body is out: from now on the answer's time runs."""

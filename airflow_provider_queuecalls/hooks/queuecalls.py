@@ -265,8 +265,9 @@ _REASONS: dict[type[BaseException] | tuple[type[BaseException], ...], str] = {
     ssl.SSLCertVerificationError: "the service's TLS certificate is not valid for it, or its CA is not known here",
     ssl.SSLError: "the TLS connection failed",
     (TimeoutError, socket.timeout): "a time limit ran out",
-    (ConnectionResetError, BrokenPipeError): "the connection was reset",
+    ConnectionAbortedError: "it was broken off here",
     http.client.RemoteDisconnected: "the service closed the connection without an answer",
+    (ConnectionResetError, BrokenPipeError): "the connection was reset",
     http.client.HTTPException: "the service's answer was not HTTP",
 }
 
