@@ -65,7 +65,7 @@ class Line:
 
     def request(self, method: str, body: Any = None, content_type: str | None = None) -> requests.Response:
         """Send the one request and wait for the answer's head. Raises :class:`requests.RequestException`."""
-        return self._session.request(
+        response = self._session.request(
             method,
             self._endpoint.url,
             data=body,
@@ -75,6 +75,9 @@ class Line:
             proxies=_proxies(self._endpoint),
             stream=True,
         )
+        if self.timed_out:  # http.client takes the end of the connection for the end of the head
+            raise requests.ReadTimeout("the head of the answer came too slowly")
+        return response
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """The answer's body as it comes in. Raises :class:`CutShort`."""
