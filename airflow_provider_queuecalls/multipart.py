@@ -51,6 +51,8 @@ class MultipartBody:
     def __init__(self, fields: Sequence[tuple[str, str | Upload]], progress: Progress | None = None) -> None:
         self.boundary = secrets.token_hex(16)
         self.sent = 0
+        #: Whether the whole body has left: whoever sends it asks for more only after the last block is out.
+        self.complete = False
         self._progress = progress
         self._reported = time.monotonic()
         self._file: _Watched | None = None
@@ -64,11 +66,6 @@ class MultipartBody:
     def content_type(self) -> str:
         """The request's Content-Type."""
         return f"multipart/form-data; boundary={self.boundary}"
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole body has been handed over."""
-        return self.sent == self._length
 
     @property
     def lines(self) -> int:
@@ -93,6 +90,7 @@ class MultipartBody:
             if self._parts:
                 block += self._parts[0].read(wanted - len(block))
         self.sent += len(block)
+        self.complete = wanted > 0 and not block
         if self._progress and (now := time.monotonic()) - self._reported >= PROGRESS_INTERVAL:
             self._reported = now
             self._progress(self.sent, self._length)
