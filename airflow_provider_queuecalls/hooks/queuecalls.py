@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from requests import RequestException
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_queuecalls._compat import BaseHook, mask_secret
 from airflow_provider_queuecalls.answer import Answer, Outcome, Redaction, read_answer
@@ -129,7 +130,7 @@ class QueueCallsHook(BaseHook):
                 code = line.request("HEAD").status_code
         except InvalidConnection as error:
             return False, str(error)
-        except RequestException as error:
+        except (RequestException, HTTPError) as error:  # urllib3 has one of its own for a host name too long
             return (
                 False,
                 f"No answer from {self.endpoint.url}: {_reason(error, timed_out=line.timed_out)}. Nothing was queued.",
