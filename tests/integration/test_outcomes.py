@@ -96,15 +96,13 @@ def half_in_chunks(exchange: Exchange) -> None:
     exchange.answer(200, iter([QUEUED_XML[:40]]), length=0)
 
 
-def drip_the_body(exchange: Exchange) -> None:
-    exchange.receive()
-    exchange.send(head(200, [("Content-Length", "100000")]))
-    exchange.send(b" " * 100_000, pause=0.02)
+def dripping_body(code: int) -> Act:
+    def act(exchange: Exchange) -> None:
+        exchange.receive()
+        exchange.send(head(code, [("Content-Length", "100000")]))
+        exchange.send(b" " * 100_000, pause=0.02)
 
-
-def answer_midway_and_hang(exchange: Exchange) -> None:
-    exchange.receive(MIDWAY)
-    exchange.hang()
+    return act
 
 
 def says(body: bytes, *headers: tuple[str, str]) -> Act:
@@ -126,7 +124,7 @@ CASES: dict[str, Case] = {
     "half_an_answer_of_no_stated_length": Case(raw(head(200) + QUEUED_XML[:40]), OutcomeUnknown),
     "half_a_head": Case(raw(head(200)[:-4]), OutcomeUnknown),
     "dripping_headers": Case(raw(head(200, [("X", "y" * 60_000)]), pause=0.02), OutcomeUnknown, None, extra=SHORT),
-    "a_dripping_body": Case(drip_the_body, OutcomeUnknown, extra=SHORT),
+    "a_dripping_body": Case(dripping_body(200), OutcomeUnknown, extra=SHORT),
     "something_else_than_http": Case(raw(b"220 mail.example ESMTP\r\n"), OutcomeUnknown, None),
     "an_answer_without_a_head": Case(raw(QUEUED_XML), OutcomeUnknown, None),
     # Codes
@@ -141,7 +139,7 @@ CASES: dict[str, Case] = {
     "http_103_as_the_answer": Case(answer(103), OutcomeUnknown, 103),
     "a_continue_before_the_answer": Case(raw(head(100) + head(200) + QUEUED_XML), None),
     "http_503_with_retry_after": Case(answer(503, b"", [("Retry-After", "0")]), OutcomeUnknown, 503),
-    "http_401_dripping": Case(raw(head(401) + b"n" * 10_000, pause=0.02), Refused, 401, extra=SHORT),
+    "http_401_with_a_dripping_body": Case(dripping_body(401), Refused, 401, extra=SHORT),
     # Early answers: the body isn't read
     "http_401_early_then_closed": Case(answer(401, b"no", receive=0), Refused, 401, large=True),
     "http_413_early_then_closed": Case(answer(413, b"too large", receive=0), Refused, 413, large=True),
@@ -322,15 +320,15 @@ def test_a_zip_bomb_is_unknown_and_not_inflated(connect: Connect, small_list: Pa
 
 def million_ids_as_xml() -> Iterator[bytes]:
     yield b'<queuecalls status="queued">'
-    for start in range(0, 1_000_000, 10_000):
+    for start in range(1, 1_000_001, 10_000):
         yield b"".join(b'<call call_id="%d" phone_number="12025550143"/>' % i for i in range(start, start + 10_000))
     yield b"</queuecalls>"
 
 
 def million_ids_as_json() -> Iterator[bytes]:
-    yield b'{"status":"success","call_ids":[0'
-    for start in range(1, 1_000_001, 10_000):
-        yield b"".join(b",%d" % i for i in range(start, min(start + 10_000, 1_000_000)))
+    yield b'{"status":"success","call_ids":[1'
+    for start in range(2, 1_000_002, 10_000):
+        yield b"".join(b",%d" % i for i in range(start, min(start + 10_000, 1_000_001)))
     yield b"]}"
 
 
