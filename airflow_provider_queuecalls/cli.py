@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "run a queuecalls service on this machine, which phones nobody"
-    parser = commands.add_parser(
-        "sandbox", help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = commands.add_parser("sandbox", help=text, description=text)
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8099, help="port to listen on (%(default)s); 0 is any free one")
+    parser.add_argument(
+        "--db", metavar="FILE", help="SQLite file to keep campaigns and calls in; without it they are gone at the end"
     )
-    parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
-    parser.add_argument("--port", type=int, default=8099, help="port to listen on; 0 is any free one")
-    parser.add_argument("--db", metavar="FILE", help="keep campaigns and calls in this SQLite file; without, they are gone at the end")  # fmt: skip
-    parser.add_argument("--login", help="login name that is accepted", default=DEFAULT_LOGIN)
-    parser.add_argument("--pin", help="PIN that is accepted", default=DEFAULT_PIN)
+    parser.add_argument("--login", default=DEFAULT_LOGIN, help="login name that it accepts (%(default)s)")
+    parser.add_argument("--pin", default=DEFAULT_PIN, help="PIN that it accepts (%(default)s)")
     parser.set_defaults(run=_sandbox)
 
 
@@ -71,14 +71,14 @@ def _sandbox(options: argparse.Namespace) -> int:
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("airflow_provider_queuecalls.sandbox").setLevel(logging.INFO)
-    if not is_loopback(options.host):
-        print(
-            f"Warning: on {options.host} other machines can reach the sandbox, and read every phone number in it without a password.",
-            file=sys.stderr,
-        )
     with run_sandbox(
         host=options.host, port=options.port, db=options.db, login=options.login, pin=options.pin
     ) as sandbox:
+        if not is_loopback(options.host):
+            print(
+                f"Warning: on {options.host} other machines can reach the sandbox, and read every phone number in it without a password.",
+                file=sys.stderr,
+            )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: sandbox.stop())
         kept = f"kept in {options.db}" if options.db else "gone at the end (--db FILE keeps them)"
