@@ -27,7 +27,7 @@ INFERRED = "name inferred"
 EARLIEST_TIMESTAMP = 1_000_000_000
 LATEST_TIMESTAMP = 253_402_300_799
 #: The shortest limit the vendor documents for a free text is 128; a default name stays well below it.
-DEFAULT_NAME_LENGTH = 100
+DEFAULT_NAME_LENGTH, DIGEST_LENGTH = 100, 12
 
 
 class Kind(Enum):
@@ -234,10 +234,11 @@ def default_campaign_name(dag_id: str, task_id: str, run_id: str, map_index: int
     that shortening or replacing characters made alike.
     """
     index = [] if map_index is None or map_index < 0 else [str(map_index)]
-    digest = hashlib.sha256("\n".join((dag_id, task_id, run_id, *index)).encode()).hexdigest()[:10]
+    identity = "\n".join((dag_id, task_id, run_id, *index)).encode()
+    digest = hashlib.sha256(identity).hexdigest()[:DIGEST_LENGTH].translate(str.maketrans("0123456789", "ghijklmnop"))
     room = DEFAULT_NAME_LENGTH - len(digest) - sum(len(part) + 1 for part in index) - 3
     shares = (room - 30) // 2, (room - 30) // 2, 30
-    # Not "-" for what is replaced: digits that it joins look like a phone number to whoever redacts.
+    # "_" for what is replaced, and a digest of letters: more digits in a row look like a phone number to be redacted.
     readable = [
         re.sub(r"[^A-Za-z0-9_-]", "_", part)[:share]
         for part, share in zip((dag_id, task_id, run_id), shares, strict=True)

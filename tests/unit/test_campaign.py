@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_queuecalls.answer import Redaction
 from airflow_provider_queuecalls.campaign import (
     BY_NAME,
     DEFAULT_NAME_LENGTH,
@@ -342,9 +343,16 @@ def test_default_names_differ_between_task_instances(one: tuple, other: tuple) -
     assert (default_campaign_name(*one) == default_campaign_name(*other)) == (one == other)
 
 
+@given(NAMES, NAMES, st.datetimes())
+def test_a_default_name_is_not_taken_for_a_phone_number(dag: str, task: str, moment: datetime) -> None:
+    run = re.sub("[0-9]", "", dag), re.sub("[0-9]", "", task), f"manual__{moment.isoformat()}+00:00"
+    name = default_campaign_name(*run, 12345)
+    assert Redaction([], ["pin"])(name) == name
+
+
 def test_a_default_name_can_be_read() -> None:
     name = default_campaign_name("reminders", "call_customers", "scheduled__2026-11-23T06:18:34+00:00", 7)
-    assert re.fullmatch(r"reminders\.call_customers\.scheduled__2026-11-23T06_18_34\.7\.[0-9a-f]{10}", name)
+    assert re.fullmatch(r"reminders\.call_customers\.scheduled__2026-11-23T06_18_34\.7\.[a-p]{12}", name)
 
 
 @pytest.mark.parametrize("value", [None, "", "None", "maybe", 2, 1.0, []])
