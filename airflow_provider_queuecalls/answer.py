@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import codecs
-import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from html.entities import codepoint2name
 from typing import Any, Protocol
-from urllib.parse import quote, quote_plus
 
 LISTED_CALL_IDS = 1_000
 #: The longest answer that is believed: 1 MiB, and 512 bytes for each contact sent.
@@ -69,13 +68,13 @@ class Answer:
 class Redaction:
     """Removes secrets and people's data from an answer's text, by value and by name.
 
-    ``secrets`` are the values to remove in every spelling that an answer may repeat them in; ``names`` are the
+    ``secrets`` are the values to remove, however an answer escapes them and in capitals too; ``names`` are the
     elements, attributes or members whose content goes, whatever it is.
     """
 
     def __init__(self, secrets: Iterable[str], names: Iterable[str]) -> None:
-        spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
-        longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+        texts = {text for secret in secrets if secret for text in (secret, base64.b64encode(secret.encode()).decode())}
+        longest_first = sorted(texts, key=lambda text: (-len(text), text))
         name = "|".join(sorted(map(re.escape, names)))
         self._patterns = [
             re.compile(pattern, re.IGNORECASE)
@@ -89,7 +88,7 @@ class Redaction:
             )
         ]
         if longest_first:
-            self._patterns.append(re.compile("()(?:" + "|".join(map(re.escape, longest_first)) + ")", re.IGNORECASE))
+            self._patterns.append(re.compile(f"()(?:{'|'.join(map(_any_spelling, longest_first))})", re.IGNORECASE))
         # A phone number: ten digits or more, or seven behind a plus, with or without separators.
         self._patterns.append(re.compile(r"()(?:\d(?:[ .()/-]{0,2}\d){9,}|\+\d(?:[ .()/-]{0,2}\d){6,})"))
 
@@ -99,20 +98,30 @@ class Redaction:
         return text
 
 
-def _spellings(secret: str) -> set[str]:
-    escaped = json.dumps(secret)[1:-1]
-    return {
-        secret,
-        html.escape(secret),
-        html.escape(secret, quote=False),
-        escaped,
-        escaped.replace("/", "\\/"),
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(secret),
-        quote(secret, safe=""),
-        quote_plus(secret),
-        base64.b64encode(secret.encode()).decode(),
-    }
+def _any_spelling(text: str) -> str:
+    """A pattern for a text in which each character may be escaped in its own way, as XML, JSON, URLs and PHP do."""
+    return "".join(map(_any_escape, text))
+
+
+def _any_escape(character: str) -> str:
+    # All repetitions are bounded: an answer of backslashes must not take minutes.
+    code = ord(character)
+    names = [
+        f"#0{{0,8}}{code}",
+        f"#x0{{0,8}}{code:x}",
+        codepoint2name.get(code, ""),
+        "apos" if character == "'" else "",
+    ]
+    utf_16 = character.encode("utf-16-be").hex()
+    escapes = [
+        rf"\\{{0,3}}{re.escape(character)}",
+        f"&(?:amp;){{0,3}}(?:{'|'.join(filter(None, names))});",
+        "".join(rf"\\{{1,3}}u{utf_16[i : i + 4]}" for i in range(0, len(utf_16), 4)),
+        rf"\\{{1,3}}x{code:02x}",
+        re.sub("(..)", r"%(?:25){0,3}\1", character.encode().hex()),
+        *([r"\+"] if character == " " else []),
+    ]
+    return f"(?:{'|'.join(escapes)})"
 
 
 class CutShort(Exception):
