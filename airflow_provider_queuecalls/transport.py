@@ -6,6 +6,7 @@ ever. The session here doesn't, and it can be closed from another thread or a si
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import threading
@@ -130,6 +131,14 @@ class _Session(requests.Session):
         """Follow nothing, and don't read a redirect's body either."""
 
 
+class _Reply(http.client.HTTPResponse):
+    def begin(self) -> None:
+        """Forget what stands between the headers and is none: urllib3 would log it, and it may repeat the PIN."""
+        super().begin()
+        self.headers.set_payload("")
+        self.headers.defects.clear()
+
+
 class _Adapter(HTTPAdapter):
     """Tells the line about its connection: when it is made, and when the body is out."""
 
@@ -145,6 +154,8 @@ class _Adapter(HTTPAdapter):
         line, plain = self._line, pool.ConnectionCls
 
         class Observed(plain):  # type: ignore[misc,valid-type]
+            response_class = _Reply
+
             def connect(self) -> None:
                 super().connect()
                 line.connected(self)

@@ -108,7 +108,10 @@ class QueueCallsHook(BaseHook):
                 if isinstance(error, Exception) or (
                     body.sent and not isinstance(error, KeyboardInterrupt | SystemExit)
                 ):
-                    raise _no_answer(error, body, line, campaign.campaign_name, endpoint.url) from error
+                    ended = _no_answer(error, body, line, campaign.campaign_name, endpoint.url)
+                    # http.client's errors quote what the service said, which may be the PIN.
+                    quotes = any(isinstance(cause, http.client.HTTPException) for cause in _causes(error))
+                    raise ended from None if quotes else error
                 raise
             finally:
                 self._line = None
