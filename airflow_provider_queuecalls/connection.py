@@ -305,7 +305,11 @@ def _field_names(value: Any) -> dict[str, str]:
 
 def _proxies(value: Any) -> dict[str, str]:
     proxies = _object(value)
-    if not all(re.match(r"(https?|socks5h?)://[^\s/]", proxy) for proxy in proxies.values()):
+    try:
+        hosts = [urlsplit(proxy).hostname for proxy in proxies.values() if re.match(r"(https?|socks5h?)://", proxy)]
+    except ValueError:
+        hosts = []
+    if not all(hosts) or len(hosts) < len(proxies):
         raise ValueError("holds something else than proxy URLs")
     return proxies
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -33,6 +34,11 @@ os.environ.update(
 
 LOGIN, PIN = "tester", "4711"
 Connect = Callable[..., None]
+
+
+def pytest_unconfigure() -> None:
+    # Airflow logs at the interpreter's exit, to a stream that pytest has closed.
+    logging.raiseExceptions = False
 
 
 def pytest_report_header() -> str:
