@@ -68,13 +68,13 @@ class Parameter:
         if self.minimum is not None:
             limits = f" from {self.minimum} to {self.maximum}"
         elif self.max_length is not None:
-            limits = f", at most {self.max_length} characters and bytes of UTF-8"
-        return f"{self.kind.value}{limits}{', required' if self.required else ''}"
+            limits = f", at most {self.max_length} bytes of UTF-8"
+        return f"{self.kind.value}{limits}{'; required' if self.required else ''}"
 
     @property
     def source(self) -> str:
-        """Where rule and name come from."""
-        return f"parameter {self.position} of the vendor's queuecalls page, {self.name_evidence}"
+        """Where the rule comes from. Where the wire name does is in ``name_evidence``."""
+        return f"parameter {self.position} of the vendor's queuecalls page"
 
     def violation(self, problem: str) -> Violation:
         """This parameter's rule, broken."""
