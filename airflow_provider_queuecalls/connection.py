@@ -30,14 +30,14 @@ _PATH = re.compile(r"/[!\"$-.0->@-~/]*")  # printable ASCII without blank, # and
 class Field:
     """One field of the form. ``standard`` ones are Airflow's own, the others lie in the connection's extra.
 
-    ``types`` are JSON Schema's names; ``example`` is shown as a placeholder.
+    ``type`` is JSON Schema's name; ``example`` is a placeholder, or a sentence of the help.
     """
 
     name: str
     label: str
     rule: str
     doc: str
-    types: tuple[str, ...] = ("string",)
+    type: str = "string"
     default: Any = None
     example: str = ""
     secret: bool = False
@@ -51,29 +51,29 @@ FIELDS: tuple[Field, ...] = (
         default=DEFAULT_HOST, example=DEFAULT_HOST, standard=True,
     ),
     Field("schema", "Scheme", "https or http", "http only with allow_http, or to a loopback address.", default="https", example="https", standard=True),
-    Field("port", "Port", "a whole number from 1 to 65535", "Only if it isn't the scheme's own.", ("integer",), example="443", standard=True),
+    Field("port", "Port", "a whole number from 1 to 65535", "Only if it isn't the scheme's own.", "integer", example="443", standard=True),
     Field("login", "Login", "a text of at most 128 characters and bytes, required", "The sender's login name.", example="the sender's login name", standard=True),
     Field(
         "password", "PIN", "a text, at most 16 characters and bytes unless the extra pin is set; required",
         "The sender's PIN; also the password of HTTP Basic.", example="the sender's PIN", secret=True, standard=True,
     ),
-    Field("path", "Path", "a path that starts with /", "Where the service lies on its host.", default=DEFAULT_PATH, example=DEFAULT_PATH),
+    Field("path", "Path", "a path that starts with /", "Where the service lies on its host.", default=DEFAULT_PATH),
     Field("pin", "PIN in the form", "a text of at most 16 characters and bytes", "Only where the PIN in the form differs from the password of HTTP Basic.", secret=True),
-    Field("basic_auth", "HTTP Basic", "true or false", "Send login and PIN as HTTP Basic too.", ("boolean",), default=True),
-    Field("allow_http", "Allow plain http", "true or false", "Send login, PIN and contacts unencrypted to a host that isn't this machine.", ("boolean",), default=False),
+    Field("basic_auth", "HTTP Basic", "true or false", "Send login and PIN as HTTP Basic too.", "boolean", default=True),
+    Field("allow_http", "Allow plain http", "true or false", "Send login, PIN and contacts unencrypted to a host that isn't this machine.", "boolean", default=False),
     Field(
         "field_names", "Field names", "an object of parameter: field name, names of letters, digits and _ . [ ] -",
-        "Other names of form fields than the documented ones.", ("object",), default={}, example='{"secure": "is_pci"}',
+        "Other names of form fields than the documented ones.", "object", default={}, example='{"secure": "is_pci"}',
     ),
-    Field("connect_timeout", "Connect timeout", "a number of seconds above 0", "How long to wait for the connection.", ("number",), default=10.0, example="10"),
-    Field("read_timeout", "Read timeout", "a number of seconds above 0", "How long to wait for the whole answer, and for the service to take the next block.", ("number",), default=300.0, example="300"),
+    Field("connect_timeout", "Connect timeout", "a number of seconds above 0", "How long to wait for the connection.", "number", default=10),
+    Field("read_timeout", "Read timeout", "a number of seconds above 0", "How long to wait for the whole answer, and for the service to take the next block.", "number", default=300),
     Field(
-        "verify", "Verify TLS", "true, false or the path of a CA file on the worker",
-        "False accepts any certificate, and warns.", ("boolean", "string"), default=True, example="true",
+        "verify", "Verify TLS", "true or false, or the path of a CA file on the worker",
+        "False accepts any certificate, and warns.", default=True, example="true",
     ),
     Field(
         "proxies", "Proxies", "an object of scheme: proxy URL", "Instead of the proxies from the worker's environment.",
-        ("object",), example='{"https": "http://proxy.example:3128"}',
+        "object", example='{"https": "http://proxy.example:3128"}',
     ),
 )  # fmt: skip
 EXTRAS: Mapping[str, Field] = {entry.name: entry for entry in FIELDS if not entry.standard}
@@ -153,7 +153,7 @@ class _Reader:
 
     def extra(self, name: str) -> Any:
         value = self._extras.get(name)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if value in (None, {}) or (isinstance(value, str) and not value.strip()):  # the form's ways of leaving it empty
             return EXTRAS[name].default
         try:
             return _PARSERS[name](value)

@@ -49,11 +49,11 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def _conn_field(entry: Field) -> dict[str, Any]:
-    # Only a text field can be left empty, and an example of an object is no default: the form would send it.
-    schema: dict[str, Any] = {"type": [*entry.types, "null"]}
+    schema: dict[str, Any] = {"type": [entry.type, "null"]}
     if entry.secret:
         schema["format"] = "password"
-    elif entry.default not in (None, {}):
+    elif entry.default not in (None, {}) and (entry.type != "string" or isinstance(entry.default, str)):
         schema["default"] = entry.default
-    description = f"{entry.doc} Takes {entry.rule}." + (f" Example: {entry.example}" if entry.example else "")
-    return {"label": entry.label, "description": description, "schema": schema}
+    rule = "" if entry.type == "boolean" else f" Takes {entry.rule}."
+    example = f" Example: {entry.example}" if entry.example else ""
+    return {"label": entry.label, "description": f"{entry.doc}{rule}{example}", "schema": schema}

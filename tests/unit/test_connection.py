@@ -128,7 +128,7 @@ def test_everything_wrong_is_reported_together() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("empty", [None, "", "  "])
+@pytest.mark.parametrize("empty", [None, "", "  ", {}])
 def test_an_extra_left_empty_has_its_default(empty: Any) -> None:
     read = endpoint(extra=dict.fromkeys(EXTRAS, empty))
     assert read == endpoint()
