@@ -104,7 +104,7 @@ def test_what_is_wrong_is_named(values: dict[str, Any], names: list[str]) -> Non
         *[("field_names", value) for value in ("x", "[]", ["a"], {"max_retries": 1}, {"unknown": "x"}, {"secure": "a b"})],
         *[("field_names", value) for value in ({"secure": 'a"b'}, {"secure": "a\r\nb"}, {"secure": ""}, {"secure": "login"})],
         *[(f"{kind}_timeout", value) for kind in ("connect", "read") for value in (0, -1, "x", True, [], "nan", "inf")],
-        *[("verify", value) for value in ("/no/such/file", 1, [], {})],
+        *[("verify", value) for value in ("/no/such/file", 1, [])],
         *[("proxies", value) for value in ("proxy:3128", {"https": "proxy:3128"}, {"https": "http://u:p@[bad"}, {"https": "http://"}, {"https": 1}, [], True)],
     ],
 )  # fmt: skip
