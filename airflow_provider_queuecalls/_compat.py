@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, Context
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
     from airflow.sdk.log import mask_secret
 else:
     try:
@@ -19,9 +19,9 @@ else:
     except ImportError:
         from airflow.hooks.base import BaseHook
     try:
-        from airflow.sdk.exceptions import AirflowFailException
+        from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
     except ImportError:
-        from airflow.exceptions import AirflowFailException
+        from airflow.exceptions import AirflowFailException, AirflowSkipException
     try:
         from airflow.sdk.log import mask_secret
     except ImportError:
@@ -30,4 +30,21 @@ else:
         except ImportError:
             from airflow.utils.log.secrets_masker import mask_secret
 
-__all__ = ["AirflowFailException", "BaseHook", "BaseOperator", "Context", "mask_secret"]
+__all__ = [
+    "AirflowFailException",
+    "AirflowSkipException",
+    "BaseHook",
+    "BaseOperator",
+    "Context",
+    "mask_secret",
+    "object_storage_path",
+]
+
+
+def object_storage_path(url: str) -> Any:
+    """Airflow's path to a file in any storage. Imported when it is needed: it takes a while."""
+    try:
+        from airflow.sdk import ObjectStoragePath
+    except ImportError:
+        from airflow.io.path import ObjectStoragePath  # type: ignore[import-not-found,no-redef]
+    return ObjectStoragePath(url)

@@ -67,6 +67,24 @@ class InvalidContacts(QueueCallsError):
         self.report = report
 
 
+class EmptyContacts(InvalidContacts):
+    """The contact file holds nobody to call, and ``on_empty="skip"`` says that this is no failure."""
+
+
+class UnreadableContacts(InvalidContacts):
+    """A contact file or a suppression list is missing, may not be read, or is no CSV text at all."""
+
+
+class InvalidContactRules(_Violations):
+    """Parameters of the check have wrong values. Nothing was sent; trying again is no use."""
+
+    subject = "The rules for the contact file are not valid"
+
+
+class CheckFailed(QueueCallsError):
+    """The check could not be finished: the file changed meanwhile, or there was no room. Trying again may help."""
+
+
 class WireError(QueueCallsError):
     """What became of the request. ``status_code`` is None where no answer came; ``sent`` says whether any
     byte of the body may have left this machine."""

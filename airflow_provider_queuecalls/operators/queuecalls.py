@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls._compat import AirflowFailException, BaseOperator
+from airflow_provider_queuecalls._compat import AirflowFailException, AirflowSkipException, BaseOperator
 from airflow_provider_queuecalls.campaign import Campaign, default_campaign_name, is_unset, parse_flag
 from airflow_provider_queuecalls.connection import DEFAULT_CONN_ID
-from airflow_provider_queuecalls.contacts import Report, check, open_contacts
-from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, QueueCallsError, about
+from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
+from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
+    EmptyContacts,
+    NotAccepted,
+    NotSent,
+    QueueCallsError,
+    about,
+)
+from airflow_provider_queuecalls.storage import Location, delivered, fetched
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,30 +37,38 @@ class QueueCallsOperator(BaseOperator):
     Every parameter is templated, and takes what a template may render to: numbers and switches as texts, and
     ``''`` or ``'None'`` where a campaign parameter is not given.
 
-    :param contacts: path of the contact file on the worker: rows of phone number, message_reference and
-        call_parameter, without a header line
+    :param contacts: the contact file, rows of phone number, message_reference and call_parameter: a local path, a
+        ``file://`` URL, or any URL or path of ObjectStoragePath, such as ``s3://conn@bucket/key``
+    :param rejects_path: where to write a CSV of the rows that are left out, each with line and reason; the same
+        kinds of paths. It is written before anything is sent, also if the check fails.
     :param dry_run: do everything but the request. A template that renders to nothing is an error, not a no.
     :param queuecalls_conn_id: the Connection, of type ``queuecalls``
 
-    The others are the campaign's, with the rules of :data:`airflow_provider_queuecalls.campaign.PARAMETERS`.
-    ``campaign_name`` defaults to a name of the task instance that is the same on every try.
+    The campaign's parameters have the rules of :data:`airflow_provider_queuecalls.campaign.PARAMETERS`, those of the
+    check the rules of :data:`airflow_provider_queuecalls.contacts.PARAMETERS`. ``campaign_name`` defaults to a name
+    of the task instance that is the same on every try.
 
-    Pushes to XCom a dict of ``outcome``, ``campaign_name``, ``contacts``, ``rejected``, ``duplicates``, ``suppressed``,
-    ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``, ``dry_run`` and ``response`` (the
+    Pushes to XCom a dict of ``outcome``, ``campaign_name``, ``contacts`` (the rows sent), ``rejected``,
+    ``duplicates``, ``suppressed`` (the rows left out), ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``, ``dry_run`` and ``response`` (the
     beginning of the answer, without secrets and people's data).
 
     Fails without a retry where a retry is no use or might call people twice; only
-    :class:`~airflow_provider_queuecalls.exceptions.NotSent` and
-    :class:`~airflow_provider_queuecalls.exceptions.NotAccepted` are left to Airflow's retries.
+    :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
+    :class:`~airflow_provider_queuecalls.exceptions.NotAccepted` and
+    :class:`~airflow_provider_queuecalls.exceptions.CheckFailed` are left to Airflow's retries. With
+    ``on_empty="skip"`` the task is skipped where there is nobody to call.
     """
 
-    template_fields: Sequence[str] = ("contacts", *Campaign.names(), "dry_run", "queuecalls_conn_id")
+    template_fields: Sequence[str] = (
+        *("contacts", *Campaign.names(), *ContactRules.names()),
+        *("rejects_path", "dry_run", "queuecalls_conn_id"),
+    )
     ui_color = "#d9ece6"
 
     def __init__(
         self,
         *,
-        contacts: str | os.PathLike[str],
+        contacts: Location,
         start_url: str,
         result_url: str | None = None,
         campaign_name: str | None = None,
@@ -66,6 +81,19 @@ class QueueCallsOperator(BaseOperator):
         scheduled_time: str | None = None,
         expiration_time: str | None = None,
         secure: bool | int | str | None = None,
+        phone_format: str = "nanp",
+        normalize: bool | str = False,
+        has_header: bool | str = False,
+        columns: Mapping[str, str] | str | None = None,
+        delimiter: str = ",",
+        quoting: str = "refuse",
+        on_invalid: str = "fail",
+        max_rejects: int | str | None = None,
+        duplicates: str = "fail",
+        suppress: Sequence[Location] | Location | None = None,
+        suppress_max_age: timedelta | int | str | None = None,
+        on_empty: str = "fail",
+        rejects_path: Location | None = None,
         dry_run: bool | str = False,
         queuecalls_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -84,6 +112,19 @@ class QueueCallsOperator(BaseOperator):
         self.scheduled_time = scheduled_time
         self.expiration_time = expiration_time
         self.secure = secure
+        self.phone_format = phone_format
+        self.normalize = normalize
+        self.has_header = has_header
+        self.columns = columns
+        self.delimiter = delimiter
+        self.quoting = quoting
+        self.on_invalid = on_invalid
+        self.max_rejects = max_rejects
+        self.duplicates = duplicates
+        self.suppress = suppress
+        self.suppress_max_age = suppress_max_age
+        self.on_empty = on_empty
+        self.rejects_path = rejects_path
         # Hides BaseOperator.dry_run(), which only `airflow tasks test --dry-run` calls.
         self.dry_run = dry_run  # type: ignore[method-assign,assignment]
         self.queuecalls_conn_id = queuecalls_conn_id
@@ -97,15 +138,14 @@ class QueueCallsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the contact file, queue the campaign, and return what goes to XCom."""
-        with self._retried_only_if_safe():
+        with self._retried_only_if_safe(), ExitStack() as stack:
             dry_run = parse_flag("dry_run", self.dry_run)
             campaign = self._campaign(context)
-            with about(campaign.campaign_name), open_contacts(self.contacts) as upload:
-                report = check(upload)
-                self.log.info("Checked %s: %s contacts, %s bytes", upload.name, report.contacts, upload.size)
-                answer = None if dry_run else self.hook.queue_calls(replace(upload, digest=report.digest), campaign)
-        self._log_outcome(campaign, report, answer)
-        return _result(campaign, report, answer)
+            stack.enter_context(about(campaign.campaign_name))
+            checked = stack.enter_context(self._check())
+            answer = None if dry_run else self.hook.queue_calls(checked.upload, campaign)
+        self._log_outcome(campaign, checked.report, answer)
+        return _result(campaign, checked.report, answer)
 
     def on_kill(self) -> None:
         """Break off a request that is under way; the task then fails, and says that its outcome is not known."""
@@ -121,20 +161,31 @@ class QueueCallsOperator(BaseOperator):
             self.log.warning(warning)
         return campaign
 
+    def _check(self) -> CheckedContacts:
+        """Check the contact file, wherever it lies. What is given back is open, so copies may go."""
+        rules = ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
+        with ExitStack() as stack:
+            contacts = stack.enter_context(fetched(self.contacts, "The contact file", self.log.info))
+            lists = [stack.enter_context(fetched(path, "The do-not-call list", self.log.info)) for path in rules.lists]
+            rejects = stack.enter_context(delivered(self.rejects_path, "The rejects file"))
+            checked = check(contacts, replace(rules, suppress=lists), rejects_path=rejects)
+        self.log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
+        return checked
+
     def _log_outcome(self, campaign: Campaign, report: Report, answer: Answer | None) -> None:
         if answer is None:
-            self.log.info("Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, report.contacts)
+            self.log.info("Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, report.valid)
             return
         self.log.info(
             "Queued campaign %s: %s contacts, %s call ids",
             campaign.campaign_name,
-            report.contacts,
+            report.valid,
             answer.call_id_count,
         )
-        if answer.call_id_count < report.contacts:
+        if answer.call_id_count < report.valid:
             self.log.warning(
                 "The service gave %s call ids for %s contacts. Nothing is sent again: compare the campaign with the list.",
-                answer.call_id_count, report.contacts,
+                answer.call_id_count, report.valid,
             )  # fmt: skip
 
     @contextmanager
@@ -145,8 +196,10 @@ class QueueCallsOperator(BaseOperator):
         except NotAccepted as error:
             self._wait_before_retry(error.retry_after)
             raise
-        except NotSent:
+        except (NotSent, CheckFailed):
             raise
+        except EmptyContacts as error:
+            raise AirflowSkipException(str(error)) from error
         except QueueCallsError as error:
             raise AirflowFailException(str(error)) from error
 
@@ -194,10 +247,10 @@ def _result(campaign: Campaign, report: Report, answer: Answer | None) -> dict[s
     return {
         "outcome": answer.outcome.value if answer else "not sent",
         "campaign_name": campaign.campaign_name,
-        "contacts": report.contacts,
-        "rejected": 0,
-        "duplicates": 0,
-        "suppressed": 0,
+        "contacts": report.valid,
+        "rejected": report.rejected,
+        "duplicates": report.duplicates,
+        "suppressed": report.suppressed,
         "call_ids": list(answer.call_ids) if answer else [],
         "call_id_count": answer.call_id_count if answer else 0,
         "digest": report.digest,

@@ -1,0 +1,48 @@
+"""Do-not-call lists: every number on them, in whatever spelling, and nothing overlooked."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+
+from airflow_provider_queuecalls.contacts.engine import Tables
+from airflow_provider_queuecalls.contacts.reading import read_rows
+from airflow_provider_queuecalls.contacts.rows import BLANK, REASONS, Judge, Layout
+from airflow_provider_queuecalls.contacts.rules import ContactRules
+from airflow_provider_queuecalls.contacts.source import open_source
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+
+#: A list may have a header line, any further columns and quotes, and every spelling of a number.
+_LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow")
+_LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
+_ALLOWED_IN_LISTS = {BLANK, "header"}
+
+
+def read_list(path: str | os.PathLike[str], rules: ContactRules, tables: Tables, directory: str) -> None:
+    """Add the numbers of a do-not-call list to the tables. Every row of it must be understood."""
+    source = open_source(path, "The do-not-call list")
+    with source.file:
+        age = timedelta(seconds=time.time() - source.modified)
+        if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
+            raise InvalidContacts(
+                f"{source.shown} was last changed {age.days} days ago, and suppress_max_age allows "
+                f"{rules.suppress_max_age}. Nothing was sent. Fetch the list anew."
+            )
+        if not source.size:
+            raise InvalidContacts(
+                f"{source.shown} is empty, as after a failed export. Nothing was sent. "
+                "Leave it out if it is not needed; a list with a header line only is fine."
+            )
+        read_rows(source, Judge(_LIST_RULES, _LIST_LAYOUT), tables, directory)
+        wrong = {reason: found for reason, found in tables.judged_counts().items() if reason not in _ALLOWED_IN_LISTS}
+        if wrong:
+            reasons = "".join(
+                f"\n  - {reason}: {count:,}, first in line {first:,}: {REASONS[reason]}"
+                for reason, (count, first) in wrong.items()
+            )
+            raise InvalidContacts(
+                f"{source.shown} has rows that cannot be understood, and leaving them out could call somebody who must "
+                f"not be called. Nothing was sent.{reasons}"
+            )
+        tables.to_list()

@@ -1,0 +1,145 @@
+"""Reading a file: by the engine, which knows the plain lines, and by ourselves, for everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from airflow_provider_queuecalls.contacts.engine import Judged, Tables
+from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, picked
+from airflow_provider_queuecalls.contacts.rows import BLANK, Judge
+from airflow_provider_queuecalls.contacts.source import Source
+from airflow_provider_queuecalls.exceptions import CheckFailed
+
+Progress = Callable[[int, int], None]
+
+_DIGEST_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading a file showed, beside the verdicts in the tables."""
+
+    lines: int
+    bom: bool
+    lone_cr: bool
+    digest: str
+
+
+def read_rows(
+    source: Source, judge: Judge, tables: Tables, directory: str, progress: Progress | None = None
+) -> Reading:
+    """Fill the tables with a verdict on every line.
+
+    The engine starts on the file at once, beside our own reading of it. Where that finds that the engine may have
+    misread something, its work is thrown away and done again on a copy that it cannot misread.
+    """
+    guess = _first_line_end(source)
+    with ThreadPoolExecutor(2) as threads:
+        digest = threads.submit(file_digest, source.file)
+        engine = threads.submit(tables.read, source.address(), guess, *judge.plain_sql())
+        survey = _survey(source, judge, progress)
+        tame = survey.line_ends <= {guess} and survey.tame
+        if not tame:
+            tables.interrupt()
+    if tame:
+        lines = engine.result()
+    else:
+        engine.exception()  # of no interest
+        tables.clear()
+        copy = os.path.join(directory, "tame.csv")
+        _write_tame(source, judge, copy)
+        lines = tables.read(copy, "\n", *judge.plain_sql())
+        os.unlink(copy)
+    source.assert_unchanged()
+    if lines != survey.lines:
+        raise CheckFailed(
+            f"{source.shown} was read twice, with {survey.lines:,} and {lines:,} lines. Nothing was sent."
+        )
+    tables.add_judged(_judged(source, judge, tables.odd_lines()))
+    return Reading(survey.lines, survey.bom, survey.lone_cr, digest.result())
+
+
+def _first_line_end(source: Source) -> str:
+    first = next(blocks(source.file), None)
+    return "\r\n" if first and first.data.partition(b"\n")[0].endswith(b"\r") else "\n"
+
+
+@dataclass
+class _Survey:
+    """What our own reading of a file shows. ``tame``: lines hold nothing that the engine could misread."""
+
+    lines: int = 0
+    bom: bool = False
+    lone_cr: bool = False
+    tame: bool = True
+    line_ends: set[str] = field(default_factory=set)
+
+    def take_in(self, block: Block, judge: Judge) -> None:
+        """Add what a block shows."""
+        data = block.data
+        if b"\r" in data:
+            pairs = data.count(b"\r\n")
+            self.lone_cr = self.lone_cr or data.count(b"\r") > pairs
+            self.line_ends |= {"\r\n"} if pairs else set()
+            self.line_ends |= {"\n"} if data.count(b"\n") > pairs else set()
+            data = data.replace(b"\r\n", b"\n")
+        elif b"\n" in data:
+            self.line_ends.add("\n")
+        self.tame = self.tame and not block.abridged and judge.tame(data)
+        self.lines += block.count
+
+
+def _survey(source: Source, judge: Judge, progress: Progress | None) -> _Survey:
+    survey, done = _Survey(), 0
+
+    def tap(data: bytes) -> None:
+        nonlocal done
+        survey.bom = survey.bom or (not done and data.startswith(BOM))
+        done += len(data)
+        if progress:
+            progress(done // 2, source.size)  # the other half is what comes after
+
+    for block in blocks(source.file, judge.delimiter, tap):
+        survey.take_in(block, judge)
+    return survey
+
+
+def _write_tame(source: Source, judge: Judge, path: str) -> None:
+    """Write the file anew for the engine, line for line, with a mark for each line that it could misread."""
+    in_open_cell = False
+    with open(path, "wb") as copy:
+        for block in blocks(source.file, judge.delimiter):
+            data = block.data.replace(b"\r\n", b"\n")
+            if not in_open_cell and not block.abridged and judge.tame(data):
+                copy.write(data if data.endswith(b"\n") else data + b"\n")
+                continue
+            for line in block.lines():
+                odd = in_open_cell or block.abridged or not judge.tame(line)
+                copy.write(b"?\n" if odd else line + b"\n")
+                in_open_cell = judge.leaves_cell_open(line, in_open_cell)
+
+
+def _judged(source: Source, judge: Judge, odd_lines: Iterator[tuple[int, None]]) -> Iterator[Judged]:
+    """The verdicts on the lines that the engine did not recognise."""
+    in_open_cell, blank = False, 0
+    for number, line, _ in picked(blocks(source.file, judge.delimiter), odd_lines):
+        verdict = judge(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
+        # A good row has closed what it opened.
+        in_open_cell = verdict.reason is not None and judge.leaves_cell_open(line, in_open_cell)
+        blank += verdict.reason == BLANK
+        changed = verdict.reason is None and verdict.row != line
+        yield Judged(number, verdict.number, verdict.reason, changed, verdict.normalised)
+
+
+def file_digest(file: BinaryIO) -> str:
+    """SHA-256 of a whole file. Leaves the file's position alone, so it may run beside other readers."""
+    sha256, position = hashlib.sha256(), 0
+    while data := os.pread(file.fileno(), _DIGEST_BYTES, position):
+        sha256.update(data)
+        position += len(data)
+    return f"sha256:{sha256.hexdigest()}"

@@ -1,0 +1,173 @@
+"""Files that don't lie on this machine: fetched before the check, delivered after it.
+
+The check works on local files. Here is the way between them and whatever Airflow's ObjectStoragePath reaches.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_queuecalls._compat import object_storage_path
+from airflow_provider_queuecalls.campaign import is_unset
+from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError, UnreadableContacts
+from airflow_provider_queuecalls.multipart import PROGRESS_INTERVAL
+
+_BLOCK_BYTES = 4 << 20
+#: Room that is left free beside what is fetched: the check may need as much again.
+_SPARE_BYTES = 64 << 20
+
+#: Takes a message and what to put into it, as a logger's methods do.
+Log = Callable[..., object]
+Location = str | os.PathLike[str]
+
+
+class Fetched(os.PathLike[str]):
+    """A local copy of a file that lies elsewhere. Opened by its path, shown by where it came from."""
+
+    def __init__(self, path: Path, origin: str) -> None:
+        self._path = path
+        self._origin = origin
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+    def __str__(self) -> str:
+        return self._origin
+
+
+@contextmanager
+def fetched(location: Location, what: str, log: Log) -> Iterator[Location]:
+    """Give a local path to a file, wherever it lies; a copy is removed at the end.
+
+    ``location`` is a local path, a ``file://`` URL, or a URL or path of Airflow's ObjectStoragePath. A copy has the
+    time of the original's last change, or 1970 where the storage doesn't tell. Raises :class:`UnreadableContacts`
+    where there is no such file or it may not be read, and :class:`CheckFailed` where another try may help.
+    """
+    if (url := _url(location)) is None:
+        yield _local(location)
+    else:
+        with tempfile.TemporaryDirectory(prefix="queuecalls-") as directory:
+            with _in_words(f"{what} {_shown(url)!r}", "read"):
+                copy = _fetch(url, Path(directory), f"{what} {_shown(url)!r}", log)
+            yield Fetched(copy, _shown(url))
+
+
+@contextmanager
+def delivered(location: Location | None, what: str) -> Iterator[Location | None]:
+    """Give a local path to write a file to, or None for no location. What was written there is delivered at the end,
+    whatever the end is."""
+    if is_unset(location) or location is None:
+        yield None
+    elif (url := _url(location)) is None:
+        yield _local(location)
+    else:
+        with tempfile.TemporaryDirectory(prefix="queuecalls-") as directory:
+            file = Path(directory, os.path.basename(urlsplit(url).path) or "rejects.csv")
+            try:
+                yield file
+            finally:
+                if file.exists():
+                    with _in_words(f"{what} {_shown(url)!r}", "written"), file.open("rb") as here:
+                        _deliver(here, url)
+
+
+def _deliver(file: BinaryIO, url: str) -> None:
+    with object_storage_path(url).open("wb") as there:
+        shutil.copyfileobj(file, there, _BLOCK_BYTES)
+
+
+def _url(location: object) -> str | None:
+    """The URL of what doesn't lie in this machine's file system; None for what does."""
+    text = str(location) if isinstance(location, os.PathLike) else location
+    if isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text.strip()):
+        return None if text.strip().lower().startswith("file://") else text.strip()
+    return None
+
+
+def _local(location: Location) -> Location:
+    text = str(location).strip()
+    if text.lower().startswith("file://"):
+        parts = urlsplit(text)
+        if parts.netloc not in ("", "localhost"):
+            raise UnreadableContacts(
+                f"{text[:200]!r} names another machine: a file:// URL has three slashes, file:///data/calls.csv."
+            )
+        return unquote(parts.path)
+    return location
+
+
+def _shown(url: str) -> str:
+    """The URL without a password. What stands before the @ alone is the name of a connection."""
+    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:***@", url.partition("?")[0])[:200]
+
+
+def _fetch(url: str, directory: Path, subject: str, log: Log) -> Path:
+    source = object_storage_path(url)
+    status = source.stat()
+    size, changed = status.st_size, getattr(status, "st_mtime", None) or 0
+    free = shutil.disk_usage(directory).free
+    if free < size + _SPARE_BYTES:
+        raise CheckFailed(
+            f"{subject} has {size / 1e6:,.0f} MB, and {tempfile.gettempdir()!r} on {platform.node()} has room for "
+            f"{free / 1e6:,.0f} MB. Nothing was sent. Make room there, or set TMPDIR to a larger disk."
+        )
+    copy = directory / (os.path.basename(urlsplit(url).path) or "contacts.csv")
+    done, told = 0, time.monotonic()
+    with source.open("rb") as there, copy.open("wb") as here:
+        while block := there.read(_BLOCK_BYTES):
+            here.write(block)
+            done += len(block)
+            if time.monotonic() - told >= PROGRESS_INTERVAL:
+                told = time.monotonic()
+                log(
+                    "Fetched %.0f of %.0f MB (%.0f %%) of %s",
+                    done / 1e6,
+                    size / 1e6,
+                    100 * done / max(size, 1),
+                    _shown(url),
+                )
+    if done != size:
+        raise CheckFailed(f"{subject} changed while it was fetched, from {size:,} to {done:,} bytes. Nothing was sent.")
+    os.utime(copy, (changed, changed))
+    log("Fetched %s: %s bytes", _shown(url), f"{size:,}")
+    return copy
+
+
+@contextmanager
+def _in_words(subject: str, done: str) -> Iterator[None]:
+    """Say what went wrong with a storage. Not in its own words: they may hold credentials."""
+    try:
+        yield
+    except QueueCallsError:
+        raise
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UnreadableContacts(f"{subject} does not exist: look at bucket and key. Nothing was sent.") from None
+    except ImportError as error:
+        raise UnreadableContacts(
+            f"{subject} cannot be {done}, since {error.name or 'a library'} is not installed. Nothing was sent. "
+            "Install the storage's provider, for s3:// apache-airflow-providers-amazon[s3fs]."
+        ) from None
+    except Exception as error:  # noqa: BLE001  # each storage has errors of its own
+        kind = type(error).__name__
+        if isinstance(error, PermissionError) or "Credentials" in kind:
+            raise UnreadableContacts(
+                f"{subject} may not be {done} with the credentials of its connection ({kind}). Nothing was sent."
+            ) from None
+        if isinstance(error, ValueError):
+            raise UnreadableContacts(
+                f"{subject} cannot be {done}: Airflow knows no storage for it. Nothing was sent. Install the storage's "
+                "provider, for s3:// apache-airflow-providers-amazon[s3fs]."
+            ) from None
+        if kind == "AirflowNotFoundException":
+            raise UnreadableContacts(f"{subject} names a connection that is not defined. Nothing was sent.") from None
+        raise CheckFailed(f"{subject} could not be {done} ({kind}). Nothing was sent; it may be tried again.") from None

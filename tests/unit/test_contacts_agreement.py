@@ -1,0 +1,229 @@
+"""Our check and a plain one agree on every line of generated files, and what comes out is clean."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines
+from airflow_provider_queuecalls.contacts.rows import Judge
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+from tests.unit import plain_checker
+
+GOOD = ["16175551234", "16175551235", "19998886666", "12002000000"]
+SPELLINGS = [
+    "(617) 555-1234", "617.555.1234", "+1 617 555 1234", "6175551234", " 16175551234 ", "tel:+16175551234", "1-617-555-1234",
+    "tel:16175551234", "+16175551234", "+1234567890;ani=8001234567", "16175551234;postd=12", "+44 20 7183 8750", "442071838750",
+    "+6175551234", "1 (617)555.1234", "(617 555-1234", "617--- 5551234", "16175551234;ani=1;ani=2", "TEL:+4790123456",
+]  # fmt: skip
+#: Digits to ``str.isdigit``, not to a telephone.
+FULLWIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in GOOD[0])
+BAD = [
+    "", " ", "1.61756E+10", "16175551234.0", "16175551234.", "1,5e3", "06175551234", "11175551234", "16171551234", "161755512345",
+    "phone_number", "Téléphone 1", "電話", FULLWIDTH, "١٦١٧٥٥٥١٢٣٤", "16175551234\u200b", "\u00a016175551234", "16175551234 x12",
+    "=1+1", "@x", "\ufeff16175551234", "1_6175551234", "\t16175551234", "\x0016175551234", "1e10", "+16175551234\u2028", "\u0085",
+]  # fmt: skip
+TEXTS = [
+    "",
+    "ref",
+    "r" * 128,
+    "r" * 129,
+    "é" * 64,
+    "é" * 65,
+    "p" * 255,
+    "p" * 256,
+    " x ",
+    "=x",
+    "\x7f",
+    "\u0085",
+    "\u2029",
+    "😀",
+    "a;b",
+    "a|b",
+]
+QUOTED = [
+    '"',
+    '""',
+    '"a,b"',
+    '"a""b"',
+    'a"b',
+    '"a"b',
+    '"16175551234"',
+    '"open',
+    'close"',
+    '"a\nb"',
+    '"\n16175559999\n"',
+]
+
+numbers = st.one_of(st.sampled_from(GOOD), st.sampled_from(GOOD), st.sampled_from(SPELLINGS), st.sampled_from(BAD))
+texts = st.one_of(st.sampled_from(TEXTS), st.text(max_size=5))
+cells = st.one_of(texts, texts, st.sampled_from(QUOTED))
+rows = st.one_of(
+    st.builds(lambda number, others: [number, *others], numbers, st.lists(cells, max_size=3)),
+    st.builds(lambda number: [number], st.one_of(numbers, st.sampled_from(QUOTED))),
+    st.lists(cells, max_size=5),
+)
+ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
+nasty = st.one_of(
+    st.binary(max_size=4), st.sampled_from([b"\xff", b"\xc3", b"\xed\xa0\x80", b"\x00", b"\xef\xbb\xbf", b"\x1a", b'"'])
+)
+
+
+@st.composite
+def files(draw: st.DrawFn, delimiter: str) -> bytes:
+    one_end = draw(st.one_of(st.none(), ends))
+    parts = [draw(st.sampled_from([b"", b"", b"\xef\xbb\xbf"]))]
+    for row in draw(st.lists(st.one_of(rows, rows, st.just([" \t"]), st.just([])), max_size=25)):
+        parts += [delimiter.join(row).encode(errors="ignore"), one_end or draw(ends)]
+        if draw(st.integers(0, 9)) == 0:
+            parts.insert(draw(st.integers(1, len(parts))), draw(nasty))
+    return b"".join(parts[: draw(st.sampled_from([len(parts), -1]))])
+
+
+rules = st.fixed_dictionaries(
+    {
+        "phone_format": st.sampled_from(["nanp", "vendor"]),
+        "normalize": st.booleans(),
+        "quoting": st.sampled_from(["refuse", "allow"]),
+        "duplicates": st.sampled_from(["drop", "keep"]),
+        "delimiter": st.sampled_from([",", ",", ";", "|", "\t"]),
+    }
+)
+
+
+def run(path: Path, options: Mapping[str, Any]) -> tuple[Report, list[tuple[int, str]], bytes]:
+    """Check a file. Returns the report, the rejects file's lines and reasons, and what would be sent."""
+    rejects = path.with_name("rejects.csv")
+    sent = b""
+    try:
+        with check(path, ContactRules(on_invalid="skip", **options), rejects_path=rejects) as checked:
+            report, sent = checked.report, checked.upload.file.read()
+    except InvalidContacts as error:
+        report = error.report
+    with rejects.open(newline="", encoding="utf-8") as file:
+        return report, [(int(row["line"]), row["reason"]) for row in csv.DictReader(file)], sent
+
+
+def assert_agreement(
+    path: Path, data: bytes, options: Mapping[str, Any], suppress: frozenset[int] = frozenset()
+) -> None:
+    assume(not data.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff")))
+    path.write_bytes(data)
+    expected = plain_checker.verdicts(data, suppress=suppress, **{k: v for k, v in options.items() if k != "suppress"})
+    report, rejects, sent = run(path, options)
+    assert rejects == [
+        (line, reason) for line, (reason, _) in enumerate(expected, 1) if reason not in (None, "blank", "column_names")
+    ]
+    assert report.reasons == plain_checker.counts(expected)
+    good = [row for reason, row in expected if reason is None]
+    assert sent.replace(b"\r\n", b"\n").split(b"\n") == ([*good, b""] if sent.endswith(b"\n") else good or [b""])
+    header = sum(reason == "column_names" for reason, _ in expected)
+    assert report.lines == len(expected)
+    assert (
+        report.valid + report.rejected + report.duplicates + report.suppressed + report.blank + header == report.lines
+    )
+    assert report.contacts == report.lines - report.blank - header
+    assert report.valid == len(good)
+    if good:
+        assert_clean(path.with_name("sent.csv"), sent, options)
+
+
+def assert_clean(path: Path, sent: bytes, options: Mapping[str, Any]) -> None:
+    path.write_bytes(sent)
+    again = {
+        "phone_format": options["phone_format"],
+        "quoting": options["quoting"],
+        "duplicates": options["duplicates"],
+    }
+    with check(path, ContactRules(**again)) as checked:
+        assert checked.report.valid == checked.report.lines
+        assert checked.upload.file.read() == sent
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.csv"
+
+
+@pytest.fixture(params=[1 << 20, 13])
+def _block_sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line ends and characters fall on every side of a block's border."""
+    monkeypatch.setattr(lines, "BLOCK_BYTES", request.param)
+
+
+thoroughly = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@settings(thoroughly, max_examples=1000)
+@given(row=rows, first=st.booleans(), options=rules)
+def test_both_checkers_agree_on_a_row(row: list[str], first: bool, options: dict[str, Any]) -> None:
+    line = options["delimiter"].join(row).replace("\r", "").replace("\n", "").encode(errors="ignore")
+    filler = b" \n" if first else b"?\n"
+    *_, (reason, sent) = plain_checker.verdicts(filler + line + b"\n", **options)
+    verdict = Judge(ContactRules(**options))(line, first=first)
+    assert verdict.reason == reason
+    assert verdict.row == (sent if reason is None else b"")
+
+
+@pytest.mark.usefixtures("_block_sizes")
+@thoroughly
+@given(data=st.data(), options=rules)
+def test_both_checkers_agree_on_every_line(path: Path, data: st.DataObject, options: dict[str, Any]) -> None:
+    assert_agreement(path, data.draw(files(options["delimiter"])), options)
+
+
+@thoroughly
+@given(data=st.binary(max_size=60), options=rules)
+def test_both_checkers_agree_on_any_bytes(path: Path, data: bytes, options: dict[str, Any]) -> None:
+    assert_agreement(path, data, options)
+
+
+@settings(thoroughly, max_examples=40)
+@given(data=st.data(), options=rules)
+def test_both_checkers_agree_on_suppressed_numbers(path: Path, data: st.DataObject, options: dict[str, Any]) -> None:
+    listed = path.with_name("listed.csv")
+    listed.write_text("number,name\n(617) 555-1234,x\n\ntel:+19998886666\n+44 20 7183 8750\n")
+    suppress = frozenset({16175551234, 19998886666, 442071838750})
+    assert_agreement(path, data.draw(files(options["delimiter"])), {**options, "suppress": [str(listed)]}, suppress)
+
+
+@settings(thoroughly, max_examples=40)
+@given(
+    data=st.data(),
+    options=rules,
+    names=st.permutations(["phone_number", "Message_Reference", "extra", "mobile"]),
+    columns=st.sampled_from(
+        [{}, {"call_parameter": "extra"}, {"phone_number": "mobile", "call_parameter": "phone_number"}]
+    ),
+)
+def test_both_checkers_agree_on_files_with_a_header(
+    path: Path, data: st.DataObject, options: dict[str, Any], names: list[str], columns: dict[str, str]
+) -> None:
+    delimiter = options["delimiter"]
+    rest = data.draw(files(delimiter)).removeprefix(b"\xef\xbb\xbf")
+    head = data.draw(st.sampled_from([b"", b"\n", b" \r\n\xef\xbb\xbf"[:3]])) + delimiter.join(names).encode() + b"\n"
+    assert_agreement(path, head + rest, {**options, "has_header": True, "columns": columns})
+
+
+@settings(thoroughly, max_examples=25)
+@given(data=st.data(), options=rules.filter(lambda options: options["quoting"] == "refuse"))
+def test_a_line_too_long_to_keep_gets_the_same_verdict(
+    path: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(lines, "LONGEST_LINE", 600)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
+    long = data.draw(
+        st.lists(
+            st.sampled_from(["x" * 700, "é" * 350, "16175551234", options["delimiter"], "\x00", "\u0085", '"', "😀"])
+        )
+    )
+    before, after = data.draw(files(options["delimiter"])), data.draw(files(options["delimiter"]))
+    assert_agreement(path, b"\n".join([before, "".join(long).encode() + data.draw(nasty), after]), options)
