@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_queuecalls._compat import object_storage_path
+from airflow_provider_queuecalls._compat import BaseHook, object_storage_path
 from airflow_provider_queuecalls.campaign import is_unset
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError, UnreadableContacts
 from airflow_provider_queuecalls.multipart import PROGRESS_INTERVAL
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
 
 _BLOCK_BYTES = 4 << 20
 #: Room that is left free beside what is fetched: the check may need as much again.
@@ -28,7 +31,8 @@ _SPARE_BYTES = 64 << 20
 
 #: Takes a message and what to put into it, as a logger's methods do.
 Log = Callable[..., object]
-Location = str | os.PathLike[str]
+LocalPath: TypeAlias = "str | os.PathLike[str]"
+Location: TypeAlias = "LocalPath | ObjectStoragePath"
 
 
 class Fetched(os.PathLike[str]):
@@ -46,7 +50,7 @@ class Fetched(os.PathLike[str]):
 
 
 @contextmanager
-def fetched(location: Location, what: str, log: Log) -> Iterator[Location]:
+def fetched(location: Location, what: str, log: Log) -> Iterator[LocalPath]:
     """Give a local path to a file, wherever it lies; a copy is removed at the end.
 
     ``location`` is a local path, a ``file://`` URL, or a URL or path of Airflow's ObjectStoragePath. A copy has the
@@ -63,7 +67,7 @@ def fetched(location: Location, what: str, log: Log) -> Iterator[Location]:
 
 
 @contextmanager
-def delivered(location: Location | None, what: str) -> Iterator[Location | None]:
+def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None]:
     """Give a local path to write a file to, or None for no location. What was written there is delivered at the end,
     whatever the end is."""
     if is_unset(location) or location is None:
@@ -81,20 +85,28 @@ def delivered(location: Location | None, what: str) -> Iterator[Location | None]
                         _deliver(here, url)
 
 
+def _object(url: str) -> Any:
+    if connection := urlsplit(url).username:
+        # Some providers would go on without it, as whoever the worker is.
+        BaseHook.get_connection(connection)
+    return object_storage_path(url)
+
+
 def _deliver(file: BinaryIO, url: str) -> None:
-    with object_storage_path(url).open("wb") as there:
+    with _object(url).open("wb") as there:
         shutil.copyfileobj(file, there, _BLOCK_BYTES)
 
 
 def _url(location: object) -> str | None:
     """The URL of what doesn't lie in this machine's file system; None for what does."""
-    text = str(location) if isinstance(location, os.PathLike) else location
+    is_path = isinstance(location, os.PathLike) or hasattr(location, "protocol")  # as ObjectStoragePath has
+    text = str(location) if is_path else location
     if isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text.strip()):
         return None if text.strip().lower().startswith("file://") else text.strip()
     return None
 
 
-def _local(location: Location) -> Location:
+def _local(location: Any) -> LocalPath:
     text = str(location).strip()
     if text.lower().startswith("file://"):
         parts = urlsplit(text)
@@ -103,7 +115,7 @@ def _local(location: Location) -> Location:
                 f"{text[:200]!r} names another machine: a file:// URL has three slashes, file:///data/calls.csv."
             )
         return unquote(parts.path)
-    return location
+    return cast("LocalPath", location)  # whatever it is: the check says what is wrong with it
 
 
 def _shown(url: str) -> str:
@@ -112,7 +124,7 @@ def _shown(url: str) -> str:
 
 
 def _fetch(url: str, directory: Path, subject: str, log: Log) -> Path:
-    source = object_storage_path(url)
+    source = _object(url)
     status = source.stat()
     size, changed = status.st_size, getattr(status, "st_mtime", None) or 0
     free = shutil.disk_usage(directory).free

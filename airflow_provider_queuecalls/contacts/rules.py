@@ -110,11 +110,13 @@ def _paths(value: object) -> tuple[str | os.PathLike[str], ...]:
     if isinstance(value, str):
         text = value.strip()
         value = _structure(text) if text[0] in "[(" else [part for part in text.split(",") if part.strip()]
-    if isinstance(value, os.PathLike):
+    if isinstance(value, os.PathLike) or hasattr(value, "protocol"):
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise ValueError(f"is a {type(value).__name__}")
-    paths = [path.strip() if isinstance(path, str) else path for path in value]
+    # What has a protocol is an ObjectStoragePath, which is no PathLike; its text is a URL.
+    texts = [str(path) if hasattr(path, "protocol") else path for path in value]
+    paths = [path.strip() if isinstance(path, str) else path for path in texts]
     if not all(isinstance(path, str | os.PathLike) and path not in ("", "None") for path in paths):
         raise ValueError("has an entry that is no path")
     return tuple(paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls.exceptions import NotSent
 from tests.conftest import HOME
 from tests.support import fault_server as faults
 from tests.support.multipart import Part, parse
@@ -252,3 +254,96 @@ def assert_nothing_leaked(run: Run) -> None:
     for secret in SECRETS:
         assert secret not in run.kept
         assert secret not in printed
+
+
+def test_rows_left_out_are_counted_and_named_and_the_others_are_sent(
+    run_dag: Any, connect: Any, contacts: Path, tmp_path: Path
+) -> None:
+    rejects = tmp_path / "rejects-{{ ds_nodash }}.csv"
+    good = contacts.read_text()
+    contacts.write_text(f"{good}{NUMBERS[0]},row-reference-again\n+1 617 555 0143\n\n", encoding="utf-8-sig")
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag(
+            on_invalid=repr('{{ "skip" }}'), duplicates="'drop'", max_rejects="'50%'", rejects_path=f"{str(rejects)!r}"
+        )
+    (request,) = server.posts
+    (list_sent,) = [part.content for part in parts_of(request) if part.file_name]
+    assert list_sent.decode() == good
+    assert [run.xcom[name] for name in ("contacts", "rejected", "duplicates", "suppressed")] == [3, 1, 1, 0]
+    assert run.xcom["digest"] == f"sha256:{hashlib.sha256(list_sent).hexdigest()}"
+    assert "5 contacts in 6 lines: 3 valid, 1 invalid_number, 1 duplicate, 1 blank line passed over" in run.printed
+    (written,) = tmp_path.glob("rejects-2*.csv")
+    assert [line.split(",")[:2] for line in written.read_text().splitlines()[1:]] == [
+        ["4", "duplicate"],
+        ["5", "invalid_number"],
+    ]
+    assert_nothing_leaked(run)
+
+
+def test_a_list_that_fails_the_check_is_not_sent_and_not_retried(run_dag: Any, connect: Any, contacts: Path) -> None:
+    contacts.write_text(contacts.read_text() + f"{NUMBERS[0]}\n{NUMBERS[1]} 555,row-reference\n")
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag()
+    assert server.requests == []
+    assert (run.states["queue"], run.tries) == ("failed", 1)
+    assert "invalid_number: 1 row, first in line 5" in run.printed
+    assert "duplicate: 1 row, first in line 4" in run.printed
+    assert_nothing_leaked(run)
+
+
+def test_an_empty_list_is_a_failure_unless_it_is_to_be_skipped(run_dag: Any, connect: Any, contacts: Path) -> None:
+    contacts.write_text("\n")
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        assert run_dag().states["queue"] == "failed"
+        assert run_dag(on_empty="'skip'").states["queue"] == "skipped"
+    assert server.requests == []
+
+
+def in_place(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-100, os.SEEK_END)
+        file.write(b"6")
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, 10 << 20)
+
+
+def replaced(path: Path) -> None:
+    other = path.with_suffix(".new")
+    other.write_bytes(b"x" * path.stat().st_size)
+    other.replace(path)
+
+
+@pytest.mark.parametrize(("change", "cut_short"), [(in_place, True), (truncated, True), (replaced, False)])
+def test_what_is_sent_is_what_was_checked(
+    change: Callable[[Path], None], cut_short: bool, airflow: Any, connect: Any, tmp_path: Path
+) -> None:
+    from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+    path = tmp_path / "calls.csv"
+    content = "".join(f"1617{number:07},{'r' * 60}\n" for number in range(2_000_000, 2_300_000)).encode()
+    path.write_bytes(content)
+
+    def receive_and_change(exchange: faults.Exchange) -> None:
+        exchange.receive(100_000)
+        change(path)
+        exchange.receive()
+        exchange.answer(200, QUEUED)
+
+    task = QueueCallsOperator(task_id="call", contacts=str(path), start_url=START_URL, campaign_name="spring")
+    with faults.FaultServer(receive_and_change) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        if cut_short:
+            with pytest.raises(NotSent, match="changed after it was checked") as caught:
+                task.execute({})
+            assert caught.value.campaign_name == "spring"
+        else:
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            assert task.execute({})["digest"] == digest
+        server.settle()
+    (request,) = server.posts
+    assert (request.received < request.length) is cut_short

@@ -1,0 +1,76 @@
+"""The command ``queuecalls check``: the same check, for a person at a terminal or a script."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_provider_queuecalls.contacts.check import check
+from airflow_provider_queuecalls.contacts.reading import Progress
+from airflow_provider_queuecalls.contacts.report import Report
+from airflow_provider_queuecalls.contacts.rows import REASONS
+from airflow_provider_queuecalls.contacts.rules import ContactRules
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+
+CLEAN, NOT_CLEAN = 0, 1
+#: Bytes of a file that takes long enough for a progress bar.
+LONG_FILE = 50 << 20
+
+
+def check_file(path: str, rules: Mapping[str, Any], *, rejects_path: str | None, as_json: bool) -> int:
+    """Check a file and print what was found. Returns 0 where every row is good or was left out as asked for.
+
+    Rows rejected for a reason of their own make it 1, even where the rules allow them. Raises
+    :class:`QueueCallsError` where there is nothing to report: the file cannot be read, or the rules are not valid.
+    """
+    problem = ""
+    try:
+        with (
+            _bar() as progress,
+            check(path, ContactRules(**rules), rejects_path=rejects_path, progress=progress) as found,
+        ):
+            report = found.report
+    except InvalidContacts as error:
+        if error.report is None:
+            raise
+        report, problem = error.report, str(error)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        _print_table(report)
+    if problem:
+        print(problem.partition("\n")[0], file=sys.stderr)
+    return NOT_CLEAN if problem or report.rejected else CLEAN
+
+
+def _print_table(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("reason", "rows", "first line", "what it is", title=report.summary(), title_justify="left")
+    for column in (1, 2):
+        table.columns[column].justify = "right"
+    for reason, count in report.reasons.items():
+        table.add_row(reason, f"{count:,}", f"{report.first_lines[reason]:,}", REASONS[reason])
+    Console().print(table if report.reasons else report.summary())
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A progress bar on standard error, if that is a terminal and the file is long."""
+    from rich import progress
+    from rich.console import Console
+
+    columns = ("Checking", progress.BarColumn(), progress.DownloadColumn(), progress.TimeRemainingColumn())
+    with progress.Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task("", visible=False)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=total >= LONG_FILE)
+
+        yield show

@@ -1,0 +1,133 @@
+"""``queuecalls check``, as a person or a script runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ANN, BOB = "16175550143", "16175550178"
+PROGRAM = "import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())"
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, "check", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def contacts(tmp_path: Path) -> Path:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"\ufeff{ANN},a,b\n\n{ANN}\n617\n{BOB}\n", encoding="utf-8")
+    return path
+
+
+def test_a_clean_file_ends_with_0(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"{ANN}\n")
+    done = run(path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 contacts in 1 lines: 1 valid.\n", "")
+
+
+def test_rejects_end_with_1_and_a_table(contacts: Path) -> None:
+    done = run(contacts)
+    assert done.returncode == 1
+    assert [word in done.stdout for word in ("invalid_number", "duplicate", "first line")] == [True] * 3
+    assert "was not sent: 1 of 4 rows cannot be called" in done.stderr
+    assert ANN not in done.stdout + done.stderr
+
+
+def test_rejects_that_are_allowed_still_end_with_1(contacts: Path) -> None:
+    assert run(contacts, "--on-invalid", "skip", "--duplicates", "drop").returncode == 1
+
+
+def test_duplicates_that_were_dropped_as_asked_are_clean(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"{ANN}\n{ANN}\n")
+    assert run(path).returncode == 1
+    assert run(path, "--duplicates", "drop").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["/no/such/file.csv"], "does not exist"),
+        (["."], "is a directory"),
+        ([__file__, "--duplicates", "maybe"], "duplicates is no known option"),
+        ([__file__, "--suppress", "/no/such/list.csv"], "do-not-call list '/no/such/list.csv' does not exist"),
+        ([__file__, "--rejects", "/no/such/folder/rejects.csv"], "rejects file"),
+    ],
+)
+def test_what_cannot_be_read_or_done_ends_with_2(arguments: list[str], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+def test_json_is_one_object_with_everything(contacts: Path) -> None:
+    done = run(contacts, "--json", "--on-invalid", "skip", "--duplicates", "drop")
+    found = json.loads(done.stdout)
+    digest = found.pop("digest")
+    assert digest.startswith("sha256:")
+    assert found == {
+        "lines": 5,
+        "blank": 1,
+        "contacts": 4,
+        "valid": 2,
+        "rejected": 1,
+        "reasons": {"invalid_number": 1, "duplicate": 1},
+        "bom": True,
+        "examples": [{"line": 3, "reason": "duplicate"}, {"line": 4, "reason": "invalid_number"}],
+    }
+
+
+def test_json_of_a_list_that_fails_has_no_digest_since_nothing_is_sent(contacts: Path) -> None:
+    done = run(contacts, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["digest"] is None
+
+
+def test_every_rule_is_an_option(tmp_path: Path) -> None:
+    contacts, listed, rejects = (tmp_path / name for name in ("calls.csv", "dnc.csv", "rejects.csv"))
+    contacts.write_text(f'ref;mobile\n"a;1";(617) 555-0143\nb;{BOB}\nc;nobody\n')
+    listed.write_text(f"{BOB}\n")
+    done = run(
+        contacts, "--json", "--rejects", rejects, "--normalize", "--has-header", "--delimiter", ";", "--quoting", "allow",
+        "--columns", '{"phone_number": "mobile", "message_reference": "ref"}', "--on-invalid", "skip", "--max-rejects", "50%",
+        "--suppress", listed, "--suppress-max-age", "1 day", "--phone-format", "nanp", "--on-empty", "fail",
+    )  # fmt: skip
+    assert json.loads(done.stdout)["reasons"] == {"invalid_number": 1, "suppressed": 1}
+    assert rejects.read_text() == f"line,reason,ref,mobile\n3,suppressed,b,{BOB}\n4,invalid_number,c,nobody\n"
+
+
+def test_a_long_file_shows_its_progress_on_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    with path.open("w") as file:
+        for number in range(2_000_000, 2_900_000):
+            file.write(f"1617{number},{'r' * 60}\n")
+    terminal, far_end = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "check", str(path)], stdout=subprocess.DEVNULL, stderr=far_end
+    ) as program:
+        os.close(far_end)
+        shown = b""
+        while data := _read(terminal):
+            shown += data
+    os.close(terminal)
+    assert program.returncode == 0
+    assert b"Checking" in shown
+    assert b"MB" in shown
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # the other end is closed
+        return b""

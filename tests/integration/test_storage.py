@@ -1,0 +1,252 @@
+"""Contact files, do-not-call lists and rejects in object storage: a real S3 API on this machine, and the operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from airflow_provider_queuecalls import storage
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, UnreadableContacts
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from tests.support import fault_server as faults
+from tests.support.multipart import parse
+
+ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
+QUEUED = b'<queuecalls status="queued"/>'
+CONTEXT: Any = {"ti": SimpleNamespace(dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1)}
+CREDENTIALS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    """An empty bucket, and the connection that leads to it."""
+    extra = {"endpoint_url": s3_url, "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
+    bucket = boto3.resource("s3", endpoint_url=s3_url, **CREDENTIALS).Bucket(f"bucket-{abs(hash(request.node.name))}")
+    bucket.create()
+    return bucket
+
+
+@pytest.fixture
+def service(connect: Any) -> Iterator[faults.FaultServer]:
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url)
+        yield server
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go; nothing may be left there."""
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    return directory
+
+
+def url(bucket: Any, key: str) -> str:
+    return f"s3://storage@{bucket.name}/{key}"
+
+
+def read(bucket: Any, key: str) -> str:
+    return bucket.Object(key).get()["Body"].read().decode()
+
+
+def run(**parameters: Any) -> dict[str, Any]:
+    task = QueueCallsOperator(task_id="call", start_url="https://ivr.example.com/x.vxml", **parameters)
+    return task.execute(CONTEXT)
+
+
+def failure(**parameters: Any) -> BaseException:
+    """The error beneath the failure that ends the task without a retry."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException) as caught:
+        run(**parameters)
+    return caught.value.__cause__  # type: ignore[return-value]
+
+
+def sent(service: faults.FaultServer) -> bytes:
+    (post,) = service.posts
+    (content,) = (p.content for p in parse(post.headers["content-type"], bytes(post.body)) if p.file_name)
+    return content
+
+
+def test_an_object_is_sent_as_it_is(bucket: Any, service: faults.FaultServer, temporary: Path) -> None:
+    content = f"{ANN},ref,Märchen\n{BOB}\n".encode()
+    bucket.put_object(Key="out/calls.csv", Body=content)
+    assert run(contacts=url(bucket, "out/calls.csv"))["contacts"] == 2
+    assert sent(service) == content
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_path_object_leads_there_too(bucket: Any, service: faults.FaultServer) -> None:
+    from airflow.sdk import ObjectStoragePath
+
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
+    bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
+    run(
+        contacts=ObjectStoragePath(url(bucket, "calls.csv")),
+        suppress=[ObjectStoragePath(url(bucket, "dnc.csv"))],
+        rejects_path=ObjectStoragePath(url(bucket, "rejects.csv")),
+    )
+    assert sent(service) == f"{ANN}\n".encode()
+    assert read(bucket, "rejects.csv").startswith("line,reason,")
+
+
+@pytest.mark.parametrize("shape", ["{}", "file://{}", "file://localhost{}", "FILE://{}"])
+def test_a_file_url_is_a_local_path(shape: str, tmp_path: Path, service: faults.FaultServer) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"{ANN}\n")
+    run(contacts=shape.format(path))
+    assert sent(service) == f"{ANN}\n".encode()
+
+
+def test_a_file_url_of_another_machine_is_refused() -> None:
+    assert "three slashes" in str(failure(contacts="file://server/calls.csv"))
+
+
+def test_everything_may_lie_in_storage(bucket: Any, service: faults.FaultServer, temporary: Path) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN},=1+1\n{BOB}\nnobody\n{ANN}\n".encode())
+    bucket.put_object(Key="dnc.csv", Body=f"+1 {BOB[1:4]} {BOB[4:7]} {BOB[7:]}\n".encode())
+    result = run(
+        contacts=url(bucket, "calls.csv"),
+        suppress=[url(bucket, "dnc.csv")],
+        suppress_max_age="1 day",
+        rejects_path=url(bucket, "rejects/today.csv"),
+        on_invalid="skip",
+        duplicates="drop",
+    )
+    assert {name: result[name] for name in ("contacts", "rejected", "duplicates", "suppressed")} == {
+        "contacts": 1, "rejected": 1, "duplicates": 1, "suppressed": 1,
+    }  # fmt: skip
+    assert sent(service) == f"{ANN},=1+1\n".encode()
+    assert read(bucket, "rejects/today.csv").splitlines() == [
+        "line,reason,phone_number,message_reference,call_parameter",
+        f"2,suppressed,{BOB}",
+        "3,invalid_number,nobody",
+        f"4,duplicate,{ANN}",
+    ]
+    assert list(temporary.iterdir()) == []
+
+
+def test_rejects_are_delivered_also_when_the_check_fails(bucket: Any, service: faults.FaultServer) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\nnobody\n".encode())
+    error = failure(contacts=url(bucket, "calls.csv"), rejects_path=url(bucket, "rejects.csv"))
+    assert isinstance(error, InvalidContacts)
+    assert f"'s3://storage@{bucket.name}/calls.csv'" in str(error)
+    assert "2,invalid_number,nobody" in read(bucket, "rejects.csv")
+    assert service.requests == []
+
+
+def test_rejects_that_cannot_be_delivered_keep_the_campaign_from_being_sent(
+    bucket: Any, service: faults.FaultServer
+) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
+    error = failure(contacts=url(bucket, "calls.csv"), rejects_path="s3://storage@no-such-bucket/rejects.csv")
+    assert "The rejects file 's3://storage@no-such-bucket/rejects.csv'" in str(error)
+    assert service.requests == []
+
+
+def test_the_age_of_a_list_is_that_of_the_object(bucket: Any, service: faults.FaultServer) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
+    bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
+    time.sleep(2.1)  # S3 keeps whole seconds
+    error = failure(contacts=url(bucket, "calls.csv"), suppress=[url(bucket, "dnc.csv")], suppress_max_age="1 second")
+    assert "was last changed" in str(error)
+    assert f"{bucket.name}/dnc.csv" in str(error)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("parameter", ["contacts", "suppress"])
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("s3://storage@{bucket}/missing.csv", "does not exist"),
+        ("s3://storage@no-such-bucket-at-all/calls.csv", "does not exist"),
+        ("s3://undefined@{bucket}/calls.csv", "names a connection that is not defined"),
+        ("nosuchscheme://bucket/calls.csv", "Airflow knows no storage for it"),
+    ],
+)
+def test_what_cannot_be_fetched_is_named_and_nothing_is_sent(  # noqa: PLR0917
+    location: str, words: str, parameter: str, bucket: Any, service: faults.FaultServer, temporary: Path
+) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
+    where = location.format(bucket=bucket.name)
+    error = failure(**{"contacts": url(bucket, "calls.csv"), parameter: where})
+    assert isinstance(error, UnreadableContacts)
+    assert words in str(error)
+    assert where in str(error)
+    assert service.requests == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_without_credentials_it_says_so(bucket: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
+    connection = {"conn_type": "aws", "extra": {"endpoint_url": s3_url, "region_name": "us-east-1"}}
+    monkeypatch.setenv("AIRFLOW_CONN_KEYLESS", json.dumps(connection))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    error = failure(contacts=f"s3://keyless@{bucket.name}/calls.csv")
+    assert "with the credentials of its connection" in str(error)
+
+
+def test_a_storage_that_is_down_may_be_tried_again(monkeypatch: pytest.MonkeyPatch, connect: Any) -> None:
+    connect("http://127.0.0.1:1")
+    extra = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": {"retries": {"max_attempts": 0}}}
+    connection = {"conn_type": "aws", "login": "key", "password": "secret-key", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_DOWN", json.dumps(connection))
+    with pytest.raises(CheckFailed, match="it may be tried again") as caught:
+        run(contacts="s3://down@bucket/calls.csv")
+    assert "secret-key" not in str(caught.value)
+
+
+def test_there_must_be_room_before_anything_is_fetched(bucket: Any, connect: Any, mocker: Any) -> None:
+    connect("http://127.0.0.1:1")
+    bucket.put_object(Key="calls.csv", Body=b"x" * 1000)
+    mocker.patch.object(storage.shutil, "disk_usage", return_value=SimpleNamespace(free=500))
+    with pytest.raises(CheckFailed, match="has room for 0 MB"):
+        run(contacts=url(bucket, "calls.csv"))
+
+
+def test_a_long_fetch_tells_its_progress(bucket: Any, mocker: Any) -> None:
+    bucket.put_object(Key="calls.csv", Body=b"x" * (9 << 20))
+    mocker.patch.object(storage, "PROGRESS_INTERVAL", 0)
+    told: list[str] = []
+    with storage.fetched(
+        url(bucket, "calls.csv"), "The contact file", lambda text, *values: told.append(text % values)
+    ):
+        assert told[0].startswith("Fetched 4 of 9 MB (44 %) of s3://storage@")
+    assert len(told) == 4
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    error = failure(contacts="nosuchscheme://bob:4711@host/calls.csv?token=4711")
+    assert "nosuchscheme://bob:***@host/calls.csv" in str(error)
+    assert "4711" not in str(error)
+
+
+@pytest.fixture(autouse=True)
+def a_connection(connect: Any, airflow: Any) -> None:
+    connect("http://127.0.0.1:1")
