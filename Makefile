@@ -26,6 +26,7 @@ wheel: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[bench]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	$(VENV)/bin/python benchmarks/upload.py
+	$(VENV)/bin/python benchmarks/check.py
 	$(VENV)/bin/python benchmarks/import_cost.py
 
 tables: $(VENV)/.ready

@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from airflow_provider_queuecalls.campaign import PARAMETERS
 from airflow_provider_queuecalls.connection import FIELDS
+from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
+from airflow_provider_queuecalls.contacts import REASONS
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -47,7 +49,23 @@ def connection_table() -> str:
     )
 
 
-TABLES = {"campaign": campaign_table, "connection": connection_table}
+def check_table() -> str:
+    """Every parameter of the check."""
+    return _table(
+        ["parameter", "takes", "default", "what it does"],
+        [
+            [f"`{p.name}`", p.rule, f"`{p.default}`" if p.default or p.default is False else "", p.doc]
+            for p in CHECK_PARAMETERS
+        ],
+    )
+
+
+def reasons_table() -> str:
+    """Every reason to leave a row out, in the order in which they are looked for."""
+    return _table(["reason", "what it is"], [[f"`{reason}`", words] for reason, words in REASONS.items()])
+
+
+TABLES = {"campaign": campaign_table, "check": check_table, "reasons": reasons_table, "connection": connection_table}
 
 
 def current(text: str) -> str:
