@@ -36,9 +36,19 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "Context",
+    "conf",
     "mask_secret",
     "object_storage_path",
 ]
+
+
+def conf() -> Any:
+    """Airflow's configuration."""
+    try:
+        from airflow.sdk.configuration import conf
+    except ImportError:
+        from airflow.configuration import conf
+    return conf
 
 
 def object_storage_path(url: str) -> Any:

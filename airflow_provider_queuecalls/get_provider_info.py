@@ -26,6 +26,25 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.operators.queuecalls"]}
         ],
         "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.hooks.queuecalls"]}],
+        "config": {
+            "queuecalls": {
+                "description": "Options of airflow-provider-queuecalls.",
+                "options": {
+                    "receipts_path": {
+                        "description": (
+                            "Folder for the receipts of all campaigns, a local path that all workers share or any URL "
+                            "of ObjectStoragePath, such as s3://conn@bucket/receipts. One small JSON file per campaign "
+                            "name, so that no campaign is sent twice, across Clear and deployments too. Where it is "
+                            "empty, Airflow 3.3 keeps the same in the task's own state, which Clear discards."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://conn@bucket/receipts",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": CONN_TYPE,

@@ -57,13 +57,13 @@ def fetched(location: Location, what: str, log: Log) -> Iterator[LocalPath]:
     time of the original's last change, or 1970 where the storage doesn't tell. Raises :class:`UnreadableContacts`
     where there is no such file or it may not be read, and :class:`CheckFailed` where another try may help.
     """
-    if (url := _url(location)) is None:
-        yield _local(location)
+    if (url := url_of(location)) is None:
+        yield local_path(location)
     else:
         with tempfile.TemporaryDirectory(prefix="queuecalls-") as directory:
-            with _in_words(f"{what} {_shown(url)!r}", "read"):
-                copy = _fetch(url, Path(directory), f"{what} {_shown(url)!r}", log)
-            yield Fetched(copy, _shown(url))
+            with _in_words(f"{what} {shown_url(url)!r}", "read"):
+                copy = _fetch(url, Path(directory), f"{what} {shown_url(url)!r}", log)
+            yield Fetched(copy, shown_url(url))
 
 
 @contextmanager
@@ -72,8 +72,8 @@ def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None
     whatever the end is."""
     if is_unset(location) or location is None:
         yield None
-    elif (url := _url(location)) is None:
-        yield _local(location)
+    elif (url := url_of(location)) is None:
+        yield local_path(location)
     else:
         with tempfile.TemporaryDirectory(prefix="queuecalls-") as directory:
             file = Path(directory, os.path.basename(urlsplit(url).path) or "rejects.csv")
@@ -81,11 +81,12 @@ def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None
                 yield file
             finally:
                 if file.exists():
-                    with _in_words(f"{what} {_shown(url)!r}", "written"), file.open("rb") as here:
+                    with _in_words(f"{what} {shown_url(url)!r}", "written"), file.open("rb") as here:
                         _deliver(here, url)
 
 
-def _object(url: str) -> Any:
+def remote_path(url: str) -> Any:
+    """Airflow's path to what lies at a URL. Raises its own errors, and where the URL names an undefined connection."""
     if connection := urlsplit(url).username:
         # Some providers would go on without it, as whoever the worker is.
         BaseHook.get_connection(connection)
@@ -93,11 +94,11 @@ def _object(url: str) -> Any:
 
 
 def _deliver(file: BinaryIO, url: str) -> None:
-    with _object(url).open("wb") as there:
+    with remote_path(url).open("wb") as there:
         shutil.copyfileobj(file, there, _BLOCK_BYTES)
 
 
-def _url(location: object) -> str | None:
+def url_of(location: object) -> str | None:
     """The URL of what doesn't lie in this machine's file system; None for what does."""
     is_path = isinstance(location, os.PathLike) or hasattr(location, "protocol")  # as ObjectStoragePath has
     text = str(location) if is_path else location
@@ -106,7 +107,8 @@ def _url(location: object) -> str | None:
     return None
 
 
-def _local(location: Any) -> LocalPath:
+def local_path(location: Any) -> LocalPath:
+    """The path that a ``file://`` URL leads to; anything else is one already."""
     text = str(location).strip()
     if text.lower().startswith("file://"):
         parts = urlsplit(text)
@@ -118,13 +120,13 @@ def _local(location: Any) -> LocalPath:
     return cast("LocalPath", location)  # whatever it is: the check says what is wrong with it
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """The URL without a password. What stands before the @ alone is the name of a connection."""
     return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:***@", url.partition("?")[0])[:200]
 
 
 def _fetch(url: str, directory: Path, subject: str, log: Log) -> Path:
-    source = _object(url)
+    source = remote_path(url)
     status = source.stat()
     size, changed = status.st_size, getattr(status, "st_mtime", None) or 0
     free = shutil.disk_usage(directory).free
@@ -146,12 +148,12 @@ def _fetch(url: str, directory: Path, subject: str, log: Log) -> Path:
                     done / 1e6,
                     size / 1e6,
                     100 * done / max(size, 1),
-                    _shown(url),
+                    shown_url(url),
                 )
     if done != size:
         raise CheckFailed(f"{subject} changed while it was fetched, from {size:,} to {done:,} bytes. Nothing was sent.")
     os.utime(copy, (changed, changed))
-    log("Fetched %s: %s bytes", _shown(url), f"{size:,}")
+    log("Fetched %s: %s bytes", shown_url(url), f"{size:,}")
     return copy
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -27,6 +27,7 @@ from airflow_provider_queuecalls.exceptions import (
     NotAccepted,
     NotSent,
     OutcomeUnknown,
+    QueueCallsError,
     Refused,
     WireError,
     about,
@@ -43,7 +44,7 @@ PERSONAL_FIELDS = frozenset(
 SHOWN_CHARACTERS = 300
 WHAT_TO_DO = (
     "It may have been queued, so it is not sent again. Look for {name} in the vendor's campaign manager, or ask their "
-    "support. If it is there, mark this task as successful; if it isn't, clear the task to send it."
+    "support. If it is there, mark this task as successful; if it isn't, clear the task and run it with resend=True."
 )
 TEST_SECONDS = 5.0
 #: Airflow masks no shorter secrets, and warns about them. Nothing here relies on its mask.
@@ -83,11 +84,18 @@ class QueueCallsHook(BaseHook):
         """Return what a request needs to know. There is no lasting connection: every campaign is one request."""
         return self.endpoint
 
-    def queue_calls(self, contacts: str | os.PathLike[str] | Upload, campaign: Campaign) -> Answer:
+    def queue_calls(
+        self,
+        contacts: str | os.PathLike[str] | Upload,
+        campaign: Campaign,
+        *,
+        before_first_byte: Callable[[], None] | None = None,
+    ) -> Answer:
         """Queue one campaign with one POST, and return the answer that says so.
 
         ``contacts`` is a local path, or a file that is open already. Nothing is ever sent twice here, and no
-        redirect is followed. Raises, by what is known of the request (contract: the outcome table):
+        redirect is followed. ``before_first_byte`` is called when the connection stands and nothing is left to do but
+        send; what it raises is raised here, and nothing was sent. Raises, by what is known of the request (contract: the outcome table):
 
         * :class:`InvalidContacts`, :class:`InvalidCampaign`, :class:`InvalidConnection`: nothing was sent
         * :class:`NotSent`: no complete request has left; safe to try again
@@ -99,10 +107,16 @@ class QueueCallsHook(BaseHook):
         with about(campaign.campaign_name), ExitStack() as stack:
             upload = contacts if isinstance(contacts, Upload) else stack.enter_context(open_contacts(contacts))
             given = {"login": endpoint.login, "pin": endpoint.pin, "contacts": upload}
-            body = MultipartBody(campaign.form(given, endpoint.field_names), progress=self._log_progress())
+            body = MultipartBody(
+                campaign.form(given, endpoint.field_names),
+                progress=self._log_progress(),
+                before_first_byte=before_first_byte,
+            )
             self._line = line = stack.enter_context(Line(endpoint))
             try:
                 answer = self._post(line, body, campaign)
+            except QueueCallsError:
+                raise
             except BaseException as error:
                 # Airflow's own time limit is a BaseException, and would be tried again. Ctrl-C stays what it is.
                 if isinstance(error, Exception) or (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -19,8 +19,11 @@ from airflow_provider_queuecalls.exceptions import (
     NotAccepted,
     NotSent,
     QueueCallsError,
+    Refused,
     about,
 )
+from airflow_provider_queuecalls.ledger import Attempt, Ledger, Nowhere
+from airflow_provider_queuecalls.receipts import receipt_store
 from airflow_provider_queuecalls.storage import Location, delivered, fetched
 
 if TYPE_CHECKING:
@@ -42,6 +45,11 @@ class QueueCallsOperator(BaseOperator):
     :param rejects_path: where to write a CSV of the rows that are left out, each with line and reason; the same
         kinds of paths. It is written before anything is sent, also if the check fails.
     :param dry_run: do everything but the request. A template that renders to nothing is an error, not a no.
+    :param resend: a person's decision to send a campaign that may have been sent before, or was; it counts once for
+        a run and once more for every time that the task is cleared, not again for automatic retries
+    :param receipts_path: a folder, local or at any URL, for one small JSON file per campaign name that says what was
+        sent; default is ``[queuecalls] receipts_path`` of Airflow's configuration, else the task's own state
+        (Airflow 3.3), which Clear discards
     :param queuecalls_conn_id: the Connection, of type ``queuecalls``
 
     The campaign's parameters have the rules of :data:`airflow_provider_queuecalls.campaign.PARAMETERS`, those of the
@@ -61,7 +69,7 @@ class QueueCallsOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         *("contacts", *Campaign.names(), *ContactRules.names()),
-        *("rejects_path", "dry_run", "queuecalls_conn_id"),
+        *("rejects_path", "dry_run", "resend", "receipts_path", "queuecalls_conn_id"),
     )
     ui_color = "#d9ece6"
 
@@ -95,6 +103,8 @@ class QueueCallsOperator(BaseOperator):
         on_empty: str = "fail",
         rejects_path: Location | None = None,
         dry_run: bool | str = False,
+        resend: bool | str = False,
+        receipts_path: Location | None = None,
         queuecalls_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -127,6 +137,8 @@ class QueueCallsOperator(BaseOperator):
         self.rejects_path = rejects_path
         # Hides BaseOperator.dry_run(), which only `airflow tasks test --dry-run` calls.
         self.dry_run = dry_run  # type: ignore[method-assign,assignment]
+        self.resend = resend
+        self.receipts_path = receipts_path
         self.queuecalls_conn_id = queuecalls_conn_id
 
     @cached_property
@@ -139,13 +151,16 @@ class QueueCallsOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the contact file, queue the campaign, and return what goes to XCom."""
         with self._retried_only_if_safe(), ExitStack() as stack:
-            dry_run = parse_flag("dry_run", self.dry_run)
+            dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
             campaign = self._campaign(context)
             stack.enter_context(about(campaign.campaign_name))
             checked = stack.enter_context(self._check())
-            answer = None if dry_run else self.hook.queue_calls(checked.upload, campaign)
-        self._log_outcome(campaign, checked.report, answer)
-        return _result(campaign, checked.report, answer)
+            if dry_run:
+                self.log.info(
+                    "Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, checked.report.valid
+                )
+                return _result(campaign, checked.report, None)
+            return self._send_once(campaign, checked, self._ledger(context, checked, campaign, resend=resend))
 
     def on_kill(self) -> None:
         """Break off a request that is under way; the task then fails, and says that its outcome is not known."""
@@ -161,6 +176,57 @@ class QueueCallsOperator(BaseOperator):
             self.log.warning(warning)
         return campaign
 
+    def _ledger(self, context: Context, checked: CheckedContacts, campaign: Campaign, *, resend: bool) -> Ledger:
+        """The record of what was sent under this campaign's name."""
+        name = str(campaign.campaign_name)
+        if (store := receipt_store(context, self.receipts_path, name)) is None:
+            self.log.warning(
+                "Nothing remembers what this task has sent: if the worker dies, or somebody clears the task, it sends "
+                "again. Set receipts_path, or [queuecalls] receipts_path in Airflow's configuration."
+            )
+        ti = context["ti"]
+        attempt = Attempt(
+            campaign_name=name,
+            digest=checked.report.digest or "",
+            contacts=checked.report.valid,
+            try_number=ti.try_number,
+            # Clear raises max_tries, a retry doesn't.
+            decision=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}",
+            resend=resend,
+        )
+        return Ledger(store or Nowhere(), attempt)
+
+    def _send_once(self, campaign: Campaign, checked: CheckedContacts, ledger: Ledger) -> dict[str, Any]:
+        """Send the campaign unless it is on record, and put on record that it was sent."""
+        if (stored := ledger.settled()) is not None:
+            self.log.warning(
+                "Campaign %s was queued already, at %s. Nothing was sent again.",
+                stored["campaign_name"],
+                stored["queued_at"],
+            )
+            return dict(stored)
+        try:
+            answer = self.hook.queue_calls(checked.upload, campaign, before_first_byte=ledger.record_intent)
+        except (NotSent, NotAccepted, Refused):
+            self._keep_record(ledger.withdraw, "is not queued, so the next try will stop without need")
+            raise
+        result = _result(campaign, checked.report, answer)
+        self._log_outcome(campaign, checked.report, answer)
+        self._keep_record(
+            lambda: ledger.record_receipt(result), "is queued, so don't send it again by clearing this task with resend"
+        )
+        return result
+
+    def _keep_record(self, update: Callable[[], None], meaning: str) -> None:
+        """Update the ledger. That it fails changes nothing of what became of the campaign, but must be said."""
+        try:
+            update()
+        except Exception as error:  # noqa: BLE001  # each store has errors of its own, whose words may hold credentials
+            self.log.error(
+                "The record of this campaign could not be updated (%s), and says that its outcome is not known. It %s.",
+                type(error).__name__, meaning,
+            )  # fmt: skip
+
     def _check(self) -> CheckedContacts:
         """Check the contact file, wherever it lies. What is given back is open, so copies may go."""
         rules = ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
@@ -172,10 +238,7 @@ class QueueCallsOperator(BaseOperator):
         self.log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
         return checked
 
-    def _log_outcome(self, campaign: Campaign, report: Report, answer: Answer | None) -> None:
-        if answer is None:
-            self.log.info("Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, report.valid)
-            return
+    def _log_outcome(self, campaign: Campaign, report: Report, answer: Answer) -> None:
         self.log.info(
             "Queued campaign %s: %s contacts, %s call ids",
             campaign.campaign_name,

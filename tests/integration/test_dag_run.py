@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -334,16 +335,17 @@ def test_what_is_sent_is_what_was_checked(
         exchange.receive()
         exchange.answer(200, QUEUED)
 
+    ti = SimpleNamespace(dag_id="d", task_id="call", run_id="r", map_index=-1, try_number=1, max_tries=0)
     task = QueueCallsOperator(task_id="call", contacts=str(path), start_url=START_URL, campaign_name="spring")
     with faults.FaultServer(receive_and_change) as server:
         connect(server.url, login=LOGIN, password=PIN)
         if cut_short:
             with pytest.raises(NotSent, match="changed after it was checked") as caught:
-                task.execute({})
+                task.execute({"ti": ti})
             assert caught.value.campaign_name == "spring"
         else:
             digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            assert task.execute({})["digest"] == digest
+            assert task.execute({"ti": ti})["digest"] == digest
         server.settle()
     (request,) = server.posts
     assert (request.received < request.length) is cut_short

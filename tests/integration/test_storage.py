@@ -23,7 +23,11 @@ from tests.support.multipart import parse
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 QUEUED = b'<queuecalls status="queued"/>'
-CONTEXT: Any = {"ti": SimpleNamespace(dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1)}
+CONTEXT: Any = {
+    "ti": SimpleNamespace(
+        dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
+    )
+}
 CREDENTIALS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
 
 

@@ -21,7 +21,11 @@ XCOM_KEYS = [
     "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
     "digest", "queued_at", "dry_run", "response",
 ]  # fmt: skip
-CONTEXT: Any = {"ti": SimpleNamespace(dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1)}
+CONTEXT: Any = {
+    "ti": SimpleNamespace(
+        dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
+    )
+}
 GOOD = {"start_url": "https://ivr.example.com/x.vxml", "dry_run": True}
 
 
