@@ -109,7 +109,7 @@ def says(body: bytes, *headers: tuple[str, str]) -> Act:
     return answer(200, body, headers)
 
 
-SHORT = {"read_timeout": 0.4}
+SHORT = {"read_timeout": 1.0}
 CASES: dict[str, Case] = {
     # No answer, or half of one
     "reset_after_the_request": Case(reset(), OutcomeUnknown, None),

@@ -194,7 +194,7 @@ def show(
     monkeypatch.setattr("airflow_provider_queuecalls.hooks.queuecalls.TEST_SECONDS", 0.4)
 
     def queue(url: str, expected: type[Exception] | None, **extra: object) -> str:
-        connect(url, login=LOGIN, password=PASSWORD, pin=FORM_PIN, **{"read_timeout": 1, **extra})
+        connect(url, login=LOGIN, password=PASSWORD, pin=FORM_PIN, **{"read_timeout": 20, **extra})
         shown, error = Shown(), None
         with everything_logged(shown):
             hook = QueueCallsHook()
