@@ -103,7 +103,7 @@ def run_dag(
     file.unlink()
 
 
-def _run(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str]) -> Run:
+def _run(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.models.xcom import XComModel
@@ -113,7 +113,7 @@ def _run(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str]) -> Run:
     capfd.readouterr()
     bag = DagBag(str(file))
     assert not bag.import_errors
-    dag_run = bag.dags[dag_id].test()
+    dag_run = bag.dags[dag_id].test(**options)
     printed = "".join(capfd.readouterr())
     with create_session() as session:
         instances = dag_run.get_task_instances(session=session)
@@ -239,8 +239,27 @@ def test_success_leaks_nothing_even_at_debug_level(run_dag: Any, connect: Any) -
     assert_nothing_leaked(run)
 
 
-def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(database: None, connect: Any, capfd: Any) -> None:
-    examples = shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
+@pytest.fixture(scope="session")
+def examples(database: None) -> Path:
+    return shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
+
+
+def test_the_example_with_approval_checks_first_and_then_queues(
+    examples: Path, connect: Any, contacts: Path, capfd: Any
+) -> None:
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = _run(
+            *(examples / "queue_calls_with_approval.py", "queue_calls_with_approval", capfd),
+            run_conf={"contacts": str(contacts)},
+            mark_success_pattern="approve",
+        )
+    assert set(run.states.values()) == {"success"}
+    assert len(server.posts) == 1
+    assert "Dry run: campaign" in run.printed
+
+
+def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(examples: Path, connect: Any, capfd: Any) -> None:
     connect("http://127.0.0.1:1", login=LOGIN, password=PIN)
     run = _run(examples / "queue_calls.py", "queue_calls", capfd)
     assert set(run.states.values()) == {"success"}

@@ -93,6 +93,15 @@ def test_withdrawing_without_an_intent_takes_nothing_away(store: LocalStore) -> 
     assert Ledger(store, attempt()).settled() == RESULT
 
 
+def test_a_request_that_failed_before_its_intent_leaves_that_of_another(store: LocalStore) -> None:
+    ours, theirs = Ledger(store, attempt()), Ledger(store, attempt(decision="run-2/3"))
+    assert ours.settled() is theirs.settled() is None
+    theirs.record_intent()
+    ours.withdraw()
+    with pytest.raises(OutcomeUnknown):
+        Ledger(store, attempt()).settled()
+
+
 def test_resend_overrules_once_for_a_decision(store: LocalStore) -> None:
     sent(store)
     sent(store, decision="run-1/6", resend=True, try_number=4)
