@@ -211,10 +211,10 @@ class QueueCallsOperator(BaseOperator):
             self._keep_record(ledger.withdraw, "is not queued, so the next try will stop without need")
             raise
         result = _result(campaign, checked.report, answer)
-        self._log_outcome(campaign, checked.report, answer)
         self._keep_record(
             lambda: ledger.record_receipt(result), "is queued, so don't send it again by clearing this task with resend"
         )
+        self._log_outcome(campaign, checked.report, answer)
         return result
 
     def _keep_record(self, update: Callable[[], None], meaning: str) -> None:
