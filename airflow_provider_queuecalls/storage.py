@@ -184,4 +184,7 @@ def _in_words(subject: str, done: str) -> Iterator[None]:
             ) from None
         if kind == "AirflowNotFoundException":
             raise UnreadableContacts(f"{subject} names a connection that is not defined. Nothing was sent.") from None
-        raise CheckFailed(f"{subject} could not be {done} ({kind}). Nothing was sent; it may be tried again.") from None
+        reason = (isinstance(error, OSError) and error.strerror) or kind
+        raise CheckFailed(
+            f"{subject} could not be {done} ({reason}). Nothing was sent; it may be tried again."
+        ) from None

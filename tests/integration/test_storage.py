@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -232,6 +233,19 @@ def test_there_must_be_room_before_anything_is_fetched(bucket: Any, connect: Any
     mocker.patch.object(storage.shutil, "disk_usage", return_value=SimpleNamespace(free=500))
     with pytest.raises(CheckFailed, match="has room for 0 MB"):
         run(contacts=url(bucket, "calls.csv"))
+
+
+def test_a_disk_that_fills_up_while_fetching_leaves_nothing_behind(
+    bucket: Any, service: faults.FaultServer, temporary: Path, mocker: Any
+) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
+    full = OSError(errno.ENOSPC, "No space left on device")
+    mocker.patch.object(storage.Path, "open").return_value.__enter__.return_value.write.side_effect = full
+    with pytest.raises(CheckFailed, match=r"could not be read \(No space left on device\)"):
+        run(contacts=url(bucket, "calls.csv"))
+    mocker.stopall()
+    assert service.requests == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_long_fetch_tells_its_progress(bucket: Any, mocker: Any) -> None:
