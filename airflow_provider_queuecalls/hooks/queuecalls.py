@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -191,18 +191,23 @@ class QueueCallsHook(BaseHook):
             sent_bytes=body.sent,
             retry_after=_seconds(response.headers.get("Retry-After")),
         )
-        self.log.info(
+        self._say(
             "The service answered HTTP %s in %.1f s: %s, %s call ids",
             answer.status_code, time.monotonic() - started, answer.outcome.value, answer.call_id_count,
         )  # fmt: skip
         return answer
+
+    def _say(self, message: str, *values: object) -> None:
+        """Log what happens to a request. If the worker has been killed, its log is gone: no reason to lose the answer."""
+        with suppress(OSError):
+            self.log.info(message, *values)
 
     def _log_progress(self) -> Progress:
         started = time.monotonic()
 
         def log(sent: int, total: int) -> None:
             rate = sent / 1e6 / max(time.monotonic() - started, 1e-3)
-            self.log.info(
+            self._say(
                 "Uploaded %.0f of %.0f MB (%.0f %%), %.1f MB/s", sent / 1e6, total / 1e6, 100 * sent / total, rate
             )
 
