@@ -1,0 +1,140 @@
+"""The DAGs of test_reliability.py: each has one task, and a connection and a contact file of the same name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG
+
+from airflow_provider_queuecalls.ledger import Ledger
+from airflow_provider_queuecalls.multipart import MultipartBody
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+HOME = Path(os.environ["QUEUECALLS_E2E"])
+TWINS = ("twin_a", "twin_b")
+
+Function = Callable[..., Any]
+Moment = Callable[[Callable[[], None]], None]
+
+
+def before(owner: type, name: str) -> Moment:
+    """The moment before a method is called."""
+
+    def arm(kill: Callable[[], None]) -> None:
+        method = getattr(owner, name)
+        setattr(owner, name, lambda *args: (kill(), method(*args))[1])
+
+    return arm
+
+
+def after(owner: type, name: str, when: Callable[[Any], bool] = lambda _: True) -> Moment:
+    """The moment after a method has done its work, once its object is so far."""
+
+    def arm(kill: Callable[[], None]) -> None:
+        method = getattr(owner, name)
+
+        def patched(self: Any, *args: Any) -> Any:
+            result = method(self, *args)
+            if when(self):
+                kill()
+            return result
+
+        setattr(owner, name, patched)
+
+    return arm
+
+
+MOMENTS: Mapping[str, Moment] = {
+    "before the intent": before(Ledger, "record_intent"),
+    "before the first byte": after(Ledger, "record_intent"),
+    # Each block is out before the next one is read.
+    "in mid-body": after(MultipartBody, "read", when=lambda body: body.sent > len(body) / 2),
+    "before the answer": after(MultipartBody, "read", when=lambda body: body.complete),
+    "before the receipt": before(Ledger, "record_receipt"),
+    "after the receipt": after(Ledger, "record_receipt"),
+}
+#: Whom SIGKILL meets: the process that runs the task; the worker above it, whose task runs on alone; or both.
+VICTIMS: Mapping[str, Callable[[], tuple[int, ...]]] = {
+    "task": lambda: (os.getpid(),),
+    "worker": lambda: (os.getppid(),),
+    "machine": lambda: (os.getppid(), os.getpid()),
+}
+
+
+class Doomed(QueueCallsOperator):
+    """Is killed on the tries that are named, at a moment of the one request."""
+
+    def __init__(self, *, killed: Mapping[int, str], victim: str = "task", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.killed = killed
+        self.victim = victim
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        if moment := self.killed.get(context["ti"].try_number):
+            MOMENTS[moment](self._kill)
+        return super().execute(context)
+
+    def _kill(self) -> None:
+        for process in VICTIMS[self.victim]():
+            os.kill(process, signal.SIGKILL)
+
+
+class Twin(QueueCallsOperator):
+    """Records its intent at the same moment as the other one: when neither has found anything on record."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        before(Ledger, "record_intent")(self._meet)
+        return super().execute(context)
+
+    def _meet(self) -> None:
+        (HOME / f"{self.dag_id}.is-here").touch()
+        while not all((HOME / f"{twin}.is-here").exists() for twin in TWINS):
+            time.sleep(0.01)
+
+
+def dag(dag_id: str, kind: type[QueueCallsOperator] = QueueCallsOperator, **parameters: Any) -> None:
+    with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as made:
+        kind(
+            task_id="call",
+            **{
+                "contacts": str(HOME / f"{dag_id}.csv"),
+                "start_url": "https://ivr.example.com/reminder.vxml",
+                "queuecalls_conn_id": dag_id,
+                "retries": 2,
+                "retry_delay": timedelta(0),
+                **parameters,
+            },
+        )
+    globals()[dag_id] = made
+
+
+RECEIPTS = str(HOME / "receipts")
+#: False until somebody sets the variable.
+RESEND = "{{ var.value.get('resend', 'false') }}"
+
+for fault in ("hang", "reset", "close", "answer_502", "answer_429", "cleared_while_it_waits"):
+    dag(fault, retries=3)
+for moment in MOMENTS:
+    dag(f"task_killed_{moment.replace(' ', '_').replace('-', '_')}", Doomed, killed={1: moment})
+dag("worker_killed_before_the_intent", Doomed, killed={1: "before the intent"}, victim="worker")
+dag("worker_killed_before_the_first_byte", Doomed, killed={1: "before the first byte"}, victim="worker")
+dag(
+    "worker_killed_with_receipts", Doomed, killed={1: "before the intent"}, victim="worker", receipts_path=RECEIPTS,
+)  # fmt: skip
+dag("machine_lost_after_the_receipt", Doomed, killed={1: "after the receipt"}, victim="machine")
+dag("machine_lost_before_the_answer", Doomed, killed={1: "before the answer"}, victim="machine")
+dag("cleared_with_receipts", receipts_path=RECEIPTS)
+dag("cleared_without_receipts")
+dag("resent_with_receipts", Doomed, killed={2: "after the receipt"}, receipts_path=RECEIPTS, resend=RESEND)
+dag("resent_and_unknown", Doomed, killed={2: "before the answer"}, receipts_path=RECEIPTS, resend=RESEND)
+for twin in TWINS:
+    dag(
+        twin, Twin, campaign_name="spring-recall", receipts_path=RECEIPTS,
+        contacts=str(HOME / "twins.csv"), queuecalls_conn_id="twins",
+    )  # fmt: skip

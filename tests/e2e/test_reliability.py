@@ -1,0 +1,227 @@
+"""Nobody is called twice by accident: a real scheduler, a service that goes wrong, and processes that are killed.
+
+Airflow is started once and all runs are triggered at once; each test then looks at what became of its own. What was
+called is counted at the service.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import LOGIN, PIN
+from tests.e2e.conftest import Airflow, Service, Task, real_airflow
+from tests.support import fault_server as faults
+
+QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
+FAULTS: Mapping[str, tuple[faults.Act, str]] = {
+    "hang": (faults.hang(), "a time limit ran out"),
+    "reset": (faults.reset(), "the connection was reset"),
+    "close": (faults.close(), "the service closed the connection without an answer"),
+    "answer_502": (faults.answer(502, b"Bad Gateway"), "HTTP 502"),
+}
+#: What a task leaves at the service that is killed once something may have left.
+KILLED_TOO_LATE: Mapping[str, set[int]] = {
+    "task_killed_before_the_first_byte": {0},
+    "task_killed_in_mid_body": {0},
+    "task_killed_before_the_answer": {1},
+    "task_killed_before_the_receipt": {1},
+    "machine_lost_before_the_answer": {1},
+    "worker_killed_before_the_first_byte": {1},  # the task runs on alone, with nobody to keep its receipt
+}
+KILLED_IN_TIME = ("task_killed_before_the_intent", "worker_killed_before_the_intent")
+KILLED_AFTER_THE_RECEIPT = (
+    "task_killed_after_the_receipt",
+    "machine_lost_after_the_receipt",
+    "worker_killed_with_receipts",  # the task runs on alone, and keeps its receipt itself
+)
+CLEARED = ("cleared_with_receipts", "cleared_without_receipts", "resent_with_receipts", "resent_and_unknown")
+TWINS = ("twin_a", "twin_b")
+DAG_IDS = (
+    *(*FAULTS, *KILLED_TOO_LATE, *KILLED_IN_TIME, *KILLED_AFTER_THE_RECEIPT, *CLEARED, *TWINS),
+    *("answer_429", "cleared_while_it_waits"),
+)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running Airflow; and for each scenario the service that it talks to, and the numbers on its list."""
+
+    airflow: Airflow
+    services: Mapping[str, Service]
+    numbers: Mapping[str, list[str]]
+
+    def rings(self, name: str) -> set[int]:
+        """How often the numbers of a list are called."""
+        rings = self.services[name].rings()
+        return {rings[number] for number in self.numbers[name]}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Everything started, and every scenario under way."""
+    home = tmp_path_factory.mktemp("airflow")
+    names = [name for name in DAG_IDS if name not in TWINS] + ["twins"]
+    numbers = {name: _write_list(home / f"{name}.csv", index) for index, name in enumerate(names)}
+    with ExitStack() as stack:
+        services = {name: stack.enter_context(_service(name)) for name in names}
+        connections = {
+            f"AIRFLOW_CONN_{name.upper()}": _connection(service.url, 2 if name == "hang" else 60)
+            for name, service in services.items()
+        }
+        airflow = stack.enter_context(real_airflow(home, {"QUEUECALLS_E2E": str(home), **connections}))
+        airflow.trigger_all(DAG_IDS)
+        yield Live(airflow, services, numbers)
+
+
+@pytest.fixture(scope="module")
+def cleared(live: Live) -> Mapping[str, Task]:
+    """The tasks of :data:`CLEARED`, which have all succeeded, after somebody pressed Clear."""
+    for name in CLEARED:
+        assert live.airflow.task(name).state == "success"
+        assert live.rings(name) == {1}
+    live.airflow.set_variable("resend", "true")
+    for name in CLEARED:
+        live.airflow.clear(name)
+    return {name: live.airflow.task(name, after_try=1) for name in CLEARED}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_the_service_may_have_taken_is_sent_once(fault: str, live: Live) -> None:
+    task = live.airflow.task(fault)
+    assert len(live.services[fault].posts) == 1
+    assert live.rings(fault) == {1}
+    assert (task.state, task.tries) == ("failed", 1)
+    assert FAULTS[fault][1] in task.said[1]
+    assert_it_says_what_to_look_up(task.said[1], fault)
+
+
+def test_what_the_service_turned_away_is_sent_by_a_retry(live: Live) -> None:
+    task = live.airflow.task("answer_429")
+    assert live.rings("answer_429") == {1}
+    assert (task.state, task.tries) == ("success", 2)
+    assert "nothing was queued, and it may be tried again later" in task.said[1]
+
+
+@pytest.mark.parametrize("name", KILLED_IN_TIME)
+def test_a_task_that_dies_before_anything_was_sent_is_made_up_for(name: str, live: Live) -> None:
+    task = live.airflow.task(name)
+    assert live.rings(name) == {1}
+    assert (task.state, task.tries) == ("success", 2)
+    assert task.xcom["outcome"] == "queued"
+
+
+@pytest.mark.parametrize("name", KILLED_TOO_LATE)
+def test_a_task_that_dies_once_something_may_have_left_is_not_repeated(name: str, live: Live) -> None:
+    task = live.airflow.task(name)
+    assert len(live.services[name].posts) == 1
+    assert live.rings(name) == KILLED_TOO_LATE[name]
+    assert (task.state, task.tries) == ("failed", 2)
+    assert "try 1 on " in task.said[2]
+    assert "left no receipt in the task's state" in task.said[2]
+    assert_it_says_what_to_look_up(task.said[2], name)
+
+
+@pytest.mark.parametrize("name", KILLED_AFTER_THE_RECEIPT)
+def test_a_task_that_dies_with_a_receipt_has_succeeded(name: str, live: Live) -> None:
+    task = live.airflow.task(name)
+    assert len(live.services[name].posts) == 1
+    assert live.rings(name) == {1}
+    assert (task.state, task.tries) == ("success", 2)
+    assert "was queued already" in task.said[2]
+    assert (task.xcom["outcome"], task.xcom["contacts"]) == ("queued", len(live.numbers[name]))
+
+
+def test_a_task_cleared_while_it_waits_for_the_answer_is_not_repeated(live: Live) -> None:
+    name = "cleared_while_it_waits"
+    live.airflow.wait(lambda: live.rings(name) == {1}, "the upload")
+    live.airflow.clear(name)
+    task = live.airflow.task(name, after_try=1)
+    assert len(live.services[name].posts) == 1
+    assert (task.state, task.tries) == ("failed", 2)
+    assert_it_says_what_to_look_up(task.said[2], name)
+
+
+def test_a_cleared_task_with_receipts_succeeds_without_another_campaign(
+    live: Live, cleared: Mapping[str, Task]
+) -> None:
+    name = "cleared_with_receipts"
+    assert len(live.services[name].posts) == 1
+    assert cleared[name].state == "success"
+    assert "was queued already" in cleared[name].said[2]
+    assert cleared[name].xcom["outcome"] == "queued"
+
+
+def test_a_cleared_task_without_receipts_remembers_what_clear_leaves_it(
+    live: Live, cleared: Mapping[str, Task]
+) -> None:
+    """Clear keeps the task's state in Airflow 3.3, and discards it from 3.4 on, unless the person keeps it."""
+    from airflow.api_fastapi.core_api.datamodels.task_instances import ClearTaskInstancesBody
+
+    name = "cleared_without_receipts"
+    discarded = "keep_task_state" in ClearTaskInstancesBody.model_fields
+    assert live.rings(name) == ({2} if discarded else {1})
+    assert cleared[name].state == "success"
+    assert ("was queued already" in cleared[name].said[2]) is not discarded
+
+
+def test_a_person_may_resend_once_and_retries_do_not_repeat_it(live: Live, cleared: Mapping[str, Task]) -> None:
+    name = "resent_with_receipts"
+    assert live.rings(name) == {2}
+    assert (cleared[name].state, cleared[name].tries) == ("success", 3)
+    assert "was queued already" in cleared[name].said[3]
+
+
+def test_a_resent_campaign_that_got_lost_is_not_repeated_either(live: Live, cleared: Mapping[str, Task]) -> None:
+    name = "resent_and_unknown"
+    assert live.rings(name) == {2}
+    assert (cleared[name].state, cleared[name].tries) == ("failed", 3)
+    assert "try 2 on " in cleared[name].said[3]
+    assert_it_says_what_to_look_up(cleared[name].said[3], name)
+
+
+def test_of_two_runs_with_one_campaign_name_one_sends(live: Live) -> None:
+    tasks = [live.airflow.task(name) for name in TWINS]
+    assert live.rings("twins") == {1}
+    assert sorted(task.state for task in tasks) == ["failed", "success"]
+    (loser,) = [task for task in tasks if task.state == "failed"]
+    assert loser.tries == 1
+    assert (
+        "'spring-recall' was sent by another task at the same time; this one sent nothing" in loser.said[1]
+        or "'spring-recall' was queued is not known" in loser.said[1]
+    )
+
+
+def assert_it_says_what_to_look_up(said: str, name: str) -> None:
+    assert f"Whether campaign '{name[:27]}" in said
+    assert "was queued is not known" in said
+    assert "It may have been queued, so it is not sent again." in said
+    assert "in the vendor's campaign manager" in said
+    assert "mark this task as successful" in said
+    assert "resend=True" in said
+
+
+def _service(name: str) -> Service:
+    if name == "answer_429":
+        return Service(faults.answer(429, headers=[("Retry-After", "0")]), QUEUED, turned_away=1)
+    if name == "cleared_while_it_waits":
+        return Service(faults.hang())
+    return Service(FAULTS[name][0] if name in FAULTS else QUEUED)
+
+
+def _connection(url: str, read_timeout: int) -> str:
+    extra = {"read_timeout": read_timeout}
+    return json.dumps({"conn_type": "queuecalls", "host": url, "login": LOGIN, "password": PIN, "extra": extra})
+
+
+def _write_list(path: Path, index: int) -> list[str]:
+    """A list with numbers of its own, for one scenario of several blocks."""
+    rows = 2_000 if "mid_body" in path.name else 3
+    numbers = [f"1617{200 + index}{row:04}" for row in range(rows)]
+    path.write_text("".join(f"{number},{'r' * 100},{'p' * 250}\n" for number in numbers))
+    return numbers
