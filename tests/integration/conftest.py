@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,14 +23,15 @@ class TookTooLong(SystemExit):
 
 
 @pytest.fixture(autouse=True)
-def watchdog(airflow: Any) -> Iterator[None]:
+def watchdog(airflow: Any, request: pytest.FixtureRequest) -> Iterator[None]:
     """Break off a test that hangs. Airflow is loaded before the clock starts."""
+    seconds = getattr(request.module, "WATCHDOG_SECONDS", WATCHDOG_SECONDS)
 
     def bark(*_: object) -> NoReturn:
-        raise TookTooLong(f"no end after {WATCHDOG_SECONDS} s")
+        raise TookTooLong(f"no end after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, bark)
-    signal.alarm(WATCHDOG_SECONDS)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -65,6 +68,41 @@ def write_rows(path: Path, rows: int) -> Path:
             file.write(block)
         file.write(block[: rows % 10_000 * 12])
     return path
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    """A storage that speaks S3's API. As in S3, a conditional write is one step."""
+    from moto.s3.responses import S3Response
+    from moto.server import ThreadedMotoServer
+
+    put, turn = S3Response.put_object, threading.Lock()
+
+    def put_in_turn(self: S3Response) -> Any:
+        with turn:
+            return put(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S3Response, "put_object", put_in_turn)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
+
+
+@pytest.fixture
+def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    """An empty bucket, and the connection that leads to it."""
+    import boto3
+
+    extra = {"endpoint_url": s3_url, "region_name": "us-east-1"}
+    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
+    credentials = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    bucket = boto3.resource("s3", endpoint_url=s3_url, **credentials).Bucket(f"bucket-{abs(hash(request.node.name))}")
+    bucket.create()
+    return bucket
 
 
 @pytest.fixture(scope="session")

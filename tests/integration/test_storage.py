@@ -12,9 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from airflow_provider_queuecalls import storage
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, UnreadableContacts
@@ -29,27 +27,6 @@ CONTEXT: Any = {
         dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
     )
 }
-CREDENTIALS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-
-
-@pytest.fixture(scope="module")
-def s3_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
-    """An empty bucket, and the connection that leads to it."""
-    extra = {"endpoint_url": s3_url, "region_name": "us-east-1"}
-    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
-    bucket = boto3.resource("s3", endpoint_url=s3_url, **CREDENTIALS).Bucket(f"bucket-{abs(hash(request.node.name))}")
-    bucket.create()
-    return bucket
 
 
 @pytest.fixture

@@ -209,6 +209,11 @@ class FaultServer:
     def posts(self) -> list[Request]:
         return [request for request in self.requests if request.method == "POST"]
 
+    @property
+    def uploads(self) -> list[Request]:
+        """The POSTs that came in whole: those that may have queued something."""
+        return [post for post in self.posts if post.received == post.length]
+
     def __enter__(self) -> FaultServer:
         threading.Thread(target=self._serve, daemon=True).start()
         return self

@@ -1,0 +1,185 @@
+"""Receipts where they are kept: in a folder of this machine, and in a real S3 API."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from airflow_provider_queuecalls import ledger
+from airflow_provider_queuecalls._compat import AirflowFailException
+from airflow_provider_queuecalls.exceptions import NotSent
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from tests.support import fault_server as faults
+from tests.support.sending import meeting_twice, send, send_and_tell, send_and_tell_from_a_process
+
+SENDERS = 2
+#: Two more processes load Airflow, on a machine that may be busy.
+WATCHDOG_SECONDS = 120
+QUEUED = b'<queuecalls status="queued"/>'
+
+
+@pytest.fixture
+def service(connect: Any) -> Iterator[faults.FaultServer]:
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url)
+        yield server
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where receipts go."""
+    if request.param == "folder":
+        return str(tmp_path / "receipts")
+    return f"s3://storage@{request.getfixturevalue('bucket').name}/receipts"
+
+
+@pytest.fixture
+def sends(small_list: Path, receipts: str) -> Callable[..., dict[str, Any]]:
+    return lambda **changes: send(**{"contacts": str(small_list), "receipts_path": receipts, **changes})
+
+
+def at_once_in_threads(*arguments: Any) -> None:
+    with meeting_twice(threading.Barrier(SENDERS)):
+        run_all(threading.Thread, send_and_tell, *arguments)
+
+
+def at_once_in_processes(*arguments: Any) -> None:
+    context = multiprocessing.get_context("spawn")
+    run_all(context.Process, send_and_tell_from_a_process, context.Barrier(SENDERS), *arguments)
+
+
+def run_all(kind: Any, target: Any, *arguments: Any) -> None:
+    workers = [kind(target=target, args=(*arguments, f"run-{number}"), daemon=True) for number in range(SENDERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+@pytest.mark.parametrize("at_once", [at_once_in_threads, at_once_in_processes])
+def test_of_several_at_the_same_moment_one_sends(
+    at_once: Any, receipts: str, small_list: Path, service: faults.FaultServer
+) -> None:
+    outcomes = multiprocessing.get_context("spawn").Queue()
+    at_once(outcomes, {"contacts": str(small_list), "receipts_path": receipts})
+    came = [outcomes.get(timeout=5) for _ in range(SENDERS)]
+    assert len(service.uploads) == 1
+    assert [outcome for outcome, _ in came].count("queued") == 1, came
+    ((outcome, words),) = [one for one in came if one[0] != "queued"]
+    assert outcome in ("AlreadySent", "OutcomeUnknown"), words
+    assert "'spring'" in words
+    assert "sent nothing" in words or "it is not sent again" in words
+
+
+def test_a_receipt_is_kept_and_returned_to_whoever_comes_next(sends: Any, service: faults.FaultServer) -> None:
+    first = sends()
+    assert sends(run_id="manual__2") == first
+    assert len(service.posts) == 1
+
+
+def test_another_list_under_the_name_is_not_sent(
+    sends: Any, small_list: Path, tmp_path: Path, service: faults.FaultServer
+) -> None:
+    sends()
+    other = tmp_path / "other.csv"
+    other.write_text(small_list.read_text().splitlines()[0])
+    with pytest.raises(AirflowFailException, match=r"with another contact file\. Nothing was sent"):
+        sends(contacts=str(other), run_id="manual__2")
+    assert len(service.posts) == 1
+    assert sends(contacts=str(other), campaign_name="summer")["outcome"] == "queued"
+
+
+def test_a_campaign_that_was_refused_leaves_nothing_on_record(sends: Any, connect: Any) -> None:
+    with faults.FaultServer(faults.answer(403), faults.answer(200, QUEUED)) as server:
+        connect(server.url)
+        with pytest.raises(AirflowFailException, match="refused"):
+            sends()
+        assert sends()["outcome"] == "queued"
+
+
+def test_a_lost_answer_stops_whoever_comes_next(sends: Any, connect: Any) -> None:
+    with faults.FaultServer(faults.close(), faults.answer(200, QUEUED)) as server:
+        connect(server.url)
+        for words in ("the service closed the connection", "try 1 on "):
+            with pytest.raises(AirflowFailException, match=words):
+                sends()
+        assert len(server.posts) == 1
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["{file}", "s3://storage@no-such-bucket-at-all/receipts", "s3://undefined@bucket/receipts"],
+)
+def test_where_nothing_can_be_recorded_nothing_is_sent(
+    where: str, small_list: Path, tmp_path: Path, bucket: Any, service: faults.FaultServer
+) -> None:
+    file = tmp_path / "a file where a folder should be"
+    file.touch()
+    with pytest.raises(NotSent, match=r"the record of what was sent, in .* could not be .* It is safe to try again"):
+        send(contacts=str(small_list), receipts_path=where.format(file=file))
+    assert service.uploads == []
+
+
+def test_where_the_disk_fails_nothing_is_sent_until_it_works_again(
+    small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
+) -> None:
+    failing = mocker.patch.object(ledger.os, "fsync", side_effect=OSError(errno.EIO, "disk"))
+    with pytest.raises(NotSent, match=r"could not be written \(OSError\)"):
+        send(contacts=str(small_list), receipts_path=str(tmp_path / "receipts"))
+    assert service.uploads == []
+    mocker.stop(failing)
+    assert send(contacts=str(small_list), receipts_path=str(tmp_path / "receipts"))["outcome"] == "queued"
+
+
+def test_a_receipt_that_cannot_be_kept_is_an_error_in_the_log_of_a_task_that_succeeds(
+    small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
+) -> None:
+    parameters = {"contacts": str(small_list), "receipts_path": str(tmp_path / "receipts")}
+    mocker.patch.object(ledger.os, "replace", side_effect=OSError(errno.ENOSPC, "disk"))
+    with capture_logs() as logs:
+        assert send(**parameters)["outcome"] == "queued"
+    (error,) = [log["event"] for log in logs if log["log_level"] == "error"]
+    assert "The record of this campaign could not be updated (OSError)" in error
+    assert "is queued, so don't send it again by clearing this task with resend" in error
+    with pytest.raises(AirflowFailException, match="left no receipt"):
+        send(**parameters)
+    assert len(service.posts) == 1
+
+
+def test_a_log_that_is_gone_does_not_cost_the_answer(
+    small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
+) -> None:
+    """As that of a task whose worker was killed."""
+    mocker.patch.object(QueueCallsHook, "log", mocker.Mock(info=mocker.Mock(side_effect=BrokenPipeError)))
+    assert send(contacts=str(small_list), receipts_path=str(tmp_path))["outcome"] == "queued"
+
+
+def test_airflows_configuration_may_say_where_receipts_go(
+    small_list: Path, receipts: str, service: faults.FaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts)
+    first = send(contacts=str(small_list))
+    assert send(contacts=str(small_list), receipts_path=receipts) == first
+    assert len(service.posts) == 1
+    send(contacts=str(small_list), receipts_path=str(tmp_path / "the task's own"))
+    assert len(service.posts) == 2
+
+
+def test_where_nothing_remembers_a_task_warns_once(small_list: Path, service: faults.FaultServer) -> None:
+    with capture_logs() as logs:
+        send(contacts=str(small_list))
+    (warning,) = [log["event"] for log in logs if "Nothing remembers" in log["event"]]
+    assert "Set receipts_path" in warning
+
+
+def test_where_something_remembers_there_is_no_warning(sends: Any, service: faults.FaultServer) -> None:
+    with capture_logs() as logs:
+        sends()
+    assert not [log for log in logs if "Nothing remembers" in log["event"]]

@@ -1,0 +1,60 @@
+"""Sends a campaign as a task does, alone or at the very same moment as others. Imported by other processes too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+MEETING_SECONDS = 60
+
+
+def send(run_id: str = "manual__1", **parameters: Any) -> dict[str, Any]:
+    """Send as that run's task, and return its XCom."""
+    from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+    given = {"start_url": "https://ivr.example.com/x.vxml", "campaign_name": "spring", **parameters}
+    ti = SimpleNamespace(dag_id="reminders", task_id="call", run_id=run_id, map_index=-1, try_number=1, max_tries=0)
+    context: Any = {"ti": ti}
+    return QueueCallsOperator(task_id="call", **given).execute(context)
+
+
+def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> None:
+    """Send, and put in a queue what came of it: the outcome, or the error's name and words."""
+    try:
+        outcomes.put((send(run_id, **parameters)["outcome"], ""))
+    except Exception as error:  # noqa: BLE001  # it is what the test is about
+        outcomes.put((type(error.__cause__ or error).__name__, str(error)))
+
+
+def send_and_tell_from_a_process(meeting: Any, *arguments: Any) -> None:
+    with meeting_twice(meeting):
+        send_and_tell(*arguments)
+
+
+@contextmanager
+def meeting_twice(meeting: Any) -> Iterator[None]:
+    """All wait for each other once they have found nothing on record; and, where a storage is asked first whether
+    there is something, once more when it has said no."""
+    from airflow.sdk import ObjectStoragePath
+
+    from airflow_provider_queuecalls.ledger import Ledger
+
+    record_intent, exists = Ledger.record_intent, ObjectStoragePath.exists
+
+    def recorded_together(ledger: Ledger) -> None:
+        meeting.wait(MEETING_SECONDS)
+        record_intent(ledger)
+
+    def asked_together(path: ObjectStoragePath) -> bool:
+        there = exists(path)
+        meeting.wait(MEETING_SECONDS)
+        return there
+
+    with (
+        mock.patch.object(Ledger, "record_intent", recorded_together),
+        mock.patch.object(ObjectStoragePath, "exists", asked_together),
+    ):
+        yield
