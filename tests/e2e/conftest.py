@@ -52,8 +52,7 @@ class Service(faults.FaultServer):
         """How many calls each number gets out of the uploads that came in whole, but for those it turned away."""
         lists = [
             part.content.decode()
-            for post in self.posts[self._turned_away :]
-            if post.received == post.length
+            for post in self.uploads[self._turned_away :]
             for part in parse(post.headers["content-type"], bytes(post.body))
             if part.file_name
         ]

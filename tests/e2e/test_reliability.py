@@ -7,6 +7,7 @@ called is counted at the service.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tests.support import fault_server as faults
 
 QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 FAULTS: Mapping[str, tuple[faults.Act, str]] = {
-    "hang": (faults.hang(), "a time limit ran out"),
+    "hang": (faults.hang(), "a time limit ran out|no answer in time"),
     "reset": (faults.reset(), "the connection was reset"),
     "close": (faults.close(), "the service closed the connection without an answer"),
     "answer_502": (faults.answer(502, b"Bad Gateway"), "HTTP 502"),
@@ -97,7 +98,7 @@ def test_what_the_service_may_have_taken_is_sent_once(fault: str, live: Live) ->
     assert len(live.services[fault].posts) == 1
     assert live.rings(fault) == {1}
     assert (task.state, task.tries) == ("failed", 1)
-    assert FAULTS[fault][1] in task.said[1]
+    assert re.search(FAULTS[fault][1], task.said[1])
     assert_it_says_what_to_look_up(task.said[1], fault)
 
 
