@@ -35,7 +35,7 @@ def get_provider_info() -> dict[str, Any]:
                             "Folder for the receipts of all campaigns, a local path that all workers share or any URL "
                             "of ObjectStoragePath, such as s3://conn@bucket/receipts. One small JSON file per campaign "
                             "name, so that no campaign is sent twice, across Clear and deployments too. Where it is "
-                            "empty, Airflow 3.3 keeps the same in the task's own state, which Clear discards."
+                            "empty, Airflow 3.3 keeps the same in the task's own state, which Clear discards from 3.4 on."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

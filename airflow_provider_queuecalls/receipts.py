@@ -80,8 +80,8 @@ class RemoteStore:
 
 
 class TaskStateStore:
-    """The task instance's own state (Airflow 3.3): survives retries and lost workers; Clear discards it unless the
-    person keeps it."""
+    """The task instance's own state (Airflow 3.3): survives retries and lost workers, and Clear in 3.3; from 3.4 on Clear
+    discards it unless the person keeps it."""
 
     place = "the task's state"
 

@@ -49,7 +49,7 @@ class QueueCallsOperator(BaseOperator):
         a run and once more for every time that the task is cleared, not again for automatic retries
     :param receipts_path: a folder, local or at any URL, for one small JSON file per campaign name that says what was
         sent; default is ``[queuecalls] receipts_path`` of Airflow's configuration, else the task's own state
-        (Airflow 3.3), which Clear discards
+        (Airflow 3.3), which Clear discards from 3.4 on
     :param queuecalls_conn_id: the Connection, of type ``queuecalls``
 
     The campaign's parameters have the rules of :data:`airflow_provider_queuecalls.campaign.PARAMETERS`, those of the

@@ -27,7 +27,7 @@ OVER = ("success", "failed", "skipped", "upstream_failed")
 #: Generous: nothing here is about speed, and the machine may be busy.
 WATCHDOG_SECONDS = 240
 #: How long Airflow waits for a sign of life of a task before it takes its worker for lost.
-HEARTBEAT_TIMEOUT = 20
+HEARTBEAT_TIMEOUT = 30
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,17 @@ class Airflow:
 
     def wait(self, reached: Callable[[], Any], what: str) -> Any:
         """Ask until there is something, or the watchdog barks."""
-        end = time.monotonic() + WATCHDOG_SECONDS
+        end, problem = time.monotonic() + WATCHDOG_SECONDS, None
         while time.monotonic() < end:
             for component, process in self._processes.items():
                 assert process.poll() is None, f"the {component} has ended\n{self.logs()}"
-            with suppress(OSError):  # it may not be up yet, or be busy
+            try:
                 if found := reached():
                     return found
+            except OSError as error:  # it may not be up yet, or be busy
+                problem = error
             time.sleep(0.3)
-        raise AssertionError(f"{what} didn't come in {WATCHDOG_SECONDS} s\n{self.logs()}")
+        raise AssertionError(f"{what} didn't come in {WATCHDOG_SECONDS} s ({problem})\n{self.logs()}")
 
     def logs(self) -> str:
         """The end of what each of Airflow's processes has printed."""
@@ -165,7 +167,9 @@ def real_airflow(home: Path, variables: Mapping[str, str]) -> Iterator[Airflow]:
     """Start Airflow, wait until it is up, and end all of it."""
     url = f"http://127.0.0.1:{_free_port()}"
     environment = _environment(home, url) | dict(variables)
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    migrated = subprocess.run(migrate, env=environment, capture_output=True, text=True, check=False)
+    assert migrated.returncode == 0, f"{migrated.stdout}\n{migrated.stderr}"
     airflow = Airflow(url, home)
     try:
         for component in COMPONENTS:
