@@ -32,6 +32,13 @@ QUEUED_WORDS = frozenset({"queued", "success"})
 REFUSED_WORDS = frozenset({"failed", "failure", "error"})
 REFUSED_CODES = frozenset({400, 401, 403, 404, 405, 409, 411, 413, 414, 415, 422})
 NOT_ACCEPTED_CODES = frozenset({408, 425, 429})
+_MEANINGS = {
+    401: "login or PIN is not right",
+    403: "the account may not do this",
+    404: "the service is not at this host and path",
+    405: "the service is not at this host and path",
+    413: "the list is too long for the service",
+}
 
 
 class Outcome(str, Enum):
@@ -175,11 +182,11 @@ def read_answer(
 
 
 def _judge_code(status_code: int) -> tuple[Outcome, str]:
+    meaning = "a redirect, which is never followed" if 300 <= status_code < 400 else _MEANINGS.get(status_code)
+    problem = f"HTTP {status_code}: {meaning}" if meaning else f"HTTP {status_code}"
     if status_code in REFUSED_CODES or 300 <= status_code < 400:
-        return Outcome.REFUSED, f"HTTP {status_code}"
-    if status_code in NOT_ACCEPTED_CODES:
-        return Outcome.NOT_ACCEPTED, f"HTTP {status_code}"
-    return Outcome.UNKNOWN, f"HTTP {status_code}"
+        return Outcome.REFUSED, problem
+    return Outcome.NOT_ACCEPTED if status_code in NOT_ACCEPTED_CODES else Outcome.UNKNOWN, problem
 
 
 def _judge(findings: _Findings, flaw: str) -> tuple[Outcome, str]:

@@ -219,7 +219,7 @@ def _proven(answer: Answer) -> Answer:
     if answer.outcome is Outcome.QUEUED:
         return answer
     name = _named(answer.campaign_name)
-    said = f" It said: {answer.body[:SHOWN_CHARACTERS]}" if answer.body.strip() else ""
+    said = f" It said: {' '.join(answer.body.split())[:SHOWN_CHARACTERS]}" if answer.body.strip() else ""
     details: dict[str, Any] = {"campaign_name": answer.campaign_name, "status_code": answer.status_code}
     if answer.outcome is Outcome.REFUSED:
         raise Refused(f"The service refused {name} ({answer.problem}); nothing was queued.{said}", **details)

@@ -142,6 +142,14 @@ def test_a_code_that_refuses_counts_whatever_the_body_says(code: int) -> None:
     assert read(b'<r status="queued"/>', code).outcome is Outcome.REFUSED
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(302, "never followed"), (401, "login or PIN"), (404, "host and path"), (413, "too long"), (422, "HTTP 422")],
+)
+def test_a_refusal_by_code_says_what_it_means(code: int, words: str) -> None:
+    assert words in read(b"", code).problem
+
+
 @pytest.mark.parametrize("code", sorted(NOT_ACCEPTED_CODES))
 def test_a_code_that_says_later_counts_whatever_the_body_says(code: int) -> None:
     assert read(b'<r status="queued"/>', code).outcome is Outcome.NOT_ACCEPTED
