@@ -42,6 +42,7 @@ class Line:
         self._timeouts = (connect_timeout or endpoint.connect_timeout, read_timeout or endpoint.read_timeout)
         self._socket: socket.socket | None = None
         self._closed = False
+        self._response: requests.Response | None = None
         self._watchdog = threading.Timer(self._timeouts[1], self._give_up)
         self._watchdog.daemon = True
         self._session = _Session()
@@ -62,11 +63,13 @@ class Line:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._watchdog.cancel()
+        if self._response is not None:
+            self._response.close()  # one that wasn't read to its end keeps its connection
         self._session.close()
 
     def request(self, method: str, body: Any = None, content_type: str | None = None) -> requests.Response:
         """Send the one request and wait for the answer's head. Raises :class:`requests.RequestException`."""
-        response = self._session.request(
+        self._response = response = self._session.request(
             method,
             self._endpoint.url,
             data=body,
