@@ -19,7 +19,9 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
 
 #: What the extra ``sandbox`` brings, by module.
-SANDBOX_MODULES = frozenset({"python_multipart", "starlette", "uvicorn"})
+SANDBOX_MODULES = frozenset({"jinja2", "python_multipart", "starlette", "uvicorn"})
+#: The sandbox's settings that have an option of the same name.
+SETTINGS = ("login", "pin", "speed", "seed", "answers", "errors", "unique_names", "check_urls", "callback_hosts")
 USAGE_ERROR = 2
 
 
@@ -81,11 +83,56 @@ def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8099, help="port to listen on (%(default)s); 0 is any free one")
     parser.add_argument(
-        "--db", metavar="FILE", help="SQLite file to keep campaigns and calls in; without it they are gone at the end"
+        "--db", metavar="FILE", help="SQLite file to keep everything in; without it everything is gone at the end"
     )
     parser.add_argument("--login", default=DEFAULT_LOGIN, help="login name that it accepts (%(default)s)")
     parser.add_argument("--pin", default=DEFAULT_PIN, help="PIN that it accepts (%(default)s)")
+    parser.add_argument(
+        "--speed",
+        type=_not_negative,
+        default=1.0,
+        metavar="N",
+        help="seconds that pass on its clock in one of the world's (1); 0 stands still",
+    )
+    parser.add_argument("--open", action="store_true", help="open its page in the browser")
+    parser.add_argument("--answers", choices=("xml", "json"), default="xml", help="what it answers in (%(default)s)")
+    parser.add_argument(
+        "--errors",
+        choices=("failed", "http"),
+        default="failed",
+        help="how it refuses: 200 and 'failed', or HTTP codes (%(default)s)",
+    )
+    parser.add_argument(
+        "--unique-names",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="refuse a campaign's name that is taken (yes)",
+    )
+    parser.add_argument(
+        "--check-urls", action="store_true", help="queue nothing unless start_url and result_url answer 200"
+    )
+    parser.add_argument(
+        "--callback-host", action="append", default=[], metavar="HOST", dest="callback_hosts",
+        help="call back start_url and result_url on this host too, not only on this machine; may be repeated; '*' is any",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-upload", type=_not_negative, default=1024.0, metavar="MIB", help="largest upload in MiB (1024)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another seed, another mix of answered and failed calls (%(default)s)",
+    )
     parser.set_defaults(run=_sandbox)
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -104,9 +151,12 @@ def _sandbox(options: argparse.Namespace) -> int:
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("airflow_provider_queuecalls.sandbox").setLevel(logging.INFO)
+    given = vars(options)
+    settings = {name: given[name] for name in SETTINGS}
     with run_sandbox(
-        host=options.host, port=options.port, db=options.db, login=options.login, pin=options.pin
-    ) as sandbox:
+        host=options.host, port=options.port, db=options.db,
+        max_upload_bytes=int(options.max_upload * (1 << 20)), **settings,
+    ) as sandbox:  # fmt: skip
         if not is_loopback(options.host):
             print(
                 f"Warning: on {options.host} other machines can reach the sandbox, and read every phone number in it without a password.",
@@ -117,11 +167,16 @@ def _sandbox(options: argparse.Namespace) -> int:
         kept = f"kept in {options.db}" if options.db else "gone at the end (--db FILE keeps them)"
         print(
             f"The queuecalls sandbox listens on {sandbox.url}, and phones nobody. Campaigns are {kept}.\n"
+            "Open that address in a browser to see what would have gone out.\n"
             "Airflow finds it by this connection:\n\n"
             f"export AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}={shlex.quote(sandbox.connection)}\n\n"
             "Ctrl-C stops it.",
             flush=True,
         )
+        if options.open:
+            import webbrowser
+
+            webbrowser.open(sandbox.url)
         sandbox.wait()
     return 0
 

@@ -62,14 +62,14 @@ def run_demo() -> int:
 
 def _compare(pushed: dict[str, Any], sandbox: Sandbox) -> int:
     """Show what the sandbox holds, and hold it against what the task says."""
-    (campaign,) = sandbox.campaigns()
-    calls, rings = sandbox.calls(pushed["campaign_name"]), sandbox.rings()
+    (campaign,) = sandbox.campaigns
+    calls, numbers = sandbox.calls_of(pushed["campaign_name"]), sandbox.numbers
     _say("What the sandbox holds")
-    print(f"  campaign {campaign.name}\n  {len(calls)} calls, to {len(rings)} numbers; the first {SHOWN_CALLS}:")
+    print(f"  campaign {campaign.name}\n  {len(calls)} calls, to {len(numbers)} numbers; the first {SHOWN_CALLS}:")
     for call in calls[:SHOWN_CALLS]:
         print(f"    {_masked(call.phone_number)}  {call.call_id}  {call.call_parameter}")
-    whole = campaign.digest == pushed["digest"] and len(calls) == len(rings) == pushed["contacts"]
-    once = set(rings.values()) == {1}
+    whole = campaign.digest == pushed["digest"] and len(calls) == len(numbers) == pushed["contacts"]
+    once = set(numbers.values()) == {1}
     _say("Every contact is there exactly once" if whole and once else "NOT every contact is there exactly once")
     return 0 if whole and once else 1
 

@@ -1,40 +1,98 @@
-"""What the service answers, in the shape of the vendor's answer to a single call: XML that repeats what was posted.
+"""What the service answers, in the shape of the vendor's other answers: to a single call as XML, of siblings as JSON.
 
-Login and PIN are repeated in clear, as the vendor does: a client that logs its answers should find out here.
+Both repeat what was posted. Login and PIN are repeated in clear, as the vendor does: a client that logs its answers
+should find out here.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 from xml.sax.saxutils import escape, quoteattr
 
 from airflow_provider_queuecalls.exceptions import Violation
 from airflow_provider_queuecalls.sandbox.store import Call
 
-MEDIA_TYPE = "text/xml"
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 #: What XML cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
-def queued(fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
-    """The answer to a campaign that was queued, piece by piece: the fields, and the id of every call."""
-    yield f'{_DECLARATION}<queuecalls status="queued">\n{_repeated(fields)}'
+class Answers(Protocol):
+    """One format of answers."""
+
+    media_type: str
+
+    def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
+        """The answer to a campaign that was queued, piece by piece: the fields, and the id of every call."""
+        ...
+
+    def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
+        """The answer to a campaign that was refused: every violation with its field's name, and the fields."""
+        ...
+
+
+class XmlAnswers:
+    """As the vendor's single call answers."""
+
+    media_type = "text/xml"
+
+    def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
+        yield f'{_DECLARATION}<queuecalls status="queued">\n{_repeated(fields)}'
+        for page in pages:
+            # A phone number that was taken holds nothing that XML would need escaped.
+            yield "".join(
+                f'<queuecall call_id="{call.call_id}" phone_number="{call.phone_number}"/>\n' for call in page
+            )
+        yield "</queuecalls>\n"
+
+    def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
+        errors = "".join(
+            f"<error field={quoteattr(_legal(violation.parameter))}>{_text(str(violation))}</error>\n"
+            for violation in violations
+        )
+        return f'{_DECLARATION}<queuecalls status="failed">\n{errors}{_repeated(fields)}</queuecalls>\n'
+
+
+class JsonAnswers:
+    """As the vendor's sibling products answer: status, error, result."""
+
+    media_type = "application/json"
+
+    def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
+        yield f'{{"status": "success", "error": null, "result": {{"fields": {json.dumps(fields)}, "call_ids": ['
+        separator = ""
+        for page in pages:
+            yield separator + ", ".join(f'"{call.call_id}"' for call in page)
+            separator = ", "
+        yield "]}}\n"
+
+    def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
+        errors = [{"field": violation.parameter, "message": str(violation)} for violation in violations]
+        return json.dumps({"status": "failure", "error": errors, "result": {"fields": dict(fields)}}) + "\n"
+
+
+FORMATS: Mapping[str, Answers] = {"xml": XmlAnswers(), "json": JsonAnswers()}
+
+
+def first_of(pages: Iterable[list[Call]], calls: int) -> Iterator[list[Call]]:
+    """The first so many calls."""
     for page in pages:
-        # A phone number that was taken holds nothing that XML would need escaped.
-        yield "".join(f'<queuecall call_id="{call.call_id}" phone_number="{call.phone_number}"/>\n' for call in page)
-    yield "</queuecalls>\n"
+        if calls <= 0:
+            return
+        yield page[:calls]
+        calls -= len(page)
 
 
-def failed(fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
-    """The answer to a campaign that was refused: every violation with its field's name, and the fields."""
-    errors = "".join(
-        f"<error field={quoteattr(_legal(violation.parameter))}>{_text(str(violation))}</error>\n"
-        for violation in violations
-    )
-    return f'{_DECLARATION}<queuecalls status="failed">\n{errors}{_repeated(fields)}</queuecalls>\n'
+def beginning(pieces: Iterable[str], share: float) -> tuple[bytes, int]:
+    """The first share of an answer, and how long all of it would have been."""
+    if not share:
+        return b"", 0
+    whole = "".join(pieces).encode()
+    return whole[: int(len(whole) * share)], len(whole)
 
 
 def _repeated(fields: Mapping[str, str]) -> str:

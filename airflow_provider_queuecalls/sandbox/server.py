@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,13 @@ import uvicorn
 
 from airflow_provider_queuecalls.connection import CONN_TYPE, Endpoint, is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
+from airflow_provider_queuecalls.sandbox import LOOPBACK
 from airflow_provider_queuecalls.sandbox.app import create_app
-from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign, Store
+from airflow_provider_queuecalls.sandbox.journal import MOST_ENTRIES, Entry
+from airflow_provider_queuecalls.sandbox.settings import Settings
+from airflow_provider_queuecalls.sandbox.state import State
+from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign
+from airflow_provider_queuecalls.sandbox.wire import WireProtocol
 
 #: Seconds that requests under way have to end when the sandbox stops.
 GRACE_SECONDS = 2
@@ -39,23 +44,64 @@ class Sandbox:
     url: str
     #: The Airflow Connection as JSON, to be set as AIRFLOW_CONN_QUEUECALLS_DEFAULT.
     connection: str = field(repr=False)
-    _store: Store = field(repr=False)
+    _state: State = field(repr=False)
     _server: uvicorn.Server = field(repr=False)
     _thread: threading.Thread = field(repr=False)
 
+    @property
     def campaigns(self) -> list[QueuedCampaign]:
         """All campaigns, in the order they were queued."""
-        return self._store.campaigns()
+        return self._state.store.campaigns()
 
-    def calls(self, campaign_name: str) -> list[Call]:
-        """All calls of one campaign, in the contact file's order. Raises :class:`KeyError` where there is none."""
-        for campaign in self._store.campaigns(campaign_name):
-            return [call for page in self._store.pages(campaign.id) for call in page]
-        raise KeyError(f"the sandbox holds no campaign {campaign_name!r}")
+    @property
+    def calls(self) -> list[Call]:
+        """All calls of all campaigns, in the order they were queued."""
+        return [call for campaign in self.campaigns for call in self._calls(campaign)]
 
+    @property
     def rings(self) -> dict[str, int]:
-        """How many calls are queued for each phone number as it is spelled, over all campaigns."""
-        return self._store.rings()
+        """How often each phone number rang that is to be called, by its digits."""
+        return {number.phone_number: number.rings for number in self._state.store.rings()}
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """How many calls each phone number is to get over all campaigns, by its digits."""
+        return {number.phone_number: number.calls for number in self._state.store.rings()}
+
+    @property
+    def journal(self) -> list[Entry]:
+        """The newest requests to the service and callbacks, in the order they happened, without secrets."""
+        return self._state.journal.newest(MOST_ENTRIES)[::-1]
+
+    @property
+    def now(self) -> datetime:
+        """The time by the sandbox's clock."""
+        return datetime.fromtimestamp(self._state.clock.now(), timezone.utc)
+
+    def calls_of(self, campaign_name: str) -> list[Call]:
+        """All calls of one campaign, in the contact file's order. Raises :class:`KeyError` where there is none."""
+        campaigns = self._state.store.campaigns(campaign_name)
+        if not campaigns:
+            raise KeyError(f"the sandbox holds no campaign {campaign_name!r}")
+        return [call for campaign in campaigns for call in self._calls(campaign)]
+
+    def fail_next(self, fault: str, times: int | None = 1) -> None:
+        """Let the next request go wrong, or the next so many, or all (None).
+
+        Raises :class:`KeyError` with the names of all faults where there is none of this name.
+        """
+        self._state.faults.arm(fault, times)
+
+    def advance(self, **duration: float) -> None:
+        """Put the clock forward, by what :class:`datetime.timedelta` takes: ``advance(hours=2)``.
+
+        Returns when all that is due by then has happened, callbacks included.
+        """
+        self._state.advance(timedelta(**duration).total_seconds())
+
+    def reset(self) -> None:
+        """Forget everything, and show the world's time."""
+        self._state.reset()
 
     def stop(self) -> None:
         """Tell the sandbox to stop, from any thread or signal handler; :meth:`wait` waits for it."""
@@ -65,37 +111,41 @@ class Sandbox:
         """Wait until the sandbox has stopped."""
         self._thread.join()
 
+    def _calls(self, campaign: QueuedCampaign) -> list[Call]:
+        return [call for page in self._state.store.pages(campaign.id) for call in page]
+
 
 @contextmanager
 def run_sandbox(
     *,
-    login: str = DEFAULT_LOGIN,
-    pin: str = DEFAULT_PIN,
     db: str | Path | None = None,
     host: str = LOOPBACK,
     port: int = 0,
-    field_names: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process, until the end of the ``with``.
 
-    Port 0 is any free one. Without ``db`` the state lies in a temporary file (not in memory, which would grow with
-    it) and is gone at the end. ``field_names`` are other names of form fields, as in the connection's extra. Raises
-    :class:`CannotStart`, and :class:`InvalidConnection` where no connection could be made of login, PIN and names.
+    Port 0 is any free one; ``settings`` are the fields of :class:`Settings`. Without ``db`` the state lies in a temporary file (not in memory, which would grow with
+    it) and is gone at the end. Raises :class:`CannotStart`, and :class:`InvalidConnection` where no connection could be
+    made of login, PIN and field names.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(host, port))
-        connection = _connection_to(listener, login=login, pin=pin, field_names=field_names or {})
+        read_settings = Settings(**settings)
+        connection = _connection_to(listener, read_settings)
         account = _read(connection)
-        store = _open(Path(db or Path(stack.enter_context(_directory()), "sandbox.db")))
+        state = _open(Path(db or Path(stack.enter_context(_directory()), "sandbox.db")), read_settings)
+        stack.callback(state.close)
+        state.dialler.start()
         config = uvicorn.Config(
-            create_app(store, account), lifespan="off", ws="none", log_config=None, log_level="warning",
-            access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
+            create_app(state, account, hosts=[host]), http=WireProtocol, lifespan="off", ws="none", log_config=None,
+            log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
         )  # fmt: skip
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), name="queuecalls-sandbox", daemon=True)
         thread.start()
         sandbox = Sandbox(
-            url=_url(listener), connection=json.dumps(connection), _store=store, _server=server, _thread=thread
+            url=_url(listener), connection=json.dumps(connection), _state=state, _server=server, _thread=thread
         )
         try:
             while not server.started:
@@ -108,14 +158,14 @@ def run_sandbox(
             sandbox.wait()
 
 
-def _connection_to(listener: socket.socket, *, login: str, pin: str, field_names: Mapping[str, str]) -> dict[str, Any]:
+def _connection_to(listener: socket.socket, settings: Settings) -> dict[str, Any]:
     """The Airflow Connection that leads to the sandbox, as it is written in JSON."""
     extra: dict[str, Any] = {}
-    if field_names:
-        extra["field_names"] = dict(field_names)
+    if settings.field_names:
+        extra["field_names"] = dict(settings.field_names)
     if not is_loopback(_reachable(listener)):
         extra["allow_http"] = True
-    connection = {"conn_type": CONN_TYPE, "host": _url(listener), "login": login, "password": pin}
+    connection = {"conn_type": CONN_TYPE, "host": _url(listener), "login": settings.login, "password": settings.pin}
     return {**connection, "extra": extra} if extra else connection
 
 
@@ -140,9 +190,9 @@ def _listen(host: str, port: int) -> socket.socket:
         raise CannotStart(f"The sandbox cannot listen on {where}: {error.strerror}.") from None
 
 
-def _open(path: Path) -> Store:
+def _open(path: Path, settings: Settings) -> State:
     try:
-        return Store(path)
+        return State.open(path, settings)
     except sqlite3.Error as error:
         raise CannotStart(f"The sandbox cannot use {str(path)!r} as its database: {error}.") from None
 

@@ -1,0 +1,86 @@
+"""The journal: what the service was asked, and which callbacks it sent, without secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from airflow_provider_queuecalls.sandbox.database import Database
+
+RECEIVED, SENT = "received", "sent"
+HIDDEN = "***"
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+SECRET_FIELDS = frozenset({"login", "pin"})
+#: The newest entries are kept.
+MOST_ENTRIES = 10_000
+SHOWN_CHARACTERS = 300
+
+
+class Entry(NamedTuple):
+    """One request: to the service (``received``), or a callback (``sent``).
+
+    ``status`` is the HTTP code of the answer, None where there was none; ``fault`` is what went wrong on purpose, and
+    ``note`` a sentence about what came of it.
+    """
+
+    at: int
+    direction: str
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    fields: Mapping[str, str] = {}
+    campaign_id: int | None = None
+    status: int | None = None
+    fault: str | None = None
+    note: str = ""
+    id: int = 0
+
+
+class Journal:
+    """The newest requests, in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Keep entries, and forget the oldest beyond :data:`MOST_ENTRIES`."""
+        rows = [
+            {
+                **entry._asdict(),
+                "headers": json.dumps(_without_secrets(entry.headers, _SECRET_HEADERS)),
+                "fields": json.dumps(_without_secrets(entry.fields, SECRET_FIELDS)),
+            }
+            for entry in entries
+        ]
+        if not rows:
+            return
+        with self._database.writing() as db:
+            db.executemany(
+                "INSERT INTO journal (at, direction, campaign_id, method, url, status, fault, note, headers, fields)"
+                " VALUES (:at, :direction, :campaign_id, :method, :url, :status, :fault, :note, :headers, :fields)",
+                rows,
+            )
+            db.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (MOST_ENTRIES,))
+
+    def newest(self, limit: int, *, before: int = 1 << 62, campaign_id: int | None = None) -> list[Entry]:
+        """The newest entries before an id, the newest first: all, or those about a campaign."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                f"SELECT {', '.join(Entry._fields)} FROM journal"  # noqa: S608  # our own names
+                " WHERE id < ? AND (?2 IS NULL OR campaign_id = ?2) ORDER BY id DESC LIMIT ?3",
+                (before, campaign_id, limit),
+            ).fetchall()
+        return [_entry(row) for row in rows]
+
+
+def _without_secrets(pairs: Mapping[str, str], secret: frozenset[str]) -> dict[str, str]:
+    return {
+        name[:SHOWN_CHARACTERS]: HIDDEN if name.lower() in secret else value[:SHOWN_CHARACTERS]
+        for name, value in pairs.items()
+    }
+
+
+def _entry(row: Iterable[object]) -> Entry:
+    entry = Entry(*row)  # type: ignore[arg-type]
+    return entry._replace(headers=json.loads(str(entry.headers)), fields=json.loads(str(entry.fields)))

@@ -1,0 +1,78 @@
+"""What happens when a number is dialled: by its last digits where it is a fictional one, else by a seeded mix.
+
+555-01xx is set aside for fiction, so nobody has these numbers. One table feeds the dialling, the page, the API and
+the README.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+ANSWERED = "answered"
+BUSY = "busy"
+NO_ANSWER = "no answer"
+OUT_OF_SERVICE = "out of service"
+
+
+class Attempt(NamedTuple):
+    """One attempt to call: how it ended and, where it was answered, by whom and for how many seconds."""
+
+    result: str
+    callee_type: str | None = None
+    duration: int | None = None
+
+
+class MagicNumber(NamedTuple):
+    """What every number that ends in ``ending`` does: one attempt after the other, the last one for good."""
+
+    ending: str
+    doc: str
+    attempts: tuple[Attempt, ...]
+
+
+_PERSON, _MACHINE = Attempt(ANSWERED, "human", 45), Attempt(ANSWERED, "machine", 20)
+_BUSY, _NO_ANSWER, _OUT_OF_SERVICE = Attempt(BUSY), Attempt(NO_ANSWER), Attempt(OUT_OF_SERVICE)
+
+MAGIC_NUMBERS: tuple[MagicNumber, ...] = (
+    MagicNumber("555-0100", "answered by a person, who listens for 45 seconds", (_PERSON,)),
+    MagicNumber("555-0101", "always busy", (_BUSY,)),
+    MagicNumber("555-0102", "never answered", (_NO_ANSWER,)),
+    MagicNumber("555-0103", "answered at the third attempt, after busy and no answer", (_BUSY, _NO_ANSWER, _PERSON)),
+    MagicNumber("555-0104", "answered at the second attempt", (_NO_ANSWER, _PERSON)),
+    MagicNumber("555-0105", "answered by a machine", (_MACHINE,)),
+    MagicNumber("555-0106", "out of service", (_OUT_OF_SERVICE,)),
+    MagicNumber("555-0107", "answered by a person, who hangs up after a second", (Attempt(ANSWERED, "human", 1),)),
+    MagicNumber("555-0108", "answered by a person, who listens for 10 minutes", (Attempt(ANSWERED, "human", 600),)),
+    MagicNumber("555-0109", "answered at the fifth attempt, never before", (*[_NO_ANSWER] * 4, _PERSON)),
+)
+_BY_ENDING: Mapping[str, MagicNumber] = {magic.ending.replace("-", ""): magic for magic in MAGIC_NUMBERS}
+#: Of a hundred attempts to call any other number, so many end like this.
+MIX: tuple[tuple[int, Attempt], ...] = (
+    (55, _PERSON),
+    (15, _MACHINE),
+    (17, _NO_ANSWER),
+    (10, _BUSY),
+    (3, _OUT_OF_SERVICE),
+)
+_OUTCOMES = [attempt for share, attempt in MIX for _ in range(share)]
+_SHORTEST, _LONGEST = 5, 120
+
+
+def digits(phone_number: str) -> str:
+    """The number alone, whichever way the contact file spells it: ``tel:+16175550100;ani=8001234567`` → 16175550100."""
+    return re.sub("[^0-9]", "", phone_number.partition(";")[0])
+
+
+def attempt(phone_number: str, number: int, seed: int) -> Attempt:
+    """How the ``number``-th attempt (from 1) to call a phone number ends: always the same with the same seed."""
+    dialled = digits(phone_number)
+    if magic := _BY_ENDING.get(dialled[-7:]):
+        return magic.attempts[min(number, len(magic.attempts)) - 1]
+    chance = hashlib.blake2b(f"{seed}/{dialled}/{number}".encode(), digest_size=8).digest()
+    drawn = _OUTCOMES[int.from_bytes(chance[:4], "big") % len(_OUTCOMES)]
+    if drawn.duration is None:
+        return drawn
+    return drawn._replace(duration=_SHORTEST + int.from_bytes(chance[4:], "big") % (_LONGEST - _SHORTEST + 1))

@@ -1,0 +1,63 @@
+"""The parts of one sandbox, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_queuecalls.sandbox.callbacks import Callbacks
+from airflow_provider_queuecalls.sandbox.clock import Clock
+from airflow_provider_queuecalls.sandbox.database import Database
+from airflow_provider_queuecalls.sandbox.dialler import Dialler
+from airflow_provider_queuecalls.sandbox.faults import ArmedFaults
+from airflow_provider_queuecalls.sandbox.journal import Journal
+from airflow_provider_queuecalls.sandbox.settings import Settings
+from airflow_provider_queuecalls.sandbox.store import Store
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a sandbox holds and does, over one database."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    store: Store
+    journal: Journal
+    faults: ArmedFaults
+    callbacks: Callbacks
+    dialler: Dialler
+
+    @classmethod
+    def open(cls, path: Path, settings: Settings) -> State:
+        """Open the database, which is made if it doesn't exist. Raises :class:`sqlite3.Error`."""
+        database = Database(path)
+        clock = Clock(database, settings.speed)
+        store = Store(database, unique_names=settings.unique_names)
+        journal = Journal(database)
+        callbacks = Callbacks(journal, settings.callback_hosts)
+        dialler = Dialler(store, clock, callbacks, settings.seed)
+        return cls(settings, database, clock, store, journal, ArmedFaults(database), callbacks, dialler)
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward, and wait until all that is due by then has happened."""
+        self.clock.advance(seconds)
+        self.dialler.catch_up()
+        self.dialler.wake()
+
+    def set_speed(self, speed: float) -> None:
+        """Let the clock go on at another speed."""
+        self.clock.set_speed(speed)
+        self.dialler.wake()
+
+    def reset(self) -> None:
+        """Be as new: no campaigns, no calls, no journal, no armed faults, the world's time."""
+        self.database.clear()
+        self.clock.reset()
+        self.dialler.wake()
+
+    def close(self) -> None:
+        """Stop dialling, and keep the time."""
+        self.dialler.stop()
+        self.callbacks.close()
+        self.clock.save()

@@ -1,0 +1,80 @@
+"""The connection beneath a request, for answers that end as no web framework would have them end."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from airflow_provider_queuecalls.sandbox.faults import Ending
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from starlette.types import Receive, Scope, Send
+
+_SCOPE_KEY = "queuecalls.wire"
+
+
+class WireProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # which one it is shows at run time
+    """uvicorn's protocol, whose requests can get at their connection."""
+
+    app: Any
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        app = self.app
+        self._hanging = False
+
+        async def app_with_wire(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, _SCOPE_KEY: self}, receive, send)
+
+        self.app = app_with_wire
+
+    def shutdown(self) -> None:
+        """End with the sandbox, at once where a client was left hanging."""
+        super().shutdown()
+        if self._hanging:
+            self.transport.abort()
+
+    def close(self) -> None:
+        """Close the connection after what has been sent."""
+        self.transport.close()
+
+    def reset(self) -> None:
+        """Reset the connection."""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def hang(self) -> None:
+        """Leave the connection open until the client goes or the sandbox stops."""
+        self._hanging = True
+
+
+class BrokenResponse(Response):
+    """The beginning of an answer, none at all if it is empty, and then the connection ends in its own way."""
+
+    def __init__(self, beginning: bytes, length: int, ending: Ending, headers: Mapping[str, str]) -> None:
+        super().__init__(beginning, headers={**headers, "Content-Length": str(length)})
+        self._ending = ending
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.body:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        _ENDINGS[self._ending](scope[_SCOPE_KEY])
+        # Returning before the connection is gone would make the server finish the answer.
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+_ENDINGS: Mapping[Ending, Callable[[WireProtocol], None]] = {
+    Ending.CLOSE: WireProtocol.close,
+    Ending.RESET: WireProtocol.reset,
+    Ending.HANG: WireProtocol.hang,
+}
