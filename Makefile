@@ -11,7 +11,9 @@ AIRFLOW_VERSION ?= 3.3.2
 demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo
 
+# The page is tested in a real browser. Debian's python3 comes without venv, and its chromium isn't installed everywhere.
 test: $(VENV)/.ready
+	@command -v chromium >/dev/null || tools/install_debian.sh chromium
 	AIRFLOW_VERSION=$(AIRFLOW_VERSION) $(VENV)/bin/python -m pytest $(ARGS)
 
 check: $(VENV)/.ready
@@ -41,7 +43,7 @@ clean:
 # uv resolves Airflow's dependencies in seconds. It gets the interpreter's path, or it would look for one to download.
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install_venv.sh
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install_debian.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q uv
 	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[dev]' 'apache-airflow==$(AIRFLOW_VERSION)'

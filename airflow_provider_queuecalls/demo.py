@@ -62,12 +62,14 @@ def run_demo() -> int:
 
 def _compare(pushed: dict[str, Any], sandbox: Sandbox) -> int:
     """Show what the sandbox holds, and hold it against what the task says."""
+    from airflow_provider_queuecalls.sandbox.numbers import masked
+
     (campaign,) = sandbox.campaigns
     calls, numbers = sandbox.calls_of(pushed["campaign_name"]), sandbox.numbers
     _say("What the sandbox holds")
     print(f"  campaign {campaign.name}\n  {len(calls)} calls, to {len(numbers)} numbers; the first {SHOWN_CALLS}:")
     for call in calls[:SHOWN_CALLS]:
-        print(f"    {_masked(call.phone_number)}  {call.call_id}  {call.call_parameter}")
+        print(f"    {masked(call.phone_number)}  {call.call_id}  {call.call_parameter}")
     whole = campaign.digest == pushed["digest"] and len(calls) == len(numbers) == pushed["contacts"]
     once = set(numbers.values()) == {1}
     _say("Every contact is there exactly once" if whole and once else "NOT every contact is there exactly once")
@@ -104,10 +106,6 @@ def _run(environment: dict[str, str], *command: str) -> str:
 
 def _shortened(call_ids: list[str]) -> list[str]:
     return [*call_ids[:3], f"… {len(call_ids) - 3} more"] if len(call_ids) > 3 else call_ids
-
-
-def _masked(phone_number: str) -> str:
-    return f"{phone_number[:4]}{'*' * (len(phone_number) - 6)}{phone_number[-2:]}"
 
 
 def _say(sentence: str) -> None:

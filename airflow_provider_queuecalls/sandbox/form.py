@@ -29,8 +29,12 @@ PHONE_NUMBER = re.compile(r"(?:tel:)?\+?[0-9]{7,15}(?:;(?:ani|postd)=[+0-9*#]{1,
 LONGEST_ROW = 4_096
 SHOWN_LINES = 10
 _BLOCK_BYTES = 64 << 10
-_PLAIN_CELL = r',([^,"\x00-\x1f\x7f-\xff]{0,%d})'
-_PLAIN_ROW = re.compile(f"({PHONE_NUMBER.pattern})(?:{_PLAIN_CELL % 128}(?:{_PLAIN_CELL % 255})?)?\r?".encode())
+#: Printable ASCII, whose characters are bytes.
+_PLAIN_ROW = re.compile(
+    f"({PHONE_NUMBER.pattern})"
+    + "".join(f"(?:,([ !#-+\\-.-~]{{0,{limit}}})" for _, limit in OPTIONAL_COLUMNS)
+    + ")?" * len(OPTIONAL_COLUMNS)
+)
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBERS = (Kind.INTEGER, Kind.TIMESTAMP, Kind.FLAG)
 
@@ -94,15 +98,6 @@ class ContactFile:
 
 def _read_row(line: int, row: bytes) -> Contact | None:
     """Read one row; None for a blank one. Raises :class:`ValueError` with the problem, which repeats no cell."""
-    # A million rows are to be read in seconds: what needs no second look is read at once.
-    if plain := _PLAIN_ROW.fullmatch(row):
-        phone_number, message_reference, call_parameter = plain.groups()
-        return Contact(
-            line,
-            phone_number.decode(),
-            (message_reference or b"").decode() or None,
-            (call_parameter or b"").decode() or None,
-        )
     if line == 1 and row.startswith(codecs.BOM_UTF8):
         raise ValueError("starts with a byte-order mark")
     if len(row) > LONGEST_ROW:
@@ -111,6 +106,10 @@ def _read_row(line: int, row: bytes) -> Contact | None:
         text = row.decode().removesuffix("\r")
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8") from None
+    # A million rows are to be read in seconds: what needs no second look is done.
+    if plain := _PLAIN_ROW.fullmatch(text):
+        phone_number, message_reference, call_parameter = plain.groups()
+        return Contact(line, phone_number, message_reference or None, call_parameter or None)
     if not text or text.isspace():
         return None
     if not text.isprintable() and _CONTROL_CHARACTER.search(text):

@@ -66,6 +66,12 @@ def digits(phone_number: str) -> str:
     return re.sub("[^0-9]", "", phone_number.partition(";")[0])
 
 
+def masked(phone_number: str) -> str:
+    """The number with all but its beginning and its last two digits hidden."""
+    number = digits(phone_number)
+    return f"{number[:4]}{'•' * (len(number) - 6)}{number[-2:]}" if len(number) > 6 else "•" * len(number)
+
+
 def attempt(phone_number: str, number: int, seed: int) -> Attempt:
     """How the ``number``-th attempt (from 1) to call a phone number ends: always the same with the same seed."""
     dialled = digits(phone_number)

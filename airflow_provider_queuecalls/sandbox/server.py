@@ -138,7 +138,7 @@ def run_sandbox(
         stack.callback(state.close)
         state.dialler.start()
         config = uvicorn.Config(
-            create_app(state, account, hosts=[host]), http=WireProtocol, lifespan="off", ws="none", log_config=None,
+            create_app(state, account, connection=connection, hosts=[host]), http=WireProtocol, lifespan="off", ws="none", log_config=None,
             log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
         )  # fmt: skip
         server = uvicorn.Server(config)

@@ -119,6 +119,7 @@ class Service:
             visit.fields[self._reader.wire_name("contacts")] = f"the file {posted.contacts.name!r}"
         _ask_by_name(visit, posted.texts.get("campaign_name"), self._faults)
         if visit.fault and not visit.fault.queued:
+            visit.notes.append(visit.fault.doc)
             return Response(visit.fault.body, visit.fault.status, visit.fault.headers)
         try:
             queued = self._queue(posted)
@@ -140,11 +141,9 @@ class Service:
         now = self._clock.now()
         plan = Plan.of(campaign, now)
         silent = [name for name, url in given.items() if not self._callbacks.allows(url)]
-        notes = [
-            f"Nothing is sent to {name}: its host is not this machine, and was not allowed (--callback-host)."
-            for name in silent
-        ]
-        plan = plan._replace(notes=(*plan.notes, *notes))
+        if silent:
+            note = f"Nothing is sent to {' and '.join(silent)}: only this machine is, and hosts that --callback-host allows."
+            plan = plan._replace(notes=(*plan.notes, note))
         return self._store.queue(campaign.campaign_name, posted.parameters, contacts, plan, now)
 
     def _refuse(self, visit: _Visit, posted: Posted, violations: list[Violation]) -> Response:

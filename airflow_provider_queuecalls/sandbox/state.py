@@ -61,3 +61,4 @@ class State:
         self.dialler.stop()
         self.callbacks.close()
         self.clock.save()
+        self.database.close()

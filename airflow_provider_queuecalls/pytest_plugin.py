@@ -1,0 +1,25 @@
+"""The pytest fixture ``queuecalls_sandbox``. pytest loads this module in every run, so it imports next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.sandbox.server import Sandbox
+
+
+@pytest.fixture
+def queuecalls_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A queuecalls service of this test's own, to which the connection ``queuecalls_default`` leads.
+
+    Its clock stands still until ``queuecalls_sandbox.advance(hours=2)``. ``.campaigns``, ``.calls``, ``.rings`` and
+    ``.journal`` are what it holds, and ``.fail_next("accept_then_reset")`` lets the next request go wrong.
+    """
+    from airflow_provider_queuecalls.sandbox.server import run_sandbox
+
+    with run_sandbox(speed=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)
+        yield sandbox
