@@ -13,7 +13,7 @@ demo: $(VENV)/.ready
 
 # The page is tested in a real browser. Debian's python3 comes without venv, and its chromium isn't installed everywhere.
 test: $(VENV)/.ready
-	@command -v chromium >/dev/null || tools/install_debian.sh chromium
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || tools/install_debian.sh chromium
 	AIRFLOW_VERSION=$(AIRFLOW_VERSION) $(VENV)/bin/python -m pytest $(ARGS)
 
 check: $(VENV)/.ready

@@ -24,8 +24,9 @@ class TookTooLong(SystemExit):
 
 @pytest.fixture(autouse=True)
 def watchdog(airflow: Any, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Break off a test that hangs. Airflow is loaded before the clock starts."""
-    seconds = getattr(request.module, "WATCHDOG_SECONDS", WATCHDOG_SECONDS)
+    """Break off a test that hangs. Airflow is loaded before the clock starts; ``patience`` gives it more seconds."""
+    marker = request.node.get_closest_marker("patience")
+    seconds = marker.args[0] if marker else WATCHDOG_SECONDS
 
     def bark(*_: object) -> NoReturn:
         raise TookTooLong(f"no end after {seconds} s")
