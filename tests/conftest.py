@@ -32,6 +32,7 @@ os.environ.update(
 )
 (HOME / "dags").mkdir()
 
+pytest_plugins = ["pytester"]
 LOGIN, PIN = "tester", "4711"
 Connect = Callable[..., None]
 

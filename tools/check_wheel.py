@@ -22,6 +22,8 @@ IN_WHEEL = {
     f"{PACKAGE}/get_provider_info.py",
     f"{PACKAGE}/operators/queuecalls.py",
     f"{PACKAGE}/example_dags/queue_calls.py",
+    f"{PACKAGE}/sandbox/templates/index.html",
+    f"{PACKAGE}/sandbox/static/page.css",
     f"{PACKAGE}/example_dags/data/offices.csv",
 }
 IN_SDIST = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "example_dags/queue_calls.py"}

@@ -17,6 +17,8 @@ from airflow_provider_queuecalls.campaign import PARAMETERS
 from airflow_provider_queuecalls.connection import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
+from airflow_provider_queuecalls.sandbox.faults import FAULTS
+from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -65,7 +67,25 @@ def reasons_table() -> str:
     return _table(["reason", "what it is"], [[f"`{reason}`", words] for reason, words in REASONS.items()])
 
 
-TABLES = {"campaign": campaign_table, "check": check_table, "reasons": reasons_table, "connection": connection_table}
+def numbers_table() -> str:
+    """The phone numbers whose calls end as documented, in the sandbox."""
+    return _table(["number", "what happens"], [[magic.ending, magic.doc] for magic in MAGIC_NUMBERS])
+
+
+def faults_table() -> str:
+    """What can go wrong on purpose in the sandbox."""
+    rows = [[f"`{fault.name}`", fault.doc, fault.outcome.value] for fault in FAULTS]
+    return _table(["fault", "what the sandbox does", "outcome"], rows)
+
+
+TABLES = {
+    "campaign": campaign_table,
+    "check": check_table,
+    "reasons": reasons_table,
+    "connection": connection_table,
+    "numbers": numbers_table,
+    "faults": faults_table,
+}
 
 
 def current(text: str) -> str:

@@ -21,7 +21,7 @@ from tests.support.sending import meeting_twice, send, send_and_tell, send_and_t
 
 SENDERS = 2
 #: Two more processes load Airflow, on a machine that may be busy.
-WATCHDOG_SECONDS = 120
+pytestmark = pytest.mark.patience(120)
 QUEUED = b'<queuecalls status="queued"/>'
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import signal
 import socket
@@ -13,7 +12,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,8 +27,8 @@ from airflow_provider_queuecalls.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import CannotStart, Sandbox, run_sandbox
+from tests.support.command import command, python
 
-REPOSITORY = Path(__file__).parents[2]
 LOGIN, PIN = "a-sender", "it's-secret"
 ENVIRONMENT_VARIABLE = "AIRFLOW_CONN_QUEUECALLS_DEFAULT"
 FORM = {"login": LOGIN, "pin": PIN, "start_url": "https://voice.example/start"}
@@ -475,30 +473,6 @@ def test_the_command_needs_the_extra_and_says_so(
 
     assert cli.main(["sandbox"]) == 2
     assert "pip install 'airflow-provider-queuecalls[sandbox]'" in capsys.readouterr().err
-
-
-def python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
-
-
-@contextmanager
-def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run ``queuecalls``; give the process and what it had printed when it was ready."""
-    process = python("import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())", *arguments)
-    with process:
-        try:
-            assert process.stdout is not None
-            printed = ""
-            for line in process.stdout:
-                printed += line
-                if "Ctrl-C" in line:
-                    break
-            yield process, printed
-        finally:
-            process.kill()
 
 
 def test_importing_the_command_costs_next_to_nothing() -> None:

@@ -1,0 +1,98 @@
+"""The pytest fixture that is shipped: in the README's own example, and what it costs those who don't use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from airflow_provider_queuecalls.campaign import Campaign
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.support.sandbox import START_URL, post
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def run(*command: str, folder: Path, **environment: str) -> str:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env={**inherited, **environment}, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.patience(90)
+def test_the_readmes_example_passes_word_for_word(tmp_path: Path) -> None:
+    text = README.read_text(encoding="utf-8").partition("## Testing your own DAG")[2].partition("\n## ")[0]
+    files = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, flags=re.DOTALL))
+    assert list(files) == ["dags/reminders.py", "tests/conftest.py", "tests/test_reminders.py"]
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content.replace("/tmp/", f"{tmp_path}/"), encoding="utf-8")
+
+    printed = run(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path, PYTHONPATH=str(README.parent)
+    )
+
+    assert "3 passed" in printed
+
+
+def test_loading_the_plugin_imports_nothing_but_itself(tmp_path: Path) -> None:
+    code = (
+        "import json, sys, pytest; before = set(sys.modules); import airflow_provider_queuecalls.pytest_plugin;"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    modules = json.loads(run("-c", code, folder=tmp_path, PYTHONPATH=str(README.parent)))
+
+    assert modules == ["airflow_provider_queuecalls", "airflow_provider_queuecalls.pytest_plugin"]
+
+
+def test_the_sandbox_is_fresh_in_each_test(queuecalls_sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
+    assert (queuecalls_sandbox.campaigns, queuecalls_sandbox.calls, queuecalls_sandbox.rings) == ([], [], {})
+    assert queuecalls_sandbox.journal == []
+
+
+def test_the_connection_leads_to_it(queuecalls_sandbox: Sandbox, small_list: Path) -> None:
+    QueueCallsHook().queue_calls(small_list, Campaign(start_url=START_URL, campaign_name="spring"))
+
+    assert [campaign.name for campaign in queuecalls_sandbox.campaigns] == ["spring"]
+    assert len(queuecalls_sandbox.calls) == len(queuecalls_sandbox.calls_of("spring")) == 3
+
+
+def test_it_is_gone_after_the_test_and_so_is_the_connection(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import os
+        from pathlib import Path
+
+        def test_uses_it(queuecalls_sandbox):
+            assert queuecalls_sandbox.url in os.environ["AIRFLOW_CONN_QUEUECALLS_DEFAULT"]
+            Path("url").write_text(queuecalls_sandbox.url)
+
+        def test_comes_after():
+            assert "AIRFLOW_CONN_QUEUECALLS_DEFAULT" not in os.environ
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+
+    with pytest.raises(requests.ConnectionError):
+        requests.get((pytester.path / "url").read_text(), timeout=9)
+
+
+def test_two_sandboxes_know_nothing_of_each_other(queuecalls_sandbox: Sandbox) -> None:
+    from airflow_provider_queuecalls.sandbox.server import run_sandbox
+
+    with run_sandbox(speed=0) as another:
+        post(another)
+        another.fail_next("refuse_503")
+        assert (len(another.campaigns), queuecalls_sandbox.campaigns) == (1, [])
+        assert post(queuecalls_sandbox).status_code == 200

@@ -1,0 +1,72 @@
+"""The sandbox with much to do: a million calls, and many campaigns at once."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from airflow_provider_queuecalls.campaign import Campaign
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.integration.conftest import write_rows
+from tests.support.command import command
+from tests.support.sandbox import START_URL, post
+
+MILLION = 1_000_000
+
+
+@pytest.mark.patience(120)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the process's memory from /proc")
+def test_a_million_calls_are_taken_answered_shown_and_dialled_in_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts = write_rows(tmp_path / "million.csv", MILLION)
+    with command("sandbox", "--port", "0", "--speed", "0") as (process, printed):
+        url = re.findall(r"http://[\d.:]+\d", printed)[0]
+        monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", re.findall(r"QUEUECALLS_DEFAULT='(.*)'", printed)[0])
+
+        def peak() -> int:
+            (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+            return int(kilobytes) >> 10
+
+        requests.get(url, timeout=30)
+        before = peak()
+        answer = QueueCallsHook().queue_calls(contacts, Campaign(start_url=START_URL, campaign_name="million"))
+
+        assert answer.call_id_count == MILLION
+        last = requests.get(f"{url}/campaigns/1?page=40000&numbers=shown", timeout=30).text
+        assert str(int(answer.call_ids[0]) + MILLION - 1) in last
+        advanced = requests.post(f"{url}/api/clock/advance", json={"seconds": 99}, timeout=60)
+        assert advanced.status_code == 200
+        (campaign,) = requests.get(f"{url}/api/campaigns", timeout=30).json()
+        assert campaign["progress"]["waiting"] == MILLION - 100 * 50
+        assert peak() - before < 48
+
+
+@pytest.mark.patience(60)
+def test_fifty_campaigns_at_once_are_all_queued_and_the_page_still_answers(queuecalls_sandbox: Sandbox) -> None:
+    rows = "".join(f"1617555{number:04d}\n" for number in range(400))
+    answers: list[str] = []
+
+    def queue(number: int) -> None:
+        answers.append(post(queuecalls_sandbox, rows, campaign_name=f"campaign {number}").text)
+
+    threads = [threading.Thread(target=queue, args=[number]) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert requests.get(queuecalls_sandbox.url, timeout=30).status_code == 200
+    for thread in threads:
+        thread.join()
+
+    assert sum('status="queued"' in answer for answer in answers) == 50
+    assert {campaign.name for campaign in queuecalls_sandbox.campaigns} == {f"campaign {n}" for n in range(50)}
+    call_ids = {call.call_id for call in queuecalls_sandbox.calls}
+    assert call_ids == {int(found) for answer in answers for found in re.findall(r'call_id="(\d+)"', answer)}
+    assert len(call_ids) == 50 * 400
+    queuecalls_sandbox.advance(hours=1)
+    assert set(queuecalls_sandbox.rings.values()) == {50}
