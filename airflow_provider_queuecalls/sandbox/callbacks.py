@@ -22,8 +22,9 @@ ANY_HOST = "*"
 
 
 class Callback(NamedTuple):
-    """One POST about one call."""
+    """One POST about one call, to the address that the parameter ``name`` holds."""
 
+    name: str
     url: str
     fields: Mapping[str, str]
     at: int
@@ -63,9 +64,10 @@ class Callbacks:
 
 def _sent(callback: Callback) -> Entry:
     status, problem = _request("POST", callback.url, callback.fields)
+    about = f"{callback.name} for call {callback.fields['call_id']}"
     return Entry(
         at=callback.at, direction=SENT, method="POST", url=callback.url, fields=callback.fields,
-        campaign_id=callback.campaign_id, status=status, note=f"Not delivered: {problem}." if problem else "",
+        campaign_id=callback.campaign_id, status=status, note=f"{about}: not delivered ({problem})." if problem else f"{about}.",
     )  # fmt: skip
 
 

@@ -131,7 +131,11 @@ def callbacks(before: Call, after: Call, campaign: QueuedCampaign) -> Iterator[C
     if after.state == TALKING:
         spoken = after.call_parameter or parameters.get("call_parameters", "")
         yield Callback(
-            parameters["start_url"], {**told, "call_parameters": spoken}, after.last_attempt_at or 0, campaign.id
+            "start_url",
+            parameters["start_url"],
+            {**told, "call_parameters": spoken},
+            after.last_attempt_at or 0,
+            campaign.id,
         )
     elif after.state in (COMPLETED, FAILED, EXPIRED) and parameters.get("result_url"):
         result = {
@@ -141,4 +145,4 @@ def callbacks(before: Call, after: Call, campaign: QueuedCampaign) -> Iterator[C
             "last_attempt_timestamp": str(after.last_attempt_at or 0),
             "duration": str(after.duration or 0),
         }
-        yield Callback(parameters["result_url"], {**told, **result}, before.due_at or 0, campaign.id)
+        yield Callback("result_url", parameters["result_url"], {**told, **result}, before.due_at or 0, campaign.id)

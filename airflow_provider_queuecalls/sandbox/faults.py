@@ -94,8 +94,8 @@ class ArmedFaults:
         if name not in BY_NAME:
             raise KeyError(f"no fault is called {name!r}; there are {', '.join(BY_NAME)}")
         with self._database.writing() as db:
-            row = db.execute("INSERT INTO armed_faults (name, times) VALUES (?, ?) RETURNING *", (name, times))
-            return Armed._make(row.fetchone())
+            row = db.execute("INSERT INTO armed_faults (name, times) VALUES (?, ?)", (name, times))
+            return Armed(row.lastrowid or 0, name, times)
 
     def armed(self) -> list[Armed]:
         """All that wait, the next one first."""
@@ -130,9 +130,11 @@ class ArmedFaults:
         if match["times"] is None:
             return fault
         with self._database.writing() as db:
-            came = db.execute(
-                "INSERT INTO faults_by_name VALUES (?, 1)"
-                " ON CONFLICT (campaign_name) DO UPDATE SET times = times + 1 RETURNING times",
+            db.execute(
+                "INSERT INTO faults_by_name VALUES (?, 1) ON CONFLICT (campaign_name) DO UPDATE SET times = times + 1",
                 (campaign_name,),
-            ).fetchone()[0]
+            )
+            came = db.execute("SELECT times FROM faults_by_name WHERE campaign_name = ?", (campaign_name,)).fetchone()[
+                0
+            ]
         return fault if came <= int(match["times"]) else None

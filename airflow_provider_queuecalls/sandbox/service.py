@@ -142,7 +142,7 @@ class Service:
         plan = Plan.of(campaign, now)
         silent = [name for name, url in given.items() if not self._callbacks.allows(url)]
         if silent:
-            note = f"Nothing is sent to {' and '.join(silent)}: only this machine is, and hosts that --callback-host allows."
+            note = f"Nothing is sent to {' and '.join(silent)}: that isn't this machine (--callback-host HOST allows others)."
             plan = plan._replace(notes=(*plan.notes, note))
         return self._store.queue(campaign.campaign_name, posted.parameters, contacts, plan, now)
 

@@ -522,3 +522,39 @@ def test_listening_to_other_machines_is_warned_of(host: str, warned: bool) -> No
         _, said = process.communicate(timeout=60)
 
     assert ("Warning: " in said) is warned
+
+
+def test_every_option_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    given = ["--answers", "json", "--errors", "http", "--no-unique-names", "--max-upload", "0.01", "--speed", "7"]
+    given += ["--check-urls", "--callback-host", "voice.invalid", "--seed", "3", "--db", str(tmp_path / "db"), "--open"]
+    with command("sandbox", "--port", "0", "--login", LOGIN, "--pin", PIN, *given) as (_, printed):
+        (url,) = re.findall(r"listens on (\S+),", printed)
+        path = url + DEFAULT_PATH
+        file = {"phone_number_list": ("c.csv", CONTACTS)}
+
+        refused = requests.post(path, data={**FORM, "start_url": "http://voice.invalid/"}, files=file, timeout=30)
+        assert (refused.status_code, refused.json()["error"][0]["field"]) == (422, "start_url")
+        assert "does not answer" in refused.json()["error"][0]["message"]
+        for _ in range(2):
+            queued = requests.post(path, data={**FORM, "start_url": url, "campaign_name": "a"}, files=file, timeout=30)
+            assert queued.json()["status"] == "success"
+        large = {"phone_number_list": ("c.csv", CONTACTS * 500)}
+        assert requests.post(path, data=FORM, files=large, timeout=30).status_code == 413
+        assert requests.get(f"{url}/api/clock", timeout=30).json()["speed"] == 7
+        while not opened.exists() or not opened.read_text():
+            pass
+        assert opened.read_text().strip() == url
+    assert (tmp_path / "db").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--speed", "fast"), ("--speed", "-1"), ("--max-upload", "nan")])
+def test_an_option_that_takes_a_number_says_so(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["sandbox", option, value])
+
+    assert f"{value!r} is not a number from 0 on" in capsys.readouterr().err

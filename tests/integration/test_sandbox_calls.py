@@ -238,7 +238,8 @@ def test_callbacks_are_in_the_journal_with_their_answers(queuecalls_sandbox: San
 
     sent = [entry for entry in queuecalls_sandbox.journal if entry.direction == "sent"]
     assert [(entry.url, entry.status) for entry in sent] == [(failing.url, 500), (failing.url, None)]
-    assert sent[1].note == "Not delivered: ConnectionError."
+    assert sent[0].note == "start_url for call 100000001."
+    assert sent[1].note == "start_url for call 100000002: not delivered (ConnectionError)."
     assert [call.state for call in queuecalls_sandbox.calls] == ["talking", "talking"]
 
 
