@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import requests
 from airflow_provider_queuecalls.campaign import Campaign
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.conftest import HOME
 from tests.support.sandbox import START_URL, post
 
 README = Path(__file__).parents[2] / "README.md"
