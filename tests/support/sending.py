@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-MEETING_SECONDS = 60
+MEETING_SECONDS = 100
 
 
 def send(run_id: str = "manual__1", **parameters: Any) -> dict[str, Any]:
