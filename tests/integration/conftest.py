@@ -79,9 +79,12 @@ def write_rows(path: Path, rows: int) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
-    """A storage that speaks S3's API. As in S3, a conditional write is one step."""
+    """A storage that speaks S3's API. As in S3, a conditional write is one step.
+
+    One for all tests, since Airflow keeps the file system that it has made for a connection.
+    """
     from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
