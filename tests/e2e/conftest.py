@@ -6,14 +6,17 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +90,7 @@ class Airflow:
         """Trigger them as soon as they are known."""
         self.wait(lambda: self._known() >= set(dag_ids), "some DAG")
         for dag_id in dag_ids:
-            self._ask("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": RUN_ID, "logical_date": None})
+            self.wait(lambda dag_id=dag_id: self._trigger(dag_id), f"the run of {dag_id}")
 
     def set_variable(self, key: str, value: str) -> None:
         self._ask("POST", "variables", {"key": key, "value": value})
@@ -135,6 +138,14 @@ class Airflow:
         ends = {log.name: log.read_text(errors="replace")[-5000:] for log in sorted(self._logs.glob("*.log"))}
         return "\n".join(f"--- {name}\n{end}" for name, end in ends.items())
 
+    def _trigger(self, dag_id: str) -> bool:
+        try:
+            self._ask("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": RUN_ID, "logical_date": None})
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.CONFLICT:  # it is there: an earlier request of ours failed after all was done
+                raise
+        return True
+
     def _known(self) -> set[str]:
         errors = self._ask("GET", "importErrors")["import_errors"]
         assert not errors, errors
@@ -170,6 +181,8 @@ def real_airflow(home: Path, variables: Mapping[str, str]) -> Iterator[Airflow]:
     migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
     migrated = subprocess.run(migrate, env=environment, capture_output=True, text=True, check=False)
     assert migrated.returncode == 0, f"{migrated.stdout}\n{migrated.stderr}"
+    with closing(sqlite3.connect(home / "airflow.db")) as database:
+        database.execute("PRAGMA journal_mode = WAL")  # readers then don't wait for writers
     airflow = Airflow(url, home)
     try:
         for component in COMPONENTS:
@@ -200,7 +213,7 @@ def _environment(home: Path, url: str) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
