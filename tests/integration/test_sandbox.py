@@ -156,17 +156,17 @@ def test_every_spelling_that_the_vendor_shows_is_taken(sandbox: Sandbox, rows: s
     assert campaign.contacts == sum(1 for row in rows.splitlines() if row)
 
 
-def test_two_hundred_thousand_contacts_become_as_many_calls(
+def test_every_contact_of_a_long_file_becomes_one_call(
     sandbox: Sandbox, hook: QueueCallsHook, tmp_path: Path
 ) -> None:
     path = tmp_path / "many.csv"
-    path.write_text("".join(f"1617{number:07d},r{number}\n" for number in range(200_000)))
+    path.write_text("".join(f"1617{number:07d},r{number}\n" for number in range(20_000)))
 
     answer = hook.queue_calls(path, Campaign(start_url=FORM["start_url"], campaign_name="many"))
 
     calls = sandbox.calls_of("many")
-    assert answer.call_id_count == len(calls) == 200_000
-    assert (calls[0].message_reference, calls[-1].message_reference) == ("r0", "r199999")
+    assert answer.call_id_count == len(calls) == 20_000
+    assert (calls[0].message_reference, calls[-1].message_reference) == ("r0", "r19999")
     assert set(sandbox.numbers.values()) == {1}
 
 
