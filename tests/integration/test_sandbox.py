@@ -156,9 +156,7 @@ def test_every_spelling_that_the_vendor_shows_is_taken(sandbox: Sandbox, rows: s
     assert campaign.contacts == sum(1 for row in rows.splitlines() if row)
 
 
-def test_every_contact_of_a_long_file_becomes_one_call(
-    sandbox: Sandbox, hook: QueueCallsHook, tmp_path: Path
-) -> None:
+def test_every_contact_of_a_long_file_becomes_one_call(sandbox: Sandbox, hook: QueueCallsHook, tmp_path: Path) -> None:
     path = tmp_path / "many.csv"
     path.write_text("".join(f"1617{number:07d},r{number}\n" for number in range(20_000)))
 
