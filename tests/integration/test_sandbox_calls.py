@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -64,11 +64,11 @@ def test_the_clock_stands_still_until_it_is_put_forward(queuecalls_sandbox: Sand
 
 def test_a_faster_clock_dials_by_itself() -> None:
     with run_sandbox(speed=100_000) as sandbox:
+        before = sandbox.now
         post(sandbox, f"{number('555-0104')}\n", max_retries="1", retry_interval="86400")
-        queued = sandbox.now
         while states(sandbox) != [("completed", 2)]:  # the watchdog ends this one if it never comes
             time.sleep(0.01)
-        assert sandbox.now - queued >= timedelta(days=1)
+        assert sandbox.now - before >= timedelta(days=1)
 
 
 def test_a_campaign_is_dialled_so_many_calls_a_second(queuecalls_sandbox: Sandbox) -> None:
