@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.exceptions import NotSent
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
 from tests.support import fault_server as faults
 from tests.support.multipart import Part, parse
@@ -166,33 +167,58 @@ def test_a_mapped_task_queues_a_campaign_for_each_index(run_dag: Any, connect: A
     assert not [secret for secret in SECRETS if secret in run.kept]
 
 
-@pytest.mark.parametrize(
-    ("act", "sentence"),
-    [
-        (faults.answer(200, b'<r status="failed"><login>outreach-login</login></r>'), "refused campaign"),
-        (faults.answer(401, b"outreach-pin"), "refused campaign"),
-        (faults.answer(302, headers=[("Location", "http://127.0.0.1:1/")]), "refused campaign"),
-        (faults.answer(502, QUEUED), "was queued is not known"),
-        (faults.answer(200, b"<html>16175550143</html>"), "was queued is not known"),
-        (faults.reset(), "was queued is not known"),
-        (faults.close(), "was queued is not known"),
-        (faults.hang(), "was queued is not known"),
-    ],
-    ids=["failed", "401", "302", "502", "html", "reset", "close", "hang"],
-)
-def test_what_may_have_been_queued_or_was_refused_fails_without_a_retry(
-    act: faults.Act, sentence: str, run_dag: Any, connect: Any
-) -> None:
-    with faults.FaultServer(act) as server:
-        connect(server.url, login=LOGIN, password=PIN, read_timeout=1)
-        run = run_dag()
-        server.settle()
-    assert len(server.posts) == 1
+@pytest.fixture
+def sandbox(connect: Any) -> Iterator[Sandbox]:
+    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
+        connect(sandbox.url, login=LOGIN, password=PIN, read_timeout=2)
+        yield sandbox
+
+
+def assert_asked_once_and_not_retried(run: Run, sandbox: Sandbox, sentence: str) -> None:
+    assert len(sandbox.journal) == 1
     assert (run.states["queue"], run.tries) == ("failed", 1)
     assert sentence in run.printed
-    if "not known" in sentence:
-        assert "vendor's campaign manager" in run.printed
     assert_nothing_leaked(run)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["accept_then_hang", "accept_then_reset", "accept_then_close", "accept_then_502", "half_an_answer", "html_answer"],
+)
+def test_a_campaign_whose_answer_is_lost_is_queued_once_and_looked_up_by_a_person(
+    fault: str, run_dag: Any, sandbox: Sandbox
+) -> None:
+    sandbox.fail_next(fault)
+    run = run_dag()
+    assert set(sandbox.numbers.values()) == {1}
+    assert "vendor's campaign manager" in run.printed
+    assert_asked_once_and_not_retried(run, sandbox, "was queued is not known")
+
+
+@pytest.mark.parametrize("fault", ["refuse_401", "refuse_413"])
+def test_what_is_refused_is_not_retried(fault: str, run_dag: Any, sandbox: Sandbox) -> None:
+    sandbox.fail_next(fault)
+    run = run_dag()
+    assert sandbox.campaigns == []
+    assert_asked_once_and_not_retried(run, sandbox, "refused campaign")
+
+
+def test_a_campaign_name_that_is_taken_is_refused(run_dag: Any, sandbox: Sandbox) -> None:
+    assert run_dag(campaign_name="'spring'").states["queue"] == "success"
+    run = run_dag(campaign_name="'spring'")
+    assert (run.states["queue"], run.tries) == ("failed", 1)
+    assert "refused campaign 'spring'" in run.printed
+    assert set(sandbox.numbers.values()) == {1}
+
+
+def test_a_redirect_is_refused_and_not_followed(run_dag: Any, connect: Any) -> None:
+    act = faults.answer(302, headers=[("Location", "http://127.0.0.1:1/")])
+    with faults.FaultServer(act) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        run = run_dag()
+    assert len(server.posts) == 1
+    assert (run.states["queue"], run.tries) == ("failed", 1)
+    assert "a redirect, which is never followed" in run.printed
 
 
 def test_airflows_own_time_limit_during_the_wait_does_not_lead_to_a_retry(run_dag: Any, connect: Any) -> None:
