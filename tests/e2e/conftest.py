@@ -30,7 +30,7 @@ OVER = ("success", "failed", "skipped", "upstream_failed")
 #: Generous: nothing here is about speed, and the machine may be busy.
 WATCHDOG_SECONDS = 240
 #: How long Airflow waits for a sign of life of a task before it takes its worker for lost.
-HEARTBEAT_TIMEOUT = 30
+HEARTBEAT_TIMEOUT = 45
 
 
 @dataclass(frozen=True)
