@@ -32,7 +32,7 @@ def test_the_metadata_are_what_airflows_schema_asks_for(airflow: Any) -> None:
     import jsonschema
 
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
-    jsonschema.validate(get_provider_info(), schema)
+    assert list(jsonschema.validators.validator_for(schema)(schema).iter_errors(get_provider_info())) == []
 
 
 def test_every_module_that_is_named_exists() -> None:
@@ -40,7 +40,7 @@ def test_every_module_that_is_named_exists() -> None:
     for kind in ("operators", "hooks"):
         for entry in info[kind]:
             for module in entry["python-modules"]:
-                importlib.import_module(module)
+                assert importlib.import_module(module).__name__ == module
 
 
 def test_the_connection_type_leads_to_the_hook(manager: Any) -> None:
