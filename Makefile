@@ -11,9 +11,10 @@ AIRFLOW_VERSION ?= 3.3.2
 demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo
 
-# The page is tested in a real browser. Debian's python3 comes without venv, and its chromium isn't installed everywhere.
+# The pages are tested in a real browser, and the scheduler works on a real database.
 test: $(VENV)/.ready
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || tools/install_debian.sh chromium
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || tools/install_debian.sh postgresql
 	AIRFLOW_VERSION=$(AIRFLOW_VERSION) $(VENV)/bin/python -m pytest $(ARGS)
 
 check: $(VENV)/.ready

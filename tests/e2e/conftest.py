@@ -1,12 +1,10 @@
-"""A real Airflow: scheduler with LocalExecutor, API server and DAG processor, each a process, over SQLite."""
+"""A real Airflow: scheduler with LocalExecutor, API server and DAG processor, each a process, over PostgreSQL."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -22,6 +20,8 @@ from typing import Any
 
 from tests.support import fault_server as faults
 from tests.support.multipart import parse
+from tests.support.ports import free_port
+from tests.support.postgres import postgres_server
 
 DAGS = Path(__file__).parent / "dags"
 COMPONENTS = ("api-server", "dag-processor", "scheduler")
@@ -176,23 +176,22 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 @contextmanager
 def real_airflow(home: Path, variables: Mapping[str, str]) -> Iterator[Airflow]:
     """Start Airflow, wait until it is up, and end all of it."""
-    url = f"http://127.0.0.1:{_free_port()}"
-    environment = _environment(home, url) | dict(variables)
-    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-    migrated = subprocess.run(migrate, env=environment, capture_output=True, text=True, check=False)
-    assert migrated.returncode == 0, f"{migrated.stdout}\n{migrated.stderr}"
-    with closing(sqlite3.connect(home / "airflow.db")) as database:
-        database.execute("PRAGMA journal_mode = WAL")  # readers then don't wait for writers
+    url = f"http://127.0.0.1:{free_port()}"
     airflow = Airflow(url, home)
-    try:
-        for component in COMPONENTS:
-            airflow.start(component, environment)
-        yield airflow
-    finally:
-        airflow.stop()
+    with postgres_server() as postgres:
+        environment = _environment(home, url, postgres.new_database("airflow")) | dict(variables)
+        migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+        migrated = subprocess.run(migrate, env=environment, capture_output=True, text=True, check=False)
+        assert migrated.returncode == 0, f"{migrated.stdout}\n{migrated.stderr}"
+        try:
+            for component in COMPONENTS:
+                airflow.start(component, environment)
+            yield airflow
+        finally:
+            airflow.stop()
 
 
-def _environment(home: Path, url: str) -> dict[str, str]:
+def _environment(home: Path, url: str, database: str) -> dict[str, str]:
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -213,9 +212,9 @@ def _environment(home: Path, url: str) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql:", "postgresql+psycopg2:"),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT),
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -225,11 +224,6 @@ def _environment(home: Path, url: str) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore",
         "NO_COLOR": "1",
     }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _messages(log: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ def test_what_the_service_may_have_taken_is_sent_once(fault: str, live: Live) ->
     task = live.airflow.task(fault)
     assert len(live.services[fault].posts) == 1
     assert live.rings(fault) == {1}
-    assert (task.state, task.tries) == ("failed", 1), task.said
+    assert (task.state, task.tries) == ("failed", 1), f"{task.said}\n{live.airflow.logs()}"
     assert re.search(FAULTS[fault][1], task.said[1])
     assert_it_says_what_to_look_up(task.said[1], fault)
 

@@ -1,0 +1,86 @@
+"""A PostgreSQL server of a test's own, from Debian's package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.ports import free_port
+
+SUPERUSER = "postgres"
+START_SECONDS = 60
+
+
+class Postgres:
+    """A running server. Anybody on this machine may do anything there."""
+
+    def __init__(self, programs: Path, port: int) -> None:
+        self._programs = programs
+        self.port = port
+
+    def new_database(self, name: str) -> str:
+        """Create a database; return its URL."""
+        createdb = [self._programs / "createdb", "--host=127.0.0.1", f"--port={self.port}", f"--username={SUPERUSER}"]
+        subprocess.run([*createdb, name], check=True, capture_output=True)
+        return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{name}"
+
+
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """Start a server on a free port, and stop it."""
+    programs = _programs()
+    with tempfile.TemporaryDirectory(prefix="postgres-") as directory:
+        owner = _owner(directory)
+        data = Path(directory, "data")
+        initdb = [programs / "initdb", "--auth=trust", f"--username={SUPERUSER}", "--no-sync", "-D", data]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=directory, **owner)
+        port = free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": directory,
+            "fsync": "off", "max_connections": 200,
+        }  # fmt: skip
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        log = Path(directory, "log")
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, *options], stdout=output, stderr=output, cwd=directory, **owner
+            )
+        try:
+            _wait(programs, port, server, log)
+            yield Postgres(programs, port)
+        finally:
+            server.send_signal(signal.SIGQUIT)  # without waiting for anybody
+            server.wait(30)
+
+
+def _programs() -> Path:
+    """Debian keeps the server's programs off the PATH, a folder for each version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda found: int(found.parts[-3]))
+    found = versions[-1] if versions else shutil.which("postgres")
+    assert found, "PostgreSQL is not installed: tools/install_debian.sh postgresql"
+    return Path(found).resolve().parent
+
+
+def _owner(directory: str) -> Mapping[str, Any]:
+    """Whom the server runs as: it refuses to run as root."""
+    if os.getuid() != 0:
+        return {}
+    shutil.chown(directory, SUPERUSER, SUPERUSER)
+    return {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": ()}
+
+
+def _wait(programs: Path, port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    ready = [programs / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={port}"]
+    while subprocess.run(ready, check=False).returncode != 0:
+        running = server.poll() is None and time.monotonic() < end
+        assert running, f"PostgreSQL doesn't start\n{log.read_text(errors='replace')}"
+        time.sleep(0.1)
