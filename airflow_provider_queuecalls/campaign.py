@@ -319,12 +319,14 @@ def _timestamp(value: object, parameter: Parameter) -> int:
 
 def _parse_time(text: str) -> datetime:
     """Read ISO 8601 with an offset, or without one and followed by a zone's name."""
+    from dateutil.parser import isoparse  # the standard library's reads less of ISO 8601 before Python 3.11
+
     stamp, _, zone = re.sub(r"\[(.+)\]$", r" \1", text).rpartition(" ")
     try:
         if (stamp and "/" in zone) or zone == "UTC":
-            moment = datetime.fromisoformat(stamp)
+            moment = isoparse(stamp)
             return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-        return datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
+        return isoparse(text)
     except (ValueError, KeyError, OSError):
         raise ValueError("is not a time in ISO 8601") from None
 

@@ -105,7 +105,7 @@ class ArmedFaults:
     def disarm(self, armed_id: int | None = None) -> None:
         """Forget one, or all."""
         with self._database.writing() as db:
-            db.execute("DELETE FROM armed_faults WHERE ?1 IS NULL OR id = ?1", (armed_id,))
+            db.execute("DELETE FROM armed_faults WHERE :id IS NULL OR id = :id", {"id": armed_id})
 
     def take(self) -> Fault | None:
         """The fault for the request that has just come."""

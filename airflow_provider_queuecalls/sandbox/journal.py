@@ -68,8 +68,8 @@ class Journal:
         with self._database.reading() as db:
             rows = db.execute(
                 f"SELECT {', '.join(Entry._fields)} FROM journal"  # noqa: S608  # our own names
-                " WHERE id < ? AND (?2 IS NULL OR campaign_id = ?2) ORDER BY id DESC LIMIT ?3",
-                (before, campaign_id, limit),
+                " WHERE id < :before AND (:campaign IS NULL OR campaign_id = :campaign) ORDER BY id DESC LIMIT :limit",
+                {"before": before, "campaign": campaign_id, "limit": limit},
             ).fetchall()
         return [_entry(row) for row in rows]
 

@@ -159,8 +159,8 @@ class Store:
         """Campaigns in the order they were queued: all, those of a name, or the ``newest`` so many before an id."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT * FROM campaigns WHERE (?1 IS NULL OR name = ?1) AND id < ?2 ORDER BY id DESC LIMIT ?3",
-                (name, before, newest),
+                "SELECT * FROM campaigns WHERE (:name IS NULL OR name = :name) AND id < :before ORDER BY id DESC LIMIT :newest",
+                {"name": name, "before": before, "newest": newest},
             ).fetchall()
         return [_campaign(row) for row in reversed(rows)]
 
@@ -187,9 +187,9 @@ class Store:
             # The campaign's calls lie side by side, so nothing but them is looked at.
             rows = db.execute(
                 "SELECT calls.* FROM campaigns JOIN calls"
-                " ON call_id BETWEEN max(first_call_id, ?2 + 1) AND first_call_id + contacts - 1"
-                " WHERE id = ?1 AND (?4 IS NULL OR state = ?4) ORDER BY call_id LIMIT ?3 OFFSET ?5",
-                (campaign_id, after, limit, state, skip),
+                " ON call_id BETWEEN max(first_call_id, :after + 1) AND first_call_id + contacts - 1"
+                " WHERE id = :id AND (:state IS NULL OR state = :state) ORDER BY call_id LIMIT :limit OFFSET :skip",
+                {"id": campaign_id, "after": after, "limit": limit, "state": state, "skip": skip},
             )
             return list(map(Call._make, rows))
 

@@ -19,6 +19,7 @@ from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
 from tests.support import fault_server as faults
+from tests.support.moved import DAG_IMPORTS, dag_bag, xcom_model
 from tests.support.multipart import Part, parse
 
 LOGIN, PIN = "outreach-login", "outreach-pin"
@@ -37,7 +38,7 @@ SECRETS = (
 
 DAG_FILE = """
 from datetime import datetime, timedelta, timezone
-from airflow.sdk import DAG, task
+{dag_imports}
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
@@ -90,7 +91,7 @@ def run_dag(
     def run(operator: str = OPERATOR, **more: str) -> Run:
         arguments = "".join(f"{name}={value}, " for name, value in more.items())
         call = operator.format(start_url=START_URL, more=arguments)
-        file.write_text(DAG_FILE.format(dag_id=dag_id, contacts=str(contacts), operator=call))
+        file.write_text(DAG_FILE.format(dag_imports=DAG_IMPORTS, dag_id=dag_id, contacts=str(contacts), operator=call))
         return _run(file, dag_id, capfd)
 
     yield run
@@ -98,23 +99,21 @@ def run_dag(
 
 
 def _run(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:
-    from airflow.dag_processing.dagbag import DagBag
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
-    from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     capfd.readouterr()
-    bag = DagBag(str(file))
+    bag, xcoms = dag_bag(str(file)), xcom_model()
     assert not bag.import_errors
     dag_run = bag.dags[dag_id].test(**options)
     printed = "".join(capfd.readouterr())
     with create_session() as session:
         instances = dag_run.get_task_instances(session=session)
         here = {"dag_id": dag_id, "run_id": dag_run.run_id}
-        pushed = session.scalars(select(XComModel).filter_by(**here)).all()
+        pushed = session.scalars(select(xcoms).filter_by(**here)).all()
         rendered = session.scalars(select(RenderedTaskInstanceFields).filter_by(**here)).all()
-        xcom = {(row.task_id, row.map_index): XComModel.deserialize_value(row) for row in pushed}
+        xcom = {(row.task_id, row.map_index): xcoms.deserialize_value(row) for row in pushed}
         return Run(
             states={f"{ti.task_id}{'' if ti.map_index < 0 else ti.map_index}": str(ti.state) for ti in instances},
             tries=max(ti.try_number for ti in instances),

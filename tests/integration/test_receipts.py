@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from airflow_provider_queuecalls import ledger
 from airflow_provider_queuecalls._compat import AirflowFailException
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.support import fault_server as faults
+from tests.support.logs import everything_logged
 from tests.support.sending import meeting_twice, send, send_and_tell, send_and_tell_from_a_process
 
 SENDERS = 2
@@ -143,9 +143,9 @@ def test_a_receipt_that_cannot_be_kept_is_an_error_in_the_log_of_a_task_that_suc
 ) -> None:
     parameters = {"contacts": str(small_list), "receipts_path": str(tmp_path / "receipts")}
     mocker.patch.object(ledger.os, "replace", side_effect=OSError(errno.ENOSPC, "disk"))
-    with capture_logs() as logs:
+    with everything_logged() as logs:
         assert send(**parameters)["outcome"] == "queued"
-    (error,) = [log["event"] for log in logs if log["log_level"] == "error"]
+    (error,) = {log.message for log in logs if log.level == "error"}
     assert "The record of this campaign could not be updated (OSError)" in error
     assert "is queued, so don't send it again by clearing this task with resend" in error
     with pytest.raises(AirflowFailException, match="left no receipt"):
@@ -173,13 +173,13 @@ def test_airflows_configuration_may_say_where_receipts_go(
 
 
 def test_where_nothing_remembers_a_task_warns_once(small_list: Path, service: faults.FaultServer) -> None:
-    with capture_logs() as logs:
+    with everything_logged() as logs:
         send(contacts=str(small_list))
-    (warning,) = [log["event"] for log in logs if "Nothing remembers" in log["event"]]
+    (warning,) = {log.message for log in logs if "Nothing remembers" in log.message}
     assert "Set receipts_path" in warning
 
 
 def test_where_something_remembers_there_is_no_warning(sends: Any, service: faults.FaultServer) -> None:
-    with capture_logs() as logs:
+    with everything_logged() as logs:
         sends()
-    assert not [log for log in logs if "Nothing remembers" in log["event"]]
+    assert not [log for log in logs if "Nothing remembers" in log.message]

@@ -21,7 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MARKUP = "<img src=x onerror=\"document.title='harmed'\"><script>document.title='harmed'</script>&amp;\"'"
 DAG_FILE = """
 from datetime import datetime, timezone
-from airflow.sdk import DAG
+from airflow import DAG
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 with DAG("page_test", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import json
-import logging
 import re
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -20,6 +18,7 @@ from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, Outcome
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.conftest import Connect
 from tests.support.fault_server import Act, Exchange, FaultServer, answer, close, hang, head, raw, relay, reset
+from tests.support.logs import everything_logged
 
 LOGIN = "zoë.müller&<\"sons'"
 PASSWORD = 'pä&<s"/wörd'
@@ -143,42 +142,6 @@ class Shown:
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-class _Keeping(logging.Handler):
-    def __init__(self, shown: Shown) -> None:
-        super().__init__(logging.DEBUG)
-        self.shown = shown
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.shown.parts += [record.name, self.format(record)]
-
-
-@contextmanager
-def everything_logged(shown: Shown) -> Iterator[None]:
-    """Keep what is logged at any level: by the standard library, and by structlog before Airflow masks anything."""
-    loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
-    handler = _Keeping(shown)
-    before = [(logger, logger.level) for logger in loggers]
-    with ExitStack() as stack:
-        try:
-            from structlog.testing import capture_logs
-        except ImportError:
-            entries = []
-        else:
-            entries = stack.enter_context(capture_logs())
-        for logger in loggers:
-            logger.addHandler(handler)
-            logger.setLevel(logging.DEBUG)
-        try:
-            yield
-        finally:
-            for logger, level in before:
-                logger.removeHandler(handler)
-                logger.setLevel(level)
-    for entry in entries:
-        shown.parts += [str(entry), str(entry.get("event"))]
-        shown.parts += map(str, entry.get("positional_args", ()))
-
-
 @pytest.fixture
 def contacts(tmp_path: Path) -> Path:
     path = tmp_path / "calls.csv"
@@ -196,7 +159,7 @@ def show(
     def queue(url: str, expected: type[Exception] | None, **extra: object) -> str:
         connect(url, login=LOGIN, password=PASSWORD, pin=FORM_PIN, **{"read_timeout": 20, **extra})
         shown, error = Shown(), None
-        with everything_logged(shown):
+        with everything_logged() as logged:
             hook = QueueCallsHook()
             try:
                 result = hook.queue_calls(contacts, CAMPAIGN)
@@ -204,6 +167,7 @@ def show(
             except Exception as raised:  # noqa: BLE001  what it is, is asserted below
                 error = raised
             shown.parts += [repr(hook), repr(hook.endpoint), *map(str, hook.test_connection())]
+        shown.parts += [part for entry in logged for part in (entry.message, *entry.parts)]
         shown.add_error(error)
         shown.parts += capfd.readouterr()
         assert type(error) is (expected or type(None)), shown.text

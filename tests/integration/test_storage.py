@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls import storage
+from airflow_provider_queuecalls._compat import AirflowFailException, object_storage_path
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, UnreadableContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from tests.support import fault_server as faults
@@ -60,8 +61,6 @@ def run(**parameters: Any) -> dict[str, Any]:
 
 def failure(**parameters: Any) -> BaseException:
     """The error beneath the failure that ends the task without a retry."""
-    from airflow.sdk.exceptions import AirflowFailException
-
     with pytest.raises(AirflowFailException) as caught:
         run(**parameters)
     return caught.value.__cause__  # type: ignore[return-value]
@@ -82,14 +81,12 @@ def test_an_object_is_sent_as_it_is(bucket: Any, service: faults.FaultServer, te
 
 
 def test_a_path_object_leads_there_too(bucket: Any, service: faults.FaultServer) -> None:
-    from airflow.sdk import ObjectStoragePath
-
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
     bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
     run(
-        contacts=ObjectStoragePath(url(bucket, "calls.csv")),
-        suppress=[ObjectStoragePath(url(bucket, "dnc.csv"))],
-        rejects_path=ObjectStoragePath(url(bucket, "rejects.csv")),
+        contacts=object_storage_path(url(bucket, "calls.csv")),
+        suppress=[object_storage_path(url(bucket, "dnc.csv"))],
+        rejects_path=object_storage_path(url(bucket, "rejects.csv")),
     )
     assert sent(service) == f"{ANN}\n".encode()
     assert read(bucket, "rejects.csv").startswith("line,reason,")

@@ -38,23 +38,23 @@ def send_and_tell_from_a_process(meeting: Any, *arguments: Any) -> None:
 def meeting_twice(meeting: Any) -> Iterator[None]:
     """All wait for each other once they have found nothing on record; and, where a storage is asked first whether
     there is something, once more when it has said no."""
-    from airflow.sdk import ObjectStoragePath
-
+    from airflow_provider_queuecalls._compat import object_storage_path
     from airflow_provider_queuecalls.ledger import Ledger
 
-    record_intent, exists = Ledger.record_intent, ObjectStoragePath.exists
+    storage = type(object_storage_path("file:///"))
+    record_intent, exists = Ledger.record_intent, storage.exists
 
     def recorded_together(ledger: Ledger) -> None:
         meeting.wait(MEETING_SECONDS)
         record_intent(ledger)
 
-    def asked_together(path: ObjectStoragePath) -> bool:
+    def asked_together(path: Any) -> bool:
         there = exists(path)
         meeting.wait(MEETING_SECONDS)
         return there
 
     with (
         mock.patch.object(Ledger, "record_intent", recorded_together),
-        mock.patch.object(ObjectStoragePath, "exists", asked_together),
+        mock.patch.object(storage, "exists", asked_together),
     ):
         yield

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls._compat import AirflowFailException
 from airflow_provider_queuecalls.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from tests.support.moved import serialized_dag
 
 XCOM_KEYS = [
     "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
@@ -47,8 +49,6 @@ def operator(**parameters: Any) -> QueueCallsOperator:
 
 def failure(**parameters: Any) -> BaseException:
     """The error that ends the task without a retry."""
-    from airflow.sdk.exceptions import AirflowFailException
-
     with pytest.raises(AirflowFailException) as caught:
         operator(**parameters).execute(CONTEXT)
     assert caught.value.__cause__ is not None
@@ -123,13 +123,12 @@ def test_it_survives_deepcopy(contacts: str) -> None:
 
 
 def test_it_survives_serialisation() -> None:
-    from airflow.sdk import DAG
-    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow import DAG
 
     with DAG("reminders", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None) as dag:
         operator(contacts="{{ ds }}.csv", max_retries=3)
         QueueCallsOperator.partial(task_id="mapped", **GOOD).expand(contacts=["a.csv", "b.csv"])
-    again = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    again = serialized_dag().from_dict(serialized_dag().to_dict(dag))
     task = again.get_task("call")
     assert (task.contacts, task.max_retries, task.dry_run) == ("{{ ds }}.csv", 3, True)
     assert set(task.template_fields) == set(QueueCallsOperator.template_fields)
@@ -138,7 +137,7 @@ def test_it_survives_serialisation() -> None:
 
 @pytest.mark.parametrize("native", [False, True])
 def test_templates_are_rendered_and_references_are_not_shown(native: bool, contacts: str) -> None:
-    from airflow.sdk import DAG
+    from airflow import DAG
 
     with DAG(
         "d", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None, render_template_as_native_obj=native
@@ -169,7 +168,7 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
         "airflow_provider_queuecalls.hooks.queuecalls",
     )
     code = (
-        "import sys; import airflow.sdk; from airflow.sdk import DAG, task, BaseOperator; before = set(sys.modules)\n"
+        "import sys; from airflow_provider_queuecalls._compat import BaseOperator; before = set(sys.modules)\n"
         "import airflow_provider_queuecalls.operators.queuecalls, airflow_provider_queuecalls.get_provider_info\n"
         f"print('heavy:', [name for name in {heavy!r} if name in set(sys.modules) - before])"
     )
