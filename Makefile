@@ -1,11 +1,25 @@
-# make demo   sets everything up and runs the main job through a real Airflow
-# make test   sets everything up and runs the tests
+# make demo       sets everything up and runs the main job through a real Airflow
+# make test       sets everything up and runs the tests
+# make test-all   does so with every Airflow that is supported
 
 PYTHON ?= python3
 VENV ?= .venv
 AIRFLOW_VERSION ?= 3.3.2
+INSTALL_OPTIONS ?=
 
-.PHONY: demo test check wheel bench tables hooks clean
+# Older Airflows break with packages newer than themselves. The Pythons are spread over those that each runs on.
+OLDER = 2.11.2 3.0.6 3.1.8 3.2.2
+PYTHON_2.11.2 = 3.10
+PYTHON_3.0.6 = 3.12
+PYTHON_3.1.8 = 3.13
+PYTHON_3.2.2 = 3.12
+AS_OF_2.11.2 = 2026-03-20
+AS_OF_3.0.6 = 2025-09-05
+AS_OF_3.1.8 = 2026-03-20
+AS_OF_3.2.2 = 2026-06-05
+LOWEST = 2.11.0
+
+.PHONY: demo test test-all test-lowest test-prerelease check wheel bench tables hooks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -15,7 +29,25 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || tools/install_debian.sh chromium
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || tools/install_debian.sh postgresql
-	AIRFLOW_VERSION=$(AIRFLOW_VERSION) $(VENV)/bin/python -m pytest $(ARGS)
+	AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest $(ARGS)
+
+# Two at a time; what each prints comes in one piece.
+test-all:
+	$(MAKE) --jobs=2 --output-sync=target --keep-going test $(OLDER:%=test-%) test-lowest
+	-$(MAKE) test-prerelease
+
+$(OLDER:%=test-%): test-%:
+	$(MAKE) test VENV=.venvs/$* AIRFLOW_VERSION=$* PYTHON="$$(tools/find_python.sh $(PYTHON_$*))" \
+		INSTALL_OPTIONS='--exclude-newer $(AS_OF_$*)'
+
+# The oldest of everything that pyproject.toml allows a user to have; the tests' own packages are not among it.
+test-lowest: .venvs/lowest.txt
+	$(MAKE) test VENV=.venvs/lowest AIRFLOW_VERSION=$(LOWEST) PYTHON="$$(tools/find_python.sh 3.10)" \
+		INSTALL_OPTIONS='--exclude-newer $(AS_OF_2.11.2) --constraints $<'
+
+# What is to come; it says what will break, and breaks nothing yet.
+test-prerelease:
+	$(MAKE) test VENV=.venvs/prerelease AIRFLOW_VERSION='3.4.*' PYTHON="$$(tools/find_python.sh 3.13)"
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check
@@ -39,7 +71,7 @@ hooks: $(VENV)/.ready
 	$(VENV)/bin/pre-commit install
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) .venvs dist
 
 # uv resolves Airflow's dependencies in seconds. It gets the interpreter's path, or it would look for one to download.
 $(VENV)/.ready: pyproject.toml
@@ -47,5 +79,10 @@ $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install_debian.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q uv
-	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[dev]' 'apache-airflow==$(AIRFLOW_VERSION)'
+	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python $(INSTALL_OPTIONS) -e '.[dev]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	@touch $@
+
+.venvs/lowest.txt: pyproject.toml $(VENV)/.ready
+	@mkdir -p $(@D)
+	echo 'apache-airflow==$(LOWEST)' | $(VENV)/bin/uv pip compile -q --no-header --no-annotate --resolution lowest-direct \
+		--python-version 3.10 --exclude-newer $(AS_OF_2.11.2) --extra sandbox --constraints - pyproject.toml -o $@
