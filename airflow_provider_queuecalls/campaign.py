@@ -276,8 +276,8 @@ def _expression(value: object, parameter: Parameter) -> str:
     return _name(value, parameter)
 
 
-def _url(value: object, parameter: Parameter) -> str:
-    text = _expression(value, parameter)
+def absolute_url(text: str) -> str:
+    """The text, if it is an absolute http(s) URL. Raises :class:`ValueError` with the problem in words."""
     if re.search(r"\s", text):
         raise ValueError("holds a blank")
     try:
@@ -290,6 +290,10 @@ def _url(value: object, parameter: Parameter) -> str:
     if "@" in parts.netloc:
         raise ValueError("holds credentials")
     return text
+
+
+def _url(value: object, parameter: Parameter) -> str:
+    return absolute_url(_expression(value, parameter))
 
 
 def _integer(value: object, parameter: Parameter) -> int:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Violation
 
@@ -23,6 +23,8 @@ DEFAULT_CONN_ID = "queuecalls_default"
 DEFAULT_HOST = "outbound.vxml.sharpencx.com"
 DEFAULT_PATH = "/webservice/queuecalls.php"
 SOURCE = "connection"
+#: Stands for the campaign's name in the extra campaign_url.
+CAMPAIGN_NAME = "{campaign_name}"
 _PATH = re.compile(r"/[!\"$-.0->@-~/]*")  # printable ASCII without blank, # and ?
 
 
@@ -75,6 +77,11 @@ FIELDS: tuple[Field, ...] = (
         "proxies", "Proxies", "an object of scheme: proxy URL", "Instead of the proxies from the worker's environment.",
         "object", example='{"https": "http://proxy.example:3128"}',
     ),
+    Field(
+        "campaign_url", "Campaign URL", f"an absolute http(s) URL without credentials, with {CAMPAIGN_NAME} after the host",
+        "Where the vendor's campaign manager shows a campaign; each task gets a link to its own.",
+        example=f"https://manager.example/campaigns?name={CAMPAIGN_NAME}",
+    ),
 )  # fmt: skip
 EXTRAS: Mapping[str, Field] = {entry.name: entry for entry in FIELDS if not entry.standard}
 
@@ -107,6 +114,11 @@ class Endpoint:
     read_timeout: float = 300.0
     verify: bool | str = True
     proxies: Mapping[str, str] | None = field(default=None, repr=False)
+    campaign_url: str | None = None
+
+    def url_of_campaign(self, campaign_name: str) -> str | None:
+        """Where a person finds the campaign of this name; None where the connection doesn't say."""
+        return self.campaign_url and self.campaign_url.replace(CAMPAIGN_NAME, quote(campaign_name, safe=""))
 
     @property
     def basic(self) -> str:
@@ -314,6 +326,21 @@ def _proxies(value: Any) -> dict[str, str]:
     return proxies
 
 
+def _campaign_url(value: Any) -> str:
+    from airflow_provider_queuecalls.campaign import absolute_url
+
+    text = _text(value).strip()
+    if not text.isprintable():
+        raise ValueError("holds a character that cannot be shown")
+    if "{" in urlsplit(absolute_url(text)).netloc:
+        raise ValueError(f"has {CAMPAIGN_NAME} in its host")
+    if CAMPAIGN_NAME not in text:
+        raise ValueError(f"leads to the same page for all campaigns, since there is no {CAMPAIGN_NAME} in it")
+    if re.search("[{}]", text.replace(CAMPAIGN_NAME, "")):
+        raise ValueError(f"holds other braces than {CAMPAIGN_NAME}")
+    return text
+
+
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "path": _path,
     "pin": _text,
@@ -324,4 +351,5 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "read_timeout": _seconds,
     "verify": _verify,
     "proxies": _proxies,
+    "campaign_url": _campaign_url,
 }

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CAMPAIGNS, CALLS, ENTRIES = 25, 25, 12
+#: Leads to the newest campaign of a name, ``?name=…``: a name may hold anything, which a path may not.
+CAMPAIGN_BY_NAME = "/campaigns"
 SPEEDS = ((0, "stands still"), (1, "as the world's"), (60, "a minute a second"), (3600, "an hour a second"))
 STEPS = ((60, "+1 min"), (3600, "+1 h"), (86_400, "+1 day"))
 #: The chart's slices, by state and how the last attempt ended; the first that fits counts.
@@ -63,7 +65,7 @@ class Slice(NamedTuple):
 
 
 class Page:
-    """The page's two views: all campaigns, and one."""
+    """The page's two views: all campaigns, and one, by its number or its name."""
 
     def __init__(self, state: State, connection: Mapping[str, Any]) -> None:
         self._state = state
@@ -83,6 +85,7 @@ class Page:
         """Where the page and its parts lie."""
         return [
             Route("/", self._view(self._index)),
+            Route(CAMPAIGN_BY_NAME, self._view(self._campaign_by_name)),
             Route("/campaigns/{campaign_id:int}", self._view(self._campaign)),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
@@ -114,6 +117,12 @@ class Page:
             speeds=_speeds(state.clock.speed),
             steps=STEPS,
         )
+
+    def _campaign_by_name(self, request: Request) -> Response:
+        named = self._state.store.campaigns(request.query_params.get("name", ""), newest=1)
+        if not named:
+            return self._render("missing.html", status=404)
+        return RedirectResponse(f"/campaigns/{named[0].id}")
 
     def _campaign(self, request: Request) -> Response:
         store = self._state.store

@@ -20,11 +20,12 @@ from typing import Any
 
 import uvicorn
 
-from airflow_provider_queuecalls.connection import CONN_TYPE, Endpoint, is_loopback
+from airflow_provider_queuecalls.connection import CAMPAIGN_NAME, CONN_TYPE, Endpoint, is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import LOOPBACK
 from airflow_provider_queuecalls.sandbox.app import create_app
 from airflow_provider_queuecalls.sandbox.journal import MOST_ENTRIES, Entry
+from airflow_provider_queuecalls.sandbox.page import CAMPAIGN_BY_NAME
 from airflow_provider_queuecalls.sandbox.settings import Settings
 from airflow_provider_queuecalls.sandbox.state import State
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign
@@ -180,19 +181,19 @@ def run_sandbox(
 
 def _connection_to(listener: socket.socket, settings: Settings) -> dict[str, Any]:
     """The Airflow Connection that leads to the sandbox, as it is written in JSON."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {"campaign_url": f"{_url(listener)}{CAMPAIGN_BY_NAME}?name={CAMPAIGN_NAME}"}
     if settings.field_names:
         extra["field_names"] = dict(settings.field_names)
     if not is_loopback(_reachable(listener)):
         extra["allow_http"] = True
-    connection = {"conn_type": CONN_TYPE, "host": _url(listener), "login": settings.login, "password": settings.pin}
-    return {**connection, "extra": extra} if extra else connection
+    account = {"login": settings.login, "password": settings.pin}
+    return {"conn_type": CONN_TYPE, "host": _url(listener), **account, "extra": extra}
 
 
 def _read(connection: Mapping[str, Any]) -> Endpoint:
     """What the hook will make of the connection, by the hook's own reading of it."""
     fields = {"conn_id": "sandbox", "schema": None, "port": None, **connection}
-    return Endpoint.from_connection(SimpleNamespace(**{**fields, "extra": json.dumps(connection.get("extra", {}))}))
+    return Endpoint.from_connection(SimpleNamespace(**{**fields, "extra": json.dumps(connection["extra"])}))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,6 +13,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
 from tests.support.sandbox import post
@@ -144,8 +145,42 @@ def test_addresses_that_nobody_would_write_are_read_as_well_as_they_can_be(
     assert "<script>" not in answer.text
 
 
-def test_a_campaign_that_is_not_there_is_said_with_a_way_back(page: Page) -> None:
-    missing = requests.get(f"{page.url}campaigns/7", timeout=30)
+NAMES = [
+    "spring", "a/b/../c?d=e#f&g;h", "100 % + {campaign_name}", 'Zoë\'s "密" 📞', "..", MARKUP, "two  blanks", "x" * 2000,
+]  # fmt: skip
+
+
+def campaign_url(sandbox: Sandbox, name: str) -> str:
+    """What the hook makes of the sandbox's connection, by that alone."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)
+        return str(QueueCallsHook().endpoint.url_of_campaign(name))
+
+
+def test_the_connections_campaign_url_leads_to_the_campaign_whatever_its_name(
+    page: Page, queuecalls_sandbox: Sandbox
+) -> None:
+    for name in NAMES:
+        assert post(queuecalls_sandbox, campaign_name=name).status_code == 200
+    for number, name in enumerate(NAMES, start=1):
+        page.goto(campaign_url(queuecalls_sandbox, name))
+        assert page.url == f"{queuecalls_sandbox.url}/campaigns/{number}"
+        expect(page.get_by_role("heading", level=1)).to_have_text(" ".join(name.split()))
+
+
+def test_of_campaigns_with_one_name_the_newest_is_found() -> None:
+    with run_sandbox(unique_names=False, speed=0) as sandbox:
+        for _ in range(3):
+            post(sandbox, campaign_name="spring")
+        post(sandbox, campaign_name="summer")
+        assert requests.get(campaign_url(sandbox, "spring"), timeout=30).url == f"{sandbox.url}/campaigns/3"
+
+
+@pytest.mark.parametrize(
+    "path", ["campaigns/7", "campaigns", "campaigns?name=", "campaigns?name=winter", "campaigns?name=%ff%00"]
+)
+def test_a_campaign_that_is_not_there_is_said_with_a_way_back(page: Page, path: str) -> None:
+    missing = requests.get(page.url + path, timeout=30)
 
     assert missing.status_code == 404
     assert 'href="/"' in missing.text

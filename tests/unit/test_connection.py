@@ -105,6 +105,15 @@ def test_what_is_wrong_is_named(values: dict[str, Any], names: list[str]) -> Non
         *[("field_names", value) for value in ({"secure": 'a"b'}, {"secure": "a\r\nb"}, {"secure": ""}, {"secure": "login"})],
         *[(f"{kind}_timeout", value) for kind in ("connect", "read") for value in (0, -1, "x", True, [], "nan", "inf")],
         *[("verify", value) for value in ("/no/such/file", 1, [])],
+        *[("campaign_url", value) for value in (
+            1, True, ["https://x.example/{campaign_name}"], "/campaigns/{campaign_name}", "x.example/{campaign_name}",
+            "javascript:alert('{campaign_name}')", "ftp://x.example/{campaign_name}", "https:///{campaign_name}",
+            "https://x.example/campaigns", "https://x.example/{name}", "https://x.example/{campaign_name}/{id}",
+            "https://x.example/{campaign_name", "https://x.example/{{campaign_name}}", "https://x.example/{campaign_name!r}",
+            "https://{campaign_name}.example/{campaign_name}", "https://bob:4711@x.example/{campaign_name}",
+            "https://x.example/a b/{campaign_name}", "https://x.example/\r\n{campaign_name}", "https://x.example/\x00{campaign_name}",
+            "https://x.example/\ud800{campaign_name}", "https://x.example:port/{campaign_name}",
+        )],
         *[("proxies", value) for value in ("proxy:3128", {"https": "proxy:3128"}, {"https": "http://u:p@[bad"}, {"https": "http://"}, {"https": 1}, [], True)],
     ],
 )  # fmt: skip
@@ -145,6 +154,26 @@ def test_extras_may_come_as_texts_from_a_connections_uri() -> None:
     assert (read.basic_auth, read.connect_timeout, read.read_timeout, read.verify) == (False, 2.5, 30.0, False)
     assert (read.field_names, read.proxies) == ({"secure": "is_pci"}, {"https": "http://127.0.0.1:3128"})
     assert (read.password, read.pin) == ("4711", "99")
+
+
+@pytest.mark.parametrize(
+    ("campaign_url", "name", "url"),
+    [
+        ("https://x.example/c/{campaign_name}", "spring", "https://x.example/c/spring"),
+        (" http://x.example:80?n={campaign_name} ", "spring", "http://x.example:80?n=spring"),
+        ("https://x.example/#/c?n={campaign_name}&m={campaign_name}", "a&b", "https://x.example/#/c?n=a%26b&m=a%26b"),
+        ("https://x.example/c/{campaign_name}", "../a b/ü?#%+\"'", "https://x.example/c/..%2Fa%20b%2F%C3%BC%3F%23%25%2B%22%27"),
+        ("https://x.example/c/{campaign_name}", "{campaign_name}{0}", "https://x.example/c/%7Bcampaign_name%7D%7B0%7D"),
+        ("https://x.example/100%/{campaign_name}", "a", "https://x.example/100%/a"),
+    ],
+)  # fmt: skip
+def test_a_campaigns_name_is_put_into_the_campaign_url(campaign_url: str, name: str, url: str) -> None:
+    assert endpoint(extra={"campaign_url": campaign_url}).url_of_campaign(name) == url
+
+
+@pytest.mark.parametrize("unset", [None, "", "  "])
+def test_without_campaign_url_a_campaign_has_none(unset: Any) -> None:
+    assert endpoint(extra={"campaign_url": unset}).url_of_campaign("spring") is None
 
 
 def test_verify_takes_a_ca_file(tmp_path: Any) -> None:
