@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, BaseOperator, Context
+    from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, Context
     from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
     from airflow.sdk.log import mask_secret
 else:
     try:
-        from airflow.sdk import BaseOperator, Context
+        from airflow.sdk import BaseOperator, BaseOperatorLink, Context
     except ImportError:
-        from airflow.models import BaseOperator
+        from airflow.models import BaseOperator, BaseOperatorLink
         from airflow.utils.context import Context
     try:
         from airflow.sdk import BaseHook
@@ -35,10 +35,12 @@ __all__ = [
     "AirflowSkipException",
     "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "Context",
     "conf",
     "mask_secret",
     "object_storage_path",
+    "xcom",
 ]
 
 
@@ -58,3 +60,12 @@ def object_storage_path(url: str) -> Any:
     except ImportError:
         from airflow.io.path import ObjectStoragePath  # type: ignore[import-not-found,no-redef]
     return ObjectStoragePath(url)
+
+
+def xcom() -> Any:
+    """Airflow's XCom, which asks its configuration for a backend when it is imported."""
+    try:
+        from airflow.sdk.execution_time.xcom import XCom
+    except ImportError:
+        from airflow.models import XCom
+    return XCom

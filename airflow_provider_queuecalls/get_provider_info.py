@@ -26,6 +26,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.operators.queuecalls"]}
         ],
         "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.hooks.queuecalls"]}],
+        "extra-links": ["airflow_provider_queuecalls.links.queuecalls.CampaignLink"],
         "config": {
             "queuecalls": {
                 "description": "Options of airflow-provider-queuecalls.",

@@ -23,6 +23,7 @@ from airflow_provider_queuecalls.exceptions import (
     about,
 )
 from airflow_provider_queuecalls.ledger import Attempt, Ledger, Nowhere
+from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.receipts import receipt_store
 from airflow_provider_queuecalls.storage import Location, delivered, fetched
 
@@ -58,7 +59,8 @@ class QueueCallsOperator(BaseOperator):
 
     Pushes to XCom a dict of ``outcome``, ``campaign_name``, ``contacts`` (the rows sent), ``rejected``,
     ``duplicates``, ``suppressed`` (the rows left out), ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``, ``dry_run`` and ``response`` (the
-    beginning of the answer, without secrets and people's data).
+    beginning of the answer, without secrets and people's data); and before the request ``campaign_url``, where the
+    connection has one.
 
     Fails without a retry where a retry is no use or might call people twice; only
     :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
@@ -71,6 +73,7 @@ class QueueCallsOperator(BaseOperator):
         *("contacts", *Campaign.names(), *ContactRules.names()),
         *("rejects_path", "dry_run", "resend", "receipts_path", "queuecalls_conn_id"),
     )
+    operator_extra_links = (CampaignLink(),)
     ui_color = "#d9ece6"
 
     def __init__(
@@ -160,6 +163,8 @@ class QueueCallsOperator(BaseOperator):
                     "Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, checked.report.valid
                 )
                 return _result(campaign, checked.report, None)
+            # Before the request: where its outcome stays unknown, people need the link most.
+            CampaignLink.push(context, self.hook.endpoint.url_of_campaign(str(campaign.campaign_name)))
             return self._send_once(campaign, checked, self._ledger(context, checked, campaign, resend=resend))
 
     def on_kill(self) -> None:

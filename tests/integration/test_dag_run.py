@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +17,8 @@ from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
 from tests.support import fault_server as faults
-from tests.support.moved import DAG_IMPORTS, dag_bag, xcom_model
+from tests.support.dag_run import Run, run_dag_file
+from tests.support.moved import DAG_IMPORTS
 from tests.support.multipart import Part, parse
 
 LOGIN, PIN = "outreach-login", "outreach-pin"
@@ -62,17 +61,6 @@ OPERATOR = """(
         {more})"""
 
 
-@dataclass
-class Run:
-    """What Airflow keeps of a run: the tasks' states and tries, XCom, rendered fields and all that was printed."""
-
-    states: dict[str, str]
-    tries: int
-    xcom: Any
-    kept: str
-    printed: str
-
-
 @pytest.fixture
 def contacts(tmp_path: Path) -> Path:
     path = tmp_path / "calls für heute.csv"
@@ -92,35 +80,10 @@ def run_dag(
         arguments = "".join(f"{name}={value}, " for name, value in more.items())
         call = operator.format(start_url=START_URL, more=arguments)
         file.write_text(DAG_FILE.format(dag_imports=DAG_IMPORTS, dag_id=dag_id, contacts=str(contacts), operator=call))
-        return _run(file, dag_id, capfd)
+        return run_dag_file(file, dag_id, capfd)
 
     yield run
     file.unlink()
-
-
-def _run(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    capfd.readouterr()
-    bag, xcoms = dag_bag(str(file)), xcom_model()
-    assert not bag.import_errors
-    dag_run = bag.dags[dag_id].test(**options)
-    printed = "".join(capfd.readouterr())
-    with create_session() as session:
-        instances = dag_run.get_task_instances(session=session)
-        here = {"dag_id": dag_id, "run_id": dag_run.run_id}
-        pushed = session.scalars(select(xcoms).filter_by(**here)).all()
-        rendered = session.scalars(select(RenderedTaskInstanceFields).filter_by(**here)).all()
-        xcom = {(row.task_id, row.map_index): xcoms.deserialize_value(row) for row in pushed}
-        return Run(
-            states={f"{ti.task_id}{'' if ti.map_index < 0 else ti.map_index}": str(ti.state) for ti in instances},
-            tries=max(ti.try_number for ti in instances),
-            xcom=xcom.get(("queue", -1)) or [value for (task, _), value in sorted(xcom.items()) if task == "queue"],
-            kept=json.dumps([row.value for row in pushed]) + json.dumps([row.rendered_fields for row in rendered]),
-            printed=printed,
-        )
 
 
 def parts_of(request: faults.Request) -> list[Part]:
@@ -267,7 +230,7 @@ def test_the_example_with_approval_checks_first_and_then_queues(
 ) -> None:
     with faults.FaultServer(faults.answer(200, QUEUED)) as server:
         connect(server.url, login=LOGIN, password=PIN)
-        run = _run(
+        run = run_dag_file(
             *(examples / "queue_calls_with_approval.py", "queue_calls_with_approval", capfd),
             run_conf={"contacts": str(contacts)},
             mark_success_pattern="approve",
@@ -279,7 +242,7 @@ def test_the_example_with_approval_checks_first_and_then_queues(
 
 def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(examples: Path, connect: Any, capfd: Any) -> None:
     connect("http://127.0.0.1:1", login=LOGIN, password=PIN)
-    run = _run(examples / "queue_calls.py", "queue_calls", capfd)
+    run = run_dag_file(examples / "queue_calls.py", "queue_calls", capfd)
     assert set(run.states.values()) == {"success"}
     assert "3000 contacts would be called (dry run)" in run.printed
 

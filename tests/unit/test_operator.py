@@ -133,6 +133,7 @@ def test_it_survives_serialisation() -> None:
     assert (task.contacts, task.max_retries, task.dry_run) == ("{{ ds }}.csv", 3, True)
     assert set(task.template_fields) == set(QueueCallsOperator.template_fields)
     assert again.get_task("mapped").is_mapped
+    assert [again.get_task(name).extra_links for name in ("call", "mapped")] == [["Campaign"], ["Campaign"]]
 
 
 @pytest.mark.parametrize("native", [False, True])

@@ -50,6 +50,10 @@ def test_the_connection_type_leads_to_the_hook(manager: Any) -> None:
     assert hook.connection_testable
 
 
+def test_airflow_knows_the_link_without_which_2_11_shows_none(manager: Any) -> None:
+    assert "airflow_provider_queuecalls.links.queuecalls.CampaignLink" in manager.extra_links_class_names
+
+
 def test_the_connection_form_has_every_field_with_label_and_help() -> None:
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 

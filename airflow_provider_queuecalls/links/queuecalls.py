@@ -1,0 +1,28 @@
+"""The link from a task's page to its campaign."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_queuecalls._compat import BaseOperatorLink, xcom
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls._compat import BaseOperator, Context
+
+
+class CampaignLink(BaseOperatorLink):
+    """Leads to the campaign in the vendor's campaign manager, as the connection's extra ``campaign_url`` says."""
+
+    name = "Campaign"
+    #: On Airflow 3 the task's page reads the link here, so it is there even if the worker is lost after :meth:`push`.
+    xcom_key = "campaign_url"
+
+    @classmethod
+    def push(cls, context: Context, url: str | None) -> None:
+        """Put the link's URL into XCom; there is no link without one."""
+        if url:
+            context["ti"].xcom_push(key=cls.xcom_key, value=url)
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
+        """Return the URL that was pushed, or an empty text."""
+        return xcom().get_value(ti_key=ti_key, key=self.xcom_key) or ""

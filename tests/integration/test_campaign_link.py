@@ -1,0 +1,153 @@
+"""The link from a task's page to its campaign: real DAG runs, and the URL as the server gives it to the page."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from airflow_provider_queuecalls.links.queuecalls import CampaignLink
+from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.conftest import HOME, Connect
+from tests.support import fault_server as faults
+from tests.support.dag_run import Run, run_dag_file
+from tests.support.moved import DAG_IMPORTS
+from tests.support.sandbox import START_URL
+
+DAG_ID, NAME = "campaign_link", 'Frühling: 50 % off/"now" & then?'
+DAG_FILE = """
+from datetime import datetime, timedelta, timezone
+{dag_imports}
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    QueueCallsOperator{operator}
+"""
+
+RunOperator = Callable[..., Run]
+
+
+@pytest.fixture
+def run(database: None, small_list: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[RunOperator]:
+    """Run a DAG of one task, which has these parameters."""
+    file = HOME / "dags" / f"{DAG_ID}.py"
+
+    def run_operator(operator: str = "(task_id='queue', {parameters})", **parameters: object) -> Run:
+        given = {"contacts": str(small_list), "start_url": START_URL, **parameters}
+        call = operator.format(parameters=", ".join(f"{name}={value!r}" for name, value in given.items()))
+        file.write_text(DAG_FILE.format(dag_imports=DAG_IMPORTS, dag_id=DAG_ID, operator=call), encoding="utf-8")
+        return run_dag_file(file, DAG_ID, capfd)
+
+    yield run_operator
+    file.unlink()
+
+
+def campaign_behind(link: str) -> str:
+    """The heading of the page that the link leads to."""
+    page = requests.get(link, timeout=30)
+    assert page.status_code == 200
+    return page.text.partition("<title>")[2].partition(" · ")[0]
+
+
+def test_the_link_leads_to_the_campaign_in_the_sandbox(run: RunOperator, queuecalls_sandbox: Sandbox) -> None:
+    done = run()
+
+    assert done.states == {"queue": "success"}
+    (link,) = done.links
+    assert campaign_behind(link) == done.xcom["campaign_name"]
+    assert "Failed to push an xcom" not in done.printed
+
+
+def test_a_name_of_any_characters_is_percent_encoded(run: RunOperator, queuecalls_sandbox: Sandbox) -> None:
+    done = run(campaign_name=NAME)
+
+    assert done.links == [f"{queuecalls_sandbox.url}/campaigns?name={quote(NAME, safe='')}"]
+    assert requests.get(done.links[0], timeout=30).url == f"{queuecalls_sandbox.url}/campaigns/1"
+
+
+@pytest.mark.parametrize("fault", ["accept_then_reset", "refuse_503"])
+def test_a_task_whose_outcome_is_unknown_has_its_link(
+    run: RunOperator, queuecalls_sandbox: Sandbox, fault: str
+) -> None:
+    queuecalls_sandbox.fail_next(fault)
+    done = run(campaign_name="spring", retries=2)
+
+    assert done.states == {"queue": "failed"}
+    assert "was queued is not known" in done.printed
+    assert done.links == [f"{queuecalls_sandbox.url}/campaigns?name=spring"]
+    assert requests.get(done.links[0], timeout=30).status_code == (200 if queuecalls_sandbox.campaigns else 404)
+
+
+def test_what_was_queued_before_has_its_link_too(run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path) -> None:
+    first, again = (run(campaign_name="spring", receipts_path=str(tmp_path / "receipts")) for _ in range(2))
+
+    assert "was queued already" in again.printed
+    assert len(queuecalls_sandbox.campaigns) == 1
+    assert first.links == again.links == [f"{queuecalls_sandbox.url}/campaigns?name=spring"]
+
+
+def test_an_intent_without_a_receipt_has_its_link(
+    run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    receipts = {"receipts_path": str(tmp_path / "receipts")}
+    queuecalls_sandbox.fail_next("accept_then_reset")
+    run(campaign_name="spring", **receipts)
+    done = run(campaign_name="spring", **receipts)
+
+    assert "left no receipt" in done.printed
+    assert done.links == [f"{queuecalls_sandbox.url}/campaigns?name=spring"]
+
+
+def test_the_link_is_there_before_the_first_byte_so_a_lost_worker_leaves_it(run: RunOperator, connect: Connect) -> None:
+    found: list[str] = []
+
+    def look(exchange: faults.Exchange) -> None:
+        with closing(sqlite3.connect(HOME / "airflow.db")) as database:
+            newest = "SELECT value FROM xcom WHERE dag_id = ? AND key = ? ORDER BY timestamp DESC LIMIT 1"
+            found.extend(map(json.loads, *database.execute(newest, (DAG_ID, CampaignLink.xcom_key))))
+
+    with faults.FaultServer(look) as server:
+        connect(server.url, campaign_url="https://manager.example/#/{campaign_name}")
+        done = run(campaign_name="lost in between")
+
+    assert found == done.links == ["https://manager.example/#/lost%20in%20between"]
+
+
+def test_each_map_index_has_its_own(run: RunOperator, queuecalls_sandbox: Sandbox) -> None:
+    done = run(".partial(task_id='queue', {parameters}).expand(campaign_name=['north', 'south'])")
+
+    assert [campaign_behind(link) for link in done.links] == ["north", "south"]
+
+
+def test_a_dry_run_and_a_failed_check_have_none(
+    run: RunOperator, queuecalls_sandbox: Sandbox, small_list: Path
+) -> None:
+    assert run(dry_run=True).links == [""]
+    small_list.write_text("nobody\n")
+    done = run()
+
+    assert (done.states, done.links) == ({"queue": "failed"}, [""])
+
+
+def test_without_campaign_url_there_is_none(run: RunOperator, queuecalls_sandbox: Sandbox, connect: Connect) -> None:
+    connect(queuecalls_sandbox.url, login="sandbox-login", password="sandbox-pin")
+    done = run()
+
+    assert (done.states, done.links) == ({"queue": "success"}, [""])
+
+
+def test_a_wrong_campaign_url_is_refused_before_anything_is_sent(
+    run: RunOperator, queuecalls_sandbox: Sandbox, connect: Connect
+) -> None:
+    connect(queuecalls_sandbox.url, campaign_url="https://manager.example/campaigns")
+    done = run(retries=2)
+
+    assert (done.states, done.tries) == ({"queue": "failed"}, 1)
+    assert "campaign_url leads to the same page for all campaigns" in done.printed
+    assert queuecalls_sandbox.journal == []

@@ -1,0 +1,63 @@
+"""Runs a DAG file's DAG through a real Airflow, and tells what Airflow keeps of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.moved import dag_bag, serialized_dag, xcom_model
+
+if TYPE_CHECKING:
+    import pytest
+
+#: The task that sends.
+TASK_ID = "queue"
+
+
+@dataclass
+class Run:
+    """What Airflow keeps of a run: the tasks' states and tries, XCom, rendered fields and all that was printed.
+
+    ``xcom`` is what the task ``queue`` returned, or a list of that if it is mapped; ``links`` are the URLs of its link
+    to the campaign, as the server gives them to the task's page, a mapped task's by index.
+    """
+
+    states: dict[str, str]
+    tries: int
+    xcom: Any
+    links: list[str]
+    kept: str
+    printed: str
+
+
+def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:
+    """Run a DAG of a file, by what ``dag.test()`` takes. The file has to lie in the DAGs folder."""
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    capfd.readouterr()
+    bag, xcoms = dag_bag(str(file)), xcom_model()
+    assert not bag.import_errors
+    dag = bag.dags[dag_id]
+    dag_run = dag.test(**options)
+    printed = "".join(capfd.readouterr())
+    serialized = serialized_dag().from_dict(serialized_dag().to_dict(dag))
+    with create_session() as session:
+        instances = sorted(dag_run.get_task_instances(session=session), key=lambda ti: (ti.task_id, ti.map_index))
+        here = {"dag_id": dag_id, "run_id": dag_run.run_id}
+        pushed = session.scalars(select(xcoms).filter_by(**here)).all()
+        rendered = session.scalars(select(RenderedTaskInstanceFields).filter_by(**here)).all()
+        returned = [row for row in pushed if (row.task_id, row.key) == (TASK_ID, "return_value")]
+        results = [xcoms.deserialize_value(row) for row in sorted(returned, key=lambda row: row.map_index)]
+        queue = serialized.get_task(TASK_ID) if TASK_ID in serialized.task_ids else None
+        return Run(
+            states={f"{ti.task_id}{'' if ti.map_index < 0 else ti.map_index}": str(ti.state) for ti in instances},
+            tries=max(ti.try_number for ti in instances),
+            xcom=results[0] if returned and returned[0].map_index < 0 else results,
+            links=[queue.get_extra_links(ti, "Campaign") for ti in instances if queue and ti.task_id == TASK_ID],
+            kept=json.dumps([row.value for row in pushed]) + json.dumps([row.rendered_fields for row in rendered]),
+            printed=printed,
+        )
