@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from html.entities import codepoint2name
 from typing import Any, Protocol
+
+from airflow_provider_queuecalls.outcome import Outcome
 
 LISTED_CALL_IDS = 1_000
 #: The longest answer that is believed: 1 MiB, and 512 bytes for each contact sent.
@@ -39,16 +40,6 @@ _MEANINGS = {
     405: "the service is not at this host and path",
     413: "the list is too long for the service",
 }
-
-
-class Outcome(str, Enum):
-    """What became of a campaign."""
-
-    QUEUED = "queued"
-    REFUSED = "refused"
-    NOT_ACCEPTED = "not accepted"
-    NOT_SENT = "not sent"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from airflow_provider_queuecalls.outcome import Outcome
 
 
 class QueueCallsError(Exception):
-    """Base of all errors here. ``campaign_name`` is the campaign concerned, where one is known."""
+    """Base of all errors here. ``campaign_name`` is the campaign concerned, where one is known; ``outcome`` is what
+    became of it here and now."""
+
+    outcome: ClassVar[Outcome] = Outcome.NOT_SENT
 
     def __init__(self, message: str, *, campaign_name: str | None = None) -> None:
         super().__init__(message)
@@ -109,6 +114,8 @@ class NotSent(WireError):
 class NotAccepted(WireError):
     """The service said "not now" (408, 425, 429). Safe to try again, after ``retry_after`` seconds if it said so."""
 
+    outcome = Outcome.NOT_ACCEPTED
+
     def __init__(self, message: str, *, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(message, **details)
         self.retry_after = retry_after
@@ -117,9 +124,13 @@ class NotAccepted(WireError):
 class Refused(WireError):
     """The service refused the campaign. Nothing was queued; trying again unchanged is no use."""
 
+    outcome = Outcome.REFUSED
+
 
 class OutcomeUnknown(WireError):
     """The campaign may have been queued. Sending it again may call everybody twice."""
+
+    outcome = Outcome.UNKNOWN
 
 
 class AlreadySent(QueueCallsError):

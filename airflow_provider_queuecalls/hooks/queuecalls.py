@@ -18,7 +18,7 @@ from requests import RequestException
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_queuecalls._compat import BaseHook, mask_secret
-from airflow_provider_queuecalls.answer import Answer, Outcome, Redaction, read_answer
+from airflow_provider_queuecalls.answer import Answer, Redaction, read_answer
 from airflow_provider_queuecalls.campaign import Campaign
 from airflow_provider_queuecalls.connection import CONN_TYPE, DEFAULT_CONN_ID, Endpoint
 from airflow_provider_queuecalls.contacts import open_contacts
@@ -34,6 +34,7 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.get_provider_info import ui_field_behaviour
 from airflow_provider_queuecalls.multipart import MultipartBody, Progress, Upload, UploadBroken
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.transport import Line
 
 #: What is never repeated of an answer, whatever its value; renamed fields come on top.

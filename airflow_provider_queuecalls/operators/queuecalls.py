@@ -24,11 +24,13 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.ledger import Attempt, Ledger, Nowhere
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.receipts import receipt_store
 from airflow_provider_queuecalls.storage import Location, delivered, fetched
 
 if TYPE_CHECKING:
     import jinja2
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_queuecalls._compat import Context
     from airflow_provider_queuecalls.answer import Answer
@@ -75,6 +77,8 @@ class QueueCallsOperator(BaseOperator):
     )
     operator_extra_links = (CampaignLink(),)
     ui_color = "#d9ece6"
+    #: The result so far, for OpenLineage; None before the contact file has been checked.
+    _known: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -158,18 +162,36 @@ class QueueCallsOperator(BaseOperator):
             campaign = self._campaign(context)
             stack.enter_context(about(campaign.campaign_name))
             checked = stack.enter_context(self._check())
+            self._known = _result(campaign, checked.report, None)
             if dry_run:
                 self.log.info(
                     "Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, checked.report.valid
                 )
-                return _result(campaign, checked.report, None)
+                return self._known
             # Before the request: where its outcome stays unknown, people need the link most.
             CampaignLink.push(context, self.hook.endpoint.url_of_campaign(str(campaign.campaign_name)))
-            return self._send_once(campaign, checked, self._ledger(context, checked, campaign, resend=resend))
+            with self._outcome_noted(self._known):
+                self._known = self._send_once(
+                    campaign, checked, self._ledger(context, checked, campaign, resend=resend)
+                )
+            return self._known
 
     def on_kill(self) -> None:
         """Break off a request that is under way; the task then fails, and says that its outcome is not known."""
         self.hook.close()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
+        """Tell OpenLineage which files became which campaign; of a task that failed, too."""
+        from airflow_provider_queuecalls.lineage import campaign_lineage
+
+        if self._known is None:
+            return None
+        return campaign_lineage(
+            self._known,
+            self.hook.endpoint.url,
+            read=[self.contacts, *self._rules().lists],
+            written=[] if is_unset(self.rejects_path) or self.rejects_path is None else [self.rejects_path],
+        )
 
     def _campaign(self, context: Context) -> Campaign:
         values = {name: _shown(getattr(self, name)) for name in Campaign.names()}
@@ -232,9 +254,12 @@ class QueueCallsOperator(BaseOperator):
                 type(error).__name__, meaning,
             )  # fmt: skip
 
+    def _rules(self) -> ContactRules:
+        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
+
     def _check(self) -> CheckedContacts:
         """Check the contact file, wherever it lies. What is given back is open, so copies may go."""
-        rules = ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
+        rules = self._rules()
         with ExitStack() as stack:
             contacts = stack.enter_context(fetched(self.contacts, "The contact file", self.log.info))
             lists = [stack.enter_context(fetched(path, "The do-not-call list", self.log.info)) for path in rules.lists]
@@ -255,6 +280,16 @@ class QueueCallsOperator(BaseOperator):
                 "The service gave %s call ids for %s contacts. Nothing is sent again: compare the campaign with the list.",
                 answer.call_id_count, report.valid,
             )  # fmt: skip
+
+    @contextmanager
+    def _outcome_noted(self, known: dict[str, Any]) -> Iterator[None]:
+        """Take the outcome for unknown until an answer or an error tells it."""
+        known["outcome"] = Outcome.UNKNOWN.value
+        try:
+            yield
+        except QueueCallsError as error:
+            known["outcome"] = error.outcome.value
+            raise
 
     @contextmanager
     def _retried_only_if_safe(self) -> Iterator[None]:
@@ -313,7 +348,7 @@ def _shown(value: Any) -> Any:
 
 def _result(campaign: Campaign, report: Report, answer: Answer | None) -> dict[str, Any]:
     return {
-        "outcome": answer.outcome.value if answer else "not sent",
+        "outcome": (answer.outcome if answer else Outcome.NOT_SENT).value,
         "campaign_name": campaign.campaign_name,
         "contacts": report.valid,
         "rejected": report.rejected,

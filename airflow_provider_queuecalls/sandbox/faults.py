@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from airflow_provider_queuecalls.answer import Outcome
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.database import Database
 
 

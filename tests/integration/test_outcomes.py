@@ -27,7 +27,7 @@ import pytest
 import trustme
 
 from airflow_provider_queuecalls import multipart
-from airflow_provider_queuecalls.answer import NOT_ACCEPTED_CODES, REFUSED_CODES, Answer, Outcome
+from airflow_provider_queuecalls.answer import NOT_ACCEPTED_CODES, REFUSED_CODES, Answer
 from airflow_provider_queuecalls.campaign import PARAMETERS, Campaign
 from airflow_provider_queuecalls.exceptions import (
     NotAccepted,
@@ -39,6 +39,7 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.multipart import Upload
+from airflow_provider_queuecalls.outcome import Outcome
 from tests.conftest import LOGIN, PIN, Connect
 from tests.integration.conftest import LARGE_BYTES, certificate, write_rows
 from tests.support.fault_server import (

@@ -21,11 +21,11 @@ import pytest
 import requests
 
 from airflow_provider_queuecalls import cli
-from airflow_provider_queuecalls.answer import Outcome
 from airflow_provider_queuecalls.campaign import PARAMETERS, Campaign
 from airflow_provider_queuecalls.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.server import CannotStart, Sandbox, run_sandbox
 from tests.support.command import command, python
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_queuecalls.answer import Answer, Outcome
+from airflow_provider_queuecalls.answer import Answer
 from airflow_provider_queuecalls.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import NotAccepted, OutcomeUnknown, Refused, WireError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.faults import FAULTS, Fault
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.integration.conftest import write_rows

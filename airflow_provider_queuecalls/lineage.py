@@ -1,0 +1,70 @@
+"""What OpenLineage is told of a campaign. Needs the extra ``openlineage``; nothing imports it at module level."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from airflow.providers.openlineage.extractors import OperatorLineage
+from openlineage.client.event_v2 import Dataset
+from openlineage.client.facet_v2 import RunFacet
+
+from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.storage import Location, local_path, url_of
+
+FACET = "queuecalls_campaign"
+NAMESPACE = "queuecalls"
+
+
+@attrs.define
+class CampaignRunFacet(RunFacet):
+    """What became of the campaign, in numbers. ``contacts`` are the rows sent, or to be sent."""
+
+    campaignName: str  # noqa: N815  # OpenLineage's spelling
+    outcome: str
+    contacts: int
+    rejected: int
+    duplicates: int
+    suppressed: int
+    callIds: int  # noqa: N815
+    digest: str
+    dryRun: bool  # noqa: N815
+
+
+def campaign_lineage(
+    result: Mapping[str, Any], service_url: str, *, read: Iterable[Location], written: Iterable[Location]
+) -> OperatorLineage[Dataset, RunFacet]:
+    """Tell which files became which campaign, and how many contacts.
+
+    ``result`` is what the operator returns, or knew when it failed. The campaign is among the outputs where it was
+    queued, or may have been. Files are named as OpenLineage's naming conventions say, without connections,
+    credentials and queries.
+    """
+    campaign = Dataset(namespace=f"{NAMESPACE}://{urlsplit(service_url).netloc}", name=result["campaign_name"])
+    exists = result["outcome"] in (Outcome.QUEUED.value, Outcome.UNKNOWN.value)
+    facet = CampaignRunFacet(
+        campaignName=result["campaign_name"],
+        outcome=result["outcome"],
+        contacts=result["contacts"],
+        rejected=result["rejected"],
+        duplicates=result["duplicates"],
+        suppressed=result["suppressed"],
+        callIds=result["call_id_count"],
+        digest=result["digest"],
+        dryRun=result["dry_run"],
+    )
+    return OperatorLineage(
+        inputs=[_file(location) for location in read],
+        outputs=[*([campaign] if exists else []), *(_file(location) for location in written)],
+        run_facets={FACET: facet},
+    )
+
+
+def _file(location: Location) -> Dataset:
+    if (url := url_of(location)) is None:
+        return Dataset(namespace="file", name=os.path.abspath(local_path(location)))
+    parts = urlsplit(url)
+    return Dataset(namespace=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", name=parts.path.lstrip("/"))

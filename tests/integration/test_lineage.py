@@ -1,0 +1,162 @@
+"""What OpenLineage is told of real DAG runs, by its own provider and file transport."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.sandbox.server import run_sandbox
+from tests.conftest import HOME
+
+REFERENCE, NUMBERS = "patient-88", ("16175550143", "16175550178", "12025550119")
+SECRETS = (*NUMBERS, REFERENCE, "row-reference", "sandbox-login", "sandbox-pin", "storage-secret")
+#: What each task's campaign is called and what else it is given; the sandbox goes wrong by name.
+TASKS: Mapping[str, Mapping[str, Any]] = {
+    "queued": {"campaign_name": "spring"},
+    "unknown": {"campaign_name": "fault-accept_then_reset-summer"},
+    "refused": {"campaign_name": "fault-refuse_401-autumn"},
+    "not_sent": {"campaign_name": "winter", "dry_run": True},
+    "not_there": {"campaign_name": "never", "contacts": "/no/such/file.csv"},
+}
+DAG_FILE = """
+import json, os
+from datetime import datetime, timezone
+from airflow.sdk import DAG
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+given = json.loads(os.environ["LINEAGE_TASKS"])
+for name, parameters in given.items():
+    with DAG(name, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        QueueCallsOperator(task_id="queue", **parameters)
+    globals()[name] = dag
+
+if __name__ == "__main__":
+    from airflow.dag_processing.dagbag import DagBag
+    for name in given:
+        DagBag(__file__).dags[name].test()
+"""
+RUN_WITHOUT = """
+import os, sys
+from types import SimpleNamespace
+import airflow.configuration  # which asks every provider that is installed
+sys.modules["openlineage"] = sys.modules["airflow.providers.openlineage"] = None  # as if they weren't installed
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1, max_tries=0, xcom_push=lambda **_: None)
+task = QueueCallsOperator(task_id="t", contacts=sys.argv[1], start_url="https://voice.example/start", campaign_name="spring")
+print(task.execute({"ti": ti})["outcome"])
+"""
+
+
+@dataclass
+class Told:
+    """What OpenLineage was told: all of it as text, and each DAG's last event of its task."""
+
+    text: str
+    events: Mapping[str, Any]
+    service: str
+    folder: Path
+
+    def files_and_campaign(self, name: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        event = self.events[name]
+        return tuple([(data["namespace"], data["name"]) for data in event[side]] for side in ("inputs", "outputs"))  # type: ignore[return-value]
+
+    def facet(self, name: str) -> Any:
+        return self.events[name]["run"]["facets"].get("queuecalls_campaign")
+
+
+@pytest.fixture(scope="module")
+def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Run a DAG for each of the tasks, all in one Airflow process of their own."""
+    import boto3
+
+    folder = tmp_path_factory.mktemp("lineage")
+    dags, events, listed = HOME / "dags" / "lineage.py", folder / "events.json", folder / "do-not-call.csv"
+    listed.write_text(f"{NUMBERS[2]}\n")
+    client = boto3.client("s3", endpoint_url=s3_url, aws_access_key_id="key", aws_secret_access_key="storage-secret", region_name="us-east-1")  # fmt: skip
+    client.create_bucket(Bucket="lineage")
+    rows = [f"{NUMBERS[0]},row-reference", NUMBERS[0], NUMBERS[1], NUMBERS[2], "nobody"]
+    client.put_object(Bucket="lineage", Key="out/calls.csv", Body="\n".join(rows).encode())
+    given = {
+        "contacts": "s3://storage@lineage/out/calls.csv", "start_url": "https://voice.example/start", "message_reference": REFERENCE,
+        "on_invalid": "skip", "duplicates": "drop", "suppress": [str(listed)], "rejects_path": "s3://storage@lineage/out/rejects.csv",
+    }  # fmt: skip
+    storage = {"endpoint_url": s3_url, "region_name": "us-east-1"}
+    with run_sandbox(speed=0) as sandbox:
+        environment = {
+            **os.environ,
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+                {"type": "file", "log_file_path": str(events), "append": True}
+            ),
+            "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
+            "AIRFLOW_CONN_STORAGE": json.dumps(
+                {"conn_type": "aws", "login": "key", "password": "storage-secret", "extra": storage}
+            ),
+            "LINEAGE_TASKS": json.dumps({name: {**given, **parameters} for name, parameters in TASKS.items()}),
+        }
+        dags.write_text(DAG_FILE)
+        try:
+            done = subprocess.run(
+                [sys.executable, str(dags)], env=environment, capture_output=True, text=True, check=False
+            )
+        finally:
+            dags.unlink()
+        assert done.returncode == 0, done.stdout + done.stderr
+        text = events.read_text()
+        last = {event["job"]["name"]: event for event in map(json.loads, text.splitlines())}
+        return Told(text, {name: last[f"{name}.queue"] for name in TASKS}, sandbox.url, folder)
+
+
+@pytest.mark.patience(300)
+def test_the_list_and_the_do_not_call_list_become_the_campaign_and_the_rejects(told: Told) -> None:
+    read = [("s3://lineage", "out/calls.csv"), ("file", f"{told.folder}/do-not-call.csv")]
+    campaign, rejects = (told.service.replace("http", "queuecalls"), "spring"), ("s3://lineage", "out/rejects.csv")
+
+    assert told.events["queued"]["eventType"] == "COMPLETE"
+    assert told.files_and_campaign("queued") == (read, [campaign, rejects])
+    facet = {name: value for name, value in told.facet("queued").items() if not name.startswith(("_", "digest"))}
+    assert facet == {
+        **{"campaignName": "spring", "outcome": "queued", "contacts": 2, "rejected": 1, "duplicates": 1},
+        **{"suppressed": 1, "callIds": 2, "dryRun": False},
+    }
+
+
+def test_a_campaign_whose_outcome_is_unknown_may_exist(told: Told) -> None:
+    assert told.events["unknown"]["eventType"] == "FAIL"
+    assert "fault-accept_then_reset-summer" in [name for _, name in told.files_and_campaign("unknown")[1]]
+    assert told.facet("unknown")["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize(("name", "event", "outcome"), [("refused", "FAIL", "refused"), ("not_sent", "COMPLETE", "not sent")])  # fmt: skip
+def test_what_was_not_queued_is_no_output(told: Told, name: str, event: str, outcome: str) -> None:
+    assert told.events[name]["eventType"] == event
+    assert [name for _, name in told.files_and_campaign(name)[1]] == ["out/rejects.csv"]
+    assert (told.facet(name)["outcome"], told.facet(name)["contacts"]) == (outcome, 2)
+
+
+def test_a_list_that_cannot_be_checked_becomes_no_campaign(told: Told) -> None:
+    assert told.events["not_there"]["eventType"] == "FAIL"
+    assert told.facet("not_there") is None
+    assert "never" not in [name for _, name in told.files_and_campaign("not_there")[1]]
+
+
+def test_no_event_holds_secrets_or_peoples_data(told: Told) -> None:
+    assert [secret for secret in SECRETS if secret in told.text] == []
+
+
+def test_without_the_openlineage_provider_nothing_breaks(airflow: Any, small_list: Path) -> None:
+    with run_sandbox(speed=0) as sandbox:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN_WITHOUT, str(small_list)], capture_output=True, text=True, check=False,
+            env={**os.environ, "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "queued" in done.stdout.splitlines()
+        assert [campaign.name for campaign in sandbox.campaigns] == ["spring"]

@@ -1,0 +1,69 @@
+"""How OpenLineage is told of files and campaigns; that it is told at all, real DAG runs show."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.outcome import Outcome
+
+RESULT = {
+    **{"outcome": "queued", "campaign_name": "spring", "contacts": 3, "rejected": 1, "duplicates": 2, "suppressed": 4},
+    **{"call_ids": ["100000001"], "call_id_count": 3, "digest": "sha256:0", "queued_at": None, "dry_run": False},
+    "response": '<queuecalls status="queued" phone_number="***"/>',
+}
+SERVICE = "https://calls.example:8443/webservice/queuecalls.php"
+
+
+def lineage(airflow: Any, read: Any = (), **changes: Any) -> Any:
+    from airflow_provider_queuecalls.lineage import campaign_lineage
+
+    return campaign_lineage({**RESULT, **changes}, SERVICE, read=read, written=[])
+
+
+@pytest.mark.parametrize(
+    ("location", "namespace", "name"),
+    [
+        ("/data/calls.csv", "file", "/data/calls.csv"),
+        ("data/../calls.csv", "file", os.path.abspath("calls.csv")),
+        (Path("/data/calls für heute.csv"), "file", "/data/calls für heute.csv"),
+        ("file:///data/calls%20today.csv", "file", "/data/calls today.csv"),
+        ("s3://bucket/out/calls.csv", "s3://bucket", "out/calls.csv"),
+        ("s3://storage@bucket/out/calls.csv", "s3://bucket", "out/calls.csv"),
+        ("gs://login:4711@bucket/calls.csv", "gs://bucket", "calls.csv"),
+        (" hdfs://node:8020/data/calls.csv ", "hdfs://node:8020", "data/calls.csv"),
+        ("https://files.example/calls.csv?signature=4711#4711", "https://files.example", "calls.csv"),
+    ],
+)
+def test_a_file_is_named_as_openlineage_names_it_and_without_credentials(
+    airflow: Any, location: Any, namespace: str, name: str
+) -> None:
+    (dataset,) = lineage(airflow, read=[location]).inputs
+    assert (dataset.namespace, dataset.name) == (namespace, name)
+
+
+def test_a_path_of_airflows_object_storage_is_named_as_its_url(airflow: Any) -> None:
+    from airflow.sdk import ObjectStoragePath
+
+    (dataset,) = lineage(airflow, read=[ObjectStoragePath("file:///data/calls.csv")]).inputs
+    assert (dataset.namespace, dataset.name) == ("file", "/data/calls.csv")
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_campaign_is_an_output_where_it_may_exist(airflow: Any, outcome: Outcome) -> None:
+    found = [(dataset.namespace, dataset.name) for dataset in lineage(airflow, outcome=outcome.value).outputs]
+    may_exist = outcome in (Outcome.QUEUED, Outcome.UNKNOWN)
+    assert found == ([("queuecalls://calls.example:8443", "spring")] if may_exist else [])
+
+
+def test_the_facet_holds_counts_and_nothing_of_the_answer(airflow: Any) -> None:
+    import attrs
+
+    facet = attrs.asdict(lineage(airflow).run_facets["queuecalls_campaign"])
+    assert {name: value for name, value in facet.items() if not name.startswith("_")} == {
+        **{"campaignName": "spring", "outcome": "queued", "contacts": 3, "rejected": 1, "duplicates": 2},
+        **{"suppressed": 4, "callIds": 3, "digest": "sha256:0", "dryRun": False},
+    }
