@@ -52,20 +52,29 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "queuecalls",
                 "hook-class-name": "airflow_provider_queuecalls.hooks.queuecalls.QueueCallsHook",
                 "ui-field-behaviour": ui_field_behaviour(),
-                "conn-fields": {entry.name: _conn_field(entry) for entry in FIELDS if not entry.standard},
+                "conn-fields": conn_fields(),
             }
         ],
     }
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """Airflow's own fields of the connection form: which are hidden, their labels and placeholders."""
-    standard = [entry for entry in FIELDS if entry.standard]
+    """What becomes of the connection form's fields: Airflow's own are hidden or get labels, all get placeholders."""
+    placeholders = {entry.name: entry.example or _default(entry) for entry in FIELDS}
     return {
         "hidden-fields": ["extra"],
-        "relabeling": {entry.name: entry.label for entry in standard},
-        "placeholders": {entry.name: entry.example for entry in standard if entry.example},
+        "relabeling": {entry.name: entry.label for entry in FIELDS if entry.standard},
+        "placeholders": {name: placeholder for name, placeholder in placeholders.items() if placeholder},
     }
+
+
+def conn_fields() -> dict[str, Any]:
+    """The connection form's fields for what lies in the extra, as Airflow from 3.2 on reads them."""
+    return {entry.name: _conn_field(entry) for entry in FIELDS if not entry.standard}
+
+
+def _default(entry: Field) -> str:
+    return "" if entry.default in (None, {}) else str(entry.default).lower()
 
 
 def _conn_field(entry: Field) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from airflow_provider_queuecalls._compat import BaseHook, mask_secret
 from airflow_provider_queuecalls.answer import Answer, Redaction, read_answer
 from airflow_provider_queuecalls.campaign import Campaign
 from airflow_provider_queuecalls.connection import CONN_TYPE, DEFAULT_CONN_ID, Endpoint
+from airflow_provider_queuecalls.connection_form import form_field
 from airflow_provider_queuecalls.contacts import open_contacts
 from airflow_provider_queuecalls.exceptions import (
     InvalidConnection,
@@ -32,7 +33,7 @@ from airflow_provider_queuecalls.exceptions import (
     WireError,
     about,
 )
-from airflow_provider_queuecalls.get_provider_info import ui_field_behaviour
+from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
 from airflow_provider_queuecalls.multipart import MultipartBody, Progress, Upload, UploadBroken
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.transport import Line
@@ -168,9 +169,14 @@ class QueueCallsHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """The connection form's standard fields, for Airflow before 3.2."""
+        """The connection form's labels and placeholders, for Airflow before 3.2."""
         behaviour = ui_field_behaviour()
         return {key.replace("-", "_"): value for key, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The connection form's fields for what lies in the extra, for Airflow before 3.2."""
+        return {name: form_field(declared) for name, declared in conn_fields().items()}
 
     def _post(self, line: Line, body: MultipartBody, campaign: Campaign) -> Answer:
         started = time.monotonic()
