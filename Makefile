@@ -19,7 +19,7 @@ AS_OF_3.1.8 = 2026-03-20
 AS_OF_3.2.2 = 2026-06-05
 LOWEST = 2.11.0
 
-.PHONY: demo test test-all test-lowest test-prerelease check wheel bench tables hooks clean
+.PHONY: demo test test-all test-lowest test-prerelease check docs wheel bench tables hooks clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
@@ -53,7 +53,12 @@ check: $(VENV)/.ready
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python tools/readme_tables.py --check
+	$(VENV)/bin/python tools/tables.py --check
+
+# Nothing is fetched, so that it builds offline.
+docs: $(VENV)/.docs
+	$(VENV)/bin/sphinx-build -q -W -n --keep-going docs build/docs
+	@echo 'build/docs/index.html'
 
 wheel: $(VENV)/.ready
 	$(VENV)/bin/python tools/check_wheel.py --airflow-version $(AIRFLOW_VERSION)
@@ -65,13 +70,13 @@ bench: $(VENV)/.ready
 	$(VENV)/bin/python benchmarks/import_cost.py
 
 tables: $(VENV)/.ready
-	$(VENV)/bin/python tools/readme_tables.py
+	$(VENV)/bin/python tools/tables.py
 
 hooks: $(VENV)/.ready
 	$(VENV)/bin/pre-commit install
 
 clean:
-	rm -rf $(VENV) .venvs dist
+	rm -rf $(VENV) .venvs build dist
 
 # uv resolves Airflow's dependencies in seconds. It gets the interpreter's path, or it would look for one to download.
 $(VENV)/.ready: pyproject.toml
@@ -86,3 +91,7 @@ $(VENV)/.ready: pyproject.toml
 	@mkdir -p $(@D)
 	echo 'apache-airflow==$(LOWEST)' | $(VENV)/bin/uv pip compile -q --no-header --no-annotate --resolution lowest-direct \
 		--python-version 3.10 --exclude-newer $(AS_OF_2.11.2) --extra sandbox --constraints - pyproject.toml -o $@
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[docs]' 'apache-airflow==$(AIRFLOW_VERSION)'
+	@touch $@

@@ -93,6 +93,9 @@ class Parameter:
         return _NORMALISERS[self.kind](value, self)
 
 
+#: Every documented parameter, in the document's order.
+#:
+#: :meta hide-value:
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("login", "login", Kind.SECRET, "The sender's login name, from the Connection.", 1, required=True, max_length=128),
     Parameter("pin", "pin", Kind.SECRET, "The sender's PIN, from the Connection.", 2, required=True, max_length=16),

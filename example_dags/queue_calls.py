@@ -17,6 +17,7 @@ from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 OFFICES = Path(__file__).parent / "data" / "offices.csv"
 
+# [START howto_params]
 params = {
     "region": Param(
         "all",
@@ -89,6 +90,7 @@ params = {
         section="Really?",
     ),
 }
+# [END howto_params]
 
 with DAG(
     dag_id="queue_calls",
@@ -100,7 +102,7 @@ with DAG(
     params=params,
     tags=["queuecalls", "example"],
 ) as dag:
-
+    # [START howto_contact_file]
     @task
     def export_contacts(params: dict[str, Any]) -> str:
         """Write the contact file: phone number, message_reference, call_parameter; no header line."""
@@ -118,6 +120,8 @@ with DAG(
                     spoken = f"{first + slot * timedelta(minutes=5):%A at %H:%M} in {office['city']}"
                     writer.writerow([number, reference, spoken])
         return contacts.name
+
+    # [END howto_contact_file]
 
     contacts = export_contacts()
 

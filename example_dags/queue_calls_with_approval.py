@@ -28,12 +28,14 @@ params = {
         format="uri",
         maxLength=255,
     ),
+    # [START howto_resend_param]
     "resend": Param(
         False,
         title="Send again",
         description="Your decision, after you have looked: send a campaign that may have been sent before.",
         type="boolean",
     ),
+    # [END howto_resend_param]
 }
 
 with DAG(
@@ -52,6 +54,7 @@ with DAG(
     },
     tags=["queuecalls", "example"],
 ) as dag:
+    # [START howto_approval]
     check = QueueCallsOperator(task_id="check", dry_run=True)
 
     approve = ApprovalOperator(
@@ -72,3 +75,4 @@ File: {{ params.contacts }}, {{ ti.xcom_pull('check')['digest'] }}
     queue_calls = QueueCallsOperator(task_id="queue_calls", resend="{{ params.resend }}")
 
     check >> approve >> queue_calls
+    # [END howto_approval]

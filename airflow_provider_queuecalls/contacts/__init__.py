@@ -1,4 +1,4 @@
-"""The contact file: checked whole, cleaned on request, and handed over as what will be sent.
+"""The contact file: checked whole, cleaned on request, and handed over as what will be sent::
 
     with check("calls.csv", ContactRules(duplicates="drop")) as contacts:
         print(contacts.report.summary())

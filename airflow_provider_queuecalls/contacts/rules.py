@@ -149,6 +149,9 @@ def _option(name: str, doc: str, *choices: str) -> ContactParameter:
     return ContactParameter(name, choices[0], rule, doc, read)
 
 
+#: Every parameter of the check.
+#:
+#: :meta hide-value:
 PARAMETERS: tuple[ContactParameter, ...] = (
     _option("phone_format", "Digits only, as 1 and ten digits; or every spelling the vendor shows.", "nanp", "vendor"),
     ContactParameter("normalize", False, "true or false", "Rewrite common spellings of a number into the one that is sent.", _flag),

@@ -1,4 +1,4 @@
-"""The pytest fixture that is shipped: in the README's own example, and what it costs those who don't use it."""
+"""The pytest fixture that is shipped: in the documentation's example, and what it costs those who don't use it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME
 from tests.support.sandbox import START_URL, post
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
 def run(*command: str, folder: Path, **environment: str) -> str:
@@ -32,8 +32,8 @@ def run(*command: str, folder: Path, **environment: str) -> str:
 
 
 @pytest.mark.patience(90)
-def test_the_readmes_example_passes_word_for_word(database: None, tmp_path: Path) -> None:
-    text = README.read_text(encoding="utf-8").partition("## Testing your own DAG")[2].partition("\n## ")[0]
+def test_the_documented_example_passes_word_for_word(database: None, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
     files = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, flags=re.DOTALL))
     assert list(files) == ["dags/reminders.py", "tests/conftest.py", "tests/test_reminders.py"]
     for name, content in files.items():
@@ -44,11 +44,13 @@ def test_the_readmes_example_passes_word_for_word(database: None, tmp_path: Path
     # Its database has been made already, which saves the most of the time.
     shutil.copy(HOME / "airflow.db", tmp_path)
     printed = run(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path, PYTHONPATH=str(README.parent),
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path, PYTHONPATH=str(ROOT),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{tmp_path / 'airflow.db'}",
     )  # fmt: skip
 
     assert "3 passed" in printed
+    (excerpt,) = re.findall(r"```python\n(def test_.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    assert excerpt in files["tests/test_reminders.py"]
 
 
 def test_loading_the_plugin_imports_nothing_but_itself(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_loading_the_plugin_imports_nothing_but_itself(tmp_path: Path) -> None:
         "import json, sys, pytest; before = set(sys.modules); import airflow_provider_queuecalls.pytest_plugin;"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    modules = json.loads(run("-c", code, folder=tmp_path, PYTHONPATH=str(README.parent)))
+    modules = json.loads(run("-c", code, folder=tmp_path, PYTHONPATH=str(ROOT)))
 
     assert modules == ["airflow_provider_queuecalls", "airflow_provider_queuecalls.pytest_plugin"]
 

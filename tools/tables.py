@@ -1,8 +1,8 @@
-"""Write the README's tables of parameters and connection fields from the code, or check that they are current.
+"""Write the tables that are made from the code into README and documentation, or check that they are current.
 
-    python tools/readme_tables.py [--check]
+    python tools/tables.py [--check]
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``, in one place of one page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_provider_queuecalls.contacts import REASONS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
 def campaign_table() -> str:
@@ -88,18 +88,18 @@ TABLES = {
 }
 
 
-def current(text: str) -> str:
-    """Return the text with every table made anew."""
+def current(pages: dict[Path, str]) -> dict[Path, str]:
+    """Return the pages' texts with every table made anew."""
     for name, table in TABLES.items():
-        text, count = re.subn(
-            rf"(<!-- table: {name} -->\n).*?(<!-- end -->)",
-            lambda match, table=table: f"{match[1]}{table()}\n{match[2]}",
-            text,
-            flags=re.DOTALL,
-        )
-        if count != 1:
-            raise SystemExit(f"{README.name} has {count} places for the table {name!r}; it takes one")
-    return text
+        pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        places = [page for page, text in pages.items() for _ in pattern.finditer(text)]
+        if len(places) != 1:
+            raise SystemExit(f"README.md and docs/ have {len(places)} places for the table {name!r}; it takes one")
+        made = f"{table()}\n"
+        pages = {
+            page: pattern.sub(lambda match, made=made: match[1] + made + match[2], text) for page, text in pages.items()
+        }
+    return pages
 
 
 def _default(value: object) -> str:
@@ -114,11 +114,16 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def main() -> None:
     """Write the tables, or with ``--check`` end with status 1 if one isn't current."""
-    text = README.read_text(encoding="utf-8")
+    paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    pages = {path: path.read_text(encoding="utf-8") for path in paths}
+    stale = {path: text for path, text in current(pages).items() if text != pages[path]}
     if "--check" not in sys.argv[1:]:
-        README.write_text(current(text), encoding="utf-8")
-    elif text != current(text):
-        raise SystemExit("README.md's tables are not current: make tables")
+        for path, text in stale.items():
+            path.write_text(text, encoding="utf-8")
+    elif stale:
+        raise SystemExit(
+            f"{', '.join(str(path.relative_to(ROOT)) for path in stale)}: tables are not current: make tables"
+        )
 
 
 if __name__ == "__main__":
