@@ -55,9 +55,9 @@ check: $(VENV)/.ready
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python tools/tables.py --check
 
-# Nothing is fetched, so that it builds offline.
+# Everything anew, since a page that has not changed would keep its warnings to itself. Nothing is fetched.
 docs: $(VENV)/.docs
-	$(VENV)/bin/sphinx-build -q -W -n --keep-going docs build/docs
+	$(VENV)/bin/sphinx-build -q -E -W -n --keep-going docs build/docs
 	@echo 'build/docs/index.html'
 
 wheel: $(VENV)/.ready
