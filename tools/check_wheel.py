@@ -1,4 +1,5 @@
-"""Build wheel and sdist, look at what is in them, install the wheel into an empty environment, and use it there.
+"""Build wheel and sdist of the last commit, look at what is in them, install the wheel into an empty environment, and
+use it there. What passed lies in dist/.
 
 python tools/check_wheel.py [--airflow-version X]
 """
@@ -6,7 +7,9 @@ python tools/check_wheel.py [--airflow-version X]
 from __future__ import annotations
 
 import argparse
+import filecmp
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,16 +20,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_queuecalls"
-IN_WHEEL = {
-    f"{PACKAGE}/py.typed",
-    f"{PACKAGE}/get_provider_info.py",
-    f"{PACKAGE}/operators/queuecalls.py",
-    f"{PACKAGE}/example_dags/queue_calls.py",
-    f"{PACKAGE}/sandbox/templates/index.html",
-    f"{PACKAGE}/sandbox/static/page.css",
-    f"{PACKAGE}/example_dags/data/offices.csv",
-}
-IN_SDIST = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "example_dags/queue_calls.py"}
+#: What the wheel says about itself, in its folder of that.
+ABOUT = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+#: What an sdist has besides the package and the example DAGs.
+BESIDES = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "PKG-INFO", ".gitignore"}
+#: Whatever else is forgotten in a commit, not these.
+NEVER_MISSING = {f"{PACKAGE}/py.typed", f"{PACKAGE}/get_provider_info.py", "example_dags/queue_calls.py", "LICENSE"}
 USE = """
 import importlib.metadata, pathlib
 import airflow_provider_queuecalls
@@ -46,33 +45,72 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--airflow-version", default="3.3.2")
     airflow_version = options.parse_args().airflow_version
+    if changed := git("status", "--porcelain"):
+        print(f"Not in what is built, since not committed:\n{changed}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        dist, environment = Path(folder, "dist"), Path(folder, "venv")
-        run(sys.executable, "-m", "build", "--quiet", "--outdir", str(dist), "--installer", "uv", str(ROOT))
+        # The first wheel is made from the sdist, the second one from the repository, as another person might.
+        dist = build(Path(folder, "first"), umask=0o022)
+        again = build(Path(folder, "second, elsewhere"), "--sdist", "--wheel", umask=0o077)
+        check_same(dist, again)
         wheel = check_contents(dist)
+        run(sys.executable, "-m", "twine", "check", "--strict", *map(str, dist.iterdir()))
+        environment = Path(folder, "venv")
         venv.create(environment)
         python = str(environment / "bin" / "python")
         uv = str(Path(sys.executable).with_name("uv"))
         run(uv, "pip", "install", "-q", "--python", python, f"{wheel}[sandbox]", f"apache-airflow=={airflow_version}")
         run(python, "-c", USE, cwd=folder, env={**os.environ, "AIRFLOW_HOME": folder, "PYTHONPATH": ""})
         run(str(environment / "bin" / "queuecalls"), "demo", cwd=folder, env={**os.environ, "PYTHONPATH": ""})
+        shutil.rmtree(ROOT / "dist", ignore_errors=True)
+        shutil.copytree(dist, ROOT / "dist")
+
+
+def build(folder: Path, *what: str, umask: int) -> Path:
+    """Build the last commit in a clone of its own; return the folder of the archives."""
+    run("git", "clone", "-q", str(ROOT), str(folder), umask=umask)
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct")}
+    run(sys.executable, "-m", "build", "--quiet", "--installer", "uv", *what, str(folder), env=environment, umask=umask)
+    return folder / "dist"
+
+
+def check_same(dist: Path, again: Path) -> None:
+    """Assert that two builds gave the same bytes."""
+    names = sorted({path.name for path in (*dist.iterdir(), *again.iterdir())})
+    _, different, missing = filecmp.cmpfiles(dist, again, names, shallow=False)
+    if len(names) != 2 or different or missing:
+        raise SystemExit(f"two builds of one commit are not the same: {different + missing or names}")
+    print(f"Twice the same bytes: {', '.join(names)}")
 
 
 def check_contents(dist: Path) -> Path:
-    """Look into both archives; return the wheel."""
+    """Assert that both archives have what they should have and nothing else; return the wheel."""
     (wheel,) = dist.glob("*.whl")
     (sdist,) = dist.glob("*.tar.gz")
-    in_wheel = set(zipfile.ZipFile(wheel).namelist())
+    committed = set(git("ls-files", PACKAGE, "example_dags").splitlines())
+    examples = {name for name in committed if name.startswith("example_dags/")}
+    about = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
+    in_wheel = (
+        {f"{PACKAGE}/{name}" for name in examples} | (committed - examples) | {f"{about}/{name}" for name in ABOUT}
+    )
+    in_sdist = committed | BESIDES
     with tarfile.open(sdist) as archive:
-        in_sdist = {name.partition("/")[2] for name in archive.getnames()}
-    missing = (IN_WHEEL - in_wheel) | (IN_SDIST - in_sdist)
-    strays = {name for name in in_wheel if not name.startswith((f"{PACKAGE}/", f"{PACKAGE}-"))}
-    strays |= {
-        name for name in in_wheel | in_sdist if name.startswith(("tests", "benchmarks")) or "__pycache__" in name
-    }
-    if missing or strays:
-        raise SystemExit(f"missing from the archives: {sorted(missing)}; not to be there: {sorted(strays)}")
+        sdist_names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    wrong = [
+        f"{archive.name}: missing {sorted(expected - found)}, not to be there {sorted(found - expected)}"
+        for archive, expected, found in (
+            (wheel, in_wheel, set(zipfile.ZipFile(wheel).namelist())),
+            (sdist, in_sdist | NEVER_MISSING, sdist_names),
+        )
+        if expected != found
+    ]
+    if wrong:
+        raise SystemExit("\n".join(wrong))
     return wheel
+
+
+def git(*arguments: str) -> str:
+    """What git says about the repository."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def run(*command: str, **options: object) -> None:
