@@ -31,6 +31,7 @@ version = release = package.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 nitpicky = True
+smartquotes = False  # what is typed must be shown as it is typed
 nitpick_ignore_regex = [
     # Other projects' names: their inventories would have to be fetched.
     (
