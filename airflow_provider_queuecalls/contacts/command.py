@@ -59,15 +59,16 @@ def _print_table(report: Report) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar() -> Iterator[Progress | None]:
     """A progress bar on standard error, if that is a terminal and the file is long."""
+    if not sys.stderr.isatty():
+        yield None
+        return
     from rich import progress
     from rich.console import Console
 
     columns = ("Checking", progress.BarColumn(), progress.DownloadColumn(), progress.TimeRemainingColumn())
-    with progress.Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", visible=False)
 
         def show(done: int, total: int) -> None:

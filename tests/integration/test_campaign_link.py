@@ -17,13 +17,13 @@ from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME, Connect
 from tests.support import fault_server as faults
 from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import DAG_IMPORTS
+from tests.support.moved import for_this_airflow
 from tests.support.sandbox import START_URL
 
 DAG_ID, NAME = "campaign_link", 'Frühling: 50 % off/"now" & then?'
 DAG_FILE = """
 from datetime import datetime, timedelta, timezone
-{dag_imports}
+from airflow.sdk import DAG, task
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
@@ -41,7 +41,7 @@ def run(database: None, small_list: Path, capfd: pytest.CaptureFixture[str]) -> 
     def run_operator(operator: str = "(task_id='queue', {parameters})", **parameters: object) -> Run:
         given = {"contacts": str(small_list), "start_url": START_URL, **parameters}
         call = operator.format(parameters=", ".join(f"{name}={value!r}" for name, value in given.items()))
-        file.write_text(DAG_FILE.format(dag_imports=DAG_IMPORTS, dag_id=DAG_ID, operator=call), encoding="utf-8")
+        file.write_text(for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, operator=call)), encoding="utf-8")
         return run_dag_file(file, DAG_ID, capfd)
 
     yield run_operator

@@ -18,7 +18,7 @@ from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
 from tests.support import fault_server as faults
 from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import DAG_IMPORTS
+from tests.support.moved import for_this_airflow
 from tests.support.multipart import Part, parse
 
 LOGIN, PIN = "outreach-login", "outreach-pin"
@@ -37,7 +37,7 @@ SECRETS = (
 
 DAG_FILE = """
 from datetime import datetime, timedelta, timezone
-{dag_imports}
+from airflow.sdk import DAG, task
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
@@ -79,7 +79,7 @@ def run_dag(
     def run(operator: str = OPERATOR, **more: str) -> Run:
         arguments = "".join(f"{name}={value}, " for name, value in more.items())
         call = operator.format(start_url=START_URL, more=arguments)
-        file.write_text(DAG_FILE.format(dag_imports=DAG_IMPORTS, dag_id=dag_id, contacts=str(contacts), operator=call))
+        file.write_text(for_this_airflow(DAG_FILE.format(dag_id=dag_id, contacts=str(contacts), operator=call)))
         return run_dag_file(file, dag_id, capfd)
 
     yield run

@@ -29,7 +29,7 @@ TASKS: Mapping[str, Mapping[str, Any]] = {
 DAG_FILE = """
 import json, os
 from datetime import datetime, timezone
-from airflow.sdk import DAG
+from airflow import DAG
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 given = json.loads(os.environ["LINEAGE_TASKS"])

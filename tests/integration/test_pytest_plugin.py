@@ -17,6 +17,7 @@ from airflow_provider_queuecalls.campaign import Campaign
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME
+from tests.support.moved import for_this_airflow
 from tests.support.sandbox import START_URL, post
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def test_the_documented_example_passes_word_for_word(database: None, tmp_path: P
     for name, content in files.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(content.replace("/tmp/", f"{tmp_path}/"), encoding="utf-8")
+        path.write_text(for_this_airflow(content.replace("/tmp/", f"{tmp_path}/")), encoding="utf-8")
 
     # Its database has been made already, which saves the most of the time.
     shutil.copy(HOME / "airflow.db", tmp_path)

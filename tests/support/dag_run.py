@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.moved import dag_bag, serialized_dag, xcom_model
+from tests.support.moved import dag_bag, serialized_dag, xcom_model, xcom_value
 
 if TYPE_CHECKING:
     import pytest
@@ -49,15 +49,15 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
         instances = sorted(dag_run.get_task_instances(session=session), key=lambda ti: (ti.task_id, ti.map_index))
         here = {"dag_id": dag_id, "run_id": dag_run.run_id}
         pushed = session.scalars(select(xcoms).filter_by(**here)).all()
-        rendered = session.scalars(select(RenderedTaskInstanceFields).filter_by(**here)).all()
+        rendered = [RenderedTaskInstanceFields.get_templated_fields(ti, session=session) for ti in instances]
         returned = [row for row in pushed if (row.task_id, row.key) == (TASK_ID, "return_value")]
-        results = [xcoms.deserialize_value(row) for row in sorted(returned, key=lambda row: row.map_index)]
+        results = [xcom_value(row) for row in sorted(returned, key=lambda row: row.map_index)]
         queue = serialized.get_task(TASK_ID) if TASK_ID in serialized.task_ids else None
         return Run(
             states={f"{ti.task_id}{'' if ti.map_index < 0 else ti.map_index}": str(ti.state) for ti in instances},
             tries=max(ti.try_number for ti in instances),
             xcom=results[0] if returned and returned[0].map_index < 0 else results,
             links=[queue.get_extra_links(ti, "Campaign") for ti in instances if queue and ti.task_id == TASK_ID],
-            kept=json.dumps([row.value for row in pushed]) + json.dumps([row.rendered_fields for row in rendered]),
+            kept=json.dumps([row.value for row in pushed]) + json.dumps(rendered),
             printed=printed,
         )

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
-#: What DAG files begin with.
-DAG_IMPORTS = """
-try:
-    from airflow.sdk import DAG, task
-except ImportError:
-    from airflow import DAG
-    from airflow.decorators import task
-"""
+IS_AIRFLOW_2 = find_spec("airflow.sdk") is None
+#: Module that newer Airflows have: what imports from it, and what an Airflow without it imports.
+_SPELLINGS = {
+    "airflow.sdk": (
+        "from airflow.sdk import DAG, task",
+        "from airflow import DAG\nfrom airflow.decorators import task",
+    ),
+    "airflow.dag_processing.dagbag": (
+        "from airflow.dag_processing.dagbag import DagBag",
+        "from airflow.models.dagbag import DagBag",
+    ),
+}
+
+
+def for_this_airflow(code: str) -> str:
+    """Python that is written for the newest Airflow, with the imports of the one that is here."""
+    for module, (newer, older) in _SPELLINGS.items():
+        if find_spec(module) is None:
+            code = code.replace(newer, older)
+    return code
 
 
 def dag_bag(path: str) -> Any:
@@ -30,6 +43,11 @@ def xcom_model() -> Any:
     except ImportError:
         from airflow.models.xcom import XCom as XComModel
     return XComModel
+
+
+def xcom_value(row: Any) -> Any:
+    """What a row of that table holds."""
+    return row.value if IS_AIRFLOW_2 else type(row).deserialize_value(row)
 
 
 def serialized_dag() -> Any:

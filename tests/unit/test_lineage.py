@@ -46,9 +46,9 @@ def test_a_file_is_named_as_openlineage_names_it_and_without_credentials(
 
 
 def test_a_path_of_airflows_object_storage_is_named_as_its_url(airflow: Any) -> None:
-    from airflow.sdk import ObjectStoragePath
+    from airflow_provider_queuecalls._compat import object_storage_path
 
-    (dataset,) = lineage(airflow, read=[ObjectStoragePath("file:///data/calls.csv")]).inputs
+    (dataset,) = lineage(airflow, read=[object_storage_path("file:///data/calls.csv")]).inputs
     assert (dataset.namespace, dataset.name) == ("file", "/data/calls.csv")
 
 

@@ -132,7 +132,7 @@ def test_it_survives_serialisation() -> None:
     task = again.get_task("call")
     assert (task.contacts, task.max_retries, task.dry_run) == ("{{ ds }}.csv", 3, True)
     assert set(task.template_fields) == set(QueueCallsOperator.template_fields)
-    assert again.get_task("mapped").is_mapped
+    assert again.get_task("mapped").expand_input.value == {"contacts": ["a.csv", "b.csv"]}
     assert [again.get_task(name).extra_links for name in ("call", "mapped")] == [["Campaign"], ["Campaign"]]
 
 
