@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,9 @@ import pytest
 from tests.conftest import LOGIN, PIN
 from tests.e2e.conftest import Airflow, Service, Task, real_airflow
 from tests.support import fault_server as faults
+from tests.support.moved import AIRFLOW
 
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, version("apache-airflow").split(".")[:2])) < (3, 3), reason="tasks have no state of their own"
-)
+pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="tasks have no state of their own")
 QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 FAULTS: Mapping[str, tuple[faults.Act, str]] = {
     "hang": (faults.hang(), "a time limit ran out|no answer in time"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
 from tests.support import fault_server as faults
 from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import for_this_airflow
+from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, for_this_airflow
 from tests.support.multipart import Part, parse
 
 LOGIN, PIN = "outreach-login", "outreach-pin"
@@ -225,6 +226,7 @@ def examples(database: None) -> Path:
     return shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="nobody can be asked for approval there")
 def test_the_example_with_approval_checks_first_and_then_queues(
     examples: Path, connect: Any, contacts: Path, capfd: Any
 ) -> None:
@@ -240,6 +242,7 @@ def test_the_example_with_approval_checks_first_and_then_queues(
     assert "Dry run: campaign" in run.printed
 
 
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
 def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(examples: Path, connect: Any, capfd: Any) -> None:
     connect("http://127.0.0.1:1", login=LOGIN, password=PIN)
     run = run_dag_file(examples / "queue_calls.py", "queue_calls", capfd)
@@ -250,8 +253,8 @@ def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(examples: Path, c
 def assert_nothing_leaked(run: Run) -> None:
     # dag.test() plays the supervisor itself, and at debug level Airflow then logs what it is asked to mask.
     printed = "".join(line for line in run.printed.splitlines(keepends=True) if "msg=MaskSecret(" not in line)
-    assert "QueueCallsOperator" in printed
-    assert "[debug" in printed
+    assert re.search(r"QueueCallsOperator|queuecalls\.py:", printed), "what our task logs is not looked at"
+    assert "debug" in printed.lower()
     for secret in SECRETS:
         assert secret not in run.kept
         assert secret not in printed

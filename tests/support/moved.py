@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-IS_AIRFLOW_2 = find_spec("airflow.sdk") is None
+#: As in (3, 2).
+AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
+IS_AIRFLOW_2 = AIRFLOW < (3, 0)
 #: Module that newer Airflows have: what imports from it, and what an Airflow without it imports.
 _SPELLINGS = {
     "airflow.sdk": (
