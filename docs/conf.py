@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
+from sphinx.addnodes import desc_signature
 
 if TYPE_CHECKING:
     from sphinx.addnodes import pending_xref
@@ -34,13 +35,9 @@ nitpicky = True
 smartquotes = False  # what is typed must be shown as it is typed
 nitpick_ignore_regex = [
     # Other projects' names: their inventories would have to be fetched.
-    (
-        "py:.*",
-        r"(airflow|collections|dataclasses|datetime|enum|jinja2|os|pathlib|pytest|requests|threading|typing)\..*",
-    ),
-    ("py:(class|exc|obj)", r"Any|Context|Location|[a-z]+|[A-Z]\w+Error"),
+    ("py:.*", rf"(?!{package.__name__}\.)[a-z_]\w*\..*|[a-z]+|[A-Z]\w+Error"),
     # Ours, but not for callers.
-    ("py:class", rf"{package.__name__}\.(sandbox\.state\.State|.*\._\w+)"),
+    ("py:class", rf"{package.__name__}\..*\._\w+"),
 ]
 
 html_theme = "furo"
@@ -61,7 +58,7 @@ python_maximum_signature_line_length = 88
 
 #: Not for callers: how the public modules do what they do. Every other module gets a page, new ones too.
 INTERNAL = re.compile(
-    r"_.*|cli|demo|get_provider_info|ledger|receipts|storage|transport|contacts\..*|sandbox(\.(?!server$|settings$).*)?"
+    r"_.*|cli|connection_form|demo|get_provider_info|ledger|receipts|storage|transport|contacts\..*|sandbox(\.(?!server$|settings$).*)?"
 )
 
 
@@ -91,16 +88,25 @@ def write_api_pages(_app: Sphinx) -> None:
 
 
 def resolve_short_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element) -> Any:
-    """Let a docstring name what another of our modules defines without spelling out the module."""
+    """Let a docstring name what another of our modules defines without spelling out the module.
+
+    Signatures may name anything else as well: mypy has looked at them already.
+    """
     if node.get("refdomain") != "py" or node.get("refspecific"):
         return None
     node["refspecific"] = True
     domain = env.get_domain("py")
-    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], node["reftarget"], node, text)
+    found = domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], node["reftarget"], node, text)
+    return text if found is None and in_signature(node) else found
 
 
-def drop_noise(_app: Sphinx, doctree: nodes.document) -> None:
-    """That a class is an object, and that a field of a tuple has a number, goes without saying."""
+def in_signature(node: nodes.Element | None) -> bool:
+    """Whether a node is part of a class's or function's signature."""
+    return node is not None and (isinstance(node, desc_signature) or in_signature(node.parent))
+
+
+def tidy(_app: Sphinx, doctree: nodes.document) -> None:
+    """That a class is an object, and that a tuple's field has a number, goes without saying."""
     for paragraph in list(doctree.findall(nodes.paragraph)):
         if re.fullmatch(r"Bases: object|Alias for field number \d+", paragraph.astext()):
             paragraph.parent.remove(paragraph)
@@ -108,6 +114,6 @@ def drop_noise(_app: Sphinx, doctree: nodes.document) -> None:
 
 def setup(app: Sphinx) -> None:
     """Connect them."""
-    app.connect("doctree-read", drop_noise)
+    app.connect("doctree-read", tidy)
     app.connect("builder-inited", write_api_pages)
     app.connect("missing-reference", resolve_short_name)
