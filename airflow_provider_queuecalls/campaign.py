@@ -12,7 +12,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import InitVar, dataclass, fields
+from dataclasses import InitVar, dataclass, field, fields
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -146,8 +146,8 @@ class Campaign:
     start_url: str | None
     result_url: str | None = None
     campaign_name: str | None = None
-    message_reference: str | int | None = None
-    call_parameters: str | int | None = None
+    message_reference: str | int | None = field(default=None, repr=False)  # these may name a person
+    call_parameters: str | int | None = field(default=None, repr=False)
     max_retries: int | str | None = None
     retry_interval: int | str | None = None
     scheduled_timestamp: int | str | datetime | None = None

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -32,6 +32,8 @@ from airflow_provider_queuecalls.exceptions import (
     Refused,
     WireError,
     about,
+    causes,
+    locals_forgotten,
 )
 from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
 from airflow_provider_queuecalls.multipart import MultipartBody, Progress, Upload, UploadBroken
@@ -70,6 +72,7 @@ class QueueCallsHook(BaseHook):
         self._line: Line | None = None
 
     @cached_property
+    @locals_forgotten()
     def endpoint(self) -> Endpoint:
         """The Connection, read and checked. Raises :class:`InvalidConnection`."""
         endpoint = Endpoint.from_connection(self.get_connection(self.queuecalls_conn_id))
@@ -86,6 +89,7 @@ class QueueCallsHook(BaseHook):
         """Return what a request needs to know. There is no lasting connection: every campaign is one request."""
         return self.endpoint
 
+    @locals_forgotten()
     def queue_calls(
         self,
         contacts: str | os.PathLike[str] | Upload,
@@ -126,7 +130,7 @@ class QueueCallsHook(BaseHook):
                 ):
                     ended = _no_answer(error, body, line, campaign.campaign_name, endpoint.url)
                     # http.client's errors quote what the service said, which may be the PIN.
-                    quotes = any(isinstance(cause, http.client.HTTPException) for cause in _causes(error))
+                    quotes = any(isinstance(cause, http.client.HTTPException) for cause in causes(error))
                     raise ended from None if quotes else error
                 raise
             finally:
@@ -270,23 +274,11 @@ def _reason(error: BaseException, *, timed_out: bool) -> str:
     """Say in words why a request ended, by the first cause that is known."""
     if timed_out:
         return "no answer in time"
-    for cause in _causes(error):
+    for cause in causes(error):
         for kind, words in _REASONS.items():
             if isinstance(cause, kind):
                 return words
     return type(error).__name__
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and whatever lies beneath it: requests and urllib3 wrap by cause, by context, by argument."""
-    todo, seen = [error], set[int]()
-    while todo:
-        if id(cause := todo.pop(0)) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        beneath = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
-        todo += [item for item in beneath if isinstance(item, BaseException)]
 
 
 _REASONS: dict[type[BaseException] | tuple[type[BaseException], ...], str] = {

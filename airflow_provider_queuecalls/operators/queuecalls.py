@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.exceptions import (
     QueueCallsError,
     Refused,
     about,
+    locals_forgotten,
 )
 from airflow_provider_queuecalls.ledger import Attempt, Ledger, Nowhere
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
@@ -155,6 +156,7 @@ class QueueCallsOperator(BaseOperator):
 
         return QueueCallsHook(self.queuecalls_conn_id)
 
+    @locals_forgotten()
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the contact file, queue the campaign, and return what goes to XCom."""
         with self._retried_only_if_safe(), ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 import re
 import traceback
@@ -12,6 +13,8 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
+from rich.console import Console
+from rich.traceback import Traceback
 
 from airflow_provider_queuecalls.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, OutcomeUnknown, Refused
@@ -124,6 +127,14 @@ def leaks(shown: str) -> list[str]:
     return found + ([ROW_REFERENCE] if ROW_REFERENCE in shown else [])
 
 
+def on_a_terminal(error: BaseException) -> str:
+    """The error as Airflow shows it there: with the local variables of all frames, but for the test's own."""
+    below = error.__traceback__ and error.__traceback__.tb_next
+    text = io.StringIO()
+    Console(file=text, width=200).print(Traceback.from_exception(type(error), error, below, show_locals=True))
+    return text.getvalue()
+
+
 class Shown:
     """Everything that somebody could get to see."""
 
@@ -137,6 +148,7 @@ class Shown:
     def add_error(self, error: BaseException | None) -> None:
         if error:
             self.parts += traceback.format_exception(error)
+            self.parts.append(on_a_terminal(error))
         while error:
             self.parts += [str(error), repr(error), repr(getattr(error, "__notes__", ""))]
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
