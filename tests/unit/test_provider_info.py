@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.connection import FIELDS
+from airflow_provider_queuecalls.connection import DEFAULT_HOST, FIELDS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
 
 
@@ -26,7 +29,6 @@ def test_airflow_finds_the_provider_by_the_distributions_name(manager: Any) -> N
 
 
 def test_the_metadata_are_what_airflows_schema_asks_for(airflow: Any) -> None:
-    import json
     from pathlib import Path
 
     import jsonschema
@@ -54,17 +56,69 @@ def test_airflow_knows_the_link_without_which_2_11_shows_none(manager: Any) -> N
     assert "airflow_provider_queuecalls.links.queuecalls.CampaignLink" in manager.extra_links_class_names
 
 
-def test_the_connection_form_has_every_field_with_label_and_help() -> None:
-    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
-
+def form_fields(manager: Any) -> dict[str, tuple[str, str, bool]]:
+    """The connection form's fields for the extra, as this Airflow has them: label, help, and whether it is a secret."""
+    try:
+        from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+    except ImportError:  # Airflow 2
+        widgets = {name.split("__")[-1]: info for name, info in manager.connection_form_widgets.items() if "__queuecalls__" in name}  # fmt: skip
+        given = {name: info.field.kwargs for name, info in widgets.items()}
+        return {name: (given[name]["label"], given[name]["description"], widgets[name].is_sensitive) for name in given}
     (form,) = [meta for meta in HookMetaService.hook_meta_data() if meta.connection_type == "queuecalls"]
+    return {
+        name: (shown["schema"]["title"], shown["description"], shown["schema"].get("format") == "password")
+        for name, shown in (form.extra_fields or {}).items()
+    }
+
+
+def test_the_connection_form_has_every_field_with_label_and_help(manager: Any) -> None:
+    shown = form_fields(manager)
     extras = {entry.name: entry for entry in FIELDS if not entry.standard}
-    assert set(form.extra_fields or {}) == set(extras)
+    assert set(shown) == set(extras)
     for name, entry in extras.items():
-        shown = form.extra_fields[name]  # type: ignore[index]
-        assert shown["schema"]["title"] == entry.label
-        assert entry.doc in shown["description"]
-        assert (shown["schema"].get("format") == "password") is entry.secret
-    assert form.standard_fields.password.title == "PIN"
-    assert form.standard_fields.host.placeholder
-    assert not form.standard_fields.host.hidden
+        label, words, secret = shown[name]
+        assert (label, secret) == (entry.label, entry.secret)
+        assert entry.doc in words
+
+
+def test_the_connection_forms_standard_fields_have_our_labels_and_placeholders(manager: Any) -> None:
+    behaviour = manager.field_behaviours["queuecalls"]
+    assert behaviour["relabeling"]["password"] == "PIN"
+    assert behaviour["placeholders"]["host"] == DEFAULT_HOST
+    assert behaviour["hidden_fields"] == ["extra"]
+
+
+def test_airflow_loads_the_hook_without_a_deprecation_warning() -> None:
+    code = (
+        "import warnings; from airflow.exceptions import AirflowProviderDeprecationWarning as Deprecated\n"
+        "from airflow.providers_manager import ProvidersManager\n"
+        "warnings.simplefilter('error', Deprecated); print('hook:', ProvidersManager().hooks['queuecalls'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "hook: HookInfo(hook_class_name='airflow_provider_queuecalls.hooks.queuecalls.QueueCallsHook'" in done.stdout
+
+
+def test_airflow_tells_all_of_it() -> None:
+    command = ["airflow", "providers", "get", "airflow-provider-queuecalls", "--full", "-o", "json"]
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=True)
+    (told,), _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("[{") :])
+    info = get_provider_info()
+    assert set(told) >= set(info)
+    for name in ("package-name", "name", "integrations", "operators", "hooks", "extra-links"):
+        assert told[name] == info[name]
+    assert "receipts_path" in told["config"]["queuecalls"]["options"]
+    assert set(told["connection-types"][0]["conn-fields"]) == {entry.name for entry in FIELDS if not entry.standard}
+
+
+def test_airflow_knows_where_the_documentation_is(airflow: Any, manager: Any) -> None:
+    (url,) = importlib.metadata.metadata("airflow-provider-queuecalls").get_all("Project-URL")
+    assert url.startswith("Documentation, https://")
+    told = manager.providers["airflow-provider-queuecalls"].data.get("documentation-url")
+    if tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 1):
+        assert told == url.partition(", ")[2]
+
+
+def test_our_options_are_airflows(airflow: Any) -> None:
+    code = "from airflow_provider_queuecalls._compat import conf; print('path:', repr(conf().get('queuecalls', 'receipts_path')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "path: ''" in done.stdout

@@ -1,0 +1,126 @@
+"""The connection form of Airflow 2.11 itself: what is saved and reopened there is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.connection import Endpoint
+
+pytestmark = pytest.mark.skipif(version("apache-airflow")[0] != "2", reason="Airflow 3 has a page of its own for this")
+PREFIX = "extra__queuecalls__"
+STANDARD = {"conn_id": "calls", "conn_type": "queuecalls", "host": "https://calls.example", "login": "bob", "password": "4711"}  # fmt: skip
+ALL = {
+    **{
+        "path": "/q.php",
+        "pin": "9999",
+        "basic_auth": "false",
+        "allow_http": "y",
+        "field_names": '{"secure": "is_pci"}',
+    },
+    **{
+        "connect_timeout": "2.5",
+        "read_timeout": "600",
+        "verify": "false",
+        "proxies": '{"https": "http://proxy.example:1"}',
+    },
+    "campaign_url": "https://manager.example/{campaign_name}",
+}
+
+
+class Form(HTMLParser):
+    """What a browser would send back of a form that nobody has changed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        self._textarea: str | None = None
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name = given.get("name")
+        if tag == "input" and name and (given.get("type") != "checkbox" or "checked" in given):
+            self.values[name] = given.get("value") or ""
+        self._textarea = name if tag == "textarea" else None
+
+    def handle_data(self, data: str) -> None:
+        if self._textarea:
+            self.values[self._textarea] = data.strip()
+            self._textarea = None
+
+
+@pytest.fixture(scope="module")
+def client(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser without eyes, of somebody who may do everything."""
+    config = tmp_path_factory.mktemp("web") / "webserver_config.py"
+    config.write_text("AUTH_TYPE = 1\nAUTH_ROLE_PUBLIC = 'Admin'\nWTF_CSRF_ENABLED = False\n")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW__WEBSERVER__CONFIG_FILE", str(config))
+        from airflow.www.app import create_app  # type: ignore[import-not-found]
+
+        yield create_app(testing=True).test_client()
+
+
+def stored() -> tuple[int, Endpoint]:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        connection = session.query(Connection).filter_by(conn_id="calls").one()
+        return connection.id, Endpoint.from_connection(connection)
+
+
+def reopened(client: Any, number: int) -> dict[str, str]:
+    form = Form(client.get(f"/connection/edit/{number}").text).values
+    return {**form, "conn_type": "queuecalls"}
+
+
+@pytest.fixture
+def connection(client: Any) -> Iterator[int]:
+    """A connection made in the form with every field."""
+    client.post("/connection/add", data={**STANDARD, **{f"{PREFIX}{name}": value for name, value in ALL.items()}})
+    number, _ = stored()
+    yield number
+    client.post(f"/connection/delete/{number}")
+
+
+@pytest.mark.patience(120)
+def test_every_field_is_shown_with_its_help(client: Any) -> None:
+    page = client.get("/connection/add").text
+    assert set(Form(page).values) >= {f"{PREFIX}{name}" for name in ALL if name != "allow_http"}
+    assert "Where the service lies on its host." in page
+
+
+def test_what_is_saved_and_reopened_is_kept(client: Any, connection: int) -> None:
+    _, endpoint = stored()
+    assert endpoint.url == "https://calls.example/q.php"
+    assert (endpoint.password, endpoint.pin, endpoint.basic_auth, endpoint.verify) == ("4711", "9999", False, False)
+    assert (endpoint.connect_timeout, endpoint.read_timeout) == (2.5, 600)
+    assert endpoint.campaign_url == ALL["campaign_url"]
+
+    client.post(f"/connection/edit/{connection}", data=reopened(client, connection))
+    assert stored() == (connection, endpoint)
+
+
+def test_the_page_shows_no_secret(client: Any, connection: int) -> None:
+    page = client.get(f"/connection/edit/{connection}").text
+    assert [secret for secret in ("4711", "9999") if f'"{secret}"' in page] == []
+
+
+def test_objects_from_elsewhere_are_shown_as_json(client: Any, connection: int) -> None:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        given = {"field_names": {"secure": "is_pci"}, "read_timeout": 600}
+        session.query(Connection).filter_by(conn_id="calls").one().extra = json.dumps(given)
+    client.post(f"/connection/edit/{connection}", data=reopened(client, connection))
+
+    _, endpoint = stored()
+    assert (endpoint.field_names, endpoint.read_timeout) == ({"secure": "is_pci"}, 600)
