@@ -35,8 +35,16 @@ manager = ProvidersManager()
 provider = manager.providers["airflow-provider-queuecalls"]
 assert provider.version == importlib.metadata.version("airflow-provider-queuecalls") == airflow_provider_queuecalls.__version__
 assert manager.hooks["queuecalls"].hook_name == "queuecalls"
+assert "airflow_provider_queuecalls.links.queuecalls.CampaignLink" in manager.extra_links_class_names
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-print("1 passed, 0 failed: provider", provider.version, "is found, with its connection type and operator")
+if tuple(map(int, importlib.metadata.version("apache-airflow").split(".")[:2])) >= (3, 3):
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag
+    bundles = {bundle.name: bundle for bundle in DagBundlesManager().get_all_dag_bundles()}
+    bag = DagBag(str(bundles["airflow-provider-queuecalls-example-dags"].path))
+    assert not bag.import_errors, bag.import_errors
+    assert {"queue_calls", "queue_calls_with_approval", "queue_calls_export", "queue_calls_on_asset"} <= set(bag.dags), bag.dags
+print("1 passed, 0 failed: provider", provider.version, "is found, with its connection type, operator, link and examples")
 """
 
 
@@ -59,7 +67,13 @@ def main() -> None:
         python = str(environment / "bin" / "python")
         uv = str(Path(sys.executable).with_name("uv"))
         run(uv, "pip", "install", "-q", "--python", python, f"{wheel}[sandbox]", f"apache-airflow=={airflow_version}")
-        run(python, "-c", USE, cwd=folder, env={**os.environ, "AIRFLOW_HOME": folder, "PYTHONPATH": ""})
+        run(
+            python,
+            "-c",
+            USE,
+            cwd=folder,
+            env={**os.environ, "AIRFLOW_HOME": folder, "PYTHONPATH": "", "AIRFLOW__CORE__LOAD_EXAMPLES": "True"},
+        )
         run(str(environment / "bin" / "queuecalls"), "demo", cwd=folder, env={**os.environ, "PYTHONPATH": ""})
         shutil.rmtree(ROOT / "dist", ignore_errors=True)
         shutil.copytree(dist, ROOT / "dist")
