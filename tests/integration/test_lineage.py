@@ -39,9 +39,9 @@ for name, parameters in given.items():
     globals()[name] = dag
 
 if __name__ == "__main__":
-    from airflow.dag_processing.dagbag import DagBag
+    from tests.support.moved import dag_bag
     for name in given:
-        DagBag(__file__).dags[name].test()
+        dag_bag(__file__).dags[name].test()
 """
 RUN_WITHOUT = """
 import os, sys
@@ -92,6 +92,7 @@ def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) 
     with run_sandbox(speed=0) as sandbox:
         environment = {
             **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(events), "append": True}
             ),
