@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import trustme
+
+from tests.support.s3 import new_bucket, s3_connection, s3_server
 
 WATCHDOG_SECONDS = 25
 NUMBERS = ("12025550143", "12025550178", "16175550119")
@@ -81,40 +81,16 @@ def write_rows(path: Path, rows: int) -> Path:
 
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
-    """A storage that speaks S3's API. As in S3, a conditional write is one step.
-
-    One for all tests, since Airflow keeps the file system that it has made for a connection.
-    """
-    from moto.s3.responses import S3Response
-    from moto.server import ThreadedMotoServer
-
-    put, turn = S3Response.put_object, threading.Lock()
-
-    def put_in_turn(self: S3Response) -> Any:
-        with turn:
-            return put(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(S3Response, "put_object", put_in_turn)
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
+    """One storage for all tests, since Airflow keeps the file system that it has made for a connection."""
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture
 def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
     """An empty bucket, and the connection that leads to it."""
-    import boto3
-
-    extra = {"endpoint_url": s3_url, "region_name": "us-east-1"}
-    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", json.dumps(connection))
-    credentials = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-    bucket = boto3.resource("s3", endpoint_url=s3_url, **credentials).Bucket(f"bucket-{abs(hash(request.node.name))}")
-    bucket.create()
-    return bucket
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", s3_connection(s3_url))
+    return new_bucket(s3_url, f"bucket-{abs(hash(request.node.name))}")
 
 
 @pytest.fixture(scope="session")

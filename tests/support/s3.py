@@ -1,0 +1,50 @@
+"""A storage that speaks S3's API, on this machine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+KEY, SECRET, REGION = "key", "secret", "us-east-1"
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Run it in threads of this process; give its URL. As in S3, a conditional write is one step."""
+    from moto.s3.responses import S3Response
+    from moto.server import ThreadedMotoServer
+
+    put, turn = S3Response.put_object, threading.Lock()
+
+    def put_in_turn(self: S3Response) -> Any:
+        with turn:
+            return put(self)
+
+    with mock.patch.object(S3Response, "put_object", put_in_turn):
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.stop()
+
+
+def s3_connection(url: str) -> str:
+    """The Airflow Connection that leads there, as JSON."""
+    extra = {"endpoint_url": url, "region_name": REGION}
+    return json.dumps({"conn_type": "aws", "login": KEY, "password": SECRET, "extra": extra})
+
+
+def new_bucket(url: str, name: str) -> Any:
+    """Create a bucket; return boto3's."""
+    import boto3
+
+    credentials = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": REGION}
+    bucket = boto3.resource("s3", endpoint_url=url, **credentials).Bucket(name)
+    bucket.create()
+    return bucket
