@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LOGIN, PIN
-from tests.e2e.conftest import Airflow, Service, Task, real_airflow
 from tests.support import fault_server as faults
+from tests.support.airflow import Airflow, Task, real_airflow
 from tests.support.moved import AIRFLOW
+from tests.support.multipart import parse
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="tasks have no state of their own")
+DAGS = Path(__file__).parent / "dags"
 QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 FAULTS: Mapping[str, tuple[faults.Act, str]] = {
     "hang": (faults.hang(), "a time limit ran out|no answer in time"),
@@ -51,6 +54,25 @@ DAG_IDS = (
 )
 
 
+class Service(faults.FaultServer):
+    """The service, as a scenario needs it. It takes a repeated campaign name gladly: nothing but the client's own
+    care keeps it from calling twice."""
+
+    def __init__(self, *acts: faults.Act, turned_away: int = 0) -> None:
+        super().__init__(*acts)
+        self._turned_away = turned_away
+
+    def rings(self) -> Counter[str]:
+        """How many calls each number gets out of the uploads that came in whole, but for those it turned away."""
+        lists = [
+            part.content.decode()
+            for post in self.uploads[self._turned_away :]
+            for part in parse(post.headers["content-type"], bytes(post.body))
+            if part.file_name
+        ]
+        return Counter(row.split(",")[0] for contacts in lists for row in contacts.splitlines())
+
+
 @dataclass(frozen=True)
 class Live:
     """A running Airflow; and for each scenario the service that it talks to, and the numbers on its list."""
@@ -77,8 +99,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             f"AIRFLOW_CONN_{name.upper()}": _connection(service.url, 2 if name == "hang" else 60)
             for name, service in services.items()
         }
-        airflow = stack.enter_context(real_airflow(home, {"QUEUECALLS_E2E": str(home), **connections}))
-        airflow.trigger_all(DAG_IDS)
+        airflow = stack.enter_context(real_airflow(home, DAGS, {"QUEUECALLS_E2E": str(home), **connections}))
+        airflow.wait_for(DAG_IDS)
+        for dag_id in DAG_IDS:
+            airflow.trigger(dag_id)
         yield Live(airflow, services, numbers)
 
 

@@ -13,52 +13,12 @@ from typing import Any
 from airflow.sdk import DAG
 
 from airflow_provider_queuecalls.ledger import Ledger
-from airflow_provider_queuecalls.multipart import MultipartBody
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from tests.support.moments import MOMENTS, before
 
 HOME = Path(os.environ["QUEUECALLS_E2E"])
 TWINS = ("twin_a", "twin_b")
 
-Function = Callable[..., Any]
-Moment = Callable[[Callable[[], None]], None]
-
-
-def before(owner: type, name: str) -> Moment:
-    """The moment before a method is called."""
-
-    def arm(kill: Callable[[], None]) -> None:
-        method = getattr(owner, name)
-        setattr(owner, name, lambda *args: (kill(), method(*args))[1])
-
-    return arm
-
-
-def after(owner: type, name: str, when: Callable[[Any], bool] = lambda _: True) -> Moment:
-    """The moment after a method has done its work, once its object is so far."""
-
-    def arm(kill: Callable[[], None]) -> None:
-        method = getattr(owner, name)
-
-        def patched(self: Any, *args: Any) -> Any:
-            result = method(self, *args)
-            if when(self):
-                kill()
-            return result
-
-        setattr(owner, name, patched)
-
-    return arm
-
-
-MOMENTS: Mapping[str, Moment] = {
-    "before the intent": before(Ledger, "record_intent"),
-    "before the first byte": after(Ledger, "record_intent"),
-    # Each block is out before the next one is read.
-    "in mid-body": after(MultipartBody, "read", when=lambda body: body.sent > len(body) / 2),
-    "before the answer": after(MultipartBody, "read", when=lambda body: body.complete),
-    "before the receipt": before(Ledger, "record_receipt"),
-    "after the receipt": after(Ledger, "record_receipt"),
-}
 #: Whom SIGKILL meets: the process that runs the task; the worker above it, whose task runs on alone; or both.
 VICTIMS: Mapping[str, Callable[[], tuple[int, ...]]] = {
     "task": lambda: (os.getpid(),),
