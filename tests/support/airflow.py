@@ -112,6 +112,11 @@ class Airflow:
         xcom = self.xcom(task) if task["state"] == "success" else None
         return Task(task["state"], task["try_number"], self.said(task), xcom)
 
+    def runs(self, dag_id: str) -> list[str]:
+        """The ids of all runs of a DAG, the oldest first."""
+        runs = self._ask("GET", f"dags/{dag_id}/dagRuns?order_by=run_after&limit=1000")["dag_runs"]
+        return [run["dag_run_id"] for run in runs]
+
     def finished(self, dag_id: str, run_id: str = RUN_ID, seconds: float = WATCHDOG_SECONDS) -> list[Instance]:
         """All tasks of a run, each with its last try, once the run is over."""
         path = _run(dag_id, run_id)

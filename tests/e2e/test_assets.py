@@ -1,0 +1,63 @@
+"""The example in which a contact file that was written starts its campaign, under a real scheduler."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.support.airflow import Airflow, real_airflow
+
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, version("apache-airflow").split(".")[:2])) < (3, 3), reason="providers' examples load from 3.3 on"
+)
+EXPORT, CAMPAIGN = "queue_calls_export", "queue_calls_on_asset"
+EXAMPLE = Path(__file__).parents[2] / "example_dags" / "queue_calls_on_asset.py"
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running Airflow with the example, the sandbox that it leads to, and the folder for temporary files."""
+
+    airflow: Airflow
+    sandbox: Sandbox
+    files: Path
+
+    def results(self, number: int) -> list[dict[str, object]]:
+        """What the campaigns of the so many-th run that an update has started have pushed."""
+        self.airflow.wait(lambda: len(self.airflow.runs(CAMPAIGN)) >= number, f"run {number} of {CAMPAIGN}")
+        tasks = self.airflow.finished(CAMPAIGN, self.airflow.runs(CAMPAIGN)[number - 1])
+        assert {task["state"] for task in tasks} == {"success"}, [self.airflow.said(task) for task in tasks]
+        return [self.airflow.xcom(task) for task in tasks if task["task_id"] == "queue_calls"]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    home, dags, files = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags", "files"))
+    shutil.copy(EXAMPLE, dags)
+    with run_sandbox(speed=0) as sandbox:
+        variables = {"AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection, "TMPDIR": str(files)}
+        with real_airflow(home, dags, variables) as airflow:
+            airflow.wait_for([EXPORT, CAMPAIGN])
+            yield Live(airflow, sandbox, files)
+
+
+def test_an_update_of_the_asset_starts_the_campaign_which_is_dry_unless_told_otherwise(live: Live) -> None:
+    live.airflow.trigger(EXPORT, "dry")
+    (checked,) = live.results(1)
+    assert (checked["outcome"], checked["contacts"], checked["dry_run"]) == ("not sent", 20, True)
+    assert live.sandbox.journal == []
+
+    live.airflow.trigger(EXPORT, "real", contacts=7, dry_run=False)
+    (queued,) = live.results(2)
+    assert (queued["outcome"], queued["contacts"]) == ("queued", 7)
+    (campaign,) = live.sandbox.campaigns
+    assert (campaign.name, campaign.contacts) == (queued["campaign_name"], 7)
+    assert [call.message_reference for call in live.sandbox.calls] == [f"appointment-{n}" for n in range(7)]
+
+    assert list(live.files.glob("contacts-*.csv")) == []
