@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._compat import BaseHook, object_storage_path
 from airflow_provider_queuecalls.campaign import is_unset
+from airflow_provider_queuecalls.contacts.source import LocalCopy
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError, UnreadableContacts
 from airflow_provider_queuecalls.multipart import PROGRESS_INTERVAL
 
@@ -35,20 +36,6 @@ LocalPath: TypeAlias = "str | os.PathLike[str]"
 Location: TypeAlias = "LocalPath | ObjectStoragePath"
 
 
-class Fetched(os.PathLike[str]):
-    """A local copy of a file that lies elsewhere. Opened by its path, shown by where it came from."""
-
-    def __init__(self, path: Path, origin: str) -> None:
-        self._path = path
-        self._origin = origin
-
-    def __fspath__(self) -> str:
-        return str(self._path)
-
-    def __str__(self) -> str:
-        return self._origin
-
-
 @contextmanager
 def fetched(location: Location, what: str, log: Log) -> Iterator[LocalPath]:
     """Give a local path to a file, wherever it lies; a copy is removed at the end.
@@ -63,7 +50,7 @@ def fetched(location: Location, what: str, log: Log) -> Iterator[LocalPath]:
         with tempfile.TemporaryDirectory(prefix="queuecalls-") as directory:
             with _in_words(f"{what} {shown_url(url)!r}", "read"):
                 copy = _fetch(url, Path(directory), f"{what} {shown_url(url)!r}", log)
-            yield Fetched(copy, shown_url(url))
+            yield LocalCopy(copy, shown_url(url))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.rows import ABSENT, Judge, Layout, is_blank
@@ -26,9 +26,21 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
     names = Judge(rules).column_names(line)
     if names is None:
         raise InvalidContacts(f"{where} has control characters, bytes that are not UTF-8, or quotes out of place.")
+    try:
+        positions = place_columns(names, rules)
+    except ValueError as problems:
+        raise InvalidContacts(f"{where} {problems}. Name them with columns={{…}} as the file does.") from None
+    return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number)
+
+
+def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
+    """Find the vendor's columns among names: the place of each, ABSENT for one that isn't there, up to the last that is.
+
+    Raises ValueError with all problems in words.
+    """
     given = rules.columns if isinstance(rules.columns, Mapping) else {}
     wanted = {column: given.get(column, column) for column in COLUMNS}
-    folded = [name.casefold() for name in names]
+    folded = [name.strip().casefold() for name in names]
     problems = []
     for column, name in wanted.items():
         times = folded.count(name.casefold())
@@ -37,8 +49,8 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
         elif not times and (column == "phone_number" or column in given):
             problems.append(f"has no column {name!r} for {column}")
     if problems:
-        raise InvalidContacts(f"{where} {' and '.join(problems)}. Name them with columns={{…}} as the file does.")
+        raise ValueError(" and ".join(problems))
     positions = [folded.index(name.casefold()) if name.casefold() in folded else ABSENT for name in wanted.values()]
     while positions[-1] == ABSENT:
         positions.pop()
-    return Layout(tuple(positions), COLUMNS[: len(positions)], len(names), tuple(names), number)
+    return tuple(positions)

@@ -13,7 +13,7 @@ def enforce(rules: ContactRules, report: Report, shown: str) -> None:
     if not report.contacts:
         kind = EmptyContacts if rules.on_empty == "skip" else InvalidContacts
         content = f"holds only {'blank lines' if report.blank else 'a header line'}" if report.lines else "is empty"
-        raise kind(f"{shown} {content}: there is nobody to call. Did the upstream task write it?", report=report)
+        raise kind(f"{shown} {content}: there is nobody to call. Look at what wrote it.", report=report)
     broken = list(_broken(rules, report))
     if broken:
         raise InvalidContacts(f"{shown} was not sent: {'; '.join(broken)}.{found(report)}", report=report)

@@ -91,7 +91,8 @@ def split_quoted(text: str, delimiter: str) -> list[str]:
 def write_row(cells: Iterable[str]) -> bytes:
     """Write a row by RFC 4180, with quotes only where they are needed."""
     written = ('"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in cells)
-    return ",".join(written).encode()
+    # A lone surrogate is no UTF-8, and for the check to name.
+    return ",".join(written).encode(errors="surrogatepass")
 
 
 _TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
@@ -67,7 +67,7 @@ def _delimiter(value: object) -> str:
     raise ValueError("is none of these characters" if isinstance(value, str) else f"is a {type(value).__name__}")
 
 
-def _structure(text: str) -> object:
+def read_structure(text: str) -> object:
     """Read a JSON text, or the Python text that templating makes of a list or a mapping."""
     try:
         return json.loads(text)
@@ -80,7 +80,7 @@ def _structure(text: str) -> object:
 
 
 def _columns(value: object) -> Mapping[str, str]:
-    mapping = _structure(value.strip()) if isinstance(value, str) else value
+    mapping = read_structure(value.strip()) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise ValueError(f"is a {type(mapping).__name__}")
     if not set(mapping) <= set(COLUMNS):
@@ -109,7 +109,7 @@ def _max_rejects(value: object) -> int | str:
 def _paths(value: object) -> tuple[str | os.PathLike[str], ...]:
     if isinstance(value, str):
         text = value.strip()
-        value = _structure(text) if text[0] in "[(" else [part for part in text.split(",") if part.strip()]
+        value = read_structure(text) if text[0] in "[(" else [part for part in text.split(",") if part.strip()]
     if isinstance(value, os.PathLike) or hasattr(value, "protocol"):
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, bytes):
@@ -221,6 +221,10 @@ class ContactRules:
     def names(cls) -> tuple[str, ...]:
         """The names of all rules."""
         return tuple(BY_NAME)
+
+    def for_rows(self) -> ContactRules:
+        """The same rules for a file that was written from rows: without a header line, comma-delimited."""
+        return replace(self, has_header=False, columns={}, delimiter=",")
 
     @property
     def lists(self) -> tuple[str | os.PathLike[str], ...]:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from airflow_provider_queuecalls.campaign import is_unset
@@ -22,6 +23,20 @@ _NO_TEXT = {
     b"\xff\xfe": "is UTF-16: write it as UTF-8",
     b"\xfe\xff": "is UTF-16: write it as UTF-8",
 }
+
+
+class LocalCopy(os.PathLike[str]):
+    """A file on this machine, made of what lies elsewhere. Opened by its path, shown by where it came from."""
+
+    def __init__(self, path: Path, origin: str) -> None:
+        self._path = path
+        self._origin = origin
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+    def __str__(self) -> str:
+        return self._origin
 
 
 @dataclass(frozen=True)

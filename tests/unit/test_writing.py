@@ -1,0 +1,320 @@
+"""Rows of any kind as a contact file: what arrives at the check is what was given, or it is an error that names it."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import tempfile
+from collections import namedtuple
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.frames import frame_rows
+from airflow_provider_queuecalls.contacts.writing import ROWS_AT_ONCE, written
+from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContacts
+
+ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
+BY_NAME = ContactRules(has_header=True, columns={"phone_number": "mobile", "call_parameter": "Spoken"})
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go; nothing may be left there."""
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    return directory
+
+
+def file_of(rows: Any, rules: ContactRules | None = None, names: list[str] | None = None) -> str:
+    with written(rows, rules or ContactRules(), "the test", names=names, log=lambda *_: None) as path:
+        return Path(path).read_text(encoding="utf-8")
+
+
+def problem(rows: Any, **more: Any) -> str:
+    with pytest.raises(InvalidContacts) as caught:
+        file_of(rows, **more)
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    return str(caught.value)
+
+
+def checked(rows: Any, **rules: Any) -> Any:
+    """The report on rows, and what would be sent."""
+    asked = ContactRules(**{"on_invalid": "skip", "phone_format": "vendor", **rules})
+    with (
+        written(rows, asked, "the test", log=lambda *_: None) as path,
+        check(path, asked.for_rows()) as found,
+    ):
+        return found.report, found.upload.file.read().decode()
+
+
+def test_rows_come_out_in_their_order_one_line_each_and_leave_nothing_behind(temporary: Path) -> None:
+    count = 2 * ROWS_AT_ONCE + 1
+    rows = ((16172000000 + number, f"ref-{number}") for number in range(count))
+    assert file_of(rows) == "".join(f"{16172000000 + number},ref-{number}\n" for number in range(count))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (16175550143, ANN),
+        ("0016175550143", "0016175550143"),
+        (Decimal("16175550143"), ANN),
+        (Decimal("1.6175550143E+10"), ANN),
+        (Decimal("12.50"), "12.50"),
+        (None, ""),
+        ("None", "None"),
+        (" é ", " é "),
+        (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+    ],
+)
+def test_a_value_arrives_as_it_is(value: Any, text: str) -> None:
+    assert file_of([("x", value)]) == f"x,{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (16175550143.0, "is a float"),
+        (float("nan"), "is a float"),
+        (True, "is a bool"),
+        (b"16175550143", "is a bytes"),
+        (bytearray(b"16175550143"), "is a bytearray"),
+        (Decimal("NaN"), "is a Decimal that is no number"),
+        (Decimal("1E+999999"), "is a Decimal that is no number"),
+        pytest.param(10**5000, "Exceeds the limit", id="huge"),
+        (Fraction(16175550143), "is a Fraction"),
+        (1 + 0j, "is a complex"),
+        (date(2026, 1, 1), "is a date"),
+        (Enum("Named", {"ann": ANN}).ann, "is a Named"),
+        ([ANN], "is a list"),
+        ({ANN: ANN}, "is a dict"),
+    ],
+)
+@pytest.mark.parametrize("column", ["phone_number", "message_reference", "call_parameter"])
+def test_what_has_no_single_text_is_named_by_row_and_column_and_not_shown(
+    value: Any, words: str, column: str, temporary: Path
+) -> None:
+    good = dict.fromkeys(("phone_number", "message_reference", "call_parameter"), "x")
+    told = problem([good, {**good, column: value}])
+    assert f"Row 2 of the test: {column} {words}" in told
+    assert "Nothing was sent" in told
+    assert "5550143" not in told
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("row", [ANN, 16175550143, None, {ANN}, b"x", (cell for cell in (ANN,))])
+def test_what_is_no_row_is_an_error(row: Any) -> None:
+    told = problem([(ANN,), row])
+    assert f"Row 2 of the test is a {type(row).__name__}" in told
+    assert "5550143" not in told
+
+
+def test_mappings_and_named_tuples_are_taken_by_name_in_any_order_and_case() -> None:
+    named = namedtuple("named", "spoken other MOBILE")
+    rows = [
+        {"mobile": ANN, "message_reference": "ref", "spoken": "lang=en", "age": 44},
+        {"age": 45.5, "SPOKEN ": "lang=de", "Mobile": BOB},
+        named("lang=fr", b"", CAY),
+    ]
+    assert file_of(rows, BY_NAME) == f"{ANN},ref,lang=en\n{BOB},,lang=de\n{CAY},,lang=fr\n"
+
+
+def test_names_place_the_values_of_all_rows() -> None:
+    names = ["CALL_PARAMETER", "id", "phone_number"]
+    assert file_of([("par", 1.5, ANN), ["par", 2, BOB]], names=names) == f"{ANN},,par\n{BOB},,par\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"phone": ANN}, "Row 1 of the test has no column 'phone_number' for phone_number; it has 'phone'."),
+        ({"phone_number": ANN, "Phone_Number": BOB}, "has 2 columns for phone_number"),
+        ({}, "it has none at all"),
+        ({ANN: "ref", "Ann Lee": 1}, "it has …, …."),
+        ({16175550143: "ref"}, "it has …."),
+    ],
+)
+def test_a_mapping_without_a_number_is_an_error_that_shows_names_only(row: Any, words: str) -> None:
+    told = problem([row])
+    assert words in told
+    assert "columns={" in told
+    assert ANN not in told
+
+
+def test_a_column_that_was_asked_for_must_be_there() -> None:
+    assert "has no column 'Spoken' for call_parameter" in problem([{"mobile": ANN}], rules=BY_NAME)
+
+
+def test_rows_are_judged_as_lines_of_a_file_are_each_by_its_number() -> None:
+    rows = [
+        (ANN, 'say "hi"', "a, b"),
+        (None,),
+        ("  ", None, None),
+        (BOB, "two\nlines"),
+        (BOB, "two\rlines"),
+        (BOB, "\ud800"),
+        ("nobody", "ref"),
+        (),
+        (BOB, "a", "b", "c"),
+        (CAY,),
+    ]
+    report, sent = checked(rows, quoting="allow")
+    assert [tuple(example) for example in report.examples] == [
+        (2, "no_number"),
+        (3, "no_number"),
+        (4, "control_character"),
+        (5, "control_character"),
+        (6, "not_utf8"),
+        (7, "invalid_number"),
+        (8, "no_number"),
+        (9, "too_many_cells"),
+    ]
+    assert report.lines == len(rows)
+    assert sent == f'{ANN},"say ""hi""","a, b"\n{CAY}\n'
+
+
+@pytest.mark.parametrize("cell", ['say "hi"', "a, b", '"'])
+def test_quotes_are_for_the_rules_to_allow(cell: str) -> None:
+    report, sent = checked([(ANN, cell), (BOB,)])
+    assert report.reasons == {"quoted_cell": 1}
+    assert sent == f"{BOB}\n"
+
+
+def test_a_byte_order_mark_in_the_first_cell_is_the_cells() -> None:
+    report, _ = checked([(f"\ufeff{ANN}",), (BOB,)])
+    assert report.reasons == {"invalid_number": 1}
+
+
+def test_rows_that_are_a_header_line_are_not_called() -> None:
+    report, _ = checked([("phone_number", "message_reference"), (ANN, "ref")])
+    assert report.reasons == {"header": 1}
+
+
+cells = st.none() | st.text(max_size=5) | st.text('", \n\r\t\v\ufeff\u2028a1', max_size=6) | st.integers()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(cells, max_size=4)))
+def test_no_row_is_lost_or_becomes_two_and_what_is_sent_was_given(rows: list[list[Any]]) -> None:
+    rows = [*rows, [ANN, "last"]]
+    report, sent = checked(rows, duplicates="keep", quoting="allow")
+    assert report.lines == report.contacts == len(rows)
+    assert report.valid + report.rejected == len(rows)
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    lines = [",".join('"' + t.replace('"', '""') + '"' if '"' in t or "," in t else t for t in row) for row in texts]
+    left = iter(lines)
+    assert all(line in left for line in sent.splitlines()), "in their order, and nothing else"
+
+
+def test_an_error_of_the_rows_own_is_left_as_it_is(temporary: Path) -> None:
+    def rows() -> Iterator[Any]:
+        yield (ANN,)
+        raise OSError(errno.ENOSPC, "of the function's own")
+
+    with pytest.raises(OSError, match="of the function's own"):
+        file_of(rows())
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_disk_that_is_full_may_be_tried_again(temporary: Path) -> None:
+    import resource
+    import signal
+
+    limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(CheckFailed, match=r"could not be written to a file: File too large. Make room in"):
+            file_of((ANN,) for _ in range(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert list(temporary.iterdir()) == []
+
+
+def test_no_row_at_all_is_an_empty_file() -> None:
+    with pytest.raises(EmptyContacts):
+        checked([], on_empty="skip")
+    with pytest.raises(InvalidContacts, match="'rows of the test' is empty"):
+        checked([])
+
+
+@pytest.fixture(params=["pandas", "polars", "arrow table", "arrow batch", "arrow reader"])
+def frame(request: pytest.FixtureRequest) -> Any:
+    """Makes a frame of columns, of each library."""
+    pandas, polars, pyarrow = (importlib.import_module(name) for name in ("pandas", "polars", "pyarrow"))
+
+    def reader(columns: Any) -> Any:
+        table = pyarrow.table(columns)
+        return pyarrow.RecordBatchReader.from_batches(table.schema, table.to_batches(2))
+
+    return {
+        "pandas": pandas.DataFrame,
+        "polars": polars.DataFrame,
+        "arrow table": pyarrow.table,
+        "arrow batch": pyarrow.RecordBatch.from_pydict,
+        "arrow reader": reader,
+    }[request.param]
+
+
+def file_of_frame(value: Any, rules: ContactRules | None = None) -> str:
+    names, rows = frame_rows(value) or pytest.fail("is no frame")
+    return file_of(rows, rules, names)
+
+
+def test_a_frame_is_taken_by_the_names_of_its_columns(frame: Any) -> None:
+    count = ROWS_AT_ONCE + 3
+    columns = {
+        "score": [0.5] * count,
+        "mobile": [16172000000 + number for number in range(count)],
+        "message_reference": ["ref", None, *["é"] * (count - 2)],
+    }
+    rules = ContactRules(has_header=True, columns={"phone_number": "mobile"})
+    lines = file_of_frame(frame(columns), rules).splitlines()
+    assert lines[:3] == ["16172000000,ref", "16172000001,", "16172000002,é"]
+    assert (len(lines), lines[-1]) == (count, f"{16172000000 + count - 1},é")
+
+
+def test_numbers_that_a_frame_keeps_as_floats_are_an_error_that_says_how_to_mend_it(frame: Any) -> None:
+    with pytest.raises(InvalidContacts, match=r"Row 1 of the test: phone_number is a float.*dtype=str, or turn it to"):
+        file_of_frame(frame({"phone_number": [16175550143.0, 16175550178.0]}))
+
+
+def test_a_frame_without_a_column_for_the_number_is_an_error(frame: Any) -> None:
+    with pytest.raises(InvalidContacts, match="The test has no column 'phone_number' for phone_number; it has 'a'"):
+        file_of_frame(frame({"a": [ANN]}))
+
+
+def test_what_pandas_writes_for_nothing_is_nothing(tmp_path: Path) -> None:
+    import pandas
+
+    path = tmp_path / "people.csv"
+    path.write_text(f"phone_number,message_reference,call_parameter\n{ANN},,7\n,ref,\n{BOB},ref,8\n")
+    assert "phone_number is a float" in problem_of_frame(pandas.read_csv(path))
+    for read in (
+        pandas.read_csv(path, dtype=str),
+        pandas.read_csv(path, dtype={"phone_number": "Int64", "call_parameter": "Int64"}),
+    ):
+        assert file_of_frame(read) == f"{ANN},,7\n,ref,\n{BOB},ref,8\n"
+
+
+def problem_of_frame(value: Any) -> str:
+    with pytest.raises(InvalidContacts) as caught:
+        file_of_frame(value)
+    return str(caught.value)
+
+
+def test_what_is_no_frame_is_left_alone() -> None:
+    assert [frame_rows(value) for value in ([], "x", {}, iter(()), None, Path("x"))] == [None] * 6
