@@ -26,6 +26,13 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.operators.queuecalls"]}
         ],
         "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.hooks.queuecalls"]}],
+        "transfers": [
+            {
+                "source-integration-name": "Common SQL",
+                "target-integration-name": NAME,
+                "python-module": "airflow_provider_queuecalls.transfers.sql_to_queuecalls",
+            }
+        ],
         "extra-links": ["airflow_provider_queuecalls.links.queuecalls.CampaignLink"],
         "config": {
             "queuecalls": {

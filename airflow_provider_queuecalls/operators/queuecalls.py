@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -27,7 +27,7 @@ from airflow_provider_queuecalls.ledger import Attempt, Ledger, Nowhere
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.receipts import receipt_store
-from airflow_provider_queuecalls.storage import Location, delivered, fetched
+from airflow_provider_queuecalls.storage import LocalPath, Location, delivered, fetched
 
 if TYPE_CHECKING:
     import jinja2
@@ -77,9 +77,13 @@ class QueueCallsOperator(BaseOperator):
         *("rejects_path", "dry_run", "resend", "receipts_path", "queuecalls_conn_id"),
     )
     operator_extra_links = (CampaignLink(),)
+    #: Rendered, these may name a person: Airflow stores rendered fields and shows them.
+    hidden_fields: Sequence[str] = ("message_reference", "call_parameters")
     ui_color = "#d9ece6"
     #: The result so far, for OpenLineage; None before the contact file has been checked.
     _known: dict[str, Any] | None = None
+    #: The files that were read, for the same.
+    _read: Sequence[Location] = ()
 
     def __init__(
         self,
@@ -163,7 +167,7 @@ class QueueCallsOperator(BaseOperator):
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
             campaign = self._campaign(context)
             stack.enter_context(about(campaign.campaign_name))
-            checked = stack.enter_context(self._check())
+            checked = stack.enter_context(self._check(context))
             self._known = _result(campaign, checked.report, None)
             if dry_run:
                 self.log.info(
@@ -191,12 +195,12 @@ class QueueCallsOperator(BaseOperator):
         return campaign_lineage(
             self._known,
             self.hook.endpoint.url,
-            read=[self.contacts, *self._rules().lists],
+            read=self._read,
             written=[] if is_unset(self.rejects_path) or self.rejects_path is None else [self.rejects_path],
         )
 
     def _campaign(self, context: Context) -> Campaign:
-        values = {name: _shown(getattr(self, name)) for name in Campaign.names()}
+        values = {name: revealed(getattr(self, name)) for name in Campaign.names()}
         if is_unset(values["campaign_name"]):
             ti = context["ti"]
             values["campaign_name"] = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
@@ -256,14 +260,26 @@ class QueueCallsOperator(BaseOperator):
                 type(error).__name__, meaning,
             )  # fmt: skip
 
-    def _rules(self) -> ContactRules:
-        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
-
-    def _check(self) -> CheckedContacts:
-        """Check the contact file, wherever it lies. What is given back is open, so copies may go."""
+    @contextmanager
+    def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:  # noqa: ARG002 - for others
+        """The contact file on this machine, wherever it comes from, and the rules to check it by."""
         rules = self._rules()
+        with self._fetched(self.contacts) as contacts:
+            yield contacts, rules
+
+    def _fetched(self, contacts: Location) -> AbstractContextManager[LocalPath]:
+        self._read = [contacts]
+        return fetched(contacts, "The contact file", self.log.info)
+
+    def _rules(self, **others: Any) -> ContactRules:
+        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()} | others)
+
+    def _check(self, context: Context) -> CheckedContacts:
+        """Check the contact file. What is given back is open, so copies may go."""
+        self._read = ()
         with ExitStack() as stack:
-            contacts = stack.enter_context(fetched(self.contacts, "The contact file", self.log.info))
+            contacts, rules = stack.enter_context(self._contact_file(context))
+            self._read = [*self._read, *rules.lists]
             lists = [stack.enter_context(fetched(path, "The do-not-call list", self.log.info)) for path in rules.lists]
             rejects = stack.enter_context(delivered(self.rejects_path, "The rejects file"))
             checked = check(contacts, replace(rules, suppress=lists), rejects_path=rejects)
@@ -325,13 +341,9 @@ class QueueCallsOperator(BaseOperator):
         seen_oids: set[int],
     ) -> None:
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
-        for name in HIDDEN_FIELDS if parent is self else ():
+        for name in self.hidden_fields if parent is self else ():
             if not is_unset(value := getattr(self, name)):
                 setattr(self, name, Hidden(value))
-
-
-#: Rendered, these may name a person: Airflow stores rendered fields and shows them.
-HIDDEN_FIELDS = ("message_reference", "call_parameters")
 
 
 class Hidden:
@@ -344,7 +356,8 @@ class Hidden:
         return "***"
 
 
-def _shown(value: Any) -> Any:
+def revealed(value: Any) -> Any:
+    """The value itself, of a field that is hidden."""
     return value.value if isinstance(value, Hidden) else value
 
 

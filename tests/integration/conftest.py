@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import ssl
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 import pytest
 import trustme
 
+from tests.conftest import HOME
 from tests.support.s3 import new_bucket, s3_connection, s3_server
 
 WATCHDOG_SECONDS = 25
@@ -44,6 +46,12 @@ def watchdog(airflow: Any, request: pytest.FixtureRequest) -> Iterator[None]:
 def database(airflow: Any) -> None:
     """Airflow's database."""
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def examples(database: None) -> Path:
+    """The example DAGs, where Airflow looks for DAGs."""
+    return shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
 
 
 @pytest.fixture(autouse=True)

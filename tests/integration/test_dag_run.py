@@ -6,7 +6,6 @@ import base64
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,11 +218,6 @@ def test_success_leaks_nothing_even_at_debug_level(run_dag: Any, connect: Any) -
         run = run_dag()
     assert run.xcom["response"].startswith('<queuecalls status="queued"><login>***</login>')
     assert_nothing_leaked(run)
-
-
-@pytest.fixture(scope="session")
-def examples(database: None) -> Path:
-    return shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="nobody can be asked for approval there")

@@ -46,6 +46,17 @@ def test_every_module_that_is_named_exists() -> None:
                 assert importlib.import_module(module).__name__ == module
 
 
+def test_the_transfer_and_its_integrations_exist(manager: Any) -> None:
+    integrations = {
+        entry["integration-name"]
+        for provider in manager.providers.values()
+        for entry in provider.data.get("integrations", [])
+    }
+    for entry in get_provider_info()["transfers"]:
+        assert importlib.import_module(entry["python-module"])
+        assert {entry["source-integration-name"], entry["target-integration-name"]} <= integrations
+
+
 def test_the_connection_type_leads_to_the_hook(manager: Any) -> None:
     hook = manager.hooks["queuecalls"]
     assert (hook.hook_name, hook.connection_type) == ("queuecalls", "queuecalls")

@@ -1,0 +1,1 @@
+"""Operators that bring contacts from elsewhere."""

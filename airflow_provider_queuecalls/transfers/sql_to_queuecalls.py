@@ -1,0 +1,78 @@
+"""The operator that turns the result of a query into a calling campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator, revealed
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls._compat import Context
+    from airflow_provider_queuecalls.contacts import ContactRules
+    from airflow_provider_queuecalls.storage import LocalPath
+
+#: Parameters of the operator that are about a file which is given, not written.
+_OF_A_FILE = ("contacts", "has_header", "delimiter")
+
+
+class SqlToQueueCallsOperator(QueueCallsOperator):
+    """Queue a calling campaign to whom a query finds, on any database that Airflow has a DbApiHook for.
+
+    The result's columns are taken by name, in any order and case: ``phone_number``, ``message_reference`` and
+    ``call_parameter``, or what ``columns`` calls them; further ones are ignored. Its rows are streamed into a contact
+    file in the order of the result, one line for each, so that line 7 of a report is row 7. It is checked and sent as
+    :class:`~airflow_provider_queuecalls.operators.queuecalls.QueueCallsOperator` does with a file, and removed.
+
+    Values are texts, whole numbers, Decimals, UUIDs and NULL; anything else fails the task with row and column, since
+    its text would be a guess. A row is never in a log or an exception. Give the query an ORDER BY: a further try that
+    finds the same people in another order is another list, and doesn't pass for the one that was sent.
+
+    :param sql: one statement that gives rows (templated), or the path of a ``.sql`` file with it; nothing is committed
+    :param sql_conn_id: the Connection to the database
+    :param parameters: a list or a mapping of what to bind to the statement, in the style of the database's driver;
+        shown as ``***`` once rendered
+    :param hook_params: arguments for the database's hook, such as ``{"database": "outreach"}``
+
+    All else is as with QueueCallsOperator, without ``contacts``, ``has_header`` and ``delimiter``.
+    """
+
+    template_fields: Sequence[str] = (
+        *("sql", "sql_conn_id", "parameters", "hook_params"),
+        *(name for name in QueueCallsOperator.template_fields if name not in _OF_A_FILE),
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
+    hidden_fields: Sequence[str] = (*QueueCallsOperator.hidden_fields, "parameters")
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        sql_conn_id: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | str | None = None,
+        hook_params: Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # A result names its columns, as a file with a header line does.
+        super().__init__(contacts="", has_header=True, delimiter=",", **kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.hook_params = hook_params
+
+    @contextmanager
+    def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:  # noqa: ARG002
+        from airflow_provider_queuecalls.contacts.writing import written
+        from airflow_provider_queuecalls.query import query_result
+
+        rules = self._rules()
+        self.log.info("Running the query on %r", self.sql_conn_id)
+        with (
+            query_result(
+                self.sql, revealed(self.parameters), conn_id=self.sql_conn_id, hook_params=self.hook_params
+            ) as (names, rows),
+            written(rows, rules, f"the query on {self.sql_conn_id!r}", names=names, log=self.log.info) as contacts,
+        ):
+            yield contacts, rules.for_rows()
