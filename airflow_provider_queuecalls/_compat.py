@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, Context
+    from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, determine_kwargs, task_decorator_factory
+    from airflow.sdk.definitions.context import context_merge
     from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
     from airflow.sdk.log import mask_secret
 else:
@@ -14,6 +16,16 @@ else:
     except ImportError:
         from airflow.models import BaseOperator, BaseOperatorLink
         from airflow.utils.context import Context
+    try:
+        from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
+        from airflow.sdk.definitions.context import context_merge
+    except ImportError:
+        from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
+        from airflow.utils.context import context_merge
+    try:
+        from airflow.sdk.bases.decorator import determine_kwargs
+    except ImportError:
+        from airflow.utils.operator_helpers import determine_kwargs
     try:
         from airflow.sdk import BaseHook
     except ImportError:
@@ -37,9 +49,14 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "Context",
+    "DecoratedOperator",
+    "TaskDecorator",
     "conf",
+    "context_merge",
+    "determine_kwargs",
     "mask_secret",
     "object_storage_path",
+    "task_decorator_factory",
     "xcom",
 ]
 

@@ -33,6 +33,9 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_queuecalls.transfers.sql_to_queuecalls",
             }
         ],
+        "task-decorators": [
+            {"name": NAME, "class-name": "airflow_provider_queuecalls.decorators.queuecalls.queuecalls_task"}
+        ],
         "extra-links": ["airflow_provider_queuecalls.links.queuecalls.CampaignLink"],
         "config": {
             "queuecalls": {

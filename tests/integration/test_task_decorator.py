@@ -1,0 +1,389 @@
+"""``@task.queuecalls``: what functions give becomes a campaign, in real DAG runs."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.conftest import HOME, LOGIN, PIN
+from tests.support.command import python
+from tests.support.dag_run import Run, run_dag_file
+from tests.support.moved import IS_AIRFLOW_2, for_this_airflow, serialized_dag
+
+ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
+ROWS, GROWTH_MB = 1_000_000, 64
+CONTEXT: Any = {
+    "ti": SimpleNamespace(
+        dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
+    )
+}
+DAG_FILE = """
+from datetime import datetime, timedelta, timezone
+from airflow.sdk import DAG, task
+
+ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+{tasks}
+"""
+
+
+@pytest.fixture
+def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:
+    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
+        connect(sandbox.url, read_timeout=5)
+        yield sandbox
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go; nothing may be left there."""
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    return directory
+
+
+@pytest.fixture
+def run_dag(
+    database: None, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Run]]:
+    """Write a DAG file with these tasks, and run it."""
+    dag_id = f"decorated_{abs(hash(request.node.name))}"
+    file = HOME / "dags" / f"{dag_id}.py"
+
+    def run(tasks: str) -> Run:
+        indented = "\n".join(f"    {line}" for line in tasks.splitlines())
+        file.write_text(for_this_airflow(DAG_FILE.format(dag_id=dag_id, tasks=indented)))
+        return run_dag_file(file, dag_id, capfd)
+
+    yield run
+    file.unlink()
+
+
+@pytest.fixture(autouse=True)
+def a_connection(connect: Any, airflow: Any) -> None:
+    connect("http://127.0.0.1:1")
+
+
+def called(sandbox: Sandbox) -> list[tuple[Any, ...]]:
+    return [(call.phone_number, call.message_reference, call.call_parameter) for call in sandbox.calls]
+
+
+pytestmark = pytest.mark.patience(120)
+
+
+def test_what_a_function_yields_is_called_in_its_order(run_dag: Any, sandbox: Sandbox, temporary: Path) -> None:
+    run = run_dag("""
+@task
+def language():
+    return "de"
+
+@task.queuecalls(start_url="https://ivr.example.com/{{ dag.dag_id }}", campaign_name="{{ dag.dag_id }} of {{ ds }}")
+def queue(lang, prefix, ti=None, params=None):
+    assert ti.task_id == "queue" and params is not None
+    yield CAY, prefix + "3", f"lang={lang}"
+    yield {"message_reference": prefix + "1", "phone_number": int(ANN), "age": 5.5}
+    yield [BOB]
+
+@task
+def report(result):
+    return result["outcome"]
+
+report(queue(language(), prefix="{{ 'order' ~ '-' }}"))
+""")
+    assert run.states == {"language": "success", "queue": "success", "report": "success"}
+    assert called(sandbox) == [(CAY, "order-3", "lang=de"), (ANN, "order-1", None), (BOB, None, None)]
+    (campaign,) = sandbox.campaigns
+    assert campaign.name == run.xcom["campaign_name"]
+    assert re.fullmatch(r"decorated_\d+ of 20\d\d-\d\d-\d\d", campaign.name)
+    assert campaign.parameters["start_url"].startswith("https://ivr.example.com/decorated_")
+    assert "Took 3 rows of the function 'queue'" in run.printed
+    for number in (ANN, BOB, CAY):
+        assert number not in run.kept + run.printed
+    assert list(temporary.iterdir()) == []
+
+
+def test_each_map_index_calls_its_own(run_dag: Any, sandbox: Sandbox) -> None:
+    run = run_dag("""
+@task.queuecalls(start_url="https://ivr.example.com/x", max_active_tis_per_dag=1)
+def queue(number, suffix):
+    return [(number, suffix)]
+
+queue.partial(suffix="ref").expand(number=[ANN, BOB])
+""")
+    assert run.states == {"queue0": "success", "queue1": "success"}
+    assert sorted(called(sandbox)) == [(ANN, "ref", None), (BOB, "ref", None)]
+    assert len({result["campaign_name"] for result in run.xcom}) == 2
+
+
+def test_parameters_can_be_overridden(run_dag: Any, sandbox: Sandbox) -> None:
+    run = run_dag("""
+@task.queuecalls(start_url="https://ivr.example.com/x", dry_run=True)
+def call():
+    yield (ANN,)
+
+call()
+call.override(task_id="queue", dry_run=False, start_url="https://ivr.example.com/y")()
+""")
+    assert run.states == {"call": "success", "queue": "success"}
+    (campaign,) = sandbox.campaigns
+    assert campaign.parameters["start_url"] == "https://ivr.example.com/y"
+    assert "Dry run: campaign" in run.printed
+
+
+def test_an_error_of_the_function_is_retried_and_nothing_is_sent(
+    run_dag: Any, sandbox: Sandbox, temporary: Path
+) -> None:
+    run = run_dag("""
+@task.queuecalls(start_url="https://ivr.example.com/x", retries=2, retry_delay=timedelta(0))
+def queue(ti=None):
+    yield ANN, "ref"
+    if ti.try_number < 3:
+        raise RuntimeError("the warehouse is closed")
+    yield BOB, "ref"
+
+queue()
+""")
+    assert (run.states["queue"], run.tries) == ("success", 3)
+    assert run.printed.count("the warehouse is closed") >= 2
+    assert len(sandbox.journal) == 1
+    assert sandbox.numbers == {ANN: 1, BOB: 1}
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_function_may_skip_its_task(run_dag: Any, sandbox: Sandbox) -> None:
+    run = run_dag("""
+@task.queuecalls(start_url="https://ivr.example.com/x")
+def queue():
+    from airflow_provider_queuecalls._compat import AirflowSkipException
+    raise AirflowSkipException("a holiday")
+    yield
+
+@task.queuecalls(start_url="https://ivr.example.com/x", on_empty="skip")
+def nobody():
+    return iter(())
+
+queue()
+nobody()
+""")
+    assert run.states == {"queue": "skipped", "nobody": "skipped"}
+    assert sandbox.journal == []
+
+
+def decorated(function: Callable[..., Any], **more: Any) -> DecoratedQueueCallsOperator:
+    given = {"start_url": "https://ivr.example.com/x", **more}
+    return DecoratedQueueCallsOperator(task_id="call", python_callable=function, **given)
+
+
+def run_function(function: Callable[..., Any], **more: Any) -> Any:
+    return decorated(function, **more).execute(dict(CONTEXT))
+
+
+def failure(function: Callable[..., Any], **more: Any) -> BaseException:
+    """The error beneath the failure that ends the task without a retry."""
+    with pytest.raises(AirflowFailException) as caught:
+        run_function(function, **more)
+    return caught.value.__cause__  # type: ignore[return-value]
+
+
+def frames() -> dict[str, Callable[[Any], Any]]:
+    import pandas
+    import polars
+    import pyarrow
+
+    return {"pandas": pandas.DataFrame, "polars": polars.DataFrame, "arrow": pyarrow.table}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+def test_a_frame_is_called_by_its_columns(library: str, sandbox: Sandbox) -> None:
+    frame = frames()[library]({"score": [0.5, 0.7], "mobile": [int(BOB), int(ANN)], "message_reference": [None, "ref"]})
+    assert run_function(lambda: frame, columns={"phone_number": "mobile"})["contacts"] == 2
+    assert called(sandbox) == [(BOB, None, None), (ANN, "ref", None)]
+    floats = frames()[library]({"phone_number": [float(BOB)]})
+    assert "read it with dtype=str, or turn it to 'Int64'" in str(failure(lambda: floats))
+
+
+@pytest.mark.parametrize("kind", [str, Path, "file://{}".format, "s3"])
+def test_a_path_is_as_contacts_is(
+    kind: Any, sandbox: Sandbox, tmp_path: Path, bucket: Any, request: pytest.FixtureRequest
+) -> None:
+    content = f"number;ref\n{ANN};a\n"
+    path = tmp_path / "calls.csv"
+    path.write_text(content)
+    if kind == "s3":
+        from airflow_provider_queuecalls._compat import object_storage_path
+
+        bucket.put_object(Key="calls.csv", Body=content.encode())
+        given: Any = object_storage_path(f"s3://storage@{bucket.name}/calls.csv")
+    else:
+        given = kind(path)
+    rules = {"has_header": True, "delimiter": ";", "columns": {"phone_number": "number"}}
+    assert run_function(lambda: given, **rules)["contacts"] == 1
+    assert called(sandbox) == [(ANN, None, None)]
+    assert path.exists()
+
+
+def test_columns_are_for_mappings_too(sandbox: Sandbox) -> None:
+    run_function(
+        lambda: [{"Mobile": ANN, "who": "ref"}], columns={"phone_number": "mobile", "message_reference": "who"}
+    )
+    assert called(sandbox) == [(ANN, "ref", None)]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "The function '<lambda>' returned None"),
+        (5, "returned a int"),
+        (b"16175550143", "returned a bytes"),
+        ({"phone_number": ANN}, "returned a dict"),
+        ([ANN], "Row 1 of the function '<lambda>' is a str"),
+        (ANN, "is no path but looks like contacts"),
+        (f"{ANN},ref", "is no path but looks like contacts"),
+        (f"phone_number\n{ANN}\n", "is no path but looks like contacts"),
+        ("", "has no path"),
+        ("/no/such/file.csv", "does not exist"),
+        ([(ANN, 0.5)], "Row 1 of the function '<lambda>': message_reference is a float"),
+        ([{"number": ANN}], "has no column 'phone_number'"),
+        (object(), "returned a object"),
+    ],
+)
+def test_what_are_no_contacts_is_an_error_that_shows_none(
+    given: Any, words: str, sandbox: Sandbox, temporary: Path
+) -> None:
+    error = failure(lambda: given)
+    assert isinstance(error, InvalidContacts)
+    assert words in str(error)
+    assert "5550143" not in str(error)
+    assert sandbox.journal == []
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("rule", [{"has_header": True}, {"delimiter": ";"}])
+def test_what_is_about_a_file_is_not_for_rows(rule: Any) -> None:
+    assert "has_header and delimiter are about a file" in str(failure(lambda: [(ANN,)], **rule))
+
+
+def test_columns_of_a_file_without_a_header_line_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"{ANN}\n")
+    error = failure(lambda: str(path), columns={"phone_number": "x"})
+    assert "columns is given, but would do nothing" in str(error)
+
+
+def test_wrong_rules_are_told_before_the_function_runs() -> None:
+    error = failure(lambda: pytest.fail("was run"), on_invalid="perhaps")
+    assert isinstance(error, InvalidContactRules)
+
+
+def test_a_generator_is_closed_at_once_when_a_row_is_wrong() -> None:
+    steps = []
+
+    def contacts() -> Iterator[Any]:
+        try:
+            yield (0.5,)
+            yield (0.5,)
+        finally:
+            steps.append("closed")
+
+    error = failure(contacts)
+    assert "Row 1" in str(error)
+    assert steps == ["closed"]
+
+
+def test_an_error_of_the_functions_own_stays_what_it_is() -> None:
+    for error in (ValueError("odd"), AirflowSkipException("no"), FileNotFoundError("gone"), MemoryError("much")):
+
+        def contacts(error: BaseException = error) -> Iterator[Any]:
+            yield (ANN,)
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            run_function(contacts)
+        assert caught.value is error
+
+
+MEASURE = """
+import re, sys
+from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+def lines_of(count):
+    def contacts():
+        for number in range(16172000000, 16172000000 + count):
+            yield {"phone_number": number, "message_reference": f"reference-{number}", "call_parameter": "x" * 100}
+    task = DecoratedQueueCallsOperator(task_id="call", python_callable=contacts, start_url="https://x.example/")
+    with task._contact_file({}) as (path, _), open(path, "rb") as file:
+        return sum(1 for _ in file)
+
+few = lines_of(1000)
+before = peak()
+print("measured", few, lines_of(int(sys.argv[1])), round(peak() - before))
+"""
+
+
+def test_memory_does_not_grow_with_what_is_yielded(airflow: Any) -> None:
+    with python(MEASURE, str(ROWS)) as process:
+        printed, errors = process.communicate()
+    found = re.search(r"measured (\d+) (\d+) (\d+)", printed)
+    assert found, errors
+    few, many, growth = map(int, found.groups())
+    assert (few, many) == (1000, ROWS)
+    assert growth <= GROWTH_MB
+
+
+def test_it_survives_serialisation(airflow: Any) -> None:
+    from datetime import datetime, timezone
+
+    from airflow import DAG
+
+    namespace: dict[str, Any] = {}
+    exec(for_this_airflow("from airflow.sdk import DAG, task"), namespace)
+    with DAG("reminders", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None) as dag:
+
+        @namespace["task"].queuecalls(start_url="https://ivr.example.com/x")
+        def call(number: str) -> dict[str, str]:
+            """Call one."""
+            return {"phone_number": number}
+
+        call(ANN)
+        call.override(task_id="mapped").expand(number=[ANN, BOB])
+    task = dag.get_task("call")
+    assert (task.doc_md, task.multiple_outputs) == ("Call one.", False)
+    again = serialized_dag().from_dict(serialized_dag().to_dict(dag))
+    assert again.get_task("call").start_url == "https://ivr.example.com/x"
+    assert set(again.task_ids) == {"call", "mapped"}
+
+
+def test_contacts_is_no_parameter_of_it(airflow: Any) -> None:
+    assert "contacts" not in DecoratedQueueCallsOperator.template_fields
+    with pytest.raises(TypeError, match="contacts"):
+        decorated(lambda: None, contacts="x.csv")
+
+
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
+def test_the_examples_function_calls_nobody_unless_told_to(
+    examples: Path, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = examples / "queue_calls_from_function.py"
+    run = run_dag_file(file, "queue_calls_from_function", capfd)
+    assert set(run.states.values()) == {"success"}
+    assert "1000 contacts would be called (dry run)" in run.printed
+    assert sandbox.journal == []
+    run = run_dag_file(file, "queue_calls_from_function", capfd, run_conf={"region": "midwest", "dry_run": False})
+    assert set(run.states.values()) == {"success"}
+    assert "1000 contacts queued as 1000 calls" in run.printed
+    assert len(sandbox.numbers) == 1000
