@@ -1,0 +1,166 @@
+"""Many campaigns of one task, in real DAG runs: each with a name and a receipt of its own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.conftest import HOME, LOGIN, PIN
+from tests.support.dag_run import Run, run_dag_file
+from tests.support.moved import IS_AIRFLOW_2, dag_bag, for_this_airflow
+
+START_URL = "https://ivr.example.com/x.vxml"
+PARTS = 3
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG, task
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    @task
+    def lists():
+        return {lists!r}
+
+    QueueCallsOperator.partial(task_id="queue", start_url={start_url!r}, receipts_path={receipts!r}){expand}
+"""
+
+pytestmark = pytest.mark.patience(120)
+
+
+@pytest.fixture
+def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:
+    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
+        connect(sandbox.url, read_timeout=5)
+        yield sandbox
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> list[Path]:
+    """Two contacts in each."""
+    paths = [tmp_path / f"list-{part}.csv" for part in range(PARTS)]
+    for part, path in enumerate(paths):
+        path.write_text(f"1617555014{part},a\n1202555014{part},b\n")
+    return paths
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Callable[[], list[Any]]]:
+    """Where receipts go, and what reads them."""
+    if request.param == "folder":
+        folder = tmp_path / "receipts"
+        return str(folder), lambda: [json.loads(path.read_text()) for path in folder.iterdir()]
+    bucket = request.getfixturevalue("bucket")
+    return (
+        f"s3://storage@{bucket.name}/receipts",
+        lambda: [json.loads(found.get()["Body"].read()) for found in bucket.objects.filter(Prefix="receipts/")],
+    )
+
+
+@pytest.fixture
+def run_dag(
+    database: None,
+    lists: list[Path],
+    receipts: Any,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Callable[..., Run]]:
+    """Write a DAG file with a mapped task, and run it."""
+    dag_id = f"mapped_{abs(hash(request.node.name))}"
+    file = HOME / "dags" / f"{dag_id}.py"
+
+    def run(expand: str, given: list[Any]) -> Run:
+        text = DAG_FILE.format(
+            dag_id=dag_id,
+            lists=given,
+            start_url=START_URL,
+            receipts=receipts[0],
+            expand=expand,
+        )
+        file.write_text(for_this_airflow(text))
+        return run_dag_file(file, dag_id, capfd)
+
+    yield run
+    file.unlink()
+
+
+def test_each_list_of_an_upstream_task_is_a_campaign_with_a_name_and_a_receipt(
+    run_dag: Any, lists: list[Path], receipts: Any, sandbox: Sandbox
+) -> None:
+    run = run_dag(".expand(contacts=lists())", list(map(str, lists)))
+    assert run.states == {"lists": "success", **{f"queue{index}": "success" for index in range(PARTS)}}
+    names = [result["campaign_name"] for result in run.xcom]
+    assert [name.split(".")[-2] for name in names] == ["0", "1", "2"], "the map index"
+    assert {campaign.name for campaign in sandbox.campaigns} == set(names)
+    for name, path in zip(names, lists, strict=True):
+        assert "".join(f"{c.phone_number},{c.message_reference}\n" for c in sandbox.calls_of(name)) == path.read_text()
+    kept = {entry["intent"]["campaign_name"]: entry["receipt"]["result"] for entry in receipts[1]()}
+    assert kept == dict(zip(names, run.xcom, strict=True))
+
+
+def test_one_that_is_refused_keeps_no_other_from_being_sent_and_another_run_sends_it_alone(
+    run_dag: Any, lists: list[Path], receipts: Any, sandbox: Sandbox
+) -> None:
+    given = [{"contacts": str(path), "campaign_name": f"spring {path.stem}"} for path in lists]
+    sandbox.fail_next("refuse_401")
+    run = run_dag(".expand_kwargs(lists())", given)
+    assert Counter(state for task, state in run.states.items() if task != "lists") == {"success": 2, "failed": 1}
+    assert len(sandbox.campaigns) == len(receipts[1]()) == 2
+    again = run_dag(".expand_kwargs(lists())", given)
+    assert set(again.states.values()) == {"success"}
+    assert "was queued already" in again.printed
+    assert sorted(campaign.name for campaign in sandbox.campaigns) == [part["campaign_name"] for part in given]
+    assert set(sandbox.numbers.values()) == {1}
+    assert len(receipts[1]()) == PARTS
+
+
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_the_example_splits_a_list_and_calls_everybody_once(  # noqa: PLR0917
+    where: str,
+    examples: Path,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    file, dag_id = examples / "queue_calls_in_parts.py", "queue_calls_in_parts"
+    assert dag_bag(str(file)).dags[dag_id].get_task("queue_calls").max_active_tis_per_dag == 1
+    rows = [f"1617555{number:04},ref-{number}\n" for number in range(100, 125)]
+    content = "\n".join(["\ufeff" + "".join(rows[:10]), "".join(rows[10:])]).rstrip("\n")
+    if where == "folder":
+        folder, left = str(tmp_path), lambda: [path for path in (tmp_path / "parts").rglob("*") if path.is_file()]
+        (tmp_path / "calls.csv").write_text(content)
+    else:
+        bucket = request.getfixturevalue("bucket")
+        folder, left = f"s3://storage@{bucket.name}", lambda: list(bucket.objects.filter(Prefix="parts/"))
+        bucket.put_object(Key="calls.csv", Body=content.encode())
+    conf = {"contacts": f"{folder}/calls.csv", "parts_path": f"{folder}/parts", "contacts_per_campaign": 10}
+    run = run_dag_file(file, dag_id, capfd, run_conf=conf)
+    assert set(run.states.values()) == {"success"}
+    assert "25 contacts in 3 campaigns would be called (dry run)" in run.printed
+    assert sandbox.journal == left() == []
+    run = run_dag_file(file, dag_id, capfd, run_conf={**conf, "dry_run": False})
+    assert set(run.states.values()) == {"success"}
+    assert "25 contacts in 3 campaigns queued" in run.printed
+    assert [len(sandbox.calls_of(name)) for name in sorted(c.name for c in sandbox.campaigns)] == [10, 10, 5]
+    assert sandbox.numbers == dict.fromkeys((row[:11] for row in rows), 1)
+    assert left() == []
+
+
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
+def test_the_example_splits_no_list_in_which_somebody_is_twice(
+    examples: Path, sandbox: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "calls.csv").write_text("16175550100\n16175550101\n16175550100\n")
+    conf = {"contacts": f"{tmp_path}/calls.csv", "parts_path": f"{tmp_path}/parts", "contacts_per_campaign": 1}
+    run = run_dag_file(
+        examples / "queue_calls_in_parts.py", "queue_calls_in_parts", capfd, run_conf={**conf, "dry_run": False}
+    )
+    assert (run.states["check"], run.states["split"]) == ("failed", "upstream_failed")
+    assert sandbox.journal == []
