@@ -16,9 +16,13 @@ import pytest
 
 from airflow_provider_queuecalls import storage
 from airflow_provider_queuecalls._compat import AirflowFailException, object_storage_path
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, UnreadableContacts
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent, UnreadableContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from tests.conftest import HOME
 from tests.support import fault_server as faults
+from tests.support.command import python
+from tests.support.dag_run import run_dag_file
+from tests.support.moved import for_this_airflow
 from tests.support.multipart import parse
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
@@ -128,6 +132,44 @@ def test_everything_may_lie_in_storage(bucket: Any, service: faults.FaultServer,
     assert list(temporary.iterdir()) == []
 
 
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG, task
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+with DAG("all_in_storage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    QueueCallsOperator(
+        task_id="queue", start_url="https://ivr.example.com/x", campaign_name="spring", on_invalid="skip",
+        contacts="{bucket}/{{{{ dag.dag_id }}}}/calls.csv", suppress=["{bucket}/dnc.csv"],
+        rejects_path="{bucket}/rejects.csv", receipts_path="{bucket}/receipts",
+    )
+"""
+
+
+@pytest.mark.patience(120)
+def test_a_dag_run_has_all_its_files_in_storage(  # noqa: PLR0917
+    bucket: Any,
+    database: None,
+    service: faults.FaultServer,
+    temporary: Path,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    bucket.put_object(Key="all_in_storage/calls.csv", Body=f"{ANN},ref\nnobody\n{BOB}\n".encode())
+    bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
+    file = HOME / "dags" / "all_in_storage.py"
+    file.write_text(for_this_airflow(DAG_FILE.format(bucket=url(bucket, "").rstrip("/"))))
+    request.addfinalizer(file.unlink)
+    first, again = (run_dag_file(file, "all_in_storage", capfd) for _ in range(2))
+    assert first.states == again.states == {"queue": "success"}
+    assert sent(service) == f"{ANN},ref\n".encode()
+    assert read(bucket, "rejects.csv").splitlines()[1:] == ["2,invalid_number,nobody", f"3,suppressed,{BOB}"]
+    (receipt,) = bucket.objects.filter(Prefix="receipts/")
+    assert json.loads(receipt.get()["Body"].read())["receipt"]["result"] == first.xcom == again.xcom
+    assert "was queued already" in again.printed
+    assert list(temporary.iterdir()) == []
+
+
 def test_rejects_are_delivered_also_when_the_check_fails(bucket: Any, service: faults.FaultServer) -> None:
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\nnobody\n".encode())
     error = failure(contacts=url(bucket, "calls.csv"), rejects_path=url(bucket, "rejects.csv"))
@@ -189,6 +231,70 @@ def test_without_credentials_it_says_so(bucket: Any, s3_url: str, monkeypatch: p
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     error = failure(contacts=f"s3://keyless@{bucket.name}/calls.csv")
     assert "with the credentials of its connection" in str(error)
+
+
+@pytest.fixture
+def authenticating(s3_url: str) -> Iterator[None]:
+    """The storage asks who it is, and knows nobody."""
+    import requests
+
+    ask = f"{s3_url}/moto-api/reset-auth"
+    requests.post(ask, data=b"0", timeout=10).raise_for_status()
+    yield
+    requests.post(ask, data=b"inf", timeout=10).raise_for_status()
+
+
+@pytest.mark.parametrize("parameter", ["contacts", "suppress", "rejects_path"])
+def test_with_wrong_credentials_it_says_so(
+    parameter: str, bucket: Any, service: faults.FaultServer, small_list: Path, authenticating: None
+) -> None:
+    error = failure(**{"contacts": str(small_list), parameter: url(bucket, "file.csv")})
+    assert "with the credentials of its connection" in str(error)
+    assert bucket.name in str(error)
+    assert service.requests == []
+
+
+def test_receipts_with_wrong_credentials_keep_the_campaign_from_being_sent(
+    bucket: Any, service: faults.FaultServer, small_list: Path, authenticating: None
+) -> None:
+    with pytest.raises(NotSent, match=r"could not be read \(PermissionError\)") as caught:
+        run(contacts=str(small_list), receipts_path=url(bucket, "receipts"))
+    assert bucket.name in str(caught.value)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("apache-airflow-providers-amazon", "Airflow knows no storage for it"),
+        ("s3fs", "a library is not installed"),
+    ],
+)
+def test_what_is_not_installed_is_named(missing: str, words: str, bucket: Any) -> None:
+    with python(WITHOUT, missing, url(bucket, "calls.csv")) as process:
+        printed, errors = process.communicate()
+    assert words in printed, printed + errors
+    assert "apache-airflow-providers-amazon[s3fs]" in printed
+
+
+WITHOUT = """
+import importlib.metadata, sys
+import importlib_metadata
+
+def hide(module):
+    discover = module.Distribution.discover
+    module.Distribution.discover = lambda *a, **k: (d for d in discover(*a, **k) if d.metadata["Name"] != sys.argv[1])
+
+hide(importlib.metadata), hide(importlib_metadata)
+if sys.argv[1] == "s3fs":
+    sys.modules["s3fs"] = None
+from airflow_provider_queuecalls.storage import fetched
+try:
+    with fetched(sys.argv[2], "The contact file", print):
+        pass
+except Exception as error:
+    print(type(error).__name__, error)
+"""
 
 
 def test_a_storage_that_is_down_may_be_tried_again(monkeypatch: pytest.MonkeyPatch, connect: Any) -> None:
