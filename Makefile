@@ -19,16 +19,16 @@ AS_OF_3.1.8 = 2026-03-20
 AS_OF_3.2.2 = 2026-06-05
 LOWEST = 2.11.0
 
-.PHONY: demo test test-all test-lowest test-prerelease check docs wheel bench tables hooks clean
+.PHONY: demo test test-all test-lowest test-prerelease cluster-test check docs wheel bench cluster-bench tables hooks clean
+.PHONY: postgresql redis
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo
 
 # The pages are tested in a real browser, and the scheduler works on a real database.
-test: $(VENV)/.ready
+test: $(VENV)/.ready postgresql
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || tools/install_debian.sh chromium
-	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || tools/install_debian.sh postgresql
 	AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest $(ARGS)
 
 # Two at a time; what each prints comes in one piece.
@@ -48,6 +48,10 @@ test-lowest: .venvs/lowest.txt
 # What is to come; it says what will break, and breaks nothing yet.
 test-prerelease:
 	$(MAKE) test VENV=.venvs/prerelease AIRFLOW_VERSION='3.4.*' PYTHON="$$(tools/find_python.sh 3.13)"
+
+# The newest Airflow with Celery, on as many machines as this one can pretend to be.
+cluster-test: $(VENV)/.cluster postgresql redis
+	AIRFLOW_VERSION=$(AIRFLOW_VERSION) $(VENV)/bin/python -m pytest tests/cluster $(ARGS)
 
 check: $(VENV)/.ready
 	$(VENV)/bin/ruff check
@@ -69,11 +73,20 @@ bench: $(VENV)/.ready
 	$(VENV)/bin/python benchmarks/check.py
 	$(VENV)/bin/python benchmarks/import_cost.py
 
+cluster-bench: $(VENV)/.cluster postgresql redis
+	$(VENV)/bin/python -m benchmarks.cluster
+
 tables: $(VENV)/.ready
 	$(VENV)/bin/python tools/tables.py
 
 hooks: $(VENV)/.ready
 	$(VENV)/bin/pre-commit install
+
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || tools/install_debian.sh postgresql
+
+redis:
+	@command -v redis-server >/dev/null || tools/install_debian.sh redis-server
 
 clean:
 	rm -rf $(VENV) .venvs build dist
@@ -94,4 +107,9 @@ $(VENV)/.ready: pyproject.toml
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[docs]' 'apache-airflow==$(AIRFLOW_VERSION)'
+	@touch $@
+
+# A cluster is many processes: they start faster if nobody has to compile what they import.
+$(VENV)/.cluster: $(VENV)/.ready
+	$(VENV)/bin/uv pip install -q --compile-bytecode --python $(VENV)/bin/python -e '.[dev,cluster]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	@touch $@

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+#: What DAGs call the connection that leads there, and the bucket that they use.
+STORAGE, BUCKET = "storage", "outreach"
 KEY, SECRET, REGION = "key", "secret", "us-east-1"
 
 
@@ -18,6 +21,7 @@ def s3_server() -> Iterator[str]:
     from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs each request
     put, turn = S3Response.put_object, threading.Lock()
 
     def put_in_turn(self: S3Response) -> Any:
