@@ -109,7 +109,6 @@ $(VENV)/.docs: $(VENV)/.ready
 	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[docs]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	@touch $@
 
-# A cluster is many processes: they start faster if nobody has to compile what they import.
 $(VENV)/.cluster: $(VENV)/.ready
-	$(VENV)/bin/uv pip install -q --compile-bytecode --python $(VENV)/bin/python -e '.[dev,cluster]' 'apache-airflow==$(AIRFLOW_VERSION)'
+	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[dev,cluster]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	@touch $@

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.moved import dag_bag, serialized_dag, xcom_model, xcom_value
+from tests.support.logs import everything_logged
+from tests.support.moved import IS_AIRFLOW_2, dag_bag, serialized_dag, xcom_model, xcom_value
 
 if TYPE_CHECKING:
     import pytest
@@ -42,8 +44,10 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
     bag, xcoms = dag_bag(str(file)), xcom_model()
     assert not bag.import_errors
     dag = bag.dags[dag_id]
-    dag_run = dag.test(**options)
-    printed = "".join(capfd.readouterr())
+    # Airflow 2 prints to the stream that it found when it was loaded, which is another test's.
+    with everything_logged() if IS_AIRFLOW_2 else nullcontext([]) as logged:
+        dag_run = dag.test(**options)
+    printed = "".join([*capfd.readouterr(), *(f"{entry.message} {' '.join(entry.parts)}\n" for entry in logged)])
     serialized = serialized_dag().from_dict(serialized_dag().to_dict(dag))
     with create_session() as session:
         instances = sorted(dag_run.get_task_instances(session=session), key=lambda ti: (ti.task_id, ti.map_index))
