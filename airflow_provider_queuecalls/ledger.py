@@ -29,6 +29,9 @@ class Store(Protocol):
     #: Where that is, for messages.
     place: str
 
+    def problem(self, error: Exception) -> str:
+        """What an error of this store means, for messages. Its own words may hold credentials."""
+
     def read(self) -> Entry | None:
         """The entry, or None where there is none."""
 
@@ -152,11 +155,11 @@ class Ledger:
     def _on_record(self, done: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # noqa: BLE001  # each store has errors of its own, whose words may hold credentials
+        except Exception as error:  # noqa: BLE001  # each store has errors of its own
             name = self._attempt.campaign_name
             raise NotSent(
                 f"Campaign {name!r} was not sent, since the record of what was sent, in {self._store.place}, could not be "
-                f"{done} ({type(error).__name__}). It is safe to try again.",
+                f"{done} ({self._store.problem(error)}). It is safe to try again.",
                 campaign_name=name,
                 sent=False,
             ) from None
@@ -180,6 +183,9 @@ class Nowhere:
 
     place = "nowhere"
 
+    def problem(self, error: Exception) -> str:
+        return type(error).__name__
+
     def read(self) -> Entry | None:
         return None
 
@@ -199,6 +205,9 @@ class LocalStore:
     def __init__(self, path: Path) -> None:
         self.place = str(path)
         self._path = path
+
+    def problem(self, error: Exception) -> str:
+        return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
     def read(self) -> Entry | None:
         try:

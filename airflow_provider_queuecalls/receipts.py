@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_queuecalls._compat import Context, conf
 from airflow_provider_queuecalls.campaign import is_unset
 from airflow_provider_queuecalls.ledger import Entry, LocalStore, Store, decoded, encoded
-from airflow_provider_queuecalls.storage import Location, local_path, remote_path, shown_url, url_of
+from airflow_provider_queuecalls.storage import Location, local_path, problem_of, remote_path, shown_url, url_of
 
 CONFIG_SECTION = "queuecalls"
 #: One key for a task instance, whatever its campaign is called: a name that changes from try to try makes no new task.
@@ -46,6 +46,9 @@ class RemoteStore:
     def __init__(self, url: str) -> None:
         self.place = shown_url(url)
         self._url = url
+
+    def problem(self, error: Exception) -> str:
+        return problem_of(error)[1]
 
     def read(self) -> Entry | None:
         path = self._path()
@@ -87,6 +90,9 @@ class TaskStateStore:
 
     def __init__(self, state: Any) -> None:
         self._state = state
+
+    def problem(self, error: Exception) -> str:
+        return type(error).__name__
 
     def read(self) -> Entry | None:
         value = self._state.get(STATE_KEY)

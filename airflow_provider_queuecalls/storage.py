@@ -146,32 +146,32 @@ def _fetch(url: str, directory: Path, subject: str, log: Log) -> Path:
 
 @contextmanager
 def _in_words(subject: str, done: str) -> Iterator[None]:
-    """Say what went wrong with a storage. Not in its own words: they may hold credentials."""
+    """Say what went wrong with a storage, and whether another try may help."""
     try:
         yield
     except QueueCallsError:
         raise
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UnreadableContacts(f"{subject} does not exist: look at bucket and key. Nothing was sent.") from None
-    except ImportError as error:
-        raise UnreadableContacts(
-            f"{subject} cannot be {done}, since {error.name or 'a library'} is not installed. Nothing was sent. "
-            "Install the storage's provider, for s3:// apache-airflow-providers-amazon[s3fs]."
-        ) from None
     except Exception as error:  # noqa: BLE001  # each storage has errors of its own
-        kind = type(error).__name__
-        if isinstance(error, PermissionError) or "Credentials" in kind:
-            raise UnreadableContacts(
-                f"{subject} may not be {done} with the credentials of its connection ({kind}). Nothing was sent."
-            ) from None
-        if isinstance(error, ValueError):
-            raise UnreadableContacts(
-                f"{subject} cannot be {done}: Airflow knows no storage for it. Nothing was sent. Install the storage's "
-                "provider, for s3:// apache-airflow-providers-amazon[s3fs]."
-            ) from None
-        if kind == "AirflowNotFoundException":
-            raise UnreadableContacts(f"{subject} names a connection that is not defined. Nothing was sent.") from None
-        reason = (isinstance(error, OSError) and error.strerror) or kind
+        lasting, problem = problem_of(error)
+        if lasting:
+            raise UnreadableContacts(f"{subject} cannot be {done}: {problem}. Nothing was sent.") from None
         raise CheckFailed(
-            f"{subject} could not be {done} ({reason}). Nothing was sent; it may be tried again."
+            f"{subject} could not be {done} ({problem}). Nothing was sent; it may be tried again."
         ) from None
+
+
+def problem_of(error: Exception) -> tuple[bool, str]:
+    """Say whether an error of a storage will last, and what it means. Not in its own words: they may hold credentials."""
+    kind = type(error).__name__
+    provider = "install the storage's provider, for s3:// apache-airflow-providers-amazon[s3fs]"
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return True, "it does not exist, look at bucket and key"
+    if isinstance(error, ImportError):
+        return True, f"{error.name or 'a library'} is not installed, {provider}"
+    if isinstance(error, PermissionError) or "Credentials" in kind:
+        return True, f"the credentials of its connection don't allow it ({kind})"
+    if isinstance(error, ValueError):
+        return True, f"Airflow knows no storage for it, {provider}"
+    if kind == "AirflowNotFoundException":
+        return True, "it names a connection that is not defined"
+    return False, (isinstance(error, OSError) and error.strerror) or kind

@@ -90,7 +90,7 @@ def connection(client: Any) -> Iterator[int]:
     client.post(f"/connection/delete/{number}")
 
 
-@pytest.mark.patience(120)
+@pytest.mark.patience(240)
 def test_every_field_is_shown_with_its_help(client: Any) -> None:
     page = client.get("/connection/add").text
     assert set(Form(page).values) >= {f"{PREFIX}{name}" for name in ALL if name != "allow_http"}

@@ -19,7 +19,7 @@ from tests.support.sandbox import START_URL, post
 MILLION = 1_000_000
 
 
-@pytest.mark.patience(120)
+@pytest.mark.patience(240)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the process's memory from /proc")
 def test_a_million_calls_are_taken_answered_shown_and_dialled_in_little_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -47,7 +47,7 @@ def test_a_million_calls_are_taken_answered_shown_and_dialled_in_little_memory(
         assert peak() - before < 48
 
 
-@pytest.mark.patience(60)
+@pytest.mark.patience(240)
 def test_fifty_campaigns_at_once_are_all_queued_and_the_page_still_answers(queuecalls_sandbox: Sandbox) -> None:
     rows = "".join(f"1617555{number:04d}\n" for number in range(400))
     answers: list[str] = []

@@ -66,7 +66,7 @@ def run_dag(contacts: Path) -> None:
         file.unlink()
 
 
-@pytest.mark.patience(90)
+@pytest.mark.patience(240)
 def test_a_campaign_is_watched_from_its_dag_to_the_reset(
     database: None, page: Page, queuecalls_sandbox: Sandbox, tmp_path: Path
 ) -> None:

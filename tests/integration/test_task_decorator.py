@@ -80,7 +80,7 @@ def called(sandbox: Sandbox) -> list[tuple[Any, ...]]:
     return [(call.phone_number, call.message_reference, call.call_parameter) for call in sandbox.calls]
 
 
-pytestmark = pytest.mark.patience(120)
+pytestmark = pytest.mark.patience(240)
 
 
 def test_what_a_function_yields_is_called_in_its_order(run_dag: Any, sandbox: Sandbox, temporary: Path) -> None:
