@@ -20,21 +20,19 @@ AS_OF_3.2.2 = 2026-06-05
 LOWEST = 2.11.0
 
 .PHONY: demo test test-all test-lowest test-prerelease cluster-test check docs wheel bench cluster-bench tables hooks clean
-.PHONY: postgresql redis
+.PHONY: chromium postgresql redis
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo
 
 # The pages are tested in a real browser, and the scheduler works on a real database.
-test: $(VENV)/.ready postgresql
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || tools/install_debian.sh chromium
+test: $(VENV)/.ready postgresql chromium
 	AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest $(ARGS)
 
-# Two at a time; what each prints comes in one piece.
-test-all:
-	$(MAKE) --jobs=2 --output-sync=target --keep-going test $(OLDER:%=test-%) test-lowest
-	-$(MAKE) test-prerelease
+# Three at a time, since tests wait a lot; what each prints comes in one piece.
+test-all: $(VENV)/.ready postgresql chromium
+	$(MAKE) --jobs=3 --output-sync=target --keep-going test $(OLDER:%=test-%) test-lowest test-prerelease
 
 $(OLDER:%=test-%): test-%:
 	$(MAKE) test VENV=.venvs/$* AIRFLOW_VERSION=$* PYTHON="$$(tools/find_python.sh $(PYTHON_$*))" \
@@ -47,7 +45,7 @@ test-lowest: .venvs/lowest.txt
 
 # What is to come; it says what will break, and breaks nothing yet.
 test-prerelease:
-	$(MAKE) test VENV=.venvs/prerelease AIRFLOW_VERSION='3.4.*' PYTHON="$$(tools/find_python.sh 3.13)"
+	-$(MAKE) test VENV=.venvs/prerelease AIRFLOW_VERSION='3.4.*' PYTHON="$$(tools/find_python.sh 3.13)"
 
 # The newest Airflow with Celery, on as many machines as this one can pretend to be.
 cluster-test: $(VENV)/.cluster postgresql redis
@@ -81,6 +79,9 @@ tables: $(VENV)/.ready
 
 hooks: $(VENV)/.ready
 	$(VENV)/bin/pre-commit install
+
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || tools/install_debian.sh chromium
 
 postgresql:
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || tools/install_debian.sh postgresql
