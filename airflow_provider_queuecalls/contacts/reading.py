@@ -115,6 +115,8 @@ def _write_tame(source: Source, judge: Judge, path: str) -> None:
     with open(path, "wb") as copy:
         for block in blocks(source.file, judge.delimiter):
             data = block.data.replace(b"\r\n", b"\n")
+            if not copy.tell() and data.startswith(BOM):
+                copy.write(BOM)  # the engine takes one off, and the file's own is off already
             if not in_open_cell and not block.abridged and judge.tame(data):
                 copy.write(data if data.endswith(b"\n") else data + b"\n")
                 continue

@@ -412,11 +412,11 @@ def test_fields_may_have_other_names(contacts: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_state_survives_a_restart(tmp_path: Path) -> None:
     database = tmp_path / "sandbox.db"
-    with run_sandbox(login=LOGIN, pin=PIN, db=database) as sandbox:
+    with run_sandbox(login=LOGIN, pin=PIN, db=database, speed=0) as sandbox:
         post(sandbox, {**FORM, "campaign_name": "kept"})
         before = (sandbox.campaigns, sandbox.calls_of("kept"), sandbox.numbers)
 
-    with run_sandbox(login=LOGIN, pin=PIN, db=database) as sandbox:
+    with run_sandbox(login=LOGIN, pin=PIN, db=database, speed=0) as sandbox:
         assert (sandbox.campaigns, sandbox.calls_of("kept"), sandbox.numbers) == before
         assert refused_fields(post(sandbox, {**FORM, "campaign_name": "kept"})) == ["campaign_name"]
         post(sandbox, {**FORM, "campaign_name": "new"})

@@ -138,6 +138,11 @@ class TestWhatIsSent:
         assert found.bom
         assert "byte-order mark" in found.summary()
 
+    @pytest.mark.parametrize("others", ["", 'a "quoted" one\n'], ids=["tame", "with a line to look at closely"])
+    def test_a_second_byte_order_mark_is_part_of_the_number(self, contacts: Contacts, others: str) -> None:
+        found = report(contacts(f"\ufeff\ufeff{ANN}\n{BOB}\n{others}"), on_invalid="skip")
+        assert (found.valid, found.first_lines["invalid_number"]) == (1, 1)
+
     def test_rows_left_out_are_not_sent(self, contacts: Contacts) -> None:
         path = contacts(f"{ANN},a\n{NOT_A_NUMBER}\n{ANN},b\r\n{BOB}\n")
         assert sent(path, on_invalid="skip", duplicates="drop") == f"{ANN},a\n{BOB}\n".encode()
