@@ -72,7 +72,11 @@ File: {{ params.contacts }}, {{ ti.xcom_pull('check')['digest'] }}
         response_timeout=timedelta(hours=8),
     )
 
-    queue_calls = QueueCallsOperator(task_id="queue_calls", resend="{{ params.resend }}")
+    queue_calls = QueueCallsOperator(
+        task_id="queue_calls",
+        expected_digest="{{ ti.xcom_pull('check')['digest'] }}",  # no other list than the one that was approved
+        resend="{{ params.resend }}",
+    )
 
     check >> approve >> queue_calls
     # [END howto_approval]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -16,10 +17,13 @@ from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, 
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     EmptyContacts,
+    InvalidCampaign,
+    InvalidContacts,
     NotAccepted,
     NotSent,
     QueueCallsError,
     Refused,
+    Violation,
     about,
     locals_forgotten,
 )
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls.answer import Answer
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 
+#: What ``expected_digest`` says where every list will do.
+ANY_DIGEST = "any"
+
 
 class QueueCallsOperator(BaseOperator):
     """Queue a calling campaign from a contact file.
@@ -48,6 +55,8 @@ class QueueCallsOperator(BaseOperator):
         ``file://`` URL, or any URL or path of ObjectStoragePath, such as ``s3://conn@bucket/key``
     :param rejects_path: where to write a CSV of the rows that are left out, each with line and reason; the same
         kinds of paths. It is written before anything is sent, also if the check fails.
+    :param expected_digest: the ``digest`` of an earlier dry run, whose counts somebody has approved: a list that differs
+        by a byte is not sent, and fails the task. Default ``'any'``; a template that renders to nothing is an error.
     :param dry_run: do everything but the request. A template that renders to nothing is an error, not a no.
     :param resend: a person's decision to send a campaign that may have been sent before, or was; it counts once for
         a run and once more for every time that the task is cleared, not again for automatic retries
@@ -74,7 +83,7 @@ class QueueCallsOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         *("contacts", *Campaign.names(), *ContactRules.names()),
-        *("rejects_path", "dry_run", "resend", "receipts_path", "queuecalls_conn_id"),
+        *("rejects_path", "expected_digest", "dry_run", "resend", "receipts_path", "queuecalls_conn_id"),
     )
     operator_extra_links = (CampaignLink(),)
     #: Rendered, these may name a person: Airflow stores rendered fields and shows them.
@@ -114,6 +123,7 @@ class QueueCallsOperator(BaseOperator):
         suppress_max_age: timedelta | int | str | None = None,
         on_empty: str = "fail",
         rejects_path: Location | None = None,
+        expected_digest: str = ANY_DIGEST,
         dry_run: bool | str = False,
         resend: bool | str = False,
         receipts_path: Location | None = None,
@@ -147,6 +157,7 @@ class QueueCallsOperator(BaseOperator):
         self.suppress_max_age = suppress_max_age
         self.on_empty = on_empty
         self.rejects_path = rejects_path
+        self.expected_digest = expected_digest
         # Hides BaseOperator.dry_run(), which only `airflow tasks test --dry-run` calls.
         self.dry_run = dry_run  # type: ignore[method-assign,assignment]
         self.resend = resend
@@ -165,10 +176,12 @@ class QueueCallsOperator(BaseOperator):
         """Check the contact file, queue the campaign, and return what goes to XCom."""
         with self._retried_only_if_safe(), ExitStack() as stack:
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
+            expected_digest = _parse_digest(self.expected_digest)
             campaign = self._campaign(context)
             stack.enter_context(about(campaign.campaign_name))
             checked = stack.enter_context(self._check(context))
             self._known = _result(campaign, checked.report, None)
+            _assert_expected(checked.report, expected_digest)
             if dry_run:
                 self.log.info(
                     "Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, checked.report.valid
@@ -359,6 +372,26 @@ class Hidden:
 def revealed(value: Any) -> Any:
     """The value itself, of a field that is hidden."""
     return value.value if isinstance(value, Hidden) else value
+
+
+def _parse_digest(value: object) -> str:
+    """Read a digest that templating yields. An empty one is an error: it would let any list pass for the approved one."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text == ANY_DIGEST or re.fullmatch("sha256:[0-9a-f]{64}", text):
+        return text
+    problem = "is empty" if is_unset(value) else "is no digest"
+    rule = f"{ANY_DIGEST!r}, or the digest that a check has found: sha256: and 64 hexadecimal digits"
+    raise InvalidCampaign([Violation("expected_digest", problem, rule, "this provider")])
+
+
+def _assert_expected(report: Report, expected_digest: str) -> None:
+    if expected_digest not in (ANY_DIGEST, report.digest):
+        raise InvalidContacts(
+            f"The list is not the expected one: its digest is {report.digest}, and expected_digest is "
+            f"{expected_digest}. Nothing was sent. The contact file, a do-not-call list or a rule of the check has "
+            "changed since that check: check again, and have the new list approved.",
+            report=report,
+        )
 
 
 def _result(campaign: Campaign, report: Report, answer: Answer | None) -> dict[str, Any]:

@@ -235,6 +235,25 @@ def test_the_example_with_approval_checks_first_and_then_queues(
     assert "Dry run: campaign" in run.printed
 
 
+@pytest.mark.parametrize(("grown", "row"), [("contacts", "12025550188"), ("suppress", NUMBERS[1])])
+def test_a_list_that_changed_since_it_was_checked_is_not_sent(  # noqa: PLR0917
+    grown: str, row: str, run_dag: Any, connect: Any, contacts: Path, tmp_path: Path
+) -> None:
+    suppress = tmp_path / "do-not-call.csv"
+    suppress.write_text(f"{NUMBERS[0]}\n")
+    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+        connect(server.url, login=LOGIN, password=PIN)
+        checked = run_dag(suppress=f"{str(suppress)!r}", dry_run="True").xcom
+        with {"contacts": contacts, "suppress": suppress}[grown].open("a") as file:
+            file.write(f"{row}\n")
+        run = run_dag(suppress=f"{str(suppress)!r}", expected_digest=repr(checked["digest"]))
+    assert checked["contacts"] == 2
+    assert server.requests == []
+    assert (run.states["queue"], run.tries) == ("failed", 1)
+    assert "The list is not the expected one" in run.printed
+    assert_nothing_leaked(run)
+
+
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
 def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(examples: Path, connect: Any, capfd: Any) -> None:
     connect("http://127.0.0.1:1", login=LOGIN, password=PIN)

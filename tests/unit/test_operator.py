@@ -88,6 +88,10 @@ def test_a_dry_run_does_everything_but_the_request(contacts: str) -> None:
         ({"dry_run": ""}, InvalidCampaign),
         ({"dry_run": "None"}, InvalidCampaign),
         ({"dry_run": None}, InvalidCampaign),
+        *(
+            ({"expected_digest": empty}, InvalidCampaign)
+            for empty in ("", "None", None, 3, "sha256:", "sha256:" + "x" * 64)
+        ),
         ({"contacts": "/no/such/file.csv"}, InvalidContacts),
         ({"contacts": ""}, InvalidContacts),
         ({"contacts": None}, InvalidContacts),
@@ -98,6 +102,17 @@ def test_a_dry_run_does_everything_but_the_request(contacts: str) -> None:
 )
 def test_a_dry_run_finds_what_is_wrong(parameters: dict[str, Any], kind: type, contacts: str) -> None:
     assert isinstance(failure(**{"contacts": contacts, **parameters}), kind)
+
+
+def test_only_the_expected_list_passes(contacts: str) -> None:
+    digest = operator(contacts=contacts).execute(CONTEXT)["digest"]
+    assert operator(contacts=contacts, expected_digest=f" {digest}\n").execute(CONTEXT)["digest"] == digest
+    Path(contacts).write_text("16175550100,ref,par\n16175550102\n")
+    error = failure(contacts=contacts, expected_digest=digest, campaign_name="spring")
+    assert isinstance(error, InvalidContacts)
+    assert error.campaign_name == "spring"
+    assert error.report.valid == 2
+    assert f"expected_digest is {digest}. Nothing was sent." in str(error)
 
 
 def test_a_dry_run_finds_a_wrong_connection(contacts: str, connect: Any) -> None:
