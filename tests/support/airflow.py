@@ -112,6 +112,20 @@ class Airflow:
         xcom = self.xcom(task) if task["state"] == "success" else None
         return Task(task["state"], task["try_number"], self.said(task), xcom)
 
+    def question(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """What a task of a run asks a person, once it does."""
+
+        def asked() -> Any:
+            (task,) = [each for each in self.instances(dag_id, run_id) if each["task_id"] == task_id]
+            return self._ask("GET", _question(task)) if task["state"] == "awaiting_input" else None
+
+        return self.wait(asked, f"the question of {dag_id} {run_id}")
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """What a person does who presses one of the buttons below a task's question."""
+        (task,) = [each for each in self.instances(dag_id, run_id) if each["task_id"] == task_id]
+        self._ask("PATCH", _question(task), {"chosen_options": [option], "params_input": {}})
+
     def runs(self, dag_id: str) -> list[str]:
         """The ids of all runs of a DAG, the oldest first."""
         runs = self._ask("GET", f"dags/{dag_id}/dagRuns?order_by=run_after&limit=1000")["dag_runs"]
@@ -272,6 +286,10 @@ def _instance(task: Instance) -> tuple[str, str]:
     """The path to a task, and the query that says which one of several."""
     path = f"{_run(task['dag_id'], task['dag_run_id'])}/taskInstances/{task['task_id']}"
     return path, f"map_index={task['map_index']}"
+
+
+def _question(task: Instance) -> str:
+    return f"{_run(task['dag_id'], task['dag_run_id'])}/taskInstances/{task['task_id']}/{task['map_index']}/hitlDetails"
 
 
 def _messages(log: Mapping[str, Any]) -> str:
