@@ -25,6 +25,7 @@ from airflow_provider_queuecalls.answer import CutShort
 from airflow_provider_queuecalls.connection import Endpoint
 
 BLOCK_BYTES = 256 << 10
+PACKED_BLOCK_BYTES = 1 << 10
 
 
 class Line:
@@ -85,8 +86,10 @@ class Line:
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """The answer's body as it comes in. Raises :class:`CutShort`."""
+        # What is packed, unasked, may be a thousand times longer, and urllib3 before 2.6 unpacks a block at once.
+        block_bytes = PACKED_BLOCK_BYTES if "Content-Encoding" in response.headers else BLOCK_BYTES
         try:
-            yield from response.raw.stream(BLOCK_BYTES, decode_content=True)
+            yield from response.raw.stream(block_bytes, decode_content=True)
         except (HTTPError, OSError) as error:
             raise CutShort(
                 "the answer came too slowly" if self.timed_out else f"the answer was cut short ({type(error).__name__})"

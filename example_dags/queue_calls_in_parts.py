@@ -76,7 +76,7 @@ with DAG(
         ObjectStoragePath(folder).mkdir(parents=True, exist_ok=True)
         parts = []
         with ObjectStoragePath(params["contacts"]).open("rb") as file:
-            rows = (row for row in file if row.strip())
+            rows = (row for row in iter(file.readline, b"") if row.strip())
             for number, part in enumerate(iter(lambda: list(islice(rows, size)), []), start=1):
                 path = f"{folder}/part_{number:04}.csv"
                 ObjectStoragePath(path).write_bytes(b"".join(part))

@@ -48,6 +48,10 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(contacts="", **kwargs)
 
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Queue the campaign. What DecoratedOperator does with a function's value is not for this one."""
+        return QueueCallsOperator.execute(self, context)
+
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:
         from airflow_provider_queuecalls.contacts.frames import frame_rows

@@ -142,11 +142,11 @@ def test_the_example_splits_a_list_and_calls_everybody_once(  # noqa: PLR0917
         bucket.put_object(Key="calls.csv", Body=content.encode())
     conf = {"contacts": f"{folder}/calls.csv", "parts_path": f"{folder}/parts", "contacts_per_campaign": 10}
     run = run_dag_file(file, dag_id, capfd, run_conf=conf)
-    assert set(run.states.values()) == {"success"}
+    assert set(run.states.values()) == {"success"}, run.printed
     assert "25 contacts in 3 campaigns would be called (dry run)" in run.printed
     assert sandbox.journal == left() == []
     run = run_dag_file(file, dag_id, capfd, run_conf={**conf, "dry_run": False})
-    assert set(run.states.values()) == {"success"}
+    assert set(run.states.values()) == {"success"}, run.printed
     assert "25 contacts in 3 campaigns queued" in run.printed
     assert [len(sandbox.calls_of(name)) for name in sorted(c.name for c in sandbox.campaigns)] == [10, 10, 5]
     assert sandbox.numbers == dict.fromkeys((row[:11] for row in rows), 1)
