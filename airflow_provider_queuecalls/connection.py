@@ -60,7 +60,7 @@ FIELDS: tuple[Field, ...] = (
         "The sender's PIN; also the password of HTTP Basic.", example="the sender's PIN", secret=True, standard=True,
     ),
     Field("path", "Path", "a path that starts with /", "Where the service lies on its host.", default=DEFAULT_PATH),
-    Field("pin", "PIN in the form", "a text of at most 16 characters and bytes", "Only where the PIN in the form differs from the password of HTTP Basic.", secret=True),
+    Field("pin", "PIN as a form field", "a text of at most 16 characters and bytes", "Only where the PIN among the request's fields differs from the password of HTTP Basic.", secret=True),
     Field("basic_auth", "HTTP Basic", "true or false", "Send login and PIN as HTTP Basic too.", "boolean", default=True),
     Field("allow_http", "Allow plain http", "true or false", "Send login, PIN and contacts unencrypted to a host that isn't this machine.", "boolean", default=False),
     Field(
@@ -71,7 +71,7 @@ FIELDS: tuple[Field, ...] = (
     Field("read_timeout", "Read timeout", "a number of seconds above 0", "How long to wait for the whole answer, and for the service to take the next block.", "number", default=300),
     Field(
         "verify", "Verify TLS", "true or false, or the path of a CA file on the worker",
-        "False accepts any certificate, and warns.", default=True, example="true",
+        "False accepts any certificate, and warns. Empty is true.", default=True,
     ),
     Field(
         "proxies", "Proxies", "an object of scheme: proxy URL", "Instead of the proxies from the worker's environment.",

@@ -184,7 +184,9 @@ class QueueCallsOperator(BaseOperator):
             _assert_expected(checked.report, expected_digest)
             if dry_run:
                 self.log.info(
-                    "Dry run: campaign %s with %s contacts was not sent", campaign.campaign_name, checked.report.valid
+                    "Dry run: campaign of %s contacts was not sent: %s",
+                    f"{checked.report.valid:,}",
+                    campaign.campaign_name,
                 )
                 return self._known
             # Before the request: where its outcome stays unknown, people need the link most.
@@ -301,10 +303,10 @@ class QueueCallsOperator(BaseOperator):
 
     def _log_outcome(self, campaign: Campaign, report: Report, answer: Answer) -> None:
         self.log.info(
-            "Queued campaign %s: %s contacts, %s call ids",
+            "Queued campaign of %s contacts with %s call ids: %s",
+            f"{report.valid:,}",
+            f"{answer.call_id_count:,}",
             campaign.campaign_name,
-            report.valid,
-            answer.call_id_count,
         )
         if answer.call_id_count < report.valid:
             self.log.warning(

@@ -923,6 +923,8 @@ def test_test_connection_names_what_is_wrong_in_the_connection(connect: Connect)
     ok, message = QueueCallsHook().test_connection()
     assert not ok
     assert "allow_http" in message
+    assert "Nothing was queued" in message
+    assert "queuecalls_default" not in message
     assert "'wrong'" in message
 
 
