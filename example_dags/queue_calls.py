@@ -25,16 +25,14 @@ params = {
         description="Whose appointments to remind of.",
         enum=["all", "north-east", "south", "midwest"],
         values_display={"all": "All regions", "north-east": "North-East", "south": "South", "midwest": "Midwest"},
-        section="Who is called",
     ),
     "appointments_per_office": Param(
         100,
         title="Appointments per office",
-        description="How many contacts to export for each of the ten offices of a region.",
+        description="How many contacts to export for each of the ten offices of a region: 1 to 100.",
         type="integer",
         minimum=1,
         maximum=100,
-        section="Who is called",
     ),
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
@@ -45,7 +43,6 @@ params = {
         pattern="^https?://[^ ]+$",
         minLength=10,
         maxLength=255,
-        section="What they hear",
     ),
     "result_url": Param(
         None,
@@ -54,7 +51,12 @@ params = {
         type=["null", "string"],
         format="uri",
         maxLength=255,
-        section="What they hear",
+    ),
+    "dry_run": Param(
+        True,
+        title="Dry run",
+        description="Check everything and call nobody. Switch it off to make phones ring.",
+        type="boolean",
     ),
     "start_at": Param(
         None,
@@ -67,7 +69,7 @@ params = {
     "max_retries": Param(
         3,
         title="Further attempts",
-        description="Failed attempts to call a number before giving up.",
+        description="Failed attempts to call a number before giving up: 0 to 10.",
         type="integer",
         minimum=0,
         maximum=10,
@@ -76,18 +78,12 @@ params = {
     "retry_interval": Param(
         900,
         title="Seconds between attempts",
+        description="60 to 172,800, which is two days.",
         type="integer",
         minimum=60,
         maximum=172_800,
         examples=[300, 900, 3600],
         section="When",
-    ),
-    "dry_run": Param(
-        True,
-        title="Dry run",
-        description="Check everything and call nobody. Switch it off to make phones ring.",
-        type="boolean",
-        section="Really?",
     ),
 }
 # [END howto_params]
