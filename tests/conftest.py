@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,15 @@ def airflow() -> Any:
     right = SpecifierSet(f"=={wanted}").contains(airflow.__version__, prereleases=True)
     assert right, f"Airflow {airflow.__version__} is installed, and {wanted} is to be tested"
     return airflow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser for the module: while it runs, nothing else can run an event loop in this thread."""
+    from tests.support.browser import running_browser
+
+    with running_browser() as browser:
+        yield browser
 
 
 @pytest.fixture

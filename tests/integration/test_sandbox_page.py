@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
+from tests.support.browser import watched_page
 from tests.support.sandbox import post
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MARKUP = "<img src=x onerror=\"document.title='harmed'\"><script>document.title='harmed'</script>&amp;\"'"
 DAG_FILE = """
 from datetime import datetime, timezone
@@ -31,29 +30,13 @@ with DAG("page_test", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=time
 """
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert path, f"the page is tested in a browser, and none of {', '.join(BROWSERS)} is installed: make test does it"
-    options = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")  # fmt: skip
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=options)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Browser, queuecalls_sandbox: Sandbox) -> Iterator[Page]:
     """The sandbox's page. Nothing may be asked of another host, and nothing may go wrong in the script."""
-    page = browser.new_page(base_url=queuecalls_sandbox.url)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: None if request.url.startswith(queuecalls_sandbox.url) else wrong.append(request.url))  # fmt: skip
-    page.goto("/")
-    yield page
-    page.close()
-    assert wrong == []
+    with watched_page(browser, queuecalls_sandbox.url) as (page, wrong):
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto("/")
+        yield page
 
 
 def run_dag(contacts: Path) -> None:
