@@ -49,7 +49,7 @@ class Airflow:
 
     def __init__(self, url: str, logs: Path, environment: Mapping[str, str]) -> None:
         self.environment = environment
-        self._url = url
+        self.url = url
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -184,7 +184,7 @@ class Airflow:
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
-            f"{self._url}/api/v2/{path}",
+            f"{self.url}/api/v2/{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "Accept": "application/json", **self._authorization},
             method=method,
@@ -195,7 +195,7 @@ class Airflow:
     @property
     def _authorization(self) -> dict[str, str]:
         if not hasattr(self, "_token"):
-            with _direct.open(f"{self._url}/auth/token", timeout=30) as answer:
+            with _direct.open(f"{self.url}/auth/token", timeout=30) as answer:
                 self._token = json.load(answer)["access_token"]
         return {"Authorization": f"Bearer {self._token}"}
 
