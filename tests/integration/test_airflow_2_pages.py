@@ -1,18 +1,28 @@
-"""The connection form of Airflow 2.11 itself: what is saved and reopened there is kept."""
+"""Airflow 2.11's own pages: the connection form keeps what is saved, and a run that is started there reaches the service."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_queuecalls.connection import Endpoint
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.conftest import LOGIN, PIN
+from tests.support.moved import IS_AIRFLOW_2, for_this_airflow
+from tests.support.ports import free_port
+from tests.support.sandbox import START_URL
 
-pytestmark = pytest.mark.skipif(version("apache-airflow")[0] != "2", reason="Airflow 3 has a page of its own for this")
+pytestmark = pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 has pages of its own for this")
 PREFIX = "extra__queuecalls__"
 STANDARD = {"conn_id": "calls", "conn_type": "queuecalls", "host": "https://calls.example", "login": "bob", "password": "4711"}  # fmt: skip
 ALL = {
@@ -124,3 +134,81 @@ def test_objects_from_elsewhere_are_shown_as_json(client: Any, connection: int) 
 
     _, endpoint = stored()
     assert (endpoint.field_names, endpoint.read_timeout) == ({"secure": "is_pci"}, 600)
+
+
+DAG_ID = "started_by_hand"
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG, task
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), params={{"contacts": "none"}}):
+    QueueCallsOperator(
+        task_id="call", contacts="{{{{ params.contacts }}}}", start_url={start_url!r}, queuecalls_conn_id="calls"
+    )
+"""
+
+
+@contextmanager
+def scheduler(dags: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Airflow's scheduler, as a process."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # tasks are started by the name of the command
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    }
+    command = [sys.executable, "-m", "airflow", "scheduler"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def wait(reached: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
+    """Ask until there is something, or the process has ended; the watchdog breaks it off."""
+    while not (found := reached()) and process.poll() is None:
+        time.sleep(0.3)
+    return found
+
+
+def known() -> bool:
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    return bool(SerializedDagModel.has_dag(DAG_ID))
+
+
+def ended() -> str | None:
+    from airflow.models import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        (run,) = session.query(DagRun).filter_by(dag_id=DAG_ID)
+        return str(run.state) if run.state in ("success", "failed") else None
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.patience(300)
+def test_a_run_that_is_started_there_reaches_the_service(
+    client: Any, sandbox: Sandbox, small_list: Path, tmp_path: Path
+) -> None:
+    client.post("/connection/add", data={**STANDARD, "host": sandbox.url, "login": LOGIN, "password": PIN})
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "dag.py").write_text(for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, start_url=START_URL)))
+    with scheduler(dags, log := tmp_path / "scheduler.log") as process:
+        wait(known, process)
+        conf = json.dumps({"contacts": str(small_list)})
+        client.post(f"/dags/{DAG_ID}/trigger", data={"conf": conf, "unpause": "on"})
+        assert wait(ended, process) == "success", log.read_text()
+    (campaign,) = sandbox.campaigns
+    assert (campaign.contacts, set(sandbox.numbers.values())) == (3, {1})
