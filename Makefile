@@ -6,6 +6,9 @@ PYTHON ?= python3
 VENV ?= .venv
 AIRFLOW_VERSION ?= 3.3.2
 INSTALL_OPTIONS ?=
+PYTEST = AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
+# In CI three Airflows share the machine, and real processes run into each other: what failed is tried once more, alone.
+SECOND_CHANCE = $(if $(CI),|| $(PYTEST) --last-failed --last-failed-no-failures none)
 
 # Older Airflows break with packages newer than themselves. The Pythons are spread over those that each runs on.
 OLDER = 2.11.2 3.0.6 3.1.8 3.2.2
@@ -28,7 +31,7 @@ demo: $(VENV)/.ready
 
 # The pages are tested in a real browser, and the scheduler works on a real database.
 test: $(VENV)/.ready postgresql chromium
-	AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS) $(SECOND_CHANCE)
 
 # Three at a time, since tests wait a lot; what each prints comes in one piece.
 test-all: $(VENV)/.ready postgresql chromium

@@ -1,9 +1,10 @@
 """From the warehouse to the phone and back: export, check, approve, queue, collect.
 
 Started by hand, it makes a dry run unless told otherwise, and nobody is called before a person has approved the list. Needs
-Airflow 3.1 or newer, where a task can wait for a person; airflow-provider-queuecalls[sql]; the provider of your database;
-the table ``appointments`` that ``sql/appointments.sql`` asks for; and the tables of ``sql/warehouse_tables.sql``, into which
-your endpoint behind ``result_url`` writes what becomes of the calls.
+Airflow 3.1 or newer, where a task can wait for a person, and apache-airflow-providers-standard 1.13;
+airflow-provider-queuecalls[sql]; the provider of your database; the table ``appointments`` that ``sql/appointments.sql``
+asks for; and the tables of ``sql/warehouse_tables.sql``, into which your endpoint behind ``result_url`` writes what becomes
+of the calls.
 """
 
 from __future__ import annotations

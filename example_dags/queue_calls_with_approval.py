@@ -1,6 +1,7 @@
 """Check a list, let a person look at the counts and approve, and only then make phones ring.
 
-Started by hand with the path or URL of a contact file. Needs Airflow 3.1 or newer, where a task can wait for a person.
+Started by hand with the path or URL of a contact file. Needs Airflow 3.1 or newer, where
+a task can wait for a person, and apache-airflow-providers-standard 1.13.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ def test_success_leaks_nothing_even_at_debug_level(run_dag: Any, connect: Any) -
     assert_nothing_leaked(run)
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 1), reason="nobody can be asked for approval there")
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="the approval task of that time has no response_timeout")
 def test_the_example_with_approval_checks_first_and_then_queues(
     examples: Path, connect: Any, contacts: Path, capfd: Any
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.moved import AIRFLOW, dag_bag
 
-pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="nobody can be asked for approval there")
+pytestmark = pytest.mark.skipif(AIRFLOW < (3, 2), reason="the approval task of that time has no response_timeout")
 DAG_ID = "queue_calls_end_to_end"
 QUEUED = {
     "dry_run": False, "contacts": 3, "campaign_name": "spring", "digest": "sha256:0", "queued_at": "2026-11-23T14:45:07+00:00",

@@ -10,7 +10,7 @@ of an :class:`Exchange`.
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import ssl
 import struct
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 KEPT_BYTES = 1 << 20
@@ -118,12 +118,14 @@ class Exchange:
                 self.send(b"HTTP/1.1 200 OK\r\n\r\n")
             else:
                 other.sendall(self.request.head + self.request.body)
-            ways = {self.socket: other, other: self.socket}
-            while not self.server.stopping.is_set():
-                for ready in select.select(list(ways), [], [], 0.1)[0]:
-                    if not (data := ready.recv(BLOCK_BYTES)):
-                        return
-                    ways[ready].sendall(data)
+            with selectors.DefaultSelector() as ways:
+                ways.register(self.socket, selectors.EVENT_READ, other)
+                ways.register(other, selectors.EVENT_READ, self.socket)
+                while not self.server.stopping.is_set():
+                    for ready, _ in ways.select(0.1):
+                        if not (data := cast("socket.socket", ready.fileobj).recv(BLOCK_BYTES)):
+                            return
+                        ready.data.sendall(data)
 
     def _take(self, data: bytes) -> None:
         self.request.received += len(data)
