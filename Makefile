@@ -106,7 +106,7 @@ $(VENV)/.ready: pyproject.toml
 
 .venvs/lowest.txt: pyproject.toml $(VENV)/.ready
 	@mkdir -p $(@D)
-	echo 'apache-airflow==$(LOWEST)' | $(VENV)/bin/uv pip compile -q --no-header --no-annotate --resolution lowest-direct \
+	echo 'apache-airflow==$(LOWEST)' | $(VENV)/bin/uv pip compile -q --no-header --no-annotate --no-deps --resolution lowest-direct \
 		--python-version 3.10 --exclude-newer $(AS_OF_2.11.2) --extra sandbox --constraints - pyproject.toml -o $@
 
 $(VENV)/.docs: $(VENV)/.ready
