@@ -5,17 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow, real_airflow
+from tests.support.moved import AIRFLOW
 
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, version("apache-airflow").split(".")[:2])) < (3, 3), reason="providers' examples load from 3.3 on"
-)
+pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
 EXPORT, CAMPAIGN = "queue_calls_export", "queue_calls_on_asset"
 EXAMPLE = Path(__file__).parents[2] / "example_dags" / "queue_calls_on_asset.py"
 

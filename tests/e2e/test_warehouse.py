@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ import pytest
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow, real_airflow
 from tests.support.command import REPOSITORY
+from tests.support.moved import AIRFLOW
 from tests.support.postgres import postgres_server
 from tests.support.results import results_endpoint
 
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, version("apache-airflow").split(".")[:2])) < (3, 3), reason="a question needs a triggerer there"
-)
+pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="a question needs a triggerer there")
 DAG_ID = "queue_calls_end_to_end"
 EXAMPLES = REPOSITORY / "example_dags"
 #: Reached, always busy, reached at the third attempt, by a machine, twice in the list.
