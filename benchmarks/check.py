@@ -58,7 +58,7 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss //
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rows", type=int, nargs="+", default=[1_000, MILLION, 10 * MILLION])
+    options.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, MILLION, 10 * MILLION])
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--large", action="store_true")
     options.add_argument("--dirty", action="store_true")

@@ -47,6 +47,14 @@ def pytest_report_header() -> str:
     return f"airflow: {version('apache-airflow')}"
 
 
+@pytest.fixture(params=["memory", "tables"])
+def verdicts_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the size of a contact file, the verdicts on its lines lie in memory, or in tables."""
+    from airflow_provider_queuecalls.contacts import verdicts
+
+    monkeypatch.setattr(verdicts, "SMALL_BYTES", {"memory": 1 << 40, "tables": -1}[request.param])
+
+
 @pytest.fixture(scope="session")
 def airflow() -> Any:
     """Airflow itself; the one that AIRFLOW_VERSION asks for, if it asks."""

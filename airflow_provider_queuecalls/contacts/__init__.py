@@ -6,11 +6,13 @@
 
 Where to look: what is asked for is in ``rules``, which texts are numbers in ``phone_numbers``, what makes a row good
 in ``rows``, the columns in ``header``, do-not-call lists in ``lists``, the steps of a check in ``check``, what fails it
-in ``policies``. ``source``, ``lines``, ``reading`` and ``engine`` are how the file is read: held open, in blocks of
-lines, by two readers, and into tables. ``writing`` and ``frames`` are for rows that are no file yet. ``report``, ``rejects`` and ``cleaning`` are what comes out.
+in ``policies``. ``source``, ``lines`` and ``reading`` are how the file is read: held open, in blocks of lines, with a
+verdict on each. ``verdicts`` says what is asked about all of them, ``memory`` and ``engine`` are the two places where
+they are kept. ``writing`` and ``frames`` are for rows that are no file yet. ``report``, ``rejects`` and ``cleaning`` are
+what comes out.
 
-A line is judged in one of two ways that agree: DuckDB recognises the plain ones, which are good as they are, and
-everything else is judged in Python, by rules written once in ``rows``.
+A small file is judged line by line in Python, by rules written once in ``rows``. In a large one DuckDB recognises the
+plain lines, which are good as they are, and only what it leaves is judged so; both come to the same verdicts.
 """
 
 from __future__ import annotations

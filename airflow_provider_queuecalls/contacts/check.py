@@ -7,19 +7,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.contacts.cleaning import write_cleaned
-from airflow_provider_queuecalls.contacts.engine import Tables
 from airflow_provider_queuecalls.contacts.header import find_layout
 from airflow_provider_queuecalls.contacts.lists import read_list
 from airflow_provider_queuecalls.contacts.policies import enforce
-from airflow_provider_queuecalls.contacts.reading import Progress, Reading, file_digest, read_rows
+from airflow_provider_queuecalls.contacts.reading import Progress, Reading, file_digest
 from airflow_provider_queuecalls.contacts.rejects import write_rejects
 from airflow_provider_queuecalls.contacts.report import Example, Report
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Judge
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.source import Source, open_source
+from airflow_provider_queuecalls.contacts.verdicts import Verdicts, open_verdicts
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.multipart import Upload
 
@@ -75,21 +76,21 @@ def check(
         stack.callback(source.file.close)
         if rejects_path is not None and source.is_at(rejects_path):
             raise InvalidContacts(f"{source.shown} is what rejects_path names, too: write the rejects to another file.")
-        with _workspace(source) as directory, Tables(directory) as tables:
+        with _disk_errors_in_words(source), open_verdicts(source, rules.lists) as verdicts:
             for listed in rules.lists:
-                read_list(listed, rules, tables, directory)
+                read_list(listed, rules, verdicts)
             judge = Judge(rules, find_layout(source, rules))
-            read = read_rows(source, judge, tables, directory, progress)
-            tables.decide(look_for_duplicates=rules.duplicates != "keep")
-            report = _report(tables, read)
+            read = verdicts.read(source, judge, progress)
+            verdicts.decide(look_for_duplicates=rules.duplicates != "keep")
+            report = _report(verdicts, read)
             source.assert_unchanged()
             if rejects_path is not None:
-                write_rejects(rejects_path, source, judge, tables.rejects())
+                write_rejects(rejects_path, source, judge, verdicts.rejects())
             enforce(rules, report, source.shown)
             file, size, digest = source.file, source.size, read.digest
-            changed = read.bom or read.lone_cr or judge.rewrites_all or tables.any_changed()
+            changed = read.bom or read.lone_cr or judge.rewrites_all or verdicts.any_changed()
             if changed or report.valid < report.lines:
-                file = write_cleaned(source, judge, tables)
+                file = write_cleaned(source, judge, verdicts)
                 stack.callback(file.close)
                 size, digest = os.fstat(file.fileno()).st_size, file_digest(file)
             source.assert_unchanged()
@@ -103,28 +104,18 @@ def check(
 
 
 @contextmanager
-def _workspace(source: Source) -> Iterator[str]:
-    """A directory of the check's own, removed on every way out; failures to use it become :class:`CheckFailed`."""
-    import duckdb
-
-    # Not the errors' own words: they may quote a row.
+def _disk_errors_in_words(source: Source) -> Iterator[None]:
     try:
-        with tempfile.TemporaryDirectory(prefix="queuecalls-", ignore_cleanup_errors=True) as directory:
-            yield directory
+        yield
     except OSError as error:
         raise CheckFailed(
             f"{source.shown} could not be checked: {error.strerror or type(error).__name__}. Nothing was sent. "
             f"The check needs room in {tempfile.gettempdir()!r}, up to twice the size of the file."
         ) from None
-    except duckdb.Error as error:
-        raise CheckFailed(
-            f"{source.shown} could not be checked: DuckDB stopped with {type(error).__name__}. Nothing was sent. The "
-            f"check needs some 300 MB of memory, and room in {tempfile.gettempdir()!r}, up to twice the size of the file."
-        ) from None
 
 
-def _report(tables: Tables, read: Reading) -> Report:
-    counts = tables.counts()
+def _report(verdicts: Verdicts, read: Reading) -> Report:
+    counts = verdicts.counts()
     blank, _ = counts.get(BLANK, (0, 0))
     header, _ = counts.get(COLUMN_NAMES, (0, 0))
     reasons = {reason: counts[reason][0] for reason in REASONS if reason in counts}
@@ -141,7 +132,7 @@ def _report(tables: Tables, read: Reading) -> Report:
         suppressed=suppressed,
         reasons=reasons,
         first_lines={reason: counts[reason][1] for reason in reasons},
-        examples=tuple(Example(*example) for example in tables.examples(EXAMPLES)),
-        normalised=tables.normalised(),
+        examples=tuple(Example(*example) for example in islice(verdicts.rejects(), EXAMPLES)),
+        normalised=verdicts.normalised(),
         bom=read.bom,
     )

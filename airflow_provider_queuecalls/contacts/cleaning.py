@@ -5,22 +5,22 @@ from __future__ import annotations
 import tempfile
 from typing import BinaryIO, cast
 
-from airflow_provider_queuecalls.contacts.engine import Tables
 from airflow_provider_queuecalls.contacts.lines import Block, blocks, marked
 from airflow_provider_queuecalls.contacts.rows import Judge
 from airflow_provider_queuecalls.contacts.source import Source
+from airflow_provider_queuecalls.contacts.verdicts import Verdicts
 
 _BUFFER_BYTES = 4 << 20
 
 
-def write_cleaned(source: Source, judge: Judge, tables: Tables) -> BinaryIO:
+def write_cleaned(source: Source, judge: Judge, verdicts: Verdicts) -> BinaryIO:
     """Write what is to be sent to a temporary file that has no name, so it is gone once it is closed.
 
     UTF-8 without byte-order mark, LF, commas, the vendor's order of columns; no blank lines, no header line.
     """
     file = cast("BinaryIO", tempfile.TemporaryFile(prefix="queuecalls-", buffering=_BUFFER_BYTES))  # noqa: SIM115 - the caller closes it
     try:
-        for block, here in marked(blocks(source.file, judge.delimiter), tables.changes()):
+        for block, here in marked(blocks(source.file, judge.delimiter), verdicts.changes()):
             file.write(_cleaned_block(block, here, judge))
         file.flush()
     except BaseException:

@@ -6,12 +6,27 @@ Memory is bounded, whatever the size of the file: beyond the limit, tables spill
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, LONGEST_LINE
+from airflow_provider_queuecalls.contacts.reading import (
+    Counts,
+    Judged,
+    Progress,
+    Reading,
+    assert_same_lines,
+    file_digest,
+    first_line_end,
+    judged,
+    survey,
+    write_tame,
+)  # fmt: skip
+from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, LONGEST_LINE, Judge
+from airflow_provider_queuecalls.contacts.source import Source
+from airflow_provider_queuecalls.exceptions import CheckFailed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -32,18 +47,26 @@ _VIEWS = {
 _QUIET = "SET enable_progress_bar = false"
 
 
-class Judged(NamedTuple):
-    """The verdict on one line that is not plain. ``changed``: the row to send differs from the line."""
+@contextmanager
+def open_tables(shown: str) -> Iterator[Tables]:
+    """Tables in a directory of their own, removed on every way out. What DuckDB raises becomes :class:`CheckFailed`."""
+    import duckdb
 
-    line: int
-    number: int | None
-    reason: str | None
-    changed: bool
-    normalised: bool
+    # Not the error's own words: they may quote a row.
+    try:
+        with tempfile.TemporaryDirectory(prefix="queuecalls-", ignore_cleanup_errors=True) as directory:
+            tables = Tables(directory)
+            with closing(tables):
+                yield tables
+    except duckdb.Error as error:
+        raise CheckFailed(
+            f"{shown} could not be checked: DuckDB stopped with {type(error).__name__}. Nothing was sent. The "
+            f"check needs some 300 MB of memory, and room in {tempfile.gettempdir()!r}, up to twice the size of the file."
+        ) from None
 
 
 class Tables:
-    """The rows of one file. Built up in this order: :meth:`read`, :meth:`add_judged`, :meth:`decide`.
+    """The verdicts in tables.
 
     ``plain`` has one row per line, with the number if the line is plain, else NULL; a line's number is its rowid
     plus one. ``judged`` has the verdicts on the others. ``listed`` has the numbers on do-not-call lists. ``left_out``
@@ -66,11 +89,11 @@ class Tables:
         )
         self._run(_QUIET)
         self._run("CREATE TABLE listed (number BIGINT)")
-        self.clear()
+        self._clear()
         for view, query in _VIEWS.items():
             self._run(f"CREATE VIEW {view} AS {query}")
 
-    def clear(self) -> None:
+    def _clear(self) -> None:
         """Forget the file, but not the do-not-call lists."""
         self._run("CREATE OR REPLACE TABLE plain (number BIGINT)")
         self._run(
@@ -79,15 +102,38 @@ class Tables:
         )
         self._run("CREATE OR REPLACE TABLE left_out (line BIGINT, reason VARCHAR)")
 
-    def __enter__(self) -> Tables:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Give the memory back."""
         self._connection.close()
 
-    def read(self, path: str, line_end: str, plain: str, number: str) -> int:
+    def read(self, source: Source, judge: Judge, progress: Progress | None = None) -> Reading:
+        """Take in every line of a file.
+
+        DuckDB starts on the file at once, beside our own reading of it. Where that finds that DuckDB may have misread
+        something, its work is thrown away and done again on a copy that it cannot misread.
+        """
+        guess = first_line_end(source)
+        with ThreadPoolExecutor(2) as threads:
+            digest = threads.submit(file_digest, source.file)
+            lines_read = threads.submit(self._read_lines, source.address(), guess, *judge.plain_sql())
+            seen = survey(source, judge, progress)
+            tame = seen.line_ends <= {guess} and seen.tame
+            if not tame:
+                self._connection.interrupt()
+        if tame:
+            lines = lines_read.result()
+        else:
+            lines_read.exception()  # of no interest
+            self._clear()
+            copy = os.path.join(self._directory, "tame.csv")
+            write_tame(source, judge, copy)
+            lines = self._read_lines(copy, "\n", *judge.plain_sql())
+            os.unlink(copy)
+        assert_same_lines(source, seen.lines, lines)
+        self._add(judged(source, judge, self._odd_lines()))
+        return Reading(seen.lines, seen.bom, seen.lone_cr, digest.result())
+
+    def _read_lines(self, path: str, line_end: str, plain: str, number: str) -> int:
         """Read a file of tame lines, each of which ends with ``line_end``. Returns the number of lines.
 
         ``plain`` and ``number`` are the expressions of :meth:`Judge.plain_sql`. A line is read as one cell: the
@@ -106,16 +152,12 @@ class Tables:
         )
         return int(self._value("SELECT count(*) FROM plain"))
 
-    def interrupt(self) -> None:
-        """Stop :meth:`read` in another thread; it raises an error then, or has ended before."""
-        self._connection.interrupt()
-
-    def odd_lines(self) -> Iterator[tuple[int, None]]:
+    def _odd_lines(self) -> Iterator[tuple[int, None]]:
         """The numbers of the lines that have to be judged."""
         for (line,) in self._stream("SELECT rowid + 1 FROM plain WHERE number IS NULL ORDER BY rowid"):
             yield line, None
 
-    def add_judged(self, verdicts: Iterable[Judged]) -> None:
+    def _add(self, verdicts: Iterable[Judged]) -> None:
         """Take in the verdicts on the lines that were not plain."""
         path = os.path.join(self._directory, "judged.csv")
         with open(path, "w", encoding="ascii") as file:
@@ -136,12 +178,10 @@ class Tables:
         os.unlink(path)
 
     def to_list(self) -> None:
-        """Add the file's numbers to those on do-not-call lists, and forget the file."""
         self._run("INSERT INTO listed SELECT number FROM good")
-        self.clear()
+        self._clear()
 
     def decide(self, *, look_for_duplicates: bool) -> None:
-        """Find the rows that are left out: judged, then suppressed, then duplicates of a row that is still there."""
         self._run("INSERT INTO left_out SELECT line, reason FROM judged WHERE reason IS NOT NULL")
         if self._value("SELECT count(*) FROM listed"):
             self._run(
@@ -160,36 +200,26 @@ class Tables:
                 """
             )
 
-    def counts(self) -> Mapping[str, tuple[int, int]]:
-        """How many lines each reason left out, and the first of them."""
+    def counts(self) -> Counts:
         rows = self._stream("SELECT reason, count(*), min(line) FROM left_out GROUP BY reason")
         return {reason: (count, first) for reason, count, first in rows}
 
-    def judged_counts(self) -> Mapping[str, tuple[int, int]]:
-        """The same for the verdicts alone."""
+    def judged_counts(self) -> Counts:
         rows = self._stream("SELECT reason, count(*), min(line) FROM judged WHERE reason IS NOT NULL GROUP BY reason")
         return {reason: (count, first) for reason, count, first in rows}
 
     def any_changed(self) -> bool:
-        """Whether a good row differs from its line."""
         return bool(self._value("SELECT count(*) FROM judged WHERE changed"))
 
-    def examples(self, most: int) -> list[tuple[int, str]]:
-        """The first rows left out, blank lines and the header line aside."""
-        return list(islice(self.rejects(), most))
-
     def normalised(self) -> int:
-        """How many of the rows to send have another number than the file."""
         return int(
             self._value("SELECT count(*) FROM judged WHERE normalised AND line NOT IN (SELECT line FROM left_out)")
         )
 
     def rejects(self) -> Iterator[tuple[int, str]]:
-        """The rows left out, by line, with the reason."""
         yield from self._stream("SELECT line, reason FROM rejects ORDER BY line")
 
     def changes(self) -> Iterator[tuple[int, str | None]]:
-        """The lines to leave out (with a reason) or to rewrite (with None), by line."""
         yield from self._stream(
             "SELECT line, reason FROM left_out "
             "UNION ALL SELECT line, NULL FROM judged WHERE reason IS NULL AND changed "

@@ -1,28 +1,38 @@
-"""Reading a file: by the engine, which knows the plain lines, and by ourselves, for everything else."""
+"""Reading a file in Python: what it is like as a whole, and the verdicts on its lines, or on some of them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from airflow_provider_queuecalls.contacts.engine import Judged, Tables
 from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, picked
 from airflow_provider_queuecalls.contacts.rows import BLANK, Judge
 from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import CheckFailed
 
 Progress = Callable[[int, int], None]
+#: For each reason, how many lines it left out, and the first of them.
+Counts = Mapping[str, tuple[int, int]]
 
 _DIGEST_BYTES = 4 << 20
 
 
+class Judged(NamedTuple):
+    """The verdict on one line. ``changed``: the row to send differs from the line."""
+
+    line: int
+    number: int | None
+    reason: str | None
+    changed: bool
+    normalised: bool
+
+
 @dataclass(frozen=True)
 class Reading:
-    """What reading a file showed, beside the verdicts in the tables."""
+    """What reading a file showed, beside the verdicts."""
 
     lines: int
     bom: bool
@@ -30,47 +40,14 @@ class Reading:
     digest: str
 
 
-def read_rows(
-    source: Source, judge: Judge, tables: Tables, directory: str, progress: Progress | None = None
-) -> Reading:
-    """Fill the tables with a verdict on every line.
-
-    The engine starts on the file at once, beside our own reading of it. Where that finds that the engine may have
-    misread something, its work is thrown away and done again on a copy that it cannot misread.
-    """
-    guess = _first_line_end(source)
-    with ThreadPoolExecutor(2) as threads:
-        digest = threads.submit(file_digest, source.file)
-        engine = threads.submit(tables.read, source.address(), guess, *judge.plain_sql())
-        survey = _survey(source, judge, progress)
-        tame = survey.line_ends <= {guess} and survey.tame
-        if not tame:
-            tables.interrupt()
-    if tame:
-        lines = engine.result()
-    else:
-        engine.exception()  # of no interest
-        tables.clear()
-        copy = os.path.join(directory, "tame.csv")
-        _write_tame(source, judge, copy)
-        lines = tables.read(copy, "\n", *judge.plain_sql())
-        os.unlink(copy)
-    source.assert_unchanged()
-    if lines != survey.lines:
-        raise CheckFailed(
-            f"{source.shown} was read twice, with {survey.lines:,} and {lines:,} lines. Nothing was sent."
-        )
-    tables.add_judged(_judged(source, judge, tables.odd_lines()))
-    return Reading(survey.lines, survey.bom, survey.lone_cr, digest.result())
-
-
-def _first_line_end(source: Source) -> str:
+def first_line_end(source: Source) -> str:
+    """The line end of a file's first line."""
     first = next(blocks(source.file), None)
     return "\r\n" if first and first.data.partition(b"\n")[0].endswith(b"\r") else "\n"
 
 
 @dataclass
-class _Survey:
+class Survey:
     """What our own reading of a file shows. ``tame``: lines hold nothing that the engine could misread."""
 
     lines: int = 0
@@ -94,22 +71,23 @@ class _Survey:
         self.lines += block.count
 
 
-def _survey(source: Source, judge: Judge, progress: Progress | None) -> _Survey:
-    survey, done = _Survey(), 0
+def survey(source: Source, judge: Judge, progress: Progress | None) -> Survey:
+    """Read a file once, without a verdict on any line."""
+    seen, done = Survey(), 0
 
     def tap(data: bytes) -> None:
         nonlocal done
-        survey.bom = survey.bom or (not done and data.startswith(BOM))
+        seen.bom = seen.bom or (not done and data.startswith(BOM))
         done += len(data)
         if progress:
             progress(done // 2, source.size)  # the other half is what comes after
 
     for block in blocks(source.file, judge.delimiter, tap):
-        survey.take_in(block, judge)
-    return survey
+        seen.take_in(block, judge)
+    return seen
 
 
-def _write_tame(source: Source, judge: Judge, path: str) -> None:
+def write_tame(source: Source, judge: Judge, path: str) -> None:
     """Write the file anew for the engine, line for line, with a mark for each line that it could misread."""
     in_open_cell = False
     with open(path, "wb") as copy:
@@ -126,16 +104,23 @@ def _write_tame(source: Source, judge: Judge, path: str) -> None:
                 in_open_cell = judge.leaves_cell_open(line, in_open_cell)
 
 
-def _judged(source: Source, judge: Judge, odd_lines: Iterator[tuple[int, None]]) -> Iterator[Judged]:
-    """The verdicts on the lines that the engine did not recognise."""
+def judged(source: Source, judge: Judge, wanted: Iterator[tuple[int, None]]) -> Iterator[Judged]:
+    """The verdicts on the lines with these numbers, in their order. The others must be known to be good and plain."""
     in_open_cell, blank = False, 0
-    for number, line, _ in picked(blocks(source.file, judge.delimiter), odd_lines):
+    for number, line, _ in picked(blocks(source.file, judge.delimiter), wanted):
         verdict = judge(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
         # A good row has closed what it opened.
         in_open_cell = verdict.reason is not None and judge.leaves_cell_open(line, in_open_cell)
         blank += verdict.reason == BLANK
         changed = verdict.reason is None and verdict.row != line
         yield Judged(number, verdict.number, verdict.reason, changed, verdict.normalised)
+
+
+def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:
+    """Raise :class:`CheckFailed` where the second reading of a file saw other lines than the first."""
+    source.assert_unchanged()
+    if lines != surveyed:
+        raise CheckFailed(f"{source.shown} was read twice, with {surveyed:,} and {lines:,} lines. Nothing was sent.")
 
 
 def file_digest(file: BinaryIO) -> str:

@@ -25,7 +25,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check, lines
-from airflow_provider_queuecalls.contacts.engine import Tables
+from airflow_provider_queuecalls.contacts.engine import Tables, open_tables
+from airflow_provider_queuecalls.contacts.memory import Memory
+from airflow_provider_queuecalls.contacts.verdicts import SMALL_BYTES
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     EmptyContacts,
@@ -101,6 +103,7 @@ def rejected(path: Path, **rules: Any) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 class TestWhatIsSent:
     @pytest.mark.parametrize(
         "content", [f"{ANN}", f"{ANN},ref\n{BOB},,p\n", f"{ANN}\r\n{BOB}\r\n", f"{ANN}\r\n{BOB}\n"]
@@ -179,6 +182,7 @@ class TestWhatIsSent:
         assert checked.upload.file.closed
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 class TestReasons:
     @pytest.mark.parametrize(
         ("row", "reason"),
@@ -253,15 +257,6 @@ class TestReasons:
         path = contacts(f"\ufeff{ANN}\r\n\n\r{BOB}\rx\r\r\ny")
         assert [example.line for example in report(path).examples] == [5, 7]
 
-    @pytest.mark.parametrize("end", ["\n", "\r\n"])
-    def test_line_numbers_hold_in_a_file_that_the_engine_reads_in_parts(self, contacts: Contacts, end: str) -> None:
-        part = "".join(f"{ANN},{'r' * length}{end}" for length in range(100)) + f"x{end}{end}"
-        path = contacts(part * 15_000)
-        rejects = path.with_name("rejects.csv")
-        check(path, ContactRules(on_invalid="skip", duplicates="keep"), rejects_path=rejects).close()
-        with rejects.open() as file:
-            assert [int(row["line"]) for row in csv.DictReader(file)] == list(range(101, 102 * 15_000, 102))
-
     def test_a_quoted_cell_over_several_lines_takes_all_of_them_out(self, contacts: Contacts) -> None:
         path = contacts(f'{ANN},"a\n{BOB}\n\nb"\n{CAT}\n')
         assert sent(path, quoting="allow", on_invalid="skip") == f"{CAT}\n".encode()
@@ -309,6 +304,7 @@ class TestReasons:
         ]
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 class TestPolicies:
     def test_all_reasons_are_in_the_error(self, contacts: Contacts) -> None:
         error = refused(contacts(f"phone\n{ANN}\n{NOT_A_NUMBER}\n\n{ANN}\n"))
@@ -388,6 +384,7 @@ class TestPolicies:
         assert said in str(refused(contacts(f"\n{header}\n{BOB}\n"), has_header=True, **rules))
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 class TestDoNotCallLists:
     @pytest.fixture
     def listed(self, tmp_path: Path) -> Path:
@@ -438,6 +435,7 @@ class TestDoNotCallLists:
         assert sent(path, suppress=[listed], suppress_max_age=33) == BOB.encode()
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 class TestRejectsFile:
     def test_it_has_line_reason_and_the_original_cells(self, contacts: Contacts) -> None:
         path = contacts(f"{ANN},a\n\n{NOT_A_NUMBER},b,c\n{ANN},d\n")
@@ -480,6 +478,7 @@ class TestRejectsFile:
         assert sorted(file.name for file in tmp_path.iterdir()) == ["calls.csv"]
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 class TestFilesThatAreNone:
     def test_a_missing_file_names_the_host(self, tmp_path: Path) -> None:
         error = refused(tmp_path / "gone.csv")
@@ -529,31 +528,43 @@ class TestFilesThatAreNone:
 
 
 class TestWhileItRuns:
+    @pytest.mark.usefixtures("verdicts_kept")
     @pytest.mark.parametrize("change", [lambda path: path.open("a").write("x"), lambda path: os.truncate(path, 5)])
     def test_a_file_that_changes_is_not_sent(
         self, contacts: Contacts, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
     ) -> None:
         path = contacts(f"{ANN}\n{BOB}\n")
-        decide = Tables.decide
+        for kind in (Memory, Tables):
 
-        def decide_late(self: Tables, **options: bool) -> None:
-            change(path)
-            decide(self, **options)
+            def decide_late(self: Any, *, decide: Any = kind.decide, **options: bool) -> None:
+                change(path)
+                decide(self, **options)
 
-        monkeypatch.setattr(Tables, "decide", decide_late)
+            monkeypatch.setattr(kind, "decide", decide_late)
         with pytest.raises(CheckFailed, match="changed while it was being checked"):
             check(path)
 
+    @pytest.mark.usefixtures("verdicts_kept")
     def test_a_full_disk_is_said_and_leaves_nothing(self, contacts: Contacts) -> None:
         path = contacts("\n".join([*(f"1617555{n:04d},{'r' * 100}" for n in range(2000)), "x"]))
         with file_size_limit(100_000), pytest.raises(CheckFailed, match="needs room"):
             check(path, ContactRules(on_invalid="skip"))
 
-    def test_the_engine_draws_no_bar_of_its_own(self, tmp_path: Path) -> None:
-        with Tables(str(tmp_path)) as tables:
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_line_numbers_hold_in_a_file_that_the_engine_reads_in_parts(self, contacts: Contacts, end: str) -> None:
+        part = "".join(f"{ANN},{'r' * length}{end}" for length in range(100)) + f"x{end}{end}"
+        path = contacts(part * 15_000)
+        rejects = path.with_name("rejects.csv")
+        check(path, ContactRules(on_invalid="skip", duplicates="keep"), rejects_path=rejects).close()
+        with rejects.open() as file:
+            assert [int(row["line"]) for row in csv.DictReader(file)] == list(range(101, 102 * 15_000, 102))
+
+    def test_the_engine_draws_no_bar_of_its_own(self) -> None:
+        with open_tables("calls.csv") as tables:
             assert tables._value("SELECT current_setting('enable_progress_bar')") is False
             assert list(tables._stream("SELECT current_setting('enable_progress_bar')")) == [(False,)]
 
+    @pytest.mark.usefixtures("verdicts_kept")
     def test_progress_goes_up_to_the_size_of_the_file(self, contacts: Contacts) -> None:
         seen: list[tuple[int, int]] = []
         path = contacts(f"{ANN},{'r' * 100}\n" * 30_000)
@@ -592,6 +603,7 @@ class TestWhileItRuns:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 class TestReport:
     def test_to_dict_is_what_the_command_line_prints(self, contacts: Contacts) -> None:
         found = report(contacts(f"\ufeff{ANN}\n\nx\n{ANN}\n"))
@@ -715,6 +727,25 @@ def test_importing_is_cheap() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=os.getcwd())
     assert run.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("contacts_size", "list_size", "loaded"),
+    [(SMALL_BYTES, 0, False), (SMALL_BYTES + 1, 0, True), (100, SMALL_BYTES - 100, False), (100, SMALL_BYTES, True)],
+)
+def test_duckdb_is_loaded_for_large_files_only(
+    contacts: Contacts, contacts_size: int, list_size: int, loaded: bool
+) -> None:
+    path = contacts(f"{ANN}\n".ljust(contacts_size))
+    listed = path.with_name("listed.csv")
+    listed.write_text(f"{BOB}\n".ljust(list_size))
+    program = (
+        "import sys; from airflow_provider_queuecalls.contacts import ContactRules, check; "
+        "check(sys.argv[1], ContactRules(on_invalid='skip', suppress=sys.argv[2:])).close(); print('duckdb' in sys.modules)"
+    )
+    lists = [str(listed)] if list_size else []
+    run = subprocess.run([sys.executable, "-c", program, str(path), *lists], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == str(loaded)
 
 
 @contextmanager

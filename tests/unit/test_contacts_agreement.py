@@ -16,6 +16,8 @@ from airflow_provider_queuecalls.contacts.rows import Judge
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from tests.unit import plain_checker
 
+pytestmark = pytest.mark.usefixtures("verdicts_kept")
+
 GOOD = ["16175551234", "16175551235", "19998886666", "12002000000"]
 SPELLINGS = [
     "(617) 555-1234", "617.555.1234", "+1 617 555 1234", "6175551234", " 16175551234 ", "tel:+16175551234", "1-617-555-1234",
