@@ -182,13 +182,23 @@ def known() -> bool:
     return bool(SerializedDagModel.has_dag(DAG_ID))
 
 
+def started(client: Any, conf: str) -> bool:
+    """Press the button, and see whether it did something: page and scheduler share a file in which one writes at a time."""
+    client.post(f"/dags/{DAG_ID}/trigger", data={"conf": conf, "unpause": "on"})
+    return bool(run_states())
+
+
 def ended() -> str | None:
+    (state,) = run_states()
+    return state if state in ("success", "failed") else None
+
+
+def run_states() -> list[str]:
     from airflow.models import DagRun
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        (run,) = session.query(DagRun).filter_by(dag_id=DAG_ID)
-        return str(run.state) if run.state in ("success", "failed") else None
+        return [str(run.state) for run in session.query(DagRun).filter_by(dag_id=DAG_ID)]
 
 
 @pytest.fixture
@@ -208,7 +218,7 @@ def test_a_run_that_is_started_there_reaches_the_service(
     with scheduler(dags, log := tmp_path / "scheduler.log") as process:
         wait(known, process)
         conf = json.dumps({"contacts": str(small_list)})
-        client.post(f"/dags/{DAG_ID}/trigger", data={"conf": conf, "unpause": "on"})
+        wait(lambda: started(client, conf), process)
         assert wait(ended, process) == "success", log.read_text()
     (campaign,) = sandbox.campaigns
     assert (campaign.contacts, set(sandbox.numbers.values())) == (3, {1})
