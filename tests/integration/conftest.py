@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import signal
 import ssl
@@ -15,6 +16,7 @@ import pytest
 import trustme
 
 from tests.conftest import HOME
+from tests.support.moved import IS_AIRFLOW_2
 from tests.support.s3 import new_bucket, s3_connection, s3_server
 
 #: Generous: nothing here is about speed, and the machine may be busy.
@@ -45,8 +47,12 @@ def watchdog(airflow: Any, request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def database(airflow: Any) -> None:
-    """Airflow's database."""
+    """Airflow's database, and one API over it: ``dag.test()`` would make one for each task, which takes longer than the task."""
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    if not IS_AIRFLOW_2:
+        from airflow.sdk.execution_time import supervisor
+
+        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
 
 @pytest.fixture(scope="session")
