@@ -1,10 +1,11 @@
-"""The example in which a contact file that was written starts its campaign, under a real scheduler."""
+"""The examples whose promise only a scheduler can keep: what an asset starts, and what is done one at a time."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from tests.support.airflow import Airflow, real_airflow
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
-EXPORT, CAMPAIGN = "queue_calls_export", "queue_calls_on_asset"
-EXAMPLE = Path(__file__).parents[2] / "example_dags" / "queue_calls_on_asset.py"
+EXPORT, CAMPAIGN, IN_PARTS = "queue_calls_export", "queue_calls_on_asset", "queue_calls_in_parts"
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 @dataclass(frozen=True)
 class Live:
-    """A running Airflow with the example, the sandbox that it leads to, and the folder for temporary files."""
+    """A running Airflow with the examples, the sandbox that it leads to, and the folder for temporary files."""
 
     airflow: Airflow
     sandbox: Sandbox
@@ -37,11 +38,12 @@ class Live:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home, dags, files = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags", "files"))
-    shutil.copy(EXAMPLE, dags)
+    for name in (CAMPAIGN, IN_PARTS):
+        shutil.copy(EXAMPLES / f"{name}.py", dags)
     with run_sandbox(speed=0) as sandbox:
         variables = {"AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection, "TMPDIR": str(files)}
         with real_airflow(home, dags, variables) as airflow:
-            airflow.wait_for([EXPORT, CAMPAIGN])
+            airflow.wait_for([EXPORT, CAMPAIGN, IN_PARTS])
             yield Live(airflow, sandbox, files)
 
 
@@ -59,3 +61,20 @@ def test_an_update_of_the_asset_starts_the_campaign_which_is_dry_unless_told_oth
     assert [call.message_reference for call in live.sandbox.calls] == [f"appointment-{n}" for n in range(7)]
 
     assert list(live.files.glob("contacts-*.csv")) == []
+
+
+def test_the_parts_of_a_list_are_sent_one_at_a_time(live: Live) -> None:
+    numbers = [f"1617555{n:04}" for n in range(12)]
+    contacts, parts = live.files / "calls.csv", live.files / "parts"
+    contacts.write_text("".join(f"{number}\n" for number in numbers))
+    live.airflow.trigger(
+        IN_PARTS, "parts", contacts=str(contacts), parts_path=str(parts), contacts_per_campaign=3, dry_run=False
+    )
+    tasks = live.airflow.finished(IN_PARTS, "parts")
+    assert {task["state"] for task in tasks} == {"success"}, [live.airflow.said(task) for task in tasks]
+
+    calls = [task for task in tasks if task["task_id"] == "queue_calls"]
+    times = sorted((task["start_date"], task["end_date"]) for task in calls)
+    assert len(times) == 4
+    assert all(end <= start for (_, end), (start, _) in pairwise(times))
+    assert [live.sandbox.numbers[number] for number in numbers] == [1] * 12
