@@ -51,27 +51,24 @@ def came_back(do: Callable[..., list[Any]], campaign: str, *results: str) -> Non
         do("INSERT INTO call_results (campaign, message_reference, call_id, result) VALUES (?, ?, ?, ?)", *row)
 
 
-def at(**ago: float) -> str:
-    return (datetime.now(timezone.utc) - timedelta(**ago)).isoformat()
-
-
 @pytest.mark.parametrize(
-    ("results", "expiration", "over"),
+    ("results", "minutes_ago", "over"),
     [
-        ((), at(hours=-1), False),
-        (("completed", "failed"), at(hours=-1), False),
-        (("completed", "failed", "completed"), at(hours=-1), True),
-        (("completed", "failed"), at(minutes=50), False),
-        (("completed", "failed"), at(minutes=70), True),
-        ((), at(minutes=70), True),
+        ((), -60, False),
+        (("completed", "failed"), -60, False),
+        (("completed", "failed", "completed"), -60, True),
+        (("completed", "failed"), 50, False),
+        (("completed", "failed"), 70, True),
+        ((), 70, True),
     ],
 )
 def test_collecting_ends_with_the_last_result_or_an_hour_after_the_last_call(
-    results: tuple[str, ...], expiration: str, over: bool, task: Any, do: Any
+    results: tuple[str, ...], minutes_ago: int, over: bool, task: Any, do: Any
 ) -> None:
     came_back(do, "once", *results)
     came_back(do, "another", *["completed"] * 9)
-    found = task("collect")(QUEUED, expiration, **RUN)
+    expiration = datetime.now(timezone.utc) - timedelta(minutes=minutes_ago)
+    found = task("collect")(QUEUED, expiration.isoformat(), **RUN)
     assert found.is_done is over
     assert found.xcom_value == {result: results.count(result) for result in results}
 
