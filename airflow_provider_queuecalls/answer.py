@@ -28,6 +28,10 @@ JSON_BYTES = 64 << 20
 BODY_CHARACTERS = 2_000
 _HEAD_BYTES = 16 << 10
 _REDACTED = "***"
+#: Ten digits or more, or seven behind a plus, with or without separators.
+_PHONE_NUMBER = re.compile(r"\d(?:[ .()/-]{0,2}\d){9,}|\+\d(?:[ .()/-]{0,2}\d){6,}")
+#: A text without any of these holds every character as it is; see :func:`_any_escape`.
+_ESCAPING = frozenset("\\&%+")
 
 QUEUED_WORDS = frozenset({"queued", "success"})
 REFUSED_WORDS = frozenset({"failed", "failure", "error"})
@@ -72,7 +76,7 @@ class Redaction:
 
     def __init__(self, secrets: Iterable[str], names: Iterable[str]) -> None:
         texts = {text for secret in secrets if secret for text in (secret, base64.b64encode(secret.encode()).decode())}
-        longest_first = sorted(texts, key=lambda text: (-len(text), text))
+        self._longest_first = sorted(texts, key=lambda text: (-len(text), text))
         name = "|".join(sorted(map(re.escape, names)))
         self._patterns = [
             re.compile(pattern, re.IGNORECASE)
@@ -85,15 +89,15 @@ class Redaction:
                 rf"(\"(?:{name})\"\s*:\s*)(?:\[[^\]]*\]?|[^\s,}}\]\"]+)",
             )
         ]
-        if longest_first:
-            self._patterns.append(re.compile(f"()(?:{'|'.join(map(_any_spelling, longest_first))})", re.IGNORECASE))
-        # A phone number: ten digits or more, or seven behind a plus, with or without separators.
-        self._patterns.append(re.compile(r"()(?:\d(?:[ .()/-]{0,2}\d){9,}|\+\d(?:[ .()/-]{0,2}\d){6,})"))
 
     def __call__(self, text: str) -> str:
         for pattern in self._patterns:
             text = pattern.sub(rf"\1{_REDACTED}", text)
-        return text
+        if self._longest_first:
+            # The pattern for every spelling takes long to compile, and most answers escape nothing.
+            spelling = _any_spelling if _ESCAPING & set(text) else re.escape
+            text = re.sub("|".join(map(spelling, self._longest_first)), _REDACTED, text, flags=re.IGNORECASE)
+        return _PHONE_NUMBER.sub(_REDACTED, text)
 
 
 def _any_spelling(text: str) -> str:

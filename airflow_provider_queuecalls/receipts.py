@@ -59,11 +59,10 @@ class RemoteStore:
             return None
 
     def create(self, entry: Entry) -> bool:
-        path = self._path()
-        if path.exists():
+        if self.read() is not None:
             return False
         try:
-            with path.open("xb") as file:
+            with self._path().open("xb") as file:
                 file.write(encoded(entry))
         except FileExistsError:
             return False
