@@ -7,7 +7,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,10 +15,14 @@ from airflow_provider_queuecalls import ledger
 from airflow_provider_queuecalls._compat import AirflowFailException
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.receipts import RemoteStore
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
 from tests.support.moved import IS_AIRFLOW_2
 from tests.support.sending import meeting_twice, send, send_and_tell, send_and_tell_from_a_process
+
+if TYPE_CHECKING:
+    from pytest_mock import MockerFixture
 
 SENDERS = 2
 #: Two more processes load Airflow, on a machine that may be busy.
@@ -85,6 +89,14 @@ def test_of_several_at_the_same_moment_one_sends(
     assert outcome in ("AlreadySent", "OutcomeUnknown"), words
     assert "'spring'" in words
     assert "sent nothing" in words or "it is not sent again" in words
+
+
+def test_a_bucket_takes_one_of_two_that_have_both_seen_nothing(bucket: Any, mocker: MockerFixture) -> None:
+    mocker.patch.object(RemoteStore, "read", return_value=None)
+    store = RemoteStore(f"s3://storage@{bucket.name}/receipts/spring.json")
+    assert [store.create({"intent": {"try_number": number}}) for number in (1, 2)] == [True, False]
+    mocker.stopall()
+    assert store.read() == {"intent": {"try_number": 1}}
 
 
 def test_a_receipt_is_kept_and_returned_to_whoever_comes_next(sends: Any, service: faults.FaultServer) -> None:
