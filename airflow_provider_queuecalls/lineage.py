@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import attrs
 from airflow.providers.openlineage.extractors import OperatorLineage
+from airflow.providers.openlineage.sqlparser import SQLParser
 from openlineage.client.event_v2 import Dataset
 from openlineage.client.facet_v2 import RunFacet
 
@@ -61,6 +62,20 @@ def campaign_lineage(
         outputs=[*([campaign] if exists else []), *(_file(location) for location in written)],
         run_facets={FACET: facet},
     )
+
+
+def tables_read(hook: Any, sql: str, connection: Any) -> list[Dataset]:
+    """Tell which tables a query reads, as far as the hook of the database tells OpenLineage where they lie.
+
+    Of the statement itself nothing is told: it may name people.
+    """
+    if (database := hook.get_openlineage_database_info(connection)) is None:
+        return []
+    parser = SQLParser(hook.get_openlineage_database_dialect(connection), hook.get_openlineage_default_schema())
+    found = parser.generate_openlineage_metadata_from_sql(
+        sql=sql, hook=hook, database_info=database, use_connection=False
+    )
+    return list(found.inputs)
 
 
 def _file(location: Location) -> Dataset:

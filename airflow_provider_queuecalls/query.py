@@ -37,7 +37,7 @@ def query_result(
     isn't one to a database, :class:`CheckFailed` where another try may help. Neither says anything of a row.
     """
     values = _structured("parameters", parameters)
-    hook = _hook(conn_id, _structured("hook_params", hook_params))
+    hook = database_hook(conn_id, hook_params)
     statement = _statement(sql)
     with _in_words(f"The database {conn_id!r} cannot be reached", values):
         connection = hook.get_conn()
@@ -114,7 +114,9 @@ def _structured(name: str, value: object) -> Any:
     return value
 
 
-def _hook(conn_id: str, hook_params: Any) -> Any:
+def database_hook(conn_id: str, hook_params: object) -> Any:
+    """Airflow's hook for a database. Raises :class:`UnreadableContacts` for a connection that isn't one to a database."""
+    arguments = _structured("hook_params", hook_params) or {}
     try:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
     except ImportError:
@@ -124,7 +126,7 @@ def _hook(conn_id: str, hook_params: Any) -> Any:
         ) from None
     try:
         connection = BaseHook.get_connection(conn_id)
-        hook = connection.get_hook(hook_params=hook_params or {})  # type: ignore[no-untyped-call]
+        hook = connection.get_hook(hook_params=arguments)  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001  # each version of Airflow has errors of its own
         if type(error).__name__ == "AirflowNotFoundException":
             problem = "is not defined"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator, revealed
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
     from airflow_provider_queuecalls._compat import Context
     from airflow_provider_queuecalls.contacts import ContactRules
     from airflow_provider_queuecalls.storage import LocalPath
@@ -61,6 +63,17 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
         self.hook_params = hook_params
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage which tables became which campaign; of a task that failed, too."""
+        from airflow_provider_queuecalls.lineage import tables_read
+        from airflow_provider_queuecalls.query import database_hook
+
+        if (lineage := super().get_openlineage_facets_on_complete(task_instance)) is not None:
+            hook = database_hook(self.sql_conn_id, self.hook_params)
+            tables = tables_read(hook, self.sql, hook.get_connection(self.sql_conn_id))
+            lineage.inputs = [*tables, *lineage.inputs]
+        return lineage
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:  # noqa: ARG002

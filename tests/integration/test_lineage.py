@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.conftest import HOME
+from tests.support.postgres import postgres_server
 
 REFERENCE, NUMBERS = "patient-88", ("16175550143", "16175550178", "12025550119")
 SECRETS = (*NUMBERS, REFERENCE, "row-reference", "sandbox-login", "sandbox-pin", "storage-secret")
@@ -31,17 +33,24 @@ import json, os
 from datetime import datetime, timezone
 from airflow import DAG
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
 
 given = json.loads(os.environ["LINEAGE_TASKS"])
 for name, parameters in given.items():
     with DAG(name, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
-        QueueCallsOperator(task_id="queue", **parameters)
+        operator = SqlToQueueCallsOperator if "sql" in parameters else QueueCallsOperator
+        operator(task_id="queue", **parameters)
     globals()[name] = dag
 
 if __name__ == "__main__":
     from tests.support.moved import dag_bag
     for name in given:
         dag_bag(__file__).dags[name].test()
+"""
+TABLES = f"""
+CREATE SCHEMA clinic;
+CREATE TABLE clinic.patients AS SELECT 1 AS id, '{NUMBERS[0]}' AS phone_number;
+CREATE TABLE appointments AS SELECT 1 AS id;
 """
 RUN_WITHOUT = """
 import os, sys
@@ -62,6 +71,7 @@ class Told:
     text: str
     events: Mapping[str, Any]
     service: str
+    warehouse: str
     folder: Path
 
     def files_and_campaign(self, name: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -76,9 +86,10 @@ class Told:
 def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """Run a DAG for each of the tasks, all in one Airflow process of their own."""
     import boto3
+    import psycopg2
 
     folder = tmp_path_factory.mktemp("lineage")
-    dags, events, listed = HOME / "dags" / "lineage.py", folder / "events.json", folder / "do-not-call.csv"
+    dags, log, listed = HOME / "dags" / "lineage.py", folder / "events.json", folder / "do-not-call.csv"
     listed.write_text(f"{NUMBERS[2]}\n")
     client = boto3.client("s3", endpoint_url=s3_url, aws_access_key_id="key", aws_secret_access_key="storage-secret", region_name="us-east-1")  # fmt: skip
     client.create_bucket(Bucket="lineage")
@@ -88,19 +99,30 @@ def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) 
         "contacts": "s3://storage@lineage/out/calls.csv", "start_url": "https://voice.example/start", "message_reference": REFERENCE,
         "on_invalid": "skip", "duplicates": "drop", "suppress": [str(listed)], "rejects_path": "s3://storage@lineage/out/rejects.csv",
     }  # fmt: skip
+    query = {
+        **{name: given[name] for name in ("start_url", "message_reference", "suppress")},
+        "sql": f"SELECT phone_number FROM clinic.patients JOIN appointments USING (id) WHERE phone_number <> '{NUMBERS[1]}'",
+        "sql_conn_id": "warehouse",
+    }
     storage = {"endpoint_url": s3_url, "region_name": "us-east-1"}
-    with run_sandbox(speed=0) as sandbox:
+    with run_sandbox(speed=0) as sandbox, postgres_server() as postgres:
+        warehouse = postgres.new_database("outreach")
+        with closing(psycopg2.connect(warehouse)) as connection:
+            connection.cursor().execute(TABLES)
+            connection.commit()
         environment = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2]),
-            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
-                {"type": "file", "log_file_path": str(events), "append": True}
-            ),
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(log), "append": True}),
             "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
             "AIRFLOW_CONN_STORAGE": json.dumps(
                 {"conn_type": "aws", "login": "key", "password": "storage-secret", "extra": storage}
             ),
-            "LINEAGE_TASKS": json.dumps({name: {**given, **parameters} for name, parameters in TASKS.items()}),
+            "AIRFLOW_CONN_WAREHOUSE": warehouse,
+            "LINEAGE_TASKS": json.dumps(
+                {name: {**given, **parameters} for name, parameters in TASKS.items()}
+                | {"from_sql": {"campaign_name": "from_sql", **query}}
+            ),
         }
         dags.write_text(DAG_FILE)
         try:
@@ -110,9 +132,10 @@ def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) 
         finally:
             dags.unlink()
         assert done.returncode == 0, done.stdout + done.stderr
-        text = events.read_text()
+        text = log.read_text()
         last = {event["job"]["name"]: event for event in map(json.loads, text.splitlines())}
-        return Told(text, {name: last[f"{name}.queue"] for name in TASKS}, sandbox.url, folder)
+        events = {name: last[f"{name}.queue"] for name in (*TASKS, "from_sql")}
+        return Told(text, events, sandbox.url, f"postgres://127.0.0.1:{postgres.port}", folder)
 
 
 @pytest.mark.patience(300)
@@ -127,6 +150,14 @@ def test_the_list_and_the_do_not_call_list_become_the_campaign_and_the_rejects(t
         **{"campaignName": "spring", "outcome": "queued", "contacts": 2, "rejected": 1, "duplicates": 1},
         **{"suppressed": 1, "callIds": 2, "dryRun": False},
     }
+
+
+def test_the_tables_of_a_query_become_the_campaign(told: Told) -> None:
+    read, made = told.files_and_campaign("from_sql")
+    tables = [(told.warehouse, "outreach.clinic.patients"), (told.warehouse, "outreach.public.appointments")]
+    assert sorted(read) == sorted([*tables, ("file", f"{told.folder}/do-not-call.csv")])
+    assert made == [(told.service.replace("http", "queuecalls"), "from_sql")]
+    assert told.facet("from_sql")["contacts"] == 1
 
 
 def test_a_campaign_whose_outcome_is_unknown_may_exist(told: Told) -> None:
