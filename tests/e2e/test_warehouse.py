@@ -17,6 +17,7 @@ from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 from tests.support.postgres import postgres_server
 from tests.support.results import results_endpoint
+from tests.support.s3 import BUCKET, STORAGE, new_bucket, s3_connection, s3_server
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="a question needs a triggerer there")
 DAG_ID = "queue_calls_end_to_end"
@@ -36,13 +37,15 @@ SUCCESS = dict.fromkeys(("export", "check", "approve", "queue_calls", "remove_co
 
 @dataclass(frozen=True)
 class Live:
-    """A running Airflow with the example, the sandbox that it leads to, the warehouse and the folder for lists."""
+    """A running Airflow with the example, the sandbox that it leads to, the warehouse, and a folder and a bucket for
+    lists."""
 
     airflow: Airflow
     sandbox: Sandbox
     url: str
     warehouse: str
     files: Path
+    bucket: Any
     logs: Path
 
     def do(self, statement: str, *values: object) -> list[Any]:
@@ -52,7 +55,7 @@ class Live:
     def asked(self, run_id: str, **params: Any) -> Mapping[str, Any]:
         """What a person is asked in a new run."""
         urls = {"start_url": f"{self.url}/start", "result_url": f"{self.url}/results"}
-        self.airflow.trigger(DAG_ID, run_id, **urls, folder=str(self.files), **params)
+        self.airflow.trigger(DAG_ID, run_id, **{**urls, "folder": str(self.files), **params})
         question: Mapping[str, Any] = self.airflow.question(DAG_ID, run_id, "approve")
         return question
 
@@ -96,10 +99,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         _do(warehouse, "CREATE TABLE appointments (day DATE, mobile BIGINT, reference TEXT, spoken_time TEXT)")
         url = stack.enter_context(results_endpoint(warehouse))
         sandbox = stack.enter_context(run_sandbox(speed=0, check_urls=True))
-        variables = {"AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection, "AIRFLOW_CONN_WAREHOUSE": warehouse}
+        bucket = new_bucket(s3_url := stack.enter_context(s3_server()), BUCKET)
+        variables = {
+            "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
+            "AIRFLOW_CONN_WAREHOUSE": warehouse,
+            f"AIRFLOW_CONN_{STORAGE.upper()}": s3_connection(s3_url),
+        }
         airflow = stack.enter_context(real_airflow(home, dags, variables))
         airflow.wait_for([DAG_ID])
-        yield Live(airflow, sandbox, url, warehouse, files, home / "logs")
+        yield Live(airflow, sandbox, url, warehouse, files, bucket, home / "logs")
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +120,8 @@ def people(live: Live) -> None:
 
 
 def test_everybody_who_was_approved_is_called_once_and_the_results_come_back(live: Live) -> None:
-    question = live.asked("real", dry_run=False)
+    question = live.asked("real", dry_run=False, folder=f"s3://{STORAGE}@{BUCKET}/lists")
+    assert len(list(live.bucket.objects.all())) == 1
     assert question["subject"] == "Call 4 people?"
     assert "| duplicates left out | 1 |" in question["body"]
     live.do("INSERT INTO appointments VALUES ('2026-01-02', %s, %s, '9:30')", *LATE)
@@ -141,7 +150,7 @@ def test_everybody_who_was_approved_is_called_once_and_the_results_come_back(liv
     assert live.do("SELECT * FROM call_summaries") == [
         ("real", queued["campaign_name"], queued["digest"], queued["queued_at"], 4, 4, 3)
     ]
-    assert list(live.files.iterdir()) == []
+    assert list(live.bucket.objects.all()) == []
 
 
 def test_unless_told_otherwise_nobody_is_called(live: Live) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -113,11 +114,14 @@ class Airflow:
         return Task(task["state"], task["try_number"], self.said(task), xcom)
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """What a task of a run asks a person, once it does."""
+        """What a task of a run asks a person, once it does, and its worker has ended: Airflow takes an end that comes
+        after the answer for a failure."""
+        ended = re.compile(f"Received executor event .*task_id={task_id!r}, run_id={run_id!r}")
 
         def asked() -> Any:
             (task,) = [each for each in self.instances(dag_id, run_id) if each["task_id"] == task_id]
-            return self._ask("GET", _question(task)) if task["state"] == "awaiting_input" else None
+            waits = task["state"] == "awaiting_input" and ended.search(self.log("scheduler"))
+            return self._ask("GET", _question(task)) if waits else None
 
         return self.wait(asked, f"the question of {dag_id} {run_id}")
 
