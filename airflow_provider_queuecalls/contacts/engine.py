@@ -23,7 +23,7 @@ from airflow_provider_queuecalls.contacts.reading import (
     judged,
     survey,
     write_tame,
-)  # fmt: skip
+)
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, LONGEST_LINE, Judge
 from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import CheckFailed
@@ -66,7 +66,7 @@ def open_tables(shown: str) -> Iterator[Tables]:
 
 
 class Tables:
-    """The verdicts in tables.
+    """The verdicts in tables; :class:`Verdicts` says what is asked of them.
 
     ``plain`` has one row per line, with the number if the line is plain, else NULL; a line's number is its rowid
     plus one. ``judged`` has the verdicts on the others. ``listed`` has the numbers on do-not-call lists. ``left_out``

@@ -15,13 +15,13 @@ from airflow_provider_queuecalls.contacts.reading import (
     file_digest,
     judged,
     survey,
-)  # fmt: skip
+)
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, Judge
 from airflow_provider_queuecalls.contacts.source import Source
 
 
 class Memory:
-    """The verdicts in a list, in the order of the lines."""
+    """The verdicts in a list, in the order of the lines; :class:`Verdicts` says what is asked of them."""
 
     def __init__(self) -> None:
         self._judged: list[Judged] = []
