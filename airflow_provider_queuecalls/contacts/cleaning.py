@@ -36,7 +36,7 @@ def _cleaned_block(block: Block, changes: dict[int, str | None], judge: Judge) -
     if not changes and not judge.rewrites_all:
         return data
     lines = data.splitlines(keepends=True)
-    rows = [judge.relaid(line[:-1]) + b"\n" for line in lines] if judge.rewrites_all else lines
+    rows = [judge.row_of_plain(line[:-1]) + b"\n" for line in lines] if judge.rewrites_all else lines
     for number, reason in changes.items():
         index = number - block.first
         rows[index] = judge(lines[index][:-1]).row + b"\n" if reason is None else b""

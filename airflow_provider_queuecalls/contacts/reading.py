@@ -21,7 +21,7 @@ _DIGEST_BYTES = 4 << 20
 
 
 class Judged(NamedTuple):
-    """The verdict on one line. ``changed``: the row to send differs from the line."""
+    """The verdict on one line. ``changed``: the row to send isn't what the line would become if it were plain."""
 
     line: int
     number: int | None
@@ -112,7 +112,7 @@ def judged(source: Source, judge: Judge, wanted: Iterator[tuple[int, None]]) -> 
         # A good row has closed what it opened.
         in_open_cell = verdict.reason is not None and judge.leaves_cell_open(line, in_open_cell)
         blank += verdict.reason == BLANK
-        changed = verdict.reason is None and verdict.row != line
+        changed = verdict.reason is None and verdict.row != judge.row_of_plain(line)
         yield Judged(number, verdict.number, verdict.reason, changed, verdict.normalised)
 
 

@@ -36,7 +36,7 @@ COLUMN_NAMES = "column_names"
 
 #: Unit of the limits: characters and bytes of UTF-8, the stricter counts, which is always the bytes.
 MAX_BYTES = {"message_reference": 128, "call_parameter": 255}
-#: A longer line is read up to here, and is never good.
+#: A longer line is read up to here; it is never good, and never a header.
 LONGEST_LINE = 1 << 20
 
 #: Characters of Unicode's category Cc, and the two that some programs take for a line end.
@@ -164,7 +164,7 @@ class Judge:
             return Verdict(COLUMN_NAMES)
         try:
             cells = self._cells(self._text(line, in_open_cell))
-            if first and not self.layout.names and names_columns(cells):
+            if first and not self.layout.names and len(line) <= LONGEST_LINE and names_columns(cells):
                 raise Rejected("header")
             return self._good(line, cells)
         except Rejected as rejected:
@@ -188,6 +188,8 @@ class Judge:
             cells = split_quoted(text, self.delimiter)
         else:
             raise Rejected("quoted_cell")
+        if self.delimiter == "\t" and any("\t" in cell for cell in self._wanted(cells)):
+            raise Rejected("control_character")  # no delimiter within quotes, nor in what is sent
         if not quotable and self.delimiter != "," and any("," in cell for cell in self._wanted(cells)):
             raise Rejected("quoted_cell")
         if self.layout.cells is not None and len(cells) > self.layout.cells:
@@ -245,8 +247,10 @@ class Judge:
         """Whether every row has to be laid out anew, not only those that need it."""
         return bool(self.layout.names) or self.delimiter != ","
 
-    def relaid(self, plain: bytes) -> bytes:
+    def row_of_plain(self, plain: bytes) -> bytes:
         """The row to send for a line that :meth:`plain_sql` recognises."""
+        if not self.rewrites_all:
+            return plain
         cells = plain.split(self.delimiter.encode())
         if not self.layout.names:
             return b",".join(cells)

@@ -38,7 +38,7 @@ class Verdicts(Protocol):
         """Count the lines that are left out, blank ones and the header line too."""
 
     def any_changed(self) -> bool:
-        """Whether a good row differs from its line."""
+        """Whether a good row isn't what its line would become if it were plain."""
 
     def normalised(self) -> int:
         """How many of the rows to send have another number than the file."""

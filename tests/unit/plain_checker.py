@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 DIGITS = "0123456789"
 COLUMNS = ("phone_number", "message_reference", "call_parameter")
+LONGEST_LINE = 1 << 20
 
 
 def verdicts(
@@ -139,12 +140,15 @@ def judge(  # noqa: PLR0911, PLR0912, PLR0917 - one rule after the other
     if cells is None:
         return "quoted_cell", 0, b""
     wanted = wanted_cells(cells, header, columns)
+    if any("\t" in cell for cell in wanted):
+        return "control_character", 0, b""
     if quoting == "refuse" and delimiter != "," and any("," in cell for cell in wanted):
         return "quoted_cell", 0, b""
     if len(cells) > (3 if header is None else len(header)):
         return "too_many_cells", 0, b""
     given = wanted[0]
-    if first and header is None and is_name(cells[0]) and not any(holds_number(cell) for cell in cells):
+    is_header = is_name(cells[0]) and not any(holds_number(cell) for cell in cells)
+    if first and header is None and len(line) <= LONGEST_LINE and is_header:
         return "header", 0, b""
     bare = given.strip(" ")
     if bare == "":

@@ -262,6 +262,19 @@ class TestReasons:
         assert sent(path, quoting="allow", on_invalid="skip") == f"{CAT}\n".encode()
         assert reasons(path, quoting="allow") == {"control_character": 4}
 
+    @pytest.mark.parametrize("row", ['16175551234,"Smith, Ann",9:30', '16175551234,","', '16175551234,"a ""b"""'])
+    def test_a_quoted_cell_below_a_header_line_stays_whole(self, contacts: Contacts, row: str) -> None:
+        path = contacts(f"phone_number,message_reference,call_parameter\n{row}\n{BOB},x\n")
+        assert sent(path, has_header=True, quoting="allow") in (
+            f"{row}\n{BOB},x,\n".encode(),
+            f"{row},\n{BOB},x,\n".encode(),
+        )
+
+    def test_a_tab_within_a_cell_is_a_control_character_in_a_tab_delimited_file_too(self, contacts: Contacts) -> None:
+        path = contacts(f'{ANN}\t"a\tb"\n{BOB}\tc\n')
+        assert reasons(path, delimiter="tab", quoting="allow") == {"control_character": 1}
+        assert sent(path, delimiter="tab", quoting="allow", on_invalid="skip") == f"{BOB},c\n".encode()
+
     def test_a_comma_in_a_cell_of_a_semicolon_file_needs_quotes(self, contacts: Contacts) -> None:
         path = contacts(f"{ANN};a,b\n")
         assert reasons(path, delimiter=";") == {"quoted_cell": 1}

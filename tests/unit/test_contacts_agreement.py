@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines
+from airflow_provider_queuecalls.contacts import rows as row_rules
 from airflow_provider_queuecalls.contacts.rows import Judge
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from tests.unit import plain_checker
@@ -220,7 +221,8 @@ def test_both_checkers_agree_on_files_with_a_header(
 def test_a_line_too_long_to_keep_gets_the_same_verdict(
     path: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(lines, "LONGEST_LINE", 600)
+    for module in (lines, row_rules, plain_checker):
+        monkeypatch.setattr(module, "LONGEST_LINE", 600)
     monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
     long = data.draw(
         st.lists(
