@@ -85,8 +85,10 @@ tables: $(VENV)/.ready
 hooks: $(VENV)/.ready
 	$(VENV)/bin/pre-commit install
 
+# What drives it needs libatomic, which a small Debian doesn't have.
 chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || tools/install_debian.sh chromium
+	@{ command -v chromium || command -v google-chrome; } >/dev/null && find /usr/lib* -name libatomic.so.1 | grep -q . \
+		|| tools/install_debian.sh chromium libatomic1
 
 postgresql:
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || tools/install_debian.sh postgresql
