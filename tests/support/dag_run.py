@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
     from sqlalchemy import select
 
     capfd.readouterr()
+    # Python takes a file that was rewritten within a second, and is as long as before, for what it has compiled.
+    shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
     bag, xcoms = dag_bag(str(file)), xcom_model()
     assert not bag.import_errors
     dag = bag.dags[dag_id]
