@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import repeat
 
 from airflow_provider_queuecalls.contacts.reading import (
     Counts,
@@ -30,7 +29,7 @@ class Memory:
 
     def read(self, source: Source, judge: Judge, progress: Progress | None = None) -> Reading:
         seen = survey(source, judge, progress)
-        self._judged = list(judged(source, judge, zip(range(1, seen.lines + 1), repeat(None), strict=False)))
+        self._judged = list(judged(source, judge, ((line, None) for line in range(1, seen.lines + 1))))
         assert_same_lines(source, seen.lines, len(self._judged))
         return Reading(seen.lines, seen.bom, seen.lone_cr, file_digest(source.file))
 
