@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_queuecalls import __version__
-from airflow_provider_queuecalls.connection import DEFAULT_CONN_ID, is_loopback
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID, is_loopback
 from airflow_provider_queuecalls.contacts import PARAMETERS
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK

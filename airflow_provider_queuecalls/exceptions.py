@@ -139,7 +139,7 @@ class AlreadySent(QueueCallsError):
 
 
 @contextmanager
-def about(campaign_name: str | None) -> Iterator[None]:
+def attach_campaign_name(campaign_name: str | None) -> Iterator[None]:
     """Give every error raised inside the name of the campaign it is about."""
     try:
         yield
@@ -149,7 +149,7 @@ def about(campaign_name: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def locals_forgotten() -> Iterator[None]:
+def clear_locals() -> Iterator[None]:
     """Clear the local variables of the calls that an error has ended. Works as a decorator too.
 
     They hold the PIN and contacts, and a log on a terminal shows them, as ``airflow tasks test`` does.

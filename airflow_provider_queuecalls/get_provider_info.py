@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_queuecalls.connection import CONN_TYPE, FIELDS, Field
+from airflow_provider_queuecalls.client.endpoint import CONN_TYPE, FIELDS, Field
 
 PACKAGE = "airflow-provider-queuecalls"
 NAME = "queuecalls"

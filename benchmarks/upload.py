@@ -48,7 +48,7 @@ Upload = Callable[[str], "float | None"]
 
 def hook(port: int) -> Upload:
     os.environ["AIRFLOW_CONN_QUEUECALLS_DEFAULT"] = _connection("queuecalls", port)
-    from airflow_provider_queuecalls.campaign import Campaign
+    from airflow_provider_queuecalls.client.campaign import Campaign
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 
     campaign = Campaign(campaign_name=FIELDS["campaign_name"], start_url=FIELDS["start_url"])
@@ -61,7 +61,7 @@ def hook(port: int) -> Upload:
 
 def check_and_hook(port: int) -> Upload:
     os.environ["AIRFLOW_CONN_QUEUECALLS_DEFAULT"] = _connection("queuecalls", port)
-    from airflow_provider_queuecalls.campaign import Campaign
+    from airflow_provider_queuecalls.client.campaign import Campaign
     from airflow_provider_queuecalls.contacts import check
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 

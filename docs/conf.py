@@ -58,7 +58,7 @@ python_maximum_signature_line_length = 88
 
 #: Not for callers: how the public modules do what they do. Every other module gets a page, new ones too.
 INTERNAL = re.compile(
-    r"_.*|cli|connection_form|demo|get_provider_info|ledger|receipts|storage|transport|contacts\..*|sandbox(\.(?!server$|settings$).*)?"
+    r"_.*|cli|demo|get_provider_info|stopping|client\..*|records\..*|contacts\..*|sandbox(\.(?!server$|settings$).*)?"
 )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from airflow_provider_queuecalls.campaign import PARAMETERS
-from airflow_provider_queuecalls.connection import FIELDS
+from airflow_provider_queuecalls.client.campaign import PARAMETERS
+from airflow_provider_queuecalls.client.endpoint import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS

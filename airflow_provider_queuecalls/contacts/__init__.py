@@ -11,7 +11,7 @@ verdict on each. ``verdicts`` says what is asked about all of them, ``memory`` a
 they are kept. ``writing`` and ``frames`` are for rows that are no file yet. ``report``, ``rejects`` and ``cleaning`` are
 what comes out.
 
-A small file is judged line by line in Python, by rules written once in ``rows``. In a large one DuckDB recognises the
+A small file is judged line by line in Python, by rules written once in ``rows``. In a large one DuckDB recognizes the
 plain lines, which are good as they are, and only what it leaves is judged so; both come to the same verdicts.
 """
 

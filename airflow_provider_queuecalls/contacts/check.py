@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 
+from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.contacts.cleaning import write_cleaned
 from airflow_provider_queuecalls.contacts.header import find_layout
 from airflow_provider_queuecalls.contacts.lists import read_list
@@ -22,7 +23,6 @@ from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.source import Source, open_source
 from airflow_provider_queuecalls.contacts.verdicts import Verdicts, open_verdicts
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
-from airflow_provider_queuecalls.multipart import Upload
 
 EXAMPLES = 10
 
@@ -133,6 +133,6 @@ def _report(verdicts: Verdicts, read: Reading) -> Report:
         reasons=reasons,
         first_lines={reason: counts[reason][1] for reason in reasons},
         examples=tuple(Example(*example) for example in islice(verdicts.rejects(), EXAMPLES)),
-        normalised=verdicts.normalised(),
+        normalized=verdicts.normalized(),
         bom=read.bom,
     )

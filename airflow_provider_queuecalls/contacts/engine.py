@@ -98,7 +98,7 @@ class Tables:
         self._run("CREATE OR REPLACE TABLE plain (number BIGINT)")
         self._run(
             "CREATE OR REPLACE TABLE judged "
-            "(line BIGINT, number BIGINT, reason VARCHAR, changed BOOLEAN, normalised BOOLEAN)"
+            "(line BIGINT, number BIGINT, reason VARCHAR, changed BOOLEAN, normalized BOOLEAN)"
         )
         self._run("CREATE OR REPLACE TABLE left_out (line BIGINT, reason VARCHAR)")
 
@@ -164,13 +164,13 @@ class Tables:
             for verdict in verdicts:
                 file.write(
                     f"{verdict.line},{'' if verdict.number is None else verdict.number},{verdict.reason or ''},"
-                    f"{verdict.changed:d},{verdict.normalised:d}\n"
+                    f"{verdict.changed:d},{verdict.normalized:d}\n"
                 )
         self._run(
             """
             INSERT INTO judged SELECT * FROM read_csv(
                 $path, auto_detect = false, header = false, delim = ',', quote = '', escape = '', columns = {
-                    'line': 'BIGINT', 'number': 'BIGINT', 'reason': 'VARCHAR', 'changed': 'BOOLEAN', 'normalised': 'BOOLEAN'}
+                    'line': 'BIGINT', 'number': 'BIGINT', 'reason': 'VARCHAR', 'changed': 'BOOLEAN', 'normalized': 'BOOLEAN'}
             )
             """,
             {"path": path},
@@ -211,9 +211,9 @@ class Tables:
     def any_changed(self) -> bool:
         return bool(self._value("SELECT count(*) FROM judged WHERE changed"))
 
-    def normalised(self) -> int:
+    def normalized(self) -> int:
         return int(
-            self._value("SELECT count(*) FROM judged WHERE normalised AND line NOT IN (SELECT line FROM left_out)")
+            self._value("SELECT count(*) FROM judged WHERE normalized AND line NOT IN (SELECT line FROM left_out)")
         )
 
     def rejects(self) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Frames of pandas, polars and Arrow, recognised by what they can do: nothing is imported for them."""
+"""Frames of pandas, polars and Arrow, recognized by what they can do: nothing is imported for them."""
 
 from __future__ import annotations
 

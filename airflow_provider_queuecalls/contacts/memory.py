@@ -58,8 +58,8 @@ class Memory:
     def any_changed(self) -> bool:
         return any(verdict.changed for verdict in self._judged)
 
-    def normalised(self) -> int:
-        return sum(verdict.normalised and verdict.line not in self._left_out for verdict in self._judged)
+    def normalized(self) -> int:
+        return sum(verdict.normalized and verdict.line not in self._left_out for verdict in self._judged)
 
     def rejects(self) -> Iterator[tuple[int, str]]:
         return ((line, reason) for line, reason in self._left_out.items() if reason not in (BLANK, COLUMN_NAMES))

@@ -41,7 +41,7 @@ def number_called(text: str, phone_format: str) -> int | None:
     return int(digits)
 
 
-def normalised_number(text: str, phone_format: str) -> str:
+def normalized_number(text: str, phone_format: str) -> str:
     """Rewrite a number written for people into the one that is sent; what is none is returned as it is.
 
     A number in the right format loses the blanks around it and is left alone otherwise. ``(617) 555-1234``,

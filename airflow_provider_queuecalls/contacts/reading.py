@@ -27,7 +27,7 @@ class Judged(NamedTuple):
     number: int | None
     reason: str | None
     changed: bool
-    normalised: bool
+    normalized: bool
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def judged(source: Source, judge: Judge, wanted: Iterator[tuple[int, None]]) -> 
         in_open_cell = verdict.reason is not None and judge.leaves_cell_open(line, in_open_cell)
         blank += verdict.reason == BLANK
         changed = verdict.reason is None and verdict.row != judge.row_of_plain(line)
-        yield Judged(number, verdict.number, verdict.reason, changed, verdict.normalised)
+        yield Judged(number, verdict.number, verdict.reason, changed, verdict.normalized)
 
 
 def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:

@@ -40,7 +40,7 @@ class Report:
     #: The first ten rows left out.
     examples: Sequence[Example] = ()
     #: Rows to send whose number was rewritten.
-    normalised: int = 0
+    normalized: int = 0
     #: Whether the file began with a byte-order mark.
     bom: bool = False
     #: ``sha256:`` and the digest of the bytes to send; None where nothing may be sent.
@@ -65,6 +65,6 @@ class Report:
         parts = [f"{self.contacts:,} contacts in {self.lines:,} lines: {self.valid:,} valid"]
         parts += [f"{count:,} {reason}" for reason, count in self.reasons.items()]
         parts += [f"{self.blank:,} blank line{'s' * (self.blank > 1)} passed over"] if self.blank else []
-        parts += [f"{self.normalised:,} number{'s' * (self.normalised > 1)} normalised"] if self.normalised else []
+        parts += [f"{self.normalized:,} number{'s' * (self.normalized > 1)} normalized"] if self.normalized else []
         parts += ["a byte-order mark removed"] if self.bom else []
         return ", ".join(parts) + "."

@@ -2,7 +2,7 @@
 
 :class:`Judge` gives the verdict on one line. :meth:`Judge.plain_sql` is its shortcut for the engine: an expression
 that holds only for lines on which the verdict is known beforehand, namely good and sent as they are. Whatever it
-does not recognise is judged here, so it may miss good lines but never pass a bad one.
+does not recognize is judged here, so it may miss good lines but never pass a bad one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from airflow_provider_queuecalls.contacts.phone_numbers import NANP, looks_rewritten, normalised_number, number_called
+from airflow_provider_queuecalls.contacts.phone_numbers import NANP, looks_rewritten, normalized_number, number_called
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 
 #: Every reason to leave a row out, in the order in which they are looked for, with what to do about it.
@@ -137,7 +137,7 @@ class Verdict(NamedTuple):
     reason: str | None
     number: int | None = None
     row: bytes = b""
-    normalised: bool = False
+    normalized: bool = False
 
 
 class Judge:
@@ -219,7 +219,7 @@ class Judge:
         if looks_rewritten(given):
             raise Rejected("spreadsheet_number")
         phone_format = str(self.rules.phone_format)
-        number = normalised_number(given, phone_format) if self.rules.normalize else given
+        number = normalized_number(given, phone_format) if self.rules.normalize else given
         called = number_called(number, phone_format)
         if called is None:
             raise Rejected("invalid_number")
@@ -248,7 +248,7 @@ class Judge:
         return bool(self.layout.names) or self.delimiter != ","
 
     def row_of_plain(self, plain: bytes) -> bytes:
-        """The row to send for a line that :meth:`plain_sql` recognises."""
+        """The row to send for a line that :meth:`plain_sql` recognizes."""
         if not self.rewrites_all:
             return plain
         cells = plain.split(self.delimiter.encode())

@@ -32,7 +32,7 @@ class ContactParameter:
     doc: str
     read: Callable[[object], Any]
 
-    def normalise(self, value: object) -> Any:
+    def normalize(self, value: object) -> Any:
         """Return the value to work with. None, ``''``, blanks and ``'None'`` mean the default."""
         if value is None or (isinstance(value, str) and value.strip(" \r\n") in ("", "None")):
             return self.default
@@ -182,7 +182,7 @@ BY_NAME: Mapping[str, ContactParameter] = {parameter.name: parameter for paramet
 class ContactRules:
     """How a contact file is checked and cleaned; see :data:`PARAMETERS` for each parameter's rule.
 
-    Every parameter takes what templating yields and is normalised. Raises :class:`InvalidContactRules` with all
+    Every parameter takes what templating yields and is normalized. Raises :class:`InvalidContactRules` with all
     violations at once, so rules that exist are valid.
     """
 
@@ -203,7 +203,7 @@ class ContactRules:
         violations: dict[str, Violation] = {}
         for parameter in PARAMETERS:
             try:
-                value = parameter.normalise(getattr(self, parameter.name))
+                value = parameter.normalize(getattr(self, parameter.name))
             except ValueError as problem:
                 violations[parameter.name] = parameter.violation(str(problem))
                 value = parameter.default
@@ -229,7 +229,7 @@ class ContactRules:
     @property
     def lists(self) -> tuple[str | os.PathLike[str], ...]:
         """The paths of the do-not-call lists."""
-        return self.suppress if isinstance(self.suppress, tuple) else ()  # always a tuple once normalised
+        return self.suppress if isinstance(self.suppress, tuple) else ()  # always a tuple once normalized
 
     def allows(self, rejected: int, contacts: int) -> bool:
         """Whether so many rejected rows out of ``contacts`` are within ``max_rejects``."""

@@ -40,7 +40,7 @@ class Verdicts(Protocol):
     def any_changed(self) -> bool:
         """Whether a good row isn't what its line would become if it were plain."""
 
-    def normalised(self) -> int:
+    def normalized(self) -> int:
         """How many of the rows to send have another number than the file."""
 
     def rejects(self) -> Iterator[tuple[int, str]]:

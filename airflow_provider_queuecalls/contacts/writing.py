@@ -13,12 +13,12 @@ from numbers import Integral
 from pathlib import Path
 from uuid import UUID
 
+from airflow_provider_queuecalls.client.multipart import PROGRESS_INTERVAL
 from airflow_provider_queuecalls.contacts.header import place_columns
 from airflow_provider_queuecalls.contacts.rows import ABSENT, is_blank, write_row
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.contacts.source import LocalCopy, no_room
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
-from airflow_provider_queuecalls.multipart import PROGRESS_INTERVAL
 
 #: Rows that are held in memory together.
 ROWS_AT_ONCE = 10_000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_queuecalls._compat import (
+from airflow_provider_queuecalls._airflow.compat import (
     DecoratedOperator,
     context_merge,
     determine_kwargs,
@@ -18,9 +18,9 @@ from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls._compat import Context, TaskDecorator
+    from airflow_provider_queuecalls._airflow.compat import Context, TaskDecorator
+    from airflow_provider_queuecalls._airflow.storage import LocalPath
     from airflow_provider_queuecalls.contacts import ContactRules
-    from airflow_provider_queuecalls.storage import LocalPath
 
 _GIVES = "Yield contacts, or return them, a frame, or the path or URL of a contact file"
 

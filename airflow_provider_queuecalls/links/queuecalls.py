@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls._compat import BaseOperatorLink, xcom
+from airflow_provider_queuecalls._airflow.compat import BaseOperatorLink, xcom
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls._compat import BaseOperator, Context
+    from airflow_provider_queuecalls._airflow.compat import BaseOperator, Context
 
 
 class CampaignLink(BaseOperatorLink):

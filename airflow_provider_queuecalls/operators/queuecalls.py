@@ -10,9 +10,11 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls._compat import AirflowFailException, AirflowSkipException, BaseOperator
-from airflow_provider_queuecalls.campaign import Campaign, default_campaign_name, is_unset, parse_flag
-from airflow_provider_queuecalls.connection import DEFAULT_CONN_ID
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.receipts import receipt_store
+from airflow_provider_queuecalls._airflow.storage import LocalPath, Location, delivered, fetched
+from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name, is_unset, parse_flag
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
@@ -24,21 +26,20 @@ from airflow_provider_queuecalls.exceptions import (
     QueueCallsError,
     Refused,
     Violation,
-    about,
-    locals_forgotten,
+    attach_campaign_name,
+    clear_locals,
 )
-from airflow_provider_queuecalls.ledger import Attempt, Ledger, Nowhere
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.receipts import receipt_store
-from airflow_provider_queuecalls.storage import LocalPath, Location, delivered, fetched
+from airflow_provider_queuecalls.records.ledger import Attempt, Ledger
+from airflow_provider_queuecalls.records.stores import NoStore
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_queuecalls._compat import Context
-    from airflow_provider_queuecalls.answer import Answer
+    from airflow_provider_queuecalls._airflow.compat import Context
+    from airflow_provider_queuecalls.client.response import Response
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 
 #: What ``expected_digest`` says where every list will do.
@@ -65,7 +66,7 @@ class QueueCallsOperator(BaseOperator):
         (Airflow 3.3), which Clear discards from 3.4 on
     :param queuecalls_conn_id: the Connection, of type ``queuecalls``
 
-    The campaign's parameters have the rules of :data:`airflow_provider_queuecalls.campaign.PARAMETERS`, those of the
+    The campaign's parameters have the rules of :data:`airflow_provider_queuecalls.client.campaign.PARAMETERS`, those of the
     check the rules of :data:`airflow_provider_queuecalls.contacts.PARAMETERS`. ``campaign_name`` defaults to a name
     of the task instance that is the same on every try.
 
@@ -171,14 +172,14 @@ class QueueCallsOperator(BaseOperator):
 
         return QueueCallsHook(self.queuecalls_conn_id)
 
-    @locals_forgotten()
+    @clear_locals()
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the contact file, queue the campaign, and return what goes to XCom."""
         with self._retried_only_if_safe(), ExitStack() as stack:
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
             expected_digest = _parse_digest(self.expected_digest)
             campaign = self._campaign(context)
-            stack.enter_context(about(campaign.campaign_name))
+            stack.enter_context(attach_campaign_name(campaign.campaign_name))
             checked = stack.enter_context(self._check(context))
             self._known = _result(campaign, checked.report, None)
             _assert_expected(checked.report, expected_digest)
@@ -203,7 +204,7 @@ class QueueCallsOperator(BaseOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
         """Tell OpenLineage which files became which campaign; of a task that failed, too."""
-        from airflow_provider_queuecalls.lineage import campaign_lineage
+        from airflow_provider_queuecalls._airflow.lineage import campaign_lineage
 
         if self._known is None:
             return None
@@ -239,10 +240,10 @@ class QueueCallsOperator(BaseOperator):
             contacts=checked.report.valid,
             try_number=ti.try_number,
             # Clear raises max_tries, a retry doesn't.
-            decision=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}",
+            resend_scope=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}",
             resend=resend,
         )
-        return Ledger(store or Nowhere(), attempt)
+        return Ledger(store or NoStore(), attempt)
 
     def _send_once(self, campaign: Campaign, checked: CheckedContacts, ledger: Ledger) -> dict[str, Any]:
         """Send the campaign unless it is on record, and put on record that it was sent."""
@@ -301,7 +302,7 @@ class QueueCallsOperator(BaseOperator):
         self.log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
         return checked
 
-    def _log_outcome(self, campaign: Campaign, report: Report, answer: Answer) -> None:
+    def _log_outcome(self, campaign: Campaign, report: Report, answer: Response) -> None:
         self.log.info(
             "Queued campaign of %s contacts with %s call ids: %s",
             f"{report.valid:,}",
@@ -396,7 +397,7 @@ def _assert_expected(report: Report, expected_digest: str) -> None:
         )
 
 
-def _result(campaign: Campaign, report: Report, answer: Answer | None) -> dict[str, Any]:
+def _result(campaign: Campaign, report: Report, answer: Response | None) -> dict[str, Any]:
     return {
         "outcome": (answer.outcome if answer else Outcome.NOT_SENT).value,
         "campaign_name": campaign.campaign_name,

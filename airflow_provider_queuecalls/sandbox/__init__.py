@@ -2,7 +2,7 @@
 
 ``server`` starts and stops it; ``app`` is the web application: ``service`` takes campaigns, ``api`` is for programs and
 ``page`` for people, and ``guard`` keeps other sites out. ``form`` judges what was posted, ``answers`` writes what goes
-back, ``faults`` and ``wire`` let it go wrong. ``dialler`` calls by ``clock`` and ``numbers``, ``callbacks`` tells who has to
+back, ``faults`` and ``wire`` let it go wrong. ``dialer`` calls by ``clock`` and ``numbers``, ``callbacks`` tells who has to
 be told. ``store`` and ``journal`` keep it all in one ``database``; ``state`` is these parts put together, as ``settings``
 say. Needs the extra ``sandbox``; nothing else in this package imports it at module level.
 """

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from airflow_provider_queuecalls.connection import Endpoint
+from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.sandbox import api
 from airflow_provider_queuecalls.sandbox.guard import Guard
 from airflow_provider_queuecalls.sandbox.page import Page

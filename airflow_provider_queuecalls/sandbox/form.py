@@ -16,8 +16,8 @@ from typing import BinaryIO, NamedTuple
 
 from starlette.datastructures import UploadFile
 
-from airflow_provider_queuecalls.campaign import BY_NAME, PARAMETERS, Campaign, Kind
-from airflow_provider_queuecalls.connection import Endpoint
+from airflow_provider_queuecalls.client.campaign import BY_NAME, PARAMETERS, Campaign, Kind
+from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 
 #: The columns of a contact file after the phone number, in order, with their limits in bytes of UTF-8 (the
@@ -223,7 +223,7 @@ class FormReader:
     def _account_violations(self, texts: Mapping[str, str]) -> Iterator[Violation]:
         for name, expected in (("login", self._account.login), ("pin", self._account.pin)):
             try:
-                if BY_NAME[name].normalise(texts.get(name)) != expected:
+                if BY_NAME[name].normalize(texts.get(name)) != expected:
                     yield BY_NAME[name].violation("is not this account's")
             except ValueError as problem:
                 yield BY_NAME[name].violation(str(problem))

@@ -20,7 +20,7 @@ from typing import Any
 
 import uvicorn
 
-from airflow_provider_queuecalls.connection import CAMPAIGN_NAME, CONN_TYPE, Endpoint, is_loopback
+from airflow_provider_queuecalls.client.endpoint import CAMPAIGN_NAME, CONN_TYPE, Endpoint, is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import LOOPBACK
 from airflow_provider_queuecalls.sandbox.app import create_app
@@ -157,7 +157,7 @@ def run_sandbox(
         account = _read(connection)
         state = _open(Path(db or Path(stack.enter_context(_directory()), "sandbox.db")), read_settings)
         stack.callback(state.close)
-        state.dialler.start()
+        state.dialer.start()
         config = uvicorn.Config(
             create_app(state, account, connection=connection, hosts=[host]), http=WireProtocol, lifespan="off", ws="none", log_config=None,
             log_level="warning", access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=GRACE_SECONDS,

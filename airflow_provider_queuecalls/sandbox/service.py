@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from airflow_provider_queuecalls.campaign import BY_NAME, PARAMETERS
-from airflow_provider_queuecalls.connection import Endpoint
+from airflow_provider_queuecalls.client.campaign import BY_NAME, PARAMETERS
+from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.sandbox.answers import FORMATS, beginning, first_of
 from airflow_provider_queuecalls.sandbox.faults import ArmedFaults, Ending, Fault, names_no_fault
@@ -62,7 +62,7 @@ class Service:
         self._settings = state.settings
         self._store = state.store
         self._clock = state.clock
-        self._dialler = state.dialler
+        self._dialer = state.dialer
         self._callbacks = state.callbacks
         self._faults = state.faults
         self._journal = state.journal
@@ -127,7 +127,7 @@ class Service:
             return self._refuse(visit, posted, [self._reader.on_the_wire(found) for found in refused.violations])
         visit.campaign_id = queued.id
         visit.notes.append(f"Queued {queued.contacts} calls.")
-        self._dialler.wake()
+        self._dialer.wake()
         return self._confirm(visit.fault, posted, queued)
 
     def _queue(self, posted: Posted) -> QueuedCampaign:

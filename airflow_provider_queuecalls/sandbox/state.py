@@ -8,7 +8,7 @@ from pathlib import Path
 from airflow_provider_queuecalls.sandbox.callbacks import Callbacks
 from airflow_provider_queuecalls.sandbox.clock import Clock
 from airflow_provider_queuecalls.sandbox.database import Database
-from airflow_provider_queuecalls.sandbox.dialler import Dialler
+from airflow_provider_queuecalls.sandbox.dialer import Dialer
 from airflow_provider_queuecalls.sandbox.faults import ArmedFaults
 from airflow_provider_queuecalls.sandbox.journal import Journal
 from airflow_provider_queuecalls.sandbox.settings import Settings
@@ -26,7 +26,7 @@ class State:
     journal: Journal
     faults: ArmedFaults
     callbacks: Callbacks
-    dialler: Dialler
+    dialer: Dialer
 
     @classmethod
     def open(cls, path: Path, settings: Settings) -> State:
@@ -36,29 +36,29 @@ class State:
         store = Store(database, unique_names=settings.unique_names)
         journal = Journal(database)
         callbacks = Callbacks(journal, settings.callback_hosts)
-        dialler = Dialler(store, clock, callbacks, settings.seed)
-        return cls(settings, database, clock, store, journal, ArmedFaults(database), callbacks, dialler)
+        dialer = Dialer(store, clock, callbacks, settings.seed)
+        return cls(settings, database, clock, store, journal, ArmedFaults(database), callbacks, dialer)
 
     def advance(self, seconds: float) -> None:
         """Put the clock forward, and wait until all that is due by then has happened."""
         self.clock.advance(seconds)
-        self.dialler.catch_up()
-        self.dialler.wake()
+        self.dialer.catch_up()
+        self.dialer.wake()
 
     def set_speed(self, speed: float) -> None:
         """Let the clock go on at another speed."""
         self.clock.set_speed(speed)
-        self.dialler.wake()
+        self.dialer.wake()
 
     def reset(self) -> None:
         """Be as new: no campaigns, no calls, no journal, no armed faults, the world's time."""
         self.database.clear()
         self.clock.reset()
-        self.dialler.wake()
+        self.dialer.wake()
 
     def close(self) -> None:
         """Stop dialling, and keep the time."""
-        self.dialler.stop()
+        self.dialer.stop()
         self.callbacks.close()
         self.clock.save()
         self.database.close()

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from airflow_provider_queuecalls.campaign import BY_NAME, Campaign
+from airflow_provider_queuecalls.client.campaign import BY_NAME, Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.sandbox.clock import read_expression
 from airflow_provider_queuecalls.sandbox.database import Database

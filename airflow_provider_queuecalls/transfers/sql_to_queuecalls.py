@@ -11,9 +11,9 @@ from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator,
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_queuecalls._compat import Context
+    from airflow_provider_queuecalls._airflow.compat import Context
+    from airflow_provider_queuecalls._airflow.storage import LocalPath
     from airflow_provider_queuecalls.contacts import ContactRules
-    from airflow_provider_queuecalls.storage import LocalPath
 
 #: Parameters of the operator that are about a file which is given, not written.
 _OF_A_FILE = ("contacts", "has_header", "delimiter")
@@ -66,8 +66,8 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Tell OpenLineage which tables became which campaign; of a task that failed, too."""
-        from airflow_provider_queuecalls.lineage import tables_read
-        from airflow_provider_queuecalls.query import database_hook
+        from airflow_provider_queuecalls._airflow.lineage import tables_read
+        from airflow_provider_queuecalls._airflow.query import database_hook
 
         if (lineage := super().get_openlineage_facets_on_complete(task_instance)) is not None:
             hook = database_hook(self.sql_conn_id, self.hook_params)
@@ -77,8 +77,8 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:  # noqa: ARG002
+        from airflow_provider_queuecalls._airflow.query import query_result
         from airflow_provider_queuecalls.contacts.writing import written
-        from airflow_provider_queuecalls.query import query_result
 
         rules = self._rules()
         self.log.info("Running the query on %r", self.sql_conn_id)

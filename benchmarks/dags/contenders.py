@@ -9,11 +9,11 @@ from typing import Any
 import requests
 from airflow.sdk import BaseHook, BaseOperator, ObjectStoragePath
 
-from airflow_provider_queuecalls import storage
-from airflow_provider_queuecalls.connection import DEFAULT_CONN_ID, DEFAULT_PATH
-from airflow_provider_queuecalls.ledger import Ledger
+from airflow_provider_queuecalls._airflow import storage
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID, DEFAULT_PATH
 from airflow_provider_queuecalls.operators import queuecalls
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.records.ledger import Ledger
 from tests.support.outreach import outreach_dag
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.campaign import default_campaign_name
+from airflow_provider_queuecalls.client.campaign import default_campaign_name
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import RUN_ID, Airflow, Instance
 from tests.support.cluster import SLOTS, Cluster, celery_cluster

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.connection import Endpoint
+from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import LOGIN, PIN
 from tests.support.moved import IS_AIRFLOW_2, for_this_airflow

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from airflow_provider_queuecalls import multipart
-from airflow_provider_queuecalls.answer import NOT_ACCEPTED_CODES, REFUSED_CODES, Answer
-from airflow_provider_queuecalls.campaign import PARAMETERS, Campaign
+from airflow_provider_queuecalls.client import multipart
+from airflow_provider_queuecalls.client.campaign import PARAMETERS, Campaign
+from airflow_provider_queuecalls.client.multipart import Upload
+from airflow_provider_queuecalls.client.response import NOT_ACCEPTED_CODES, REFUSED_CODES, Response
 from airflow_provider_queuecalls.exceptions import (
     NotAccepted,
     NotSent,
@@ -38,7 +39,6 @@ from airflow_provider_queuecalls.exceptions import (
     WireError,
 )
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-from airflow_provider_queuecalls.multipart import Upload
 from airflow_provider_queuecalls.outcome import Outcome
 from tests.conftest import LOGIN, PIN, Connect
 from tests.integration.conftest import LARGE_BYTES, certificate, write_rows
@@ -195,7 +195,9 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def queue(path: Path | Upload, hook: QueueCallsHook | None = None, campaign: Campaign = CAMPAIGN) -> Answer | WireError:
+def queue(
+    path: Path | Upload, hook: QueueCallsHook | None = None, campaign: Campaign = CAMPAIGN
+) -> Response | WireError:
     """Queue a campaign; the answer, or the error that says what became of it."""
     try:
         return (hook or QueueCallsHook()).queue_calls(path, campaign)
@@ -204,11 +206,11 @@ def queue(path: Path | Upload, hook: QueueCallsHook | None = None, campaign: Cam
 
 
 def assert_outcome(
-    result: Answer | WireError, error: type[WireError] | None, status_code: int | None, sent: bool = True
+    result: Response | WireError, error: type[WireError] | None, status_code: int | None, sent: bool = True
 ) -> None:
     """The class, and all that a caller can ask of it."""
     if error is None:
-        assert isinstance(result, Answer), result
+        assert isinstance(result, Response), result
         assert result.outcome is Outcome.QUEUED
     else:
         assert type(result) is error, result
@@ -346,7 +348,7 @@ def test_a_million_call_ids_are_counted_within_bounded_memory(
             result = queue(contacts)
         server.settle()
     assert_outcome(result, None, 200)
-    assert isinstance(result, Answer)
+    assert isinstance(result, Response)
     assert result.call_id_count == 1_000_000
     assert len(result.call_ids) == 1_000
     assert len(server.posts) == 1
@@ -660,7 +662,7 @@ def sent_with(connect: Connect, contacts: Path, campaign: Campaign = CAMPAIGN, *
     """The request that arrives."""
     with FaultServer(says(QUEUED_XML)) as server:
         connect(server.url, **connection)
-        assert isinstance(queue(contacts, campaign=campaign), Answer)
+        assert isinstance(queue(contacts, campaign=campaign), Response)
     return server.posts[0]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_queuecalls.answer import Answer
-from airflow_provider_queuecalls.campaign import Campaign
+from airflow_provider_queuecalls.client.campaign import Campaign
+from airflow_provider_queuecalls.client.response import Response
 from airflow_provider_queuecalls.exceptions import NotAccepted, OutcomeUnknown, Refused, WireError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
@@ -20,7 +20,7 @@ from tests.integration.conftest import write_rows
 from tests.support.sandbox import START_URL, post
 
 OUTCOMES: dict[Outcome, type[Any]] = {
-    Outcome.QUEUED: Answer,
+    Outcome.QUEUED: Response,
     Outcome.REFUSED: Refused,
     Outcome.NOT_ACCEPTED: NotAccepted,
     Outcome.UNKNOWN: OutcomeUnknown,
@@ -28,7 +28,7 @@ OUTCOMES: dict[Outcome, type[Any]] = {
 EVERY_FAULT = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 
 
-def queue(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, path: Path, name: str) -> Answer | WireError:
+def queue(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, path: Path, name: str) -> Response | WireError:
     """Queue a campaign by the hook; the answer, or the error that says what became of it."""
     connection = {**json.loads(sandbox.connection), "extra": {"read_timeout": 1.5}}
     monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
@@ -74,7 +74,7 @@ def test_fewer_call_ids_are_listed_than_calls_are_queued(
     queuecalls_sandbox.fail_next(fault)
     answer = queue(queuecalls_sandbox, monkeypatch, write_rows(tmp_path / "calls.csv", 100), "spring")
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert (answer.call_id_count, len(queuecalls_sandbox.calls)) == (listed, 100)
 
 
@@ -161,7 +161,7 @@ def test_arming_a_fault_that_there_is_not_names_all_there_are(queuecalls_sandbox
 def test_answers_in_json_are_understood(monkeypatch: pytest.MonkeyPatch, small_list: Path) -> None:
     with run_sandbox(speed=0, answers="json") as sandbox:
         answer = queue(sandbox, monkeypatch, small_list, "spring")
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, Response)
         assert answer.call_ids == tuple(str(call.call_id) for call in sandbox.calls)
         assert isinstance(queue(sandbox, monkeypatch, small_list, "spring"), Refused)
 

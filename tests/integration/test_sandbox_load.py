@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from airflow_provider_queuecalls.campaign import Campaign
+from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import write_rows

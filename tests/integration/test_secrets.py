@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from rich.traceback import Traceback
 
-from airflow_provider_queuecalls.campaign import Campaign
+from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, OutcomeUnknown, Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.conftest import Connect
@@ -232,7 +232,7 @@ def test_success_shows_nothing_of_what_the_answer_repeats(
 ) -> None:
     with FaultServer(answer(200, shape(spell).replace("STATUS", "queued").encode())) as server:
         shown = show(server.url, None)
-    assert "Answer(" in shown
+    assert "Response(" in shown
     assert leaks(shown) == []
 
 

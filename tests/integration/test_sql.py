@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     EmptyContacts,
@@ -545,7 +545,7 @@ def test_every_other_parameter_is_templated() -> None:
 
 def test_parsing_a_dag_imports_no_database() -> None:
     code = (
-        "import sys; from airflow_provider_queuecalls._compat import BaseOperator; before = set(sys.modules)\n"
+        "import sys; from airflow_provider_queuecalls._airflow.compat import BaseOperator; before = set(sys.modules)\n"
         "import airflow_provider_queuecalls.transfers.sql_to_queuecalls\n"
         "names = ('sqlparse', 'sqlite3', 'psycopg2', 'psycopg', 'pandas', 'duckdb', 'airflow.providers')\n"
         "print('heavy:', [name for name in set(sys.modules) - before if name.startswith(names)])"

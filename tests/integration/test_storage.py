@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls import storage
-from airflow_provider_queuecalls._compat import AirflowFailException, object_storage_path
+from airflow_provider_queuecalls._airflow import storage
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, object_storage_path
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent, UnreadableContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from tests.conftest import HOME
@@ -290,7 +290,7 @@ def hide(module):
 hide(importlib.metadata), hide(importlib_metadata)
 if sys.argv[1] == "s3fs":
     sys.modules["s3fs"] = None
-from airflow_provider_queuecalls.storage import fetched
+from airflow_provider_queuecalls._airflow.storage import fetched
 try:
     with fetched(sys.argv[2], "The contact file", print):
         pass

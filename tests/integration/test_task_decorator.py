@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
@@ -166,7 +166,7 @@ def test_a_function_may_skip_its_task(run_dag: Any, sandbox: Sandbox) -> None:
     run = run_dag("""
 @task.queuecalls(start_url="https://ivr.example.com/x")
 def queue():
-    from airflow_provider_queuecalls._compat import AirflowSkipException
+    from airflow_provider_queuecalls._airflow.compat import AirflowSkipException
     raise AirflowSkipException("a holiday")
     yield
 
@@ -222,7 +222,7 @@ def test_a_path_is_as_contacts_is(
     path = tmp_path / "calls.csv"
     path.write_text(content)
     if kind == "s3":
-        from airflow_provider_queuecalls._compat import object_storage_path
+        from airflow_provider_queuecalls._airflow.compat import object_storage_path
 
         bucket.put_object(Key="calls.csv", Body=content.encode())
         given: Any = object_storage_path(f"s3://storage@{bucket.name}/calls.csv")

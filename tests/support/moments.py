@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_provider_queuecalls.ledger import Ledger
-from airflow_provider_queuecalls.multipart import MultipartBody
+from airflow_provider_queuecalls.client.multipart import MultipartBody
+from airflow_provider_queuecalls.records.ledger import Ledger
 
 Moment = Callable[[Callable[[], None]], None]
 

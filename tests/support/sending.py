@@ -38,8 +38,8 @@ def send_and_tell_from_a_process(meeting: Any, *arguments: Any) -> None:
 def meeting_twice(meeting: Any) -> Iterator[None]:
     """All wait for each other once they have found nothing on record; and, where a storage is asked first whether
     there is something, once more when it has said no."""
-    from airflow_provider_queuecalls._compat import object_storage_path
-    from airflow_provider_queuecalls.ledger import Ledger
+    from airflow_provider_queuecalls._airflow.compat import object_storage_path
+    from airflow_provider_queuecalls.records.ledger import Ledger
 
     storage = type(object_storage_path("file:///"))
     record_intent, exists = Ledger.record_intent, storage.exists

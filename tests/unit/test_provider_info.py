@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.connection import DEFAULT_HOST, FIELDS
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_HOST, FIELDS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
 
 
@@ -146,6 +146,6 @@ def test_airflow_knows_where_the_documentation_is(airflow: Any, manager: Any) ->
 
 
 def test_our_options_are_airflows(airflow: Any) -> None:
-    code = "from airflow_provider_queuecalls._compat import conf; print('path:', repr(conf().get('queuecalls', 'receipts_path')))"
+    code = "from airflow_provider_queuecalls._airflow.compat import conf; print('path:', repr(conf().get('queuecalls', 'receipts_path')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "path: ''" in done.stdout

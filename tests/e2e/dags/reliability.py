@@ -12,8 +12,8 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from airflow_provider_queuecalls.ledger import Ledger
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.records.ledger import Ledger
 from tests.support.moments import MOMENTS, before
 
 HOME = Path(os.environ["QUEUECALLS_E2E"])

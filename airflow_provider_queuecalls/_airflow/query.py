@@ -7,9 +7,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-from airflow_provider_queuecalls._compat import BaseHook
-from airflow_provider_queuecalls.answer import Redaction
-from airflow_provider_queuecalls.campaign import is_unset
+from airflow_provider_queuecalls._airflow.compat import BaseHook
+from airflow_provider_queuecalls.client.campaign import is_unset
+from airflow_provider_queuecalls.client.response import Redaction
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, read_structure
 from airflow_provider_queuecalls.contacts.writing import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, UnreadableContacts

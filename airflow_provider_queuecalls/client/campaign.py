@@ -80,7 +80,7 @@ class Parameter:
         """This parameter's rule, broken."""
         return Violation(self.name, problem, self.rule, self.source)
 
-    def normalise(self, value: object) -> str | int | bool | None:
+    def normalize(self, value: object) -> str | int | bool | None:
         """Return the value the vendor should get, or None where the parameter is unset.
 
         Takes what templating yields: None, ``''``, blanks and ``'None'`` mean unset. Raises :class:`ValueError`
@@ -90,7 +90,7 @@ class Parameter:
             if self.required:
                 raise ValueError("is missing")
             return None
-        return _NORMALISERS[self.kind](value, self)
+        return _NORMALIZERS[self.kind](value, self)
 
 
 #: Every documented parameter, in the document's order.
@@ -138,7 +138,7 @@ _TIME_PAIRS = (("scheduled_timestamp", "scheduled_time"), ("expiration_timestamp
 class Campaign:
     """The parameters of one campaign; see :data:`PARAMETERS` for each one's rule.
 
-    Every parameter takes what templating yields and is normalised. Raises :class:`InvalidCampaign` with all
+    Every parameter takes what templating yields and is normalized. Raises :class:`InvalidCampaign` with all
     violations at once, so a Campaign that exists is valid. ``field_names`` are the connection's overrides of wire
     names; giving them here reports a ``secure`` that cannot be sent together with everything else.
     """
@@ -161,7 +161,7 @@ class Campaign:
         violations: list[Violation] = []
         for name in self.names():
             try:
-                object.__setattr__(self, name, BY_NAME[name].normalise(getattr(self, name)))
+                object.__setattr__(self, name, BY_NAME[name].normalize(getattr(self, name)))
             except ValueError as problem:
                 violations.append(BY_NAME[name].violation(str(problem)))
                 object.__setattr__(self, name, None)
@@ -354,7 +354,7 @@ def parse_flag(name: str, value: object) -> bool:
         raise InvalidCampaign([violation]) from None
 
 
-_NORMALISERS: Mapping[Kind, Callable[[Any, Parameter], str | int | bool]] = {
+_NORMALIZERS: Mapping[Kind, Callable[[Any, Parameter], str | int | bool]] = {
     Kind.SECRET: _text,
     Kind.NAME: _name,
     Kind.TEXT: _text,

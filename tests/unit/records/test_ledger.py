@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-from airflow_provider_queuecalls.ledger import Attempt, Entry, Ledger, LocalStore
+from airflow_provider_queuecalls.records.ledger import Attempt, Ledger
+from airflow_provider_queuecalls.records.stores import Entry, LocalStore
 
 RESULT = {"outcome": "queued", "campaign_name": "spring", "queued_at": "2026-11-23T09:00:00+00:00"}
 
 
 def attempt(**changes: Any) -> Attempt:
-    given = {"campaign_name": "spring", "digest": "sha256:a", "contacts": 3, "try_number": 1, "decision": "run-1/3"}
+    given = {"campaign_name": "spring", "digest": "sha256:a", "contacts": 3, "try_number": 1, "resend_scope": "run-1/3"}
     return Attempt(**{**given, **changes})
 
 
@@ -72,7 +73,7 @@ def test_an_intent_tells_who_what_and_when(store: LocalStore) -> None:
     ledger.record_intent()
     intent = store.read()["intent"]  # type: ignore[index]
     assert set(intent) == {
-        "campaign_name", "digest", "contacts", "time", "host", "try_number", "decision", "resend",
+        "campaign_name", "digest", "contacts", "time", "host", "try_number", "resend_scope", "resend",
     }  # fmt: skip
 
 
@@ -87,14 +88,14 @@ def test_an_intent_that_is_withdrawn_leaves_nothing(store: LocalStore) -> None:
 
 def test_withdrawing_without_an_intent_takes_nothing_away(store: LocalStore) -> None:
     sent(store)
-    ledger = Ledger(store, attempt(decision="run-2/3", resend=True))
+    ledger = Ledger(store, attempt(resend_scope="run-2/3", resend=True))
     assert ledger.settled() is None
     ledger.withdraw()
     assert Ledger(store, attempt()).settled() == RESULT
 
 
 def test_a_request_that_failed_before_its_intent_leaves_that_of_another(store: LocalStore) -> None:
-    ours, theirs = Ledger(store, attempt()), Ledger(store, attempt(decision="run-2/3"))
+    ours, theirs = Ledger(store, attempt()), Ledger(store, attempt(resend_scope="run-2/3"))
     assert ours.settled() is theirs.settled() is None
     theirs.record_intent()
     ours.withdraw()
@@ -104,24 +105,24 @@ def test_a_request_that_failed_before_its_intent_leaves_that_of_another(store: L
 
 def test_resend_overrules_once_for_a_decision(store: LocalStore) -> None:
     sent(store)
-    sent(store, decision="run-1/6", resend=True, try_number=4)
-    assert Ledger(store, attempt(decision="run-1/6", resend=True, try_number=5)).settled() == RESULT
+    sent(store, resend_scope="run-1/6", resend=True, try_number=4)
+    assert Ledger(store, attempt(resend_scope="run-1/6", resend=True, try_number=5)).settled() == RESULT
     assert store.read()["receipt"]["resend"] is True  # type: ignore[index]
-    sent(store, decision="run-1/9", resend=True, try_number=7)
+    sent(store, resend_scope="run-1/9", resend=True, try_number=7)
 
 
 def test_a_resend_that_was_broken_off_is_not_repeated_by_a_retry(store: LocalStore) -> None:
     sent(store)
-    ledger = Ledger(store, attempt(decision="run-1/6", resend=True))
+    ledger = Ledger(store, attempt(resend_scope="run-1/6", resend=True))
     ledger.settled()
     ledger.record_intent()
     with pytest.raises(OutcomeUnknown):
-        Ledger(store, attempt(decision="run-1/6", resend=True, try_number=5)).settled()
+        Ledger(store, attempt(resend_scope="run-1/6", resend=True, try_number=5)).settled()
 
 
 def test_a_resend_that_was_refused_leaves_the_first_receipt(store: LocalStore) -> None:
     sent(store)
-    ledger = Ledger(store, attempt(decision="run-1/6", resend=True))
+    ledger = Ledger(store, attempt(resend_scope="run-1/6", resend=True))
     ledger.settled()
     ledger.record_intent()
     ledger.withdraw()
@@ -129,13 +130,13 @@ def test_a_resend_that_was_refused_leaves_the_first_receipt(store: LocalStore) -
 
 
 def test_whoever_comes_second_does_not_send(store: LocalStore) -> None:
-    first, second = Ledger(store, attempt()), Ledger(store, attempt(decision="run-2/3"))
+    first, second = Ledger(store, attempt()), Ledger(store, attempt(resend_scope="run-2/3"))
     assert first.settled() is second.settled() is None
     first.record_intent()
     with pytest.raises(OutcomeUnknown):
         second.record_intent()
     first.record_receipt(RESULT)
-    third = Ledger(store, attempt(decision="run-3/3"))
+    third = Ledger(store, attempt(resend_scope="run-3/3"))
     third._before = None
     with pytest.raises(AlreadySent):
         third.record_intent()
@@ -245,7 +246,7 @@ class Life(RuleBasedStateMachine):
     def a_try(self, ending: str, digest: str) -> None:
         self.tries += 1
         ledger = Ledger(
-            self, attempt(digest=digest, try_number=self.tries, decision=f"run/{self.clears}", resend=self.resend)
+            self, attempt(digest=digest, try_number=self.tries, resend_scope=f"run/{self.clears}", resend=self.resend)
         )
         try:
             if ledger.settled() is not None or ending == "killed before the intent":

@@ -14,24 +14,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.answer import (
+from airflow_provider_queuecalls.client.response import (
     BODY_CHARACTERS,
     LISTED_CALL_IDS,
     NOT_ACCEPTED_CODES,
     REFUSED_CODES,
-    Answer,
     CutShort,
     Outcome,
     Redaction,
-    read_answer,
+    Response,
+    read_response,
 )
 
 NOTHING = Redaction([], ["pin"])
 
 
-def read(body: bytes | Iterator[bytes], code: int = 200, contacts: int = 3, complete: bool = True) -> Answer:
+def read(body: bytes | Iterator[bytes], code: int = 200, contacts: int = 3, complete: bool = True) -> Response:
     chunks = iter([body]) if isinstance(body, bytes) else body
-    return read_answer(code, chunks, contacts=contacts, redaction=NOTHING, complete=complete)
+    return read_response(code, chunks, contacts=contacts, redaction=NOTHING, complete=complete)
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,9 @@ def test_contacts_are_counted_once_and_only_for_a_long_answer() -> None:
         counted.append(True)
         return 200_000
 
-    assert read_answer(200, [b'<r status="queued"/>'], contacts=count, redaction=NOTHING).outcome is Outcome.QUEUED
+    assert read_response(200, [b'<r status="queued"/>'], contacts=count, redaction=NOTHING).outcome is Outcome.QUEUED
     assert not counted
-    assert read_answer(200, million_calls(), contacts=count, redaction=NOTHING).call_id_count == 200_000
+    assert read_response(200, million_calls(), contacts=count, redaction=NOTHING).call_id_count == 200_000
     assert len(counted) == 1
 
 
@@ -321,30 +321,30 @@ def test_what_helps_is_kept() -> None:
 
 def test_the_body_is_the_redacted_beginning() -> None:
     text = "".join(f"<c><pin>{PIN}</pin><n>16175551234</n></c>" for _ in range(2_000))
-    answer = read_answer(500, [text.encode()], contacts=1, redaction=HIDDEN)
+    answer = read_response(500, [text.encode()], contacts=1, redaction=HIDDEN)
     assert len(answer.body) == BODY_CHARACTERS
     assert answer.body.startswith("<c><pin>***</pin><n>***</n></c>")
 
 
 def test_a_secret_cut_in_two_is_not_shown() -> None:
     beginning = f"<pin>{'x' * 16_370}</pin>"
-    answer = read_answer(500, [f"{beginning}16175551234 and more".encode()], contacts=1, redaction=HIDDEN)
+    answer = read_response(500, [f"{beginning}16175551234 and more".encode()], contacts=1, redaction=HIDDEN)
     assert "1617" not in answer.body
 
 
 def test_control_characters_cannot_hide_a_secret_or_forge_a_line() -> None:
-    answer = read_answer(500, [b"<x>1617\x00555\x001234\x1b[2J\r</x>"], contacts=1, redaction=HIDDEN)
+    answer = read_response(500, [b"<x>1617\x00555\x001234\x1b[2J\r</x>"], contacts=1, redaction=HIDDEN)
     assert answer.body == "<x>***[2J</x>"
 
 
 def test_an_answer_in_utf_16_is_redacted_too() -> None:
-    answer = read_answer(500, ["call 16175551234".encode("utf-16")], contacts=1, redaction=HIDDEN)
+    answer = read_response(500, ["call 16175551234".encode("utf-16")], contacts=1, redaction=HIDDEN)
     assert answer.body == "call ***"
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20), st.sampled_from([200, 204, 302, 500]))
 def test_arbitrary_bytes_never_raise_and_never_mean_success(chunks: list[bytes], code: int) -> None:
-    answer = read_answer(code, chunks, contacts=1, redaction=HIDDEN)
+    answer = read_response(code, chunks, contacts=1, redaction=HIDDEN)
     assert answer.outcome is not Outcome.QUEUED
 
 

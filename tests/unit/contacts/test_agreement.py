@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, Report, check, li
 from airflow_provider_queuecalls.contacts import rows as row_rules
 from airflow_provider_queuecalls.contacts.rows import Judge
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from tests.unit import plain_checker
+from tests.unit.contacts import plain_checker
 
 pytestmark = pytest.mark.usefixtures("verdicts_kept")
 

@@ -25,7 +25,7 @@ log = logging.getLogger("airflow_provider_queuecalls.sandbox")
 LONGEST_PAUSE, SHORTEST_PAUSE = 60.0, 0.02
 
 
-class Dialler:
+class Dialer:
     """Lets happen to calls what is due: second by second of the sandbox's clock, and never twice.
 
     ``seed`` decides what happens to numbers that aren't magic.
@@ -39,7 +39,7 @@ class Dialler:
         self._one_at_a_time = threading.Lock()
         self._woken = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="queuecalls-dialler", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="queuecalls-dialer", daemon=True)
 
     def start(self) -> None:
         """Follow the clock from now on."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls._compat import AirflowFailException
-from airflow_provider_queuecalls.campaign import Campaign, default_campaign_name
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from tests.support.moved import serialized_dag
@@ -184,7 +184,7 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
         "airflow_provider_queuecalls.hooks.queuecalls",
     )
     code = (
-        "import sys; from airflow_provider_queuecalls._compat import BaseOperator; before = set(sys.modules)\n"
+        "import sys; from airflow_provider_queuecalls._airflow.compat import BaseOperator; before = set(sys.modules)\n"
         "import airflow_provider_queuecalls.operators.queuecalls, airflow_provider_queuecalls.get_provider_info\n"
         f"print('heavy:', [name for name in {heavy!r} if name in set(sys.modules) - before])"
     )

@@ -22,7 +22,7 @@ from airflow_provider_queuecalls.outcome import Outcome
 
 LISTED_CALL_IDS = 1_000
 #: The longest answer that is believed: 1 MiB, and 512 bytes for each contact sent.
-ANSWER_BYTES, ANSWER_BYTES_PER_CONTACT = 1 << 20, 512
+RESPONSE_BYTES, RESPONSE_BYTES_PER_CONTACT = 1 << 20, 512
 #: JSON is read in one piece, so memory bounds it too.
 JSON_BYTES = 64 << 20
 BODY_CHARACTERS = 2_000
@@ -47,7 +47,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """The service's answer to one campaign.
 
     ``call_ids`` lists the first 1,000, ``call_id_count`` counts all. ``body`` is the beginning of the answer's text
@@ -130,7 +130,7 @@ class CutShort(Exception):
     """The answer ended before it was complete; the message says how."""
 
 
-def read_answer(
+def read_response(
     status_code: int,
     chunks: Iterable[bytes],
     *,
@@ -140,7 +140,7 @@ def read_answer(
     campaign_name: str | None = None,
     sent_bytes: int = 0,
     retry_after: float | None = None,
-) -> Answer:
+) -> Response:
     """Read an answer to its end, or to what may be believed of it, and tell the outcome.
 
     ``chunks`` may raise :class:`CutShort`. ``contacts`` is the number of rows sent, which bounds the answer's
@@ -163,7 +163,7 @@ def read_answer(
     outcome, problem = _judge(findings, flaw) if accepted else _judge_code(status_code)
     if outcome is Outcome.QUEUED and not complete:
         outcome, problem = Outcome.UNKNOWN, "the service answered before it had the whole list"
-    return Answer(
+    return Response(
         outcome=outcome,
         campaign_name=campaign_name,
         status_code=status_code,
@@ -249,7 +249,7 @@ class _Body:
     def feed(self, chunk: bytes) -> None:
         self._length += len(chunk)
         self.head += chunk[: _HEAD_BYTES - len(self.head)]
-        if self._length > ANSWER_BYTES and self._length > self._limit:
+        if self._length > RESPONSE_BYTES and self._length > self._limit:
             raise _Unreadable(f"the answer is longer than {self._limit} bytes, too long for this list")
         if self._parser is None and not self._other:
             # A UTF-8 mark and blanks may go; a UTF-16 mark is what tells the parser the encoding.
@@ -273,7 +273,7 @@ class _Body:
 
     @property
     def _limit(self) -> int:
-        limit = ANSWER_BYTES + ANSWER_BYTES_PER_CONTACT * self._contact_count
+        limit = RESPONSE_BYTES + RESPONSE_BYTES_PER_CONTACT * self._contact_count
         return min(limit, JSON_BYTES) if isinstance(self._parser, _Json) else limit
 
     @cached_property

@@ -19,7 +19,7 @@ SERVICE = "https://calls.example:8443/webservice/queuecalls.php"
 
 
 def lineage(airflow: Any, read: Any = (), **changes: Any) -> Any:
-    from airflow_provider_queuecalls.lineage import campaign_lineage
+    from airflow_provider_queuecalls._airflow.lineage import campaign_lineage
 
     return campaign_lineage({**RESULT, **changes}, SERVICE, read=read, written=[])
 
@@ -46,7 +46,7 @@ def test_a_file_is_named_as_openlineage_names_it_and_without_credentials(
 
 
 def test_a_path_of_airflows_object_storage_is_named_as_its_url(airflow: Any) -> None:
-    from airflow_provider_queuecalls._compat import object_storage_path
+    from airflow_provider_queuecalls._airflow.compat import object_storage_path
 
     (dataset,) = lineage(airflow, read=[object_storage_path("file:///data/calls.csv")]).inputs
     assert (dataset.namespace, dataset.name) == ("file", "/data/calls.csv")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.connection import DEFAULT_HOST, EXTRAS, Endpoint
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_HOST, EXTRAS, Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidConnection
 
 DEFAULT_URL = f"https://{DEFAULT_HOST}/webservice/queuecalls.php"

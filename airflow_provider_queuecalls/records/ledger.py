@@ -7,57 +7,30 @@ returns what it says; an intent without a receipt, and stops, since nobody knows
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-
-Entry = Mapping[str, Any]
-
-
-class Store(Protocol):
-    """Keeps one entry, a JSON object. Any error means that it isn't known what is kept."""
-
-    #: Where that is, for messages.
-    place: str
-
-    def problem(self, error: Exception) -> str:
-        """What an error of this store means, for messages. Its own words may hold credentials."""
-
-    def read(self) -> Entry | None:
-        """The entry, or None where there is none."""
-
-    def create(self, entry: Entry) -> bool:
-        """Keep the entry if there is none. False, and nothing is changed, where there is one."""
-
-    def replace(self, entry: Entry) -> None:
-        """Keep the entry in place of the one that is there."""
-
-    def remove(self) -> None:
-        """Keep nothing any more."""
+from airflow_provider_queuecalls.records.stores import Entry, Store
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One try to send one campaign.
 
-    ``decision`` names what a person decided: to run the task, or to run it again. Automatic retries share it, so that
-    ``resend`` sends once for a decision, not once for a try.
+    ``resend_scope`` names what a person decided: to run the task, or to run it again. Automatic retries share it, so that
+    ``resend`` sends once for a resend_scope, not once for a try.
     """
 
     campaign_name: str
     digest: str
     contacts: int
     try_number: int
-    decision: str
+    resend_scope: str
     resend: bool = False
 
 
@@ -78,7 +51,7 @@ class Ledger:
         """The result on record, if this campaign was queued with this very list; None if it may be sent.
 
         Raises :class:`AlreadySent` where another list was sent under the name, and :class:`OutcomeUnknown` where an
-        attempt was broken off. ``resend`` overrules both, once for a decision.
+        attempt was broken off. ``resend`` overrules both, once for a resend_scope.
         """
         with self._on_record("read"):
             self._before = self._store.read()
@@ -114,7 +87,7 @@ class Ledger:
             self._store.remove()
 
     def _may_resend(self, entry: Entry) -> bool:
-        return self._attempt.resend and entry["intent"]["decision"] != self._attempt.decision
+        return self._attempt.resend and entry["intent"]["resend_scope"] != self._attempt.resend_scope
 
     def _entry(self, now: dict[str, Any]) -> Entry:
         """What is to be kept: what is so now, and what a person overruled for it."""
@@ -173,97 +146,9 @@ class Ledger:
             "time": _now(),
             "host": platform.node(),
             "try_number": attempt.try_number,
-            "decision": attempt.decision,
+            "resend_scope": attempt.resend_scope,
             "resend": attempt.resend,
         }
-
-
-class Nowhere:
-    """Keeps nothing: for an Airflow that has no place for it."""
-
-    place = "nowhere"
-
-    def problem(self, error: Exception) -> str:
-        return type(error).__name__
-
-    def read(self) -> Entry | None:
-        return None
-
-    def create(self, entry: Entry) -> bool:  # noqa: ARG002
-        return True
-
-    def replace(self, entry: Entry) -> None:
-        """Keep nothing."""
-
-    def remove(self) -> None:
-        """There is nothing to remove."""
-
-
-class LocalStore:
-    """One small JSON file in a directory of this machine. Created exclusively, written through to the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self.place = str(path)
-        self._path = path
-
-    def problem(self, error: Exception) -> str:
-        return (isinstance(error, OSError) and error.strerror) or type(error).__name__
-
-    def read(self) -> Entry | None:
-        try:
-            return decoded(self._path.read_bytes())
-        except FileNotFoundError:
-            return None
-
-    def create(self, entry: Entry) -> bool:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        written = self._write(entry)
-        try:
-            os.link(written, self._path)  # unlike a rename, it fails where there is one
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(written)
-        self._sync()
-        return True
-
-    def replace(self, entry: Entry) -> None:
-        os.replace(self._write(entry), self._path)
-        self._sync()
-
-    def remove(self) -> None:
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-        self._sync()
-
-    def _write(self, entry: Entry) -> str:
-        """Write to another name first, so that nobody ever reads half an entry."""
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=self._path.parent)
-        with open(descriptor, "wb") as file:
-            file.write(encoded(entry))
-            file.flush()
-            os.fsync(file.fileno())
-        return name
-
-    def _sync(self) -> None:
-        descriptor = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def encoded(entry: Entry) -> bytes:
-    """The entry as it is kept."""
-    return json.dumps(entry, ensure_ascii=False, indent=1).encode()
-
-
-def decoded(data: bytes) -> Entry:
-    """Read what :func:`encoded` has written. Raises :class:`ValueError` for anything else."""
-    entry = json.loads(data)
-    if not isinstance(entry, dict) or "intent" not in entry:
-        raise ValueError("not an entry of the ledger")
-    return entry
 
 
 def _now() -> str:

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.answer import Redaction
-from airflow_provider_queuecalls.campaign import (
+from airflow_provider_queuecalls.client.campaign import (
     BY_NAME,
     DEFAULT_NAME_LENGTH,
     PARAMETERS,
@@ -23,6 +22,7 @@ from airflow_provider_queuecalls.campaign import (
     default_campaign_name,
     parse_flag,
 )
+from airflow_provider_queuecalls.client.response import Redaction
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 
 START_URL = "https://ivr.example.com/start.vxml"
@@ -124,7 +124,7 @@ def test_start_url_is_required(unset: object) -> None:
         ("expiration_time", "oct 14th, 2099 11:05PM EST", "oct 14th, 2099 11:05PM EST"),
     ],
 )
-def test_a_value_is_normalised(name: str, given_value: object, sent: str) -> None:
+def test_a_value_is_normalized(name: str, given_value: object, sent: str) -> None:
     assert form(**{name: given_value})[name] == sent
 
 

@@ -7,10 +7,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_queuecalls._compat import Context, conf
-from airflow_provider_queuecalls.campaign import is_unset
-from airflow_provider_queuecalls.ledger import Entry, LocalStore, Store, decoded, encoded
-from airflow_provider_queuecalls.storage import Location, local_path, problem_of, remote_path, shown_url, url_of
+from airflow_provider_queuecalls._airflow.compat import Context, conf
+from airflow_provider_queuecalls._airflow.storage import (
+    Location,
+    local_path,
+    problem_of,
+    remote_path,
+    shown_url,
+    url_of,
+)
+from airflow_provider_queuecalls.client.campaign import is_unset
+from airflow_provider_queuecalls.records.stores import Entry, LocalStore, Store, decoded, encoded
 
 CONFIG_SECTION = "queuecalls"
 #: One key for a task instance, whatever its campaign is called: a name that changes from try to try makes no new task.

@@ -301,8 +301,8 @@ def _object(value: Any) -> dict[str, str]:
 
 
 def _field_names(value: Any) -> dict[str, str]:
-    from airflow_provider_queuecalls.campaign import PARAMETERS
-    from airflow_provider_queuecalls.multipart import FIELD_NAME
+    from airflow_provider_queuecalls.client.campaign import PARAMETERS
+    from airflow_provider_queuecalls.client.multipart import FIELD_NAME
 
     names = _object(value)
     if unknown := set(names) - {parameter.name for parameter in PARAMETERS}:
@@ -327,7 +327,7 @@ def _proxies(value: Any) -> dict[str, str]:
 
 
 def _campaign_url(value: Any) -> str:
-    from airflow_provider_queuecalls.campaign import absolute_url
+    from airflow_provider_queuecalls.client.campaign import absolute_url
 
     text = _text(value).strip()
     if not text.isprintable():

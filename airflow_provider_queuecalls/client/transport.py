@@ -21,14 +21,14 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_queuecalls import __version__
-from airflow_provider_queuecalls.answer import CutShort
-from airflow_provider_queuecalls.connection import Endpoint
+from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.client.response import CutShort
 
 BLOCK_BYTES = 256 << 10
 PACKED_BLOCK_BYTES = 1 << 10
 
 
-class Line:
+class Transport:
     """The way to one endpoint, for one request. Close it to break off whatever is under way.
 
     ``read_timeout`` bounds each wait for the service to take a block of the body, and then the whole wait for the
@@ -57,7 +57,7 @@ class Line:
         if endpoint.basic_auth:
             self._session.headers["Authorization"] = f"Basic {endpoint.basic}"
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> Transport:
         return self
 
     def __exit__(
@@ -146,10 +146,10 @@ class _Reply(http.client.HTTPResponse):
 
 
 class _Adapter(HTTPAdapter):
-    """Tells the line about its connection: when it is made, and when the body is out."""
+    """Tells the transport about its connection: when it is made, and when the body is out."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -157,17 +157,17 @@ class _Adapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        line, plain = self._line, pool.ConnectionCls
+        transport, plain = self._transport, pool.ConnectionCls
 
         class Observed(plain):  # type: ignore[misc,valid-type]
             response_class = _Reply
 
             def connect(self) -> None:
                 super().connect()
-                line.connected(self)
+                transport.connected(self)
 
             def getresponse(self) -> Any:
-                line.waiting()
+                transport.waiting()
                 return super().getresponse()
 
         pool.ConnectionCls = Observed

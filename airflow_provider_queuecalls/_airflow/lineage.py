@@ -13,8 +13,8 @@ from airflow.providers.openlineage.sqlparser import SQLParser
 from openlineage.client.event_v2 import Dataset
 from openlineage.client.facet_v2 import RunFacet
 
+from airflow_provider_queuecalls._airflow.storage import Location, local_path, url_of
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.storage import Location, local_path, url_of
 
 FACET = "queuecalls_campaign"
 NAMESPACE = "queuecalls"

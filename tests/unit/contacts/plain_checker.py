@@ -155,7 +155,7 @@ def judge(  # noqa: PLR0911, PLR0912, PLR0917 - one rule after the other
         return "no_number", 0, b""
     if is_spreadsheet_number(bare):
         return "spreadsheet_number", 0, b""
-    number = normalised(given, phone_format) if normalize else given
+    number = normalized(given, phone_format) if normalize else given
     called = number_of(number, phone_format)
     if called is None:
         return "invalid_number", 0, b""
@@ -241,7 +241,7 @@ def is_option(text: str) -> bool:
     return name == "postd" and 1 <= len(value) <= 32 and set(value) <= set(DIGITS + "*#,pw")
 
 
-def normalised(text: str, phone_format: str) -> str:
+def normalized(text: str, phone_format: str) -> str:
     bare = text.strip(" ")
     if number_of(bare, phone_format) is not None:
         return bare

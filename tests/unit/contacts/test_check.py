@@ -150,14 +150,14 @@ class TestWhatIsSent:
         path = contacts(f"{ANN},a\n{NOT_A_NUMBER}\n{ANN},b\r\n{BOB}\n")
         assert sent(path, on_invalid="skip", duplicates="drop") == f"{ANN},a\n{BOB}\n".encode()
 
-    def test_numbers_are_normalised_on_request_and_counted(self, contacts: Contacts) -> None:
+    def test_numbers_are_normalized_on_request_and_counted(self, contacts: Contacts) -> None:
         spellings = ["(617) 555-1234", "617.555.1235", "+1 617 555 1236", "6175551237", " 16175551238 ", "16175551239"]
         path = contacts("".join(f"{spelling},r é\n" for spelling in spellings))
         assert sent(path, normalize=True) == "".join(f"1617555{n},r é\n" for n in range(1234, 1240)).encode()
-        assert report(path, normalize=True).normalised == 5
+        assert report(path, normalize=True).normalized == 5
         assert reasons(path) == {"invalid_number": 5}
 
-    def test_an_international_number_is_normalised_in_the_vendors_format(self, contacts: Contacts) -> None:
+    def test_an_international_number_is_normalized_in_the_vendors_format(self, contacts: Contacts) -> None:
         path = contacts("+44 20 7183 8750\n")
         assert sent(path, phone_format="vendor", normalize=True) == b"+442071838750\n"
 
@@ -287,7 +287,7 @@ class TestReasons:
         path = contacts("\n".join(spellings))
         assert sent(path, phone_format="vendor", duplicates="drop") == spellings[0].encode() + b"\n"
 
-    def test_ten_digits_repeat_the_eleven_they_are_normalised_to(self, contacts: Contacts) -> None:
+    def test_ten_digits_repeat_the_eleven_they_are_normalized_to(self, contacts: Contacts) -> None:
         assert reasons(contacts(f"{ANN}\n{ANN[1:]}\n"), normalize=True) == {"duplicate": 1}
 
     def test_a_row_that_is_bad_itself_makes_no_other_a_duplicate(self, contacts: Contacts) -> None:

@@ -1,0 +1,1 @@
+"""What only the Airflow side needs: names that moved between versions, storage, queries, lineage, receipts."""
