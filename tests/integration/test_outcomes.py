@@ -769,14 +769,15 @@ def test_closing_the_hook_before_it_is_connected_is_not_sent(
     assert server.posts == []
 
 
-def test_closing_an_idle_hook_does_nothing(connect: Connect, small_list: Path) -> None:
+def test_a_closed_hook_refuses_to_send(connect: Connect, small_list: Path) -> None:
     hook = QueueCallsHook()
-    hook.close()
     with FaultServer(says(QUEUED_XML)) as server:
         connect(server.url)
         assert_outcome(queue(small_list, hook), None, 200)
         hook.close()
-        assert_outcome(queue(small_list, hook), None, 200)
+        assert_outcome(queue(small_list, hook), NotSent, None, sent=False)
+        server.settle()
+    assert len(server.posts) == 1
 
 
 @contextmanager
@@ -882,7 +883,7 @@ def test_a_long_upload_logs_its_progress_about_every_five_seconds(
 def test_test_connection_says_what_the_service_did_and_queues_nothing(
     act: Act, good: bool, words: str, connect: Connect, mocker: MockerFixture
 ) -> None:
-    mocker.patch("airflow_provider_queuecalls.hooks.queuecalls.TEST_SECONDS", 0.4)
+    mocker.patch("airflow_provider_queuecalls.client.client.TEST_SECONDS", 0.4)
     with FaultServer(act) as server:
         connect(server.url)
         ok, message = QueueCallsHook().test_connection()
@@ -912,7 +913,7 @@ def test_test_connection_with_an_unknown_host_says_so(host: str, connect: Connec
 
 
 def test_test_connection_is_bounded_while_it_connects(connect: Connect, mocker: MockerFixture) -> None:
-    mocker.patch("airflow_provider_queuecalls.hooks.queuecalls.TEST_SECONDS", 0.4)
+    mocker.patch("airflow_provider_queuecalls.client.client.TEST_SECONDS", 0.4)
     with deaf_listener() as url:
         connect(url)
         ok, message = QueueCallsHook().test_connection()

@@ -166,7 +166,7 @@ def show(
     connect: Connect, contacts: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., str]:
     """Queue a campaign at a server, and return all that is to be seen of it."""
-    monkeypatch.setattr("airflow_provider_queuecalls.hooks.queuecalls.TEST_SECONDS", 0.4)
+    monkeypatch.setattr("airflow_provider_queuecalls.client.client.TEST_SECONDS", 0.4)
 
     def queue(url: str, expected: type[Exception] | None, **extra: object) -> str:
         connect(url, login=LOGIN, password=PASSWORD, pin=FORM_PIN, **{"read_timeout": 20, **extra})
