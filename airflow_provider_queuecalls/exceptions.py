@@ -1,7 +1,20 @@
-"""Every error a caller can catch.
+"""Every error that a caller can catch::
 
-Messages are sentences for the person who reads them: what happened, where, what to do. None carries the
-login, the PIN, a phone number or a reference.
+    QueueCallsError
+    ├── InvalidCampaign       a parameter of the campaign is not valid
+    ├── InvalidConnection     the Airflow Connection is not valid
+    ├── InvalidContactRules   a parameter of the check is not valid
+    ├── InvalidContacts       the contact file, or a row of it, is not valid (has a report)
+    │   └── EmptyContacts     it has nobody to call, and on_empty is "skip"
+    ├── CheckFailed           the check could not be finished             another try is safe
+    ├── AlreadySent           the campaign was sent, with another list
+    ├── NotSent               the request did not reach the service       another try is safe
+    ├── NotAccepted           the service said "not now"                  another try is safe
+    ├── Refused               the service refused the campaign
+    └── OutcomeUnknown        the campaign may be queued: look it up
+
+Messages are for the person who reads them: what is wrong, where, what to do. None holds the login, the PIN, a phone
+number or a reference.
 """
 
 from __future__ import annotations
@@ -16,10 +29,14 @@ from airflow_provider_queuecalls.outcome import Outcome
 
 
 class QueueCallsError(Exception):
-    """Base of all errors here. ``campaign_name`` is the campaign concerned, where one is known; ``outcome`` is what
-    became of it here and now."""
+    """Base of all errors here.
+
+    ``campaign_name`` is the campaign, where one is known; ``outcome`` is what became of it in this try; ``delivery`` is
+    the :class:`~airflow_provider_queuecalls.delivery.Delivery` that failed, if the contact file had been checked.
+    """
 
     outcome: ClassVar[Outcome] = Outcome.NOT_SENT
+    delivery: Any = None
 
     def __init__(self, message: str, *, campaign_name: str | None = None) -> None:
         super().__init__(message)

@@ -1,9 +1,9 @@
-"""What OpenLineage is told of a campaign. Needs the extra ``openlineage``; nothing imports it at module level."""
+"""What OpenLineage gets to know about a campaign. Needs the extra ``openlineage``; nothing imports it at module level."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from openlineage.client.event_v2 import Dataset
 from openlineage.client.facet_v2 import RunFacet
 
 from airflow_provider_queuecalls._airflow.storage import Location, local_path, url_of
+from airflow_provider_queuecalls.delivery import Delivery
 from airflow_provider_queuecalls.outcome import Outcome
 
 FACET = "queuecalls_campaign"
@@ -36,26 +37,26 @@ class CampaignRunFacet(RunFacet):
 
 
 def campaign_lineage(
-    result: Mapping[str, Any], service_url: str, *, read: Iterable[Location], written: Iterable[Location]
+    delivery: Delivery, service_url: str, *, read: Iterable[Location], written: Iterable[Location]
 ) -> OperatorLineage[Dataset, RunFacet]:
-    """Tell which files became which campaign, and how many contacts.
+    """Report which files became which campaign, and how many contacts.
 
-    ``result`` is what the operator returns, or knew when it failed. The campaign is among the outputs where it was
-    queued, or may have been. Files are named as OpenLineage's naming conventions say, without connections,
-    credentials and queries.
+    The campaign is among the outputs where it was queued, or may have been. Files are named as OpenLineage's naming
+    conventions say, without connections, credentials and queries.
     """
-    campaign = Dataset(namespace=f"{NAMESPACE}://{urlsplit(service_url).netloc}", name=result["campaign_name"])
-    exists = result["outcome"] in (Outcome.QUEUED.value, Outcome.UNKNOWN.value)
+    result = delivery.result
+    campaign = Dataset(namespace=f"{NAMESPACE}://{urlsplit(service_url).netloc}", name=delivery.campaign_name)
+    exists = delivery.outcome in (Outcome.QUEUED, Outcome.UNKNOWN)
     facet = CampaignRunFacet(
-        campaignName=result["campaign_name"],
-        outcome=result["outcome"],
+        campaignName=delivery.campaign_name,
+        outcome=delivery.outcome.value,
         contacts=result["contacts"],
         rejected=result["rejected"],
         duplicates=result["duplicates"],
         suppressed=result["suppressed"],
         callIds=result["call_id_count"],
         digest=result["digest"],
-        dryRun=result["dry_run"],
+        dryRun=delivery.dry_run,
     )
     return OperatorLineage(
         inputs=[_file(location) for location in read],

@@ -1,9 +1,9 @@
-"""Where the ledger lies in Airflow: at ``receipts_path``, else in the task's own state, else nowhere."""
+"""Where records lie in Airflow: at ``receipts_path``, else in the task's own state."""
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,107 +17,111 @@ from airflow_provider_queuecalls._airflow.storage import (
     url_of,
 )
 from airflow_provider_queuecalls.client.campaign import is_unset
-from airflow_provider_queuecalls.records.stores import Entry, LocalStore, Store, decoded, encoded
+from airflow_provider_queuecalls.records.ledger import CampaignKey
+from airflow_provider_queuecalls.records.stores import (
+    LocalStore,
+    Store,
+    decoded,
+    encoded,
+    file_name,
+    last_generation,
+)
 
 CONFIG_SECTION = "queuecalls"
 #: One key for a task instance, whatever its campaign is called: a name that changes from try to try makes no new task.
 STATE_KEY = "queuecalls_campaign"
 
 
-def receipt_store(context: Context, receipts_path: Location | None, campaign_name: str) -> Store | None:
-    """The store for one campaign's entry; None where this Airflow has none and no ``receipts_path`` is given."""
+def receipt_store(context: Context, receipts_path: Location | None, key: CampaignKey) -> Store | None:
+    """The store for one campaign's record; None where this Airflow has none and no ``receipts_path`` is given."""
     if is_unset(receipts_path):
         receipts_path = conf().get(CONFIG_SECTION, "receipts_path", fallback=None)
     if not is_unset(receipts_path):
-        return _at(receipts_path, campaign_name)
+        return store_at(receipts_path, key)
     state = context.get("task_state_store")
-    return None if state is None else TaskStateStore(state)
+    return None if state is None else TaskStateStore(state, key)
 
 
-def _at(receipts_path: Any, campaign_name: str) -> Store:
-    """One file for each campaign name: readable, and different for any two names."""
-    digest = hashlib.sha256(campaign_name.encode()).hexdigest()[:16]
-    name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', campaign_name)[:100]}-{digest}.json"
+def store_at(receipts_path: Any, key: CampaignKey) -> Store:
+    """A folder for each campaign: with a readable name, and different for any two campaigns."""
+    name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', key.campaign_name)[:100]}-{key.digest}"
     if (url := url_of(receipts_path)) is None:
         return LocalStore(Path(local_path(receipts_path), name))
     return RemoteStore(f"{url.rstrip('/')}/{name}")
 
 
 class RemoteStore:
-    """One small JSON object in any storage of ObjectStoragePath.
+    """One small JSON object for each entry in any storage of ObjectStoragePath.
 
     Created exclusively where the storage can: S3 and what speaks its API with conditional writes. Elsewhere two tasks
     at the very same moment may both think that they were first.
     """
 
     def __init__(self, url: str) -> None:
-        self.place = shown_url(url)
+        self.location = shown_url(url)
         self._url = url
 
     def problem(self, error: Exception) -> str:
         return problem_of(error)[1]
 
-    def read(self) -> Entry | None:
-        path = self._path()
+    def last(self) -> tuple[int, Any] | None:
+        folder = remote_path(self._url)
+        folder.fs.invalidate_cache()  # another worker may have written meanwhile
         try:
-            # One request: between a look and a read, whoever was faster may have put the receipt in the intent's place.
-            return decoded(path.fs.cat_file(path.path))
+            paths = folder.fs.ls(folder.path, detail=False)
         except FileNotFoundError:
             return None
+        if not (generation := last_generation([path.rpartition("/")[2] for path in paths])):
+            return None
+        return generation, decoded(folder.fs.cat_file(f"{folder.path}/{file_name(generation)}"))
 
-    def create(self, entry: Entry) -> bool:
-        if self.read() is not None:
-            return False
-        path = self._path()
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
+        folder = remote_path(self._url)
         try:
             # Not open("xb"), which older s3fs takes for "wb" where the file is small.
-            path.fs.pipe_file(path.path, encoded(entry), mode="create")
+            folder.fs.pipe_file(f"{folder.path}/{file_name(generation)}", encoded(entry), mode="create")
         except FileExistsError:
             return False
         return True
 
-    def replace(self, entry: Entry) -> None:
-        with self._path().open("wb") as file:
-            file.write(encoded(entry))
-
-    def remove(self) -> None:
-        self._path().unlink()
-
-    def _path(self) -> Any:
-        path = remote_path(self._url)
-        path.fs.invalidate_cache()  # another worker may have written meanwhile
-        return path
-
 
 class TaskStateStore:
     """The task instance's own state (Airflow 3.3): survives retries and lost workers, and Clear in 3.3; from 3.4 on Clear
-    discards it unless the person keeps it."""
+    discards it unless the person keeps it. Airflow refuses what an earlier try writes.
 
-    place = "the task's state"
+    It holds the last entry for each service and account that the task has sent to.
+    """
 
-    def __init__(self, state: Any) -> None:
+    location = "the task's state"
+
+    def __init__(self, state: Any, key: CampaignKey) -> None:
         self._state = state
+        self._sender = key.sender_digest
 
     def problem(self, error: Exception) -> str:
         return type(error).__name__
 
-    def read(self) -> Entry | None:
-        value = self._state.get(STATE_KEY)
-        if value is not None and not (isinstance(value, dict) and "intent" in value):
-            raise ValueError("not an entry of the ledger")
-        return value
+    def last(self) -> tuple[int, Any] | None:
+        record = self._records().get(self._sender)
+        if record is None:
+            return None
+        match record:
+            case {"generation": int(generation), "entry": entry}:
+                return generation, entry
+        return 1, None  # not a record: what reads it says so
 
-    def create(self, entry: Entry) -> bool:
-        # One try of a task instance runs at a time, so there is nobody to be faster.
-        if self.read() is not None:
-            return False
-        self.replace(entry)
-        return True
-
-    def replace(self, entry: Entry) -> None:
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # missing in its stubs
 
-        self._state.set(STATE_KEY, dict(entry), retention=NEVER_EXPIRE)
+        last = self.last()
+        if last is not None and last[0] >= generation:
+            return False
+        records = {**self._records(), self._sender: {"generation": generation, "entry": dict(entry)}}
+        self._state.set(STATE_KEY, records, retention=NEVER_EXPIRE)
+        return True
 
-    def remove(self) -> None:
-        self._state.delete(STATE_KEY)
+    def _records(self) -> Mapping[str, Any]:
+        records = self._state.get(STATE_KEY)
+        if records is None:
+            return {}
+        return records if isinstance(records, Mapping) else {self._sender: records}

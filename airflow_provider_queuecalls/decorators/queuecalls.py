@@ -15,12 +15,11 @@ from airflow_provider_queuecalls._airflow.compat import (
     task_decorator_factory,
 )
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.operators.queuecalls import ContactFile, QueueCallsOperator
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context, TaskDecorator
-    from airflow_provider_queuecalls._airflow.storage import LocalPath
-    from airflow_provider_queuecalls.contacts import ContactRules
+    from airflow_provider_queuecalls._airflow.storage import Location
 
 _GIVES = "Yield contacts, or return them, a frame, or the path or URL of a contact file"
 
@@ -53,19 +52,21 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         return QueueCallsOperator.execute(self, context)
 
     @contextmanager
-    def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:
+    def _contact_file(self, context: Context) -> Iterator[ContactFile]:
         from airflow_provider_queuecalls.contacts.frames import frame_rows
         from airflow_provider_queuecalls.contacts.writing import written
 
         # Rows may name their columns, as a header line does. Said before the function runs, which may take a while.
         rules = self._rules(has_header=True)
         origin = f"the function {self.python_callable.__name__!r}"
+        sources: list[Location] = []
         with ExitStack() as stack:
             given = self._called(context)
             names, rows = frame_rows(given) or (None, given)
             if names is None and (isinstance(given, str | os.PathLike) or hasattr(given, "protocol")):
                 _assert_path(given, origin)
                 rules = self._rules()
+                sources.append(given)
                 contacts = stack.enter_context(self._fetched(given))
             else:
                 self._assert_rows(rows, origin)
@@ -73,7 +74,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
                     stack.callback(rows.close)
                 contacts = stack.enter_context(written(rows, rules, origin, names=names, log=self.log.info))
                 rules = rules.for_rows()
-            yield contacts, rules
+            yield ContactFile(contacts, rules, sources)
 
     def _called(self, context: Context) -> Any:
         context_merge(context, self.op_kwargs)

@@ -35,10 +35,12 @@ class QueueCallsHook(BaseHook):
     conn_type = CONN_TYPE
     hook_name = "queuecalls"
 
-    def __init__(self, queuecalls_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(
+        self, queuecalls_conn_id: str = DEFAULT_CONN_ID, *, stop: StopRequest | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.queuecalls_conn_id = queuecalls_conn_id
-        self.stop = StopRequest()
+        self.stop = stop or StopRequest()
 
     @cached_property
     @clear_locals()

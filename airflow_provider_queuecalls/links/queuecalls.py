@@ -18,11 +18,17 @@ class CampaignLink(BaseOperatorLink):
     xcom_key = "campaign_url"
 
     @classmethod
-    def push(cls, context: Context, url: str | None) -> None:
-        """Put the link's URL into XCom; there is no link without one."""
+    def push(cls, operator: BaseOperator, context: Context, url: str | None) -> None:
+        """Push the link's URL to XCom before the request is made; there is no link without a URL."""
+        operator.campaign_url = url or ""
         if url:
             context["ti"].xcom_push(key=cls.xcom_key, value=url)
 
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
-        """Return the URL that was pushed, or an empty text."""
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """Return the URL that was pushed, or an empty text.
+
+        Airflow 3 asks the worker, which has the operator itself; Airflow 2 asks the web server, which has to look in XCom.
+        """
+        if (url := getattr(operator, "campaign_url", None)) is not None:
+            return str(url)
         return xcom().get_value(ti_key=ti_key, key=self.xcom_key) or ""

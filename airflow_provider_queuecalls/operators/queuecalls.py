@@ -1,49 +1,52 @@
-"""The operator: check the contact file, queue the campaign once, push the answer."""
+"""The operator: check the contact file, send the campaign once, push the result."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
-from airflow_provider_queuecalls._airflow.receipts import receipt_store
 from airflow_provider_queuecalls._airflow.storage import LocalPath, Location, delivered, fetched
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name, is_unset, parse_flag
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
-from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
+from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     EmptyContacts,
-    InvalidCampaign,
-    InvalidContacts,
     NotAccepted,
     NotSent,
     QueueCallsError,
-    Refused,
-    Violation,
     attach_campaign_name,
     clear_locals,
 )
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
-from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.records.ledger import Attempt, Ledger
+from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
 from airflow_provider_queuecalls.records.stores import NoStore
+from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_queuecalls._airflow.compat import Context
-    from airflow_provider_queuecalls.client.response import Response
+    from airflow_provider_queuecalls.delivery import Delivery
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 
-#: What ``expected_digest`` says where every list will do.
+#: The value of ``expected_digest`` that accepts every list.
 ANY_DIGEST = "any"
+
+
+@dataclass(frozen=True)
+class ContactFile:
+    """A contact file on this machine, the rules to check it by, and where it came from."""
+
+    path: LocalPath
+    rules: ContactRules
+    sources: Sequence[Location]
 
 
 class QueueCallsOperator(BaseOperator):
@@ -90,10 +93,8 @@ class QueueCallsOperator(BaseOperator):
     #: Rendered, these may name a person: Airflow stores rendered fields and shows them.
     hidden_fields: Sequence[str] = ("message_reference", "call_parameters")
     ui_color = "#d9ece6"
-    #: The result so far, for OpenLineage; None before the contact file has been checked.
-    _known: dict[str, Any] | None = None
-    #: The files that were read, for the same.
-    _read: Sequence[Location] = ()
+    #: What was delivered and the files it was made of: OpenLineage asks once the task has ended, also if it failed.
+    _delivered: tuple[Delivery, Sequence[Location]] | None = None
 
     def __init__(
         self,
@@ -132,6 +133,7 @@ class QueueCallsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.stop = StopRequest()
         self.contacts = contacts
         self.start_url = start_url
         self.result_url = result_url
@@ -170,50 +172,43 @@ class QueueCallsOperator(BaseOperator):
         """The hook for this operator's Connection."""
         from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 
-        return QueueCallsHook(self.queuecalls_conn_id)
+        return QueueCallsHook(self.queuecalls_conn_id, stop=self.stop)
 
     @clear_locals()
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check the contact file, queue the campaign, and return what goes to XCom."""
+        """Check the contact file, send the campaign, and return what goes to XCom."""
         with self._retried_only_if_safe(), ExitStack() as stack:
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
-            expected_digest = _parse_digest(self.expected_digest)
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
-            checked = stack.enter_context(self._check(context))
-            self._known = _result(campaign, checked.report, None)
-            _assert_expected(checked.report, expected_digest)
-            if dry_run:
-                self.log.info(
-                    "Dry run: campaign of %s contacts was not sent: %s",
-                    f"{checked.report.valid:,}",
-                    campaign.campaign_name,
-                )
-                return self._known
-            # Before the request: where its outcome stays unknown, people need the link most.
-            CampaignLink.push(context, self.hook.endpoint.url_of_campaign(str(campaign.campaign_name)))
-            with self._outcome_noted(self._known):
-                self._known = self._send_once(
-                    campaign, checked, self._ledger(context, checked, campaign, resend=resend)
-                )
-            return self._known
+            contacts = stack.enter_context(self._contact_file(context))
+            rules = stack.enter_context(self._local_suppression_lists(contacts.rules))
+            return self._deliver(
+                [*contacts.sources, *contacts.rules.lists],
+                campaign,
+                contacts.path,
+                self.hook.client,
+                lambda key: self._open_ledger(context, key, resend=resend),
+                rules=rules,
+                rejects=delivered(self.rejects_path, "The rejects file"),
+                expected_digest=self.expected_digest,
+                dry_run=dry_run,
+                log=self.log,
+            )
 
     def on_kill(self) -> None:
-        """Break off a request that is under way; the task then fails, and says that its outcome is not known."""
-        self.hook.close()
+        """Stop: nothing is sent from now on, and an open request is broken off."""
+        self.stop.request()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
-        """Tell OpenLineage which files became which campaign; of a task that failed, too."""
+        """Report to OpenLineage which files became which campaign, also when the task failed."""
         from airflow_provider_queuecalls._airflow.lineage import campaign_lineage
 
-        if self._known is None:
+        if self._delivered is None:
             return None
-        return campaign_lineage(
-            self._known,
-            self.hook.endpoint.url,
-            read=self._read,
-            written=[] if is_unset(self.rejects_path) or self.rejects_path is None else [self.rejects_path],
-        )
+        delivery, sources = self._delivered
+        written = [] if is_unset(self.rejects_path) or self.rejects_path is None else [self.rejects_path]
+        return campaign_lineage(delivery, self.hook.endpoint.url, read=sources, written=written)
 
     def _campaign(self, context: Context) -> Campaign:
         values = {name: revealed(getattr(self, name)) for name in Campaign.names()}
@@ -225,109 +220,60 @@ class QueueCallsOperator(BaseOperator):
             self.log.warning(warning)
         return campaign
 
-    def _ledger(self, context: Context, checked: CheckedContacts, campaign: Campaign, *, resend: bool) -> Ledger:
-        """The record of what was sent under this campaign's name."""
-        name = str(campaign.campaign_name)
-        if (store := receipt_store(context, self.receipts_path, name)) is None:
+    def _deliver(self, sources: Sequence[Location], *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Deliver, return the result, and keep for OpenLineage what became of it."""
+        from airflow_provider_queuecalls.delivery import deliver
+
+        try:
+            delivery = deliver(*arguments, **options)
+        except QueueCallsError as error:
+            self._delivered = error.delivery and (error.delivery, sources)
+            raise
+        self._delivered = delivery, sources
+        return delivery.result
+
+    def _open_ledger(self, context: Context, key: CampaignKey, *, resend: bool) -> Ledger:
+        """The record of what was sent as this campaign."""
+        from airflow_provider_queuecalls._airflow.receipts import receipt_store
+
+        # Before anything is sent: people need the link most where the outcome stays unknown.
+        CampaignLink.push(self, context, self.hook.endpoint.url_of_campaign(key.campaign_name))
+        if (store := receipt_store(context, self.receipts_path, key)) is None:
             self.log.warning(
-                "Nothing remembers what this task has sent: if the worker dies, or somebody clears the task, it sends "
-                "again. Set receipts_path, or [queuecalls] receipts_path in Airflow's configuration."
+                "This task keeps no record of what it sends. If the worker is lost or the task is cleared, the whole "
+                "list is called again. Set receipts_path, or [queuecalls] receipts_path in Airflow's configuration."
             )
         ti = context["ti"]
-        attempt = Attempt(
-            campaign_name=name,
-            digest=checked.report.digest or "",
-            contacts=checked.report.valid,
-            try_number=ti.try_number,
-            # Clear raises max_tries, a retry doesn't.
-            resend_scope=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}",
-            resend=resend,
-        )
-        return Ledger(store or NoStore(), attempt)
-
-    def _send_once(self, campaign: Campaign, checked: CheckedContacts, ledger: Ledger) -> dict[str, Any]:
-        """Send the campaign unless it is on record, and put on record that it was sent."""
-        if (stored := ledger.settled()) is not None:
-            self.log.warning(
-                "Campaign %s was queued already, at %s. Nothing was sent again.",
-                stored["campaign_name"],
-                stored["queued_at"],
-            )
-            return dict(stored)
-        try:
-            answer = self.hook.queue_calls(checked.upload, campaign, before_first_byte=ledger.record_intent)
-        except (NotSent, NotAccepted, Refused):
-            self._keep_record(ledger.withdraw, "is not queued, so the next try will stop without need")
-            raise
-        result = _result(campaign, checked.report, answer)
-        self._keep_record(
-            lambda: ledger.record_receipt(result), "is queued, so don't send it again by clearing this task with resend"
-        )
-        self._log_outcome(campaign, checked.report, answer)
-        return result
-
-    def _keep_record(self, update: Callable[[], None], meaning: str) -> None:
-        """Update the ledger. That it fails changes nothing of what became of the campaign, but must be said."""
-        try:
-            update()
-        except Exception as error:  # noqa: BLE001  # each store has errors of its own, whose words may hold credentials
-            self.log.error(
-                "The record of this campaign could not be updated (%s), and says that its outcome is not known. It %s.",
-                type(error).__name__, meaning,
-            )  # fmt: skip
+        # Clear raises max_tries, a retry does not.
+        scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
+        return Ledger(store or NoStore(), key, Try(ti.try_number, scope, resend), log=self.log)
 
     @contextmanager
-    def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:  # noqa: ARG002 - for others
-        """The contact file on this machine, wherever it comes from, and the rules to check it by."""
+    def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - for others
+        """The contact file on this machine, wherever it comes from."""
         rules = self._rules()
-        with self._fetched(self.contacts) as contacts:
-            yield contacts, rules
+        with self._fetched(self.contacts) as path:
+            yield ContactFile(path, rules, [self.contacts])
+
+    @contextmanager
+    def _local_suppression_lists(self, rules: ContactRules) -> Iterator[ContactRules]:
+        """The same rules, with the suppression lists on this machine."""
+        with ExitStack() as stack:
+            lists = [stack.enter_context(fetched(path, "The suppression list", self.log.info)) for path in rules.lists]
+            yield replace(rules, suppress=lists)
 
     def _fetched(self, contacts: Location) -> AbstractContextManager[LocalPath]:
-        self._read = [contacts]
         return fetched(contacts, "The contact file", self.log.info)
 
     def _rules(self, **others: Any) -> ContactRules:
         return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()} | others)
 
-    def _check(self, context: Context) -> CheckedContacts:
-        """Check the contact file. What is given back is open, so copies may go."""
-        self._read = ()
-        with ExitStack() as stack:
-            contacts, rules = stack.enter_context(self._contact_file(context))
-            self._read = [*self._read, *rules.lists]
-            lists = [stack.enter_context(fetched(path, "The do-not-call list", self.log.info)) for path in rules.lists]
-            rejects = stack.enter_context(delivered(self.rejects_path, "The rejects file"))
-            checked = check(contacts, replace(rules, suppress=lists), rejects_path=rejects)
-        self.log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
-        return checked
-
-    def _log_outcome(self, campaign: Campaign, report: Report, answer: Response) -> None:
-        self.log.info(
-            "Queued campaign of %s contacts with %s call ids: %s",
-            f"{report.valid:,}",
-            f"{answer.call_id_count:,}",
-            campaign.campaign_name,
-        )
-        if answer.call_id_count < report.valid:
-            self.log.warning(
-                "The service gave %s call ids for %s contacts. Nothing is sent again: compare the campaign with the list.",
-                answer.call_id_count, report.valid,
-            )  # fmt: skip
-
-    @contextmanager
-    def _outcome_noted(self, known: dict[str, Any]) -> Iterator[None]:
-        """Take the outcome for unknown until an answer or an error tells it."""
-        known["outcome"] = Outcome.UNKNOWN.value
-        try:
-            yield
-        except QueueCallsError as error:
-            known["outcome"] = error.outcome.value
-            raise
-
     @contextmanager
     def _retried_only_if_safe(self) -> Iterator[None]:
-        """Leave to Airflow's retries what is known not to have reached the service, and end the task on the rest."""
+        """Leave to Airflow's retries what is known not to have reached the service, and end the task on the rest.
+
+        What ends the task has one traceback, whose last line is our message; our own error is its ``__context__``.
+        """
         try:
             yield
         except NotAccepted as error:
@@ -336,9 +282,9 @@ class QueueCallsOperator(BaseOperator):
         except (NotSent, CheckFailed):
             raise
         except EmptyContacts as error:
-            raise AirflowSkipException(str(error)) from error
+            raise AirflowSkipException(str(error)) from None
         except QueueCallsError as error:
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(error)) from None
 
     def _wait_before_retry(self, seconds: float | None) -> None:
         """Let Airflow wait as long as the service asked for, where it can (3.3) and nobody chose a policy."""
@@ -375,40 +321,3 @@ class Hidden:
 def revealed(value: Any) -> Any:
     """The value itself, of a field that is hidden."""
     return value.value if isinstance(value, Hidden) else value
-
-
-def _parse_digest(value: object) -> str:
-    """Read a digest that templating yields. An empty one is an error: it would let any list pass for the approved one."""
-    text = value.strip() if isinstance(value, str) else ""
-    if text == ANY_DIGEST or re.fullmatch("sha256:[0-9a-f]{64}", text):
-        return text
-    problem = "is empty" if is_unset(value) else "is no digest"
-    rule = f"{ANY_DIGEST!r}, or the digest that a check has found: sha256: and 64 hexadecimal digits"
-    raise InvalidCampaign([Violation("expected_digest", problem, rule, "this provider")])
-
-
-def _assert_expected(report: Report, expected_digest: str) -> None:
-    if expected_digest not in (ANY_DIGEST, report.digest):
-        raise InvalidContacts(
-            f"The list is not the expected one: its digest is {report.digest}, and expected_digest is "
-            f"{expected_digest}. Nothing was sent. The contact file, a do-not-call list or a rule of the check has "
-            "changed since that check: check again, and have the new list approved.",
-            report=report,
-        )
-
-
-def _result(campaign: Campaign, report: Report, answer: Response | None) -> dict[str, Any]:
-    return {
-        "outcome": (answer.outcome if answer else Outcome.NOT_SENT).value,
-        "campaign_name": campaign.campaign_name,
-        "contacts": report.valid,
-        "rejected": report.rejected,
-        "duplicates": report.duplicates,
-        "suppressed": report.suppressed,
-        "call_ids": list(answer.call_ids) if answer else [],
-        "call_id_count": answer.call_id_count if answer else 0,
-        "digest": report.digest,
-        "queued_at": datetime.now(timezone.utc).isoformat(timespec="seconds") if answer else None,
-        "dry_run": answer is None,
-        "response": answer.body if answer else None,
-    }

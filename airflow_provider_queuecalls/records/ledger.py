@@ -1,154 +1,320 @@
-"""The ledger: has this campaign been sent?
+"""The record of one campaign: a small state machine that lets it be sent once.
 
-The service's request has no idempotency key, so whoever sends must remember. Before the first byte leaves, an *intent*
-is on record; after the answer, a *receipt*. Whoever comes next finds one of three: nothing, and sends; a receipt, and
-returns what it says; an intent without a receipt, and stops, since nobody knows what became of it.
+The service's request has no idempotency key, so whoever sends must remember. The record of a campaign is a sequence of
+entries, numbered by *generation*; the last one counts, and none is ever changed:
+
+    nothing ──► intent ──► complete ──► receipt
+       ▲           │           │
+       └── open ◄──┴───────────┘   the request is known not to have been queued
+
+An *intent* is on record before the first byte leaves, *complete* before the last block does, and the *receipt* after
+the response. Each entry is created exclusively as the next generation after the one that this try has read or written.
+A try that was overtaken, because it was frozen or slow, finds that generation taken, and stops without any effect.
 """
 
 from __future__ import annotations
 
+import hmac
+import logging
 import platform
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
+from enum import Enum
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-from airflow_provider_queuecalls.records.stores import Entry, Store
+from airflow_provider_queuecalls.records.stores import Store
+
+#: A younger intent may belong to a request that is still under way: uploads of hundreds of megabytes take minutes.
+LONGEST_REQUEST_SECONDS = 3_600
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One try to send one campaign.
+class State(str, Enum):
+    """What the last entry of a record says."""
 
-    ``resend_scope`` names what a person decided: to run the task, or to run it again. Automatic retries share it, so that
-    ``resend`` sends once for a resend_scope, not once for a try.
+    OPEN = "open"
+    INTENT = "intent"
+    COMPLETE = "complete"
+    RECEIPT = "receipt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignKey:
+    """Which campaign a record is about: another service, account or name is another campaign.
+
+    ``account`` is a keyed hash of the login, so that a record names nobody.
     """
 
     campaign_name: str
+    service: str
+    account: str
+
+    @classmethod
+    def of(cls, campaign_name: str, service: str, login: str) -> CampaignKey:
+        """The key of a campaign that ``login`` sends to the URL ``service``."""
+        return cls(
+            campaign_name=campaign_name,
+            service=service,
+            account=hmac.digest(service.encode(), login.encode(), "sha256").hex()[:16],
+        )
+
+    @property
+    def sender_digest(self) -> str:
+        """A short text that differs for any two accounts of any two services."""
+        return hmac.digest(self.service.encode(), self.account.encode(), "sha256").hex()[:16]
+
+    @property
+    def digest(self) -> str:
+        """A short text that differs for any two campaigns."""
+        return hmac.digest(self.sender_digest.encode(), self.campaign_name.encode(), "sha256").hex()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One entry of a record.
+
+    ``token`` is the owner's: a random text that each try has for itself. ``resend_scopes`` are those in which a try
+    began to send, over all generations: ``resend`` sends once in each.
+    """
+
+    state: State
+    campaign_name: str
+    service: str
+    account: str
     digest: str
     contacts: int
+    token: str
+    try_number: int
+    host: str
+    started_at: str
+    resend_scopes: tuple[str, ...] = ()
+    queued_at: str | None = None
+    result: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> CampaignKey:
+        """Which campaign the entry is about."""
+        return CampaignKey(campaign_name=self.campaign_name, service=self.service, account=self.account)
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as it is stored."""
+        return {**asdict(self), "state": self.state.value, "resend_scopes": list(self.resend_scopes)}
+
+    @classmethod
+    def from_json(cls, stored: Any) -> Entry:
+        """Read what :meth:`to_json` has made. Raises :class:`ValueError` for anything else."""
+        if not isinstance(stored, Mapping) or set(stored) != set(cls.__dataclass_fields__):
+            raise ValueError("it is not an entry of a record")
+        kinds: Mapping[str, type | tuple[type, ...]] = {
+            **{"contacts": int, "try_number": int, "resend_scopes": list},
+            **{"queued_at": (str, type(None)), "result": (dict, type(None))},
+        }
+        for name, value in stored.items():
+            if not isinstance(value, kinds.get(name, str)):
+                raise ValueError(f"its {name} is a {type(value).__name__}")
+        scopes = tuple(map(str, stored["resend_scopes"]))
+        entry = cls(**{**stored, "state": State(stored["state"]), "resend_scopes": scopes})
+        if (entry.state is State.RECEIPT) != (entry.result is not None and entry.queued_at is not None):
+            raise ValueError("it is a receipt without a result, or a result without a receipt")
+        return entry
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try to send a campaign.
+
+    ``resend_scope`` names the permission to send: to run the task, or to run it again after Clear. Automatic retries
+    share it, so that ``resend`` sends once in a scope, not once in a try.
+    """
+
     try_number: int
     resend_scope: str
     resend: bool = False
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
 class Ledger:
-    """What is on record of one campaign, and what one attempt to send it does about that.
+    """What is on record of one campaign, and what one try to send it may do about that.
 
-    Use it in this order: :meth:`settled`; then, with the first byte about to leave, :meth:`record_intent`; then
-    either :meth:`record_receipt` or, where the request is known not to have reached the service, :meth:`withdraw`.
+    Call :meth:`find` first. Then, if that returned nothing: :meth:`record_intent` when the first byte is about to
+    leave, :meth:`record_complete` when the last block is, and then either :meth:`record_receipt` or, where the campaign
+    is known not to be queued, :meth:`withdraw`.
     """
 
-    def __init__(self, store: Store, attempt: Attempt) -> None:
+    def __init__(self, store: Store, key: CampaignKey, this: Try, *, log: logging.Logger | Any | None = None) -> None:
+        self._log = log or logging.getLogger(__name__)
         self._store = store
-        self._attempt = attempt
-        self._before: Entry | None = None
-        self._recorded = False
+        self._key = key
+        self._try = this
+        self._generation = 0
+        self._found: Entry | None = None
+        self._own: Entry | None = None
 
-    def settled(self) -> Mapping[str, Any] | None:
+    def find(self, digest: str, contacts: int) -> Mapping[str, Any] | None:
         """The result on record, if this campaign was queued with this very list; None if it may be sent.
 
-        Raises :class:`AlreadySent` where another list was sent under the name, and :class:`OutcomeUnknown` where an
-        attempt was broken off. ``resend`` overrules both, once for a resend_scope.
+        An intent that isn't complete is taken over: its request is shorter than it announced, so the service has no
+        list. Raises :class:`AlreadySent` where another list was sent, and :class:`OutcomeUnknown` where a complete
+        request has no receipt. ``resend`` overrules both, once in a scope.
         """
-        with self._on_record("read"):
-            self._before = self._store.read()
-        if self._before is None or self._may_resend(self._before):
+        with self._errors_translated("read"):
+            self._generation, self._found = self._last()
+        found, this = self._found, self._try
+        scopes = found.resend_scopes if found else ()
+        self._own = Entry(
+            state=State.INTENT,
+            **asdict(self._key),
+            digest=digest,
+            contacts=contacts,
+            token=this.token,
+            try_number=this.try_number,
+            host=platform.node(),
+            started_at=_now(),
+            resend_scopes=(*scopes, *(() if this.resend_scope in scopes else (this.resend_scope,))),
+        )
+        if found is None or found.state in (State.OPEN, State.INTENT):
             return None
-        return self._stored_result(self._before)
+        if this.resend and this.resend_scope not in scopes:
+            return None
+        return self._result_of(found)
 
-    def record_intent(self) -> None:
-        """Put on record that the first byte is about to leave. Raises where it must not."""
-        entry = self._entry({"intent": self._intent()})
-        other: Entry | None = None
-        with self._on_record("written"):
-            if self._before is not None:
-                self._store.replace(entry)
-            elif not self._store.create(entry):
-                other = self._store.read() or {}
-        if other is not None:
-            self._stop_for(other)
-        self._recorded = True
+    def record_intent(self, *, complete: bool = False) -> None:
+        """Put on record that the first byte is about to leave. Raises where it must not.
+
+        ``complete``: the first block is the last one, so both are one entry.
+        """
+        self._own = replace(self._written(), state=State.COMPLETE if complete else State.INTENT, started_at=_now())
+        self._record(self._own)
+
+    def record_complete(self) -> None:
+        """Put on record that the last block is about to leave. Raises where it must not."""
+        self._own = replace(self._written(), state=State.COMPLETE)
+        self._record(self._own)
 
     def record_receipt(self, result: Mapping[str, Any]) -> None:
-        """Put the answer on record. Whatever the store raises, the campaign is queued."""
-        receipt = {"time": _now(), "result": dict(result), "resend": self._attempt.resend}
-        self._store.replace(self._entry({"intent": self._intent(), "receipt": receipt}))
+        """Put on record that the campaign is queued. Raises what the store raises, or :class:`Overtaken`."""
+        receipt = replace(self._written(), state=State.RECEIPT, queued_at=_now(), result=dict(result))
+        if not self._create(receipt):
+            raise Overtaken("another try or a person has changed it meanwhile")
 
     def withdraw(self) -> None:
-        """Take the intent back: the request is known not to have reached the service, or to have been refused."""
-        if not self._recorded:
+        """Take the intent back: the campaign is known not to be queued by this try. Raises as :meth:`record_receipt`."""
+        if self._own is None or not self._recorded:
             return
-        if self._before is not None:
-            self._store.replace(self._before)
-        else:
-            self._store.remove()
+        before = self._found or replace(self._own, state=State.OPEN, resend_scopes=())
+        if not self._create(before):
+            raise Overtaken("another try or a person has changed it meanwhile")
 
-    def _may_resend(self, entry: Entry) -> bool:
-        return self._attempt.resend and entry["intent"]["resend_scope"] != self._attempt.resend_scope
+    #: Whether an entry of this try is on record.
+    _recorded = False
 
-    def _entry(self, now: dict[str, Any]) -> Entry:
-        """What is to be kept: what is so now, and what a person overruled for it."""
-        if self._before is None:
-            return now
-        return {**now, "before": {key: value for key, value in self._before.items() if key != "before"}}
+    def _written(self) -> Entry:
+        if self._own is None:
+            raise RuntimeError("find() comes first")
+        return self._own
 
-    def _stop_for(self, other: Entry) -> None:
-        """Another attempt was faster. Whatever became of it, this one doesn't send."""
-        if other:
-            self._stored_result(other)
-        raise AlreadySent(
-            f"Campaign {self._attempt.campaign_name!r} was sent by another task at the same time; this one sent nothing.",
-            campaign_name=self._attempt.campaign_name,
+    def _record(self, entry: Entry) -> None:
+        with self._errors_translated("written"):
+            created = self._create(entry)
+            last = None if created else self._last()[1]
+        if not created:
+            self._stop_for(last)
+        self._recorded = True
+
+    def _create(self, entry: Entry) -> bool:
+        """Create the next generation; False where somebody else has."""
+        generation = self._generation + 1
+        try:
+            created = self._store.create(generation, entry.to_json())
+        except Exception:
+            # A storage may keep an entry although it reports an error.
+            if self._last() != (generation, entry):
+                raise
+            created = True
+        # It may also report the error, repeat the write by itself, and then meet this very entry.
+        if not created and self._last() != (generation, entry):
+            return False
+        self._generation = generation
+        return True
+
+    def _last(self) -> tuple[int, Entry | None]:
+        last = self._store.last()
+        if last is None:
+            return 0, None
+        generation, stored = last
+        try:
+            entry = Entry.from_json(stored)
+            if (about := entry.key) != self._key:
+                raise ValueError(f"it is about campaign {about.campaign_name[:100]!r} at {about.service[:100]}")
+        except ValueError as problem:
+            raise self._damaged(problem) from None
+        return generation, entry
+
+    def _damaged(self, problem: object) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"Cannot tell whether campaign {self._key.campaign_name!r} was sent: its record in {self._store.location} "
+            f"is not valid ({problem}). Nothing was sent. Look for the campaign in the vendor's campaign manager. If it "
+            "is not there, remove the record and clear the task; if it is, keep both.",
+            campaign_name=self._key.campaign_name,
+            sent=False,
         )
 
-    def _stored_result(self, entry: Entry) -> Mapping[str, Any]:
-        intent, receipt = entry["intent"], entry.get("receipt")
-        name = intent["campaign_name"]
-        who = f"try {intent['try_number']} on {intent['host']}"
-        if receipt is None:
+    def _stop_for(self, last: Entry | None) -> None:
+        """Another try was faster. Whatever became of it, this one doesn't send."""
+        if last is not None and last.state in (State.COMPLETE, State.RECEIPT):
+            self._result_of(last)
+        raise AlreadySent(
+            f"Campaign {self._key.campaign_name!r} is being sent by another task at the same time. This task sent "
+            "nothing. Clear it when the other one has ended to get its result.",
+            campaign_name=self._key.campaign_name,
+        )
+
+    def _result_of(self, entry: Entry) -> Mapping[str, Any]:
+        name = entry.campaign_name
+        who = f"try {entry.try_number} on host {entry.host}"
+        if entry.result is None:
+            age = datetime.now(timezone.utc) - datetime.fromisoformat(entry.started_at)
+            under_way = (
+                " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
+                if age.total_seconds() < LONGEST_REQUEST_SECONDS
+                else ""
+            )
             raise OutcomeUnknown(
-                f"Whether campaign {name!r} was queued is not known: {who} began to send it at {intent['time']} and left no "
-                f"receipt in {self._store.place}. It may have been queued, so it is not sent again. Look for it in the "
-                "vendor's campaign manager, or ask their support. If it is there, mark this task as successful; if it "
-                "isn't, clear the task and run it with resend=True.",
+                f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at {entry.started_at} and "
+                f"recorded no response ({self._store.location}).{under_way} It will not be sent again automatically. "
+                "Look for it in the vendor's campaign manager, or ask their support. If it is there, mark this task as "
+                "successful; if it is not, clear the task and run it with resend=True.",
                 campaign_name=name,
             )
-        if intent["digest"] != self._attempt.digest:
+        if entry.digest != self._written().digest:
             raise AlreadySent(
-                f"A campaign {name!r} was queued already by {who} at {receipt['time']}, with another contact file. Nothing was "
-                "sent. Give this one another campaign_name, or send it all the same with resend=True.",
+                f"Campaign {name!r} was already queued by {who} at {entry.queued_at}, with another contact file. Nothing "
+                "was sent. Use another campaign_name, or send this list as well with resend=True.",
                 campaign_name=name,
             )
-        return {**receipt["result"]}
+        return {**entry.result}
 
     @contextmanager
-    def _on_record(self, done: str) -> Iterator[None]:
+    def _errors_translated(self, done: str) -> Iterator[None]:
         try:
             yield
+        except OutcomeUnknown:
+            raise
         except Exception as error:  # noqa: BLE001  # each store has errors of its own
-            name = self._attempt.campaign_name
+            name = self._key.campaign_name
             raise NotSent(
-                f"Campaign {name!r} was not sent, since the record of what was sent, in {self._store.place}, could not be "
-                f"{done} ({self._store.problem(error)}). It is safe to try again.",
+                f"Campaign {name!r} was not sent: its record in {self._store.location} could not be {done} "
+                f"({self._store.problem(error)}). It is safe to try again.",
                 campaign_name=name,
                 sent=False,
             ) from None
 
-    def _intent(self) -> dict[str, Any]:
-        attempt = self._attempt
-        return {
-            "campaign_name": attempt.campaign_name,
-            "digest": attempt.digest,
-            "contacts": attempt.contacts,
-            "time": _now(),
-            "host": platform.node(),
-            "try_number": attempt.try_number,
-            "resend_scope": attempt.resend_scope,
-            "resend": attempt.resend,
-        }
+
+class Overtaken(Exception):
+    """The record has changed since this try has read or written it."""
 
 
 def _now() -> str:

@@ -1,123 +1,119 @@
-"""Where a record is kept: the protocol of a store, a local file, and no store at all."""
+"""Where the record of a campaign is kept: the protocol of a store, a local folder, and no store at all."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-Entry = Mapping[str, Any]
+_FILE_NAME = re.compile(r"([0-9]{6,})\.json")
 
 
 class Store(Protocol):
-    """Keeps one entry, a JSON object. Any error means that it isn't known what is kept."""
+    """Keeps the entries of one campaign's record, each a JSON object with a number, its generation.
+
+    An entry is created once and never changed. Any error means that it isn't known what is kept.
+    """
 
     #: Where that is, for messages.
-    place: str
+    location: str
 
     def problem(self, error: Exception) -> str:
-        """What an error of this store means, for messages. Its own words may hold credentials."""
+        """What an error of this store means, for messages. Its own text may hold credentials."""
 
-    def read(self) -> Entry | None:
-        """The entry, or None where there is none."""
+    def last(self) -> tuple[int, Any] | None:
+        """The last generation and its entry; None where there is no entry."""
 
-    def create(self, entry: Entry) -> bool:
-        """Keep the entry if there is none. False, and nothing is changed, where there is one."""
-
-    def replace(self, entry: Entry) -> None:
-        """Keep the entry in place of the one that is there."""
-
-    def remove(self) -> None:
-        """Keep nothing any more."""
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
+        """Keep an entry. False, and nothing is changed, where this generation exists already."""
 
 
 class NoStore:
-    """Keeps nothing: for an Airflow that has no place for it."""
+    """Keeps nothing, for whoever accepts that a campaign may be sent again."""
 
-    place = "no store"
+    location = "no store"
 
     def problem(self, error: Exception) -> str:
         return type(error).__name__
 
-    def read(self) -> Entry | None:
+    def last(self) -> tuple[int, Any] | None:
         return None
 
-    def create(self, entry: Entry) -> bool:  # noqa: ARG002
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:  # noqa: ARG002
         return True
-
-    def replace(self, entry: Entry) -> None:
-        """Keep nothing."""
-
-    def remove(self) -> None:
-        """There is nothing to remove."""
 
 
 class LocalStore:
-    """One small JSON file in a directory of this machine. Created exclusively, written through to the disk."""
+    """A folder of this machine with one small JSON file for each entry, created exclusively and written through to
+    the disk."""
 
-    def __init__(self, path: Path) -> None:
-        self.place = str(path)
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self.location = str(folder)
+        self._folder = folder
 
     def problem(self, error: Exception) -> str:
         return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
-    def read(self) -> Entry | None:
+    def last(self) -> tuple[int, Any] | None:
         try:
-            return decoded(self._path.read_bytes())
+            names = os.listdir(self._folder)
         except FileNotFoundError:
             return None
+        if not (generation := last_generation(names)):
+            return None
+        return generation, decoded((self._folder / file_name(generation)).read_bytes())
 
-    def create(self, entry: Entry) -> bool:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        written = self._write(entry)
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Written to another name first, so that nobody ever reads half an entry.
+        descriptor, partial = tempfile.mkstemp(prefix=".", suffix=".partial", dir=self._folder)
         try:
-            os.link(written, self._path)  # unlike a rename, it fails where there is one
+            with open(descriptor, "wb") as file:
+                file.write(encoded(entry))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(partial, self._folder / file_name(generation))  # unlike a rename, it fails where there is one
         except FileExistsError:
             return False
         finally:
-            os.unlink(written)
-        self._sync()
+            with suppress(FileNotFoundError):
+                os.unlink(partial)
+        _sync(self._folder)
+        _sync(self._folder.parent)
         return True
 
-    def replace(self, entry: Entry) -> None:
-        os.replace(self._write(entry), self._path)
-        self._sync()
 
-    def remove(self) -> None:
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-        self._sync()
-
-    def _write(self, entry: Entry) -> str:
-        """Write to another name first, so that nobody ever reads half an entry."""
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=self._path.parent)
-        with open(descriptor, "wb") as file:
-            file.write(encoded(entry))
-            file.flush()
-            os.fsync(file.fileno())
-        return name
-
-    def _sync(self) -> None:
-        descriptor = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def encoded(entry: Entry) -> bytes:
-    """The entry as it is kept."""
+def file_name(generation: int) -> str:
+    """The name of the file with one entry."""
+    return f"{generation:06}.json"
+
+
+def last_generation(names: list[str]) -> int:
+    """The last generation among the names of files; 0 where there is none."""
+    return max((int(match[1]) for name in names if (match := _FILE_NAME.fullmatch(name))), default=0)
+
+
+def encoded(entry: Mapping[str, Any]) -> bytes:
+    """The entry as it is kept in a file."""
     return json.dumps(entry, ensure_ascii=False, indent=1).encode()
 
 
-def decoded(data: bytes) -> Entry:
-    """Read what :func:`encoded` has written. Raises :class:`ValueError` for anything else."""
-    entry = json.loads(data)
-    if not isinstance(entry, dict) or "intent" not in entry:
-        raise ValueError("not an entry of the ledger")
-    return entry
+def decoded(data: bytes) -> Any:
+    """What is kept in a file; None where that is not JSON."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator, revealed
+from airflow_provider_queuecalls.operators.queuecalls import ContactFile, QueueCallsOperator, revealed
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_queuecalls._airflow.compat import Context
-    from airflow_provider_queuecalls._airflow.storage import LocalPath
-    from airflow_provider_queuecalls.contacts import ContactRules
 
 #: Parameters of the operator that are about a file which is given, not written.
 _OF_A_FILE = ("contacts", "has_header", "delimiter")
@@ -76,7 +74,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
         return lineage
 
     @contextmanager
-    def _contact_file(self, context: Context) -> Iterator[tuple[LocalPath, ContactRules]]:  # noqa: ARG002
+    def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002
         from airflow_provider_queuecalls._airflow.query import query_result
         from airflow_provider_queuecalls.contacts.writing import written
 
@@ -88,4 +86,4 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
             ) as (names, rows),
             written(rows, rules, f"the query on {self.sql_conn_id!r}", names=names, log=self.log.info) as contacts,
         ):
-            yield contacts, rules.for_rows()
+            yield ContactFile(contacts, rules.for_rows(), [])

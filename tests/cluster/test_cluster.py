@@ -144,7 +144,7 @@ def test_whatever_goes_wrong_every_campaign_that_is_not_queued_is_named(
         if campaign.name not in queued:
             assert campaign.task["state"] == "failed"
         if campaign.task["state"] == "failed":
-            assert f"Whether campaign '{campaign.name}' was queued is not known" in last
+            assert re.search(f"(Whether|Cannot tell whether) campaign '{campaign.name}' was queued", last)
             assert "in the vendor's campaign manager" in last
         else:
             assert campaign.task["state"] == "success"
@@ -157,7 +157,7 @@ def test_each_fault_did_its_harm(live: Live, after_faults: list[Campaign]) -> No
     notes = live.cluster.bucket.objects.filter(Prefix="held/")
     held = {int(note.key.rpartition("/")[2]): note.get()["Body"].read().decode() for note in notes}
     failed = [campaign for campaign in after_faults if campaign.task["state"] == "failed"]
-    lost = [campaign for campaign in failed if "left no receipt" in campaign.said[max(campaign.said)]]
+    lost = [campaign for campaign in failed if "recorded no response" in campaign.said[max(campaign.said)]]
     reset = [campaign for campaign in failed if "the connection was reset" in campaign.said[1]]
 
     assert len(lost) == SLOTS

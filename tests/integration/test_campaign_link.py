@@ -87,7 +87,7 @@ def test_a_task_whose_outcome_is_unknown_has_its_link(
 def test_what_was_queued_before_has_its_link_too(run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path) -> None:
     first, again = (run(campaign_name="spring", receipts_path=str(tmp_path / "receipts")) for _ in range(2))
 
-    assert "was queued already" in again.printed
+    assert "was already queued" in again.printed
     assert len(queuecalls_sandbox.campaigns) == 1
     assert first.links == again.links == [f"{queuecalls_sandbox.url}/campaigns?name=spring"]
 
@@ -100,7 +100,7 @@ def test_an_intent_without_a_receipt_has_its_link(
     run(campaign_name="spring", **receipts)
     done = run(campaign_name="spring", **receipts)
 
-    assert "left no receipt" in done.printed
+    assert "recorded no response" in done.printed
     assert done.links == [f"{queuecalls_sandbox.url}/campaigns?name=spring"]
 
 

@@ -234,7 +234,7 @@ def test_the_example_with_approval_checks_first_and_then_queues(
         )
     assert set(run.states.values()) == {"success"}
     assert len(server.posts) == 1
-    assert "Dry run: campaign" in run.printed
+    assert "Dry run: did not send campaign" in run.printed
 
 
 @pytest.mark.parametrize(("grown", "row"), [("contacts", "12025550188"), ("suppress", NUMBERS[1])])

@@ -163,7 +163,7 @@ def test_the_tables_of_a_query_become_the_campaign(told: Told) -> None:
 def test_a_campaign_whose_outcome_is_unknown_may_exist(told: Told) -> None:
     assert told.events["unknown"]["eventType"] == "FAIL"
     assert "fault-accept_then_reset-summer" in [name for _, name in told.files_and_campaign("unknown")[1]]
-    assert told.facet("unknown")["outcome"] == "unknown"
+    assert (told.facet("unknown")["outcome"], told.facet("unknown")["dryRun"]) == ("unknown", False)
 
 
 @pytest.mark.parametrize(("name", "event", "outcome"), [("refused", "FAIL", "refused"), ("not_sent", "COMPLETE", "not sent")])  # fmt: skip
@@ -171,6 +171,7 @@ def test_what_was_not_queued_is_no_output(told: Told, name: str, event: str, out
     assert told.events[name]["eventType"] == event
     assert [name for _, name in told.files_and_campaign(name)[1]] == ["out/rejects.csv"]
     assert (told.facet(name)["outcome"], told.facet(name)["contacts"]) == (outcome, 2)
+    assert told.facet(name)["dryRun"] is (name == "not_sent")
 
 
 def test_a_list_that_cannot_be_checked_becomes_no_campaign(told: Told) -> None:

@@ -136,7 +136,7 @@ def failure(sql: Any = "SELECT mobile AS phone_number FROM people", **more: Any)
     """The error beneath the failure that ends the task without a retry."""
     with pytest.raises(AirflowFailException) as caught:
         run(sql, **more)
-    return caught.value.__cause__  # type: ignore[return-value]
+    return caught.value.__context__  # type: ignore[return-value]
 
 
 DAG_FILE = """
@@ -354,7 +354,7 @@ def test_an_empty_result_is_a_failure_unless_it_is_to_be_skipped(warehouse: Data
     assert "\"rows of the query on 'warehouse'\" is empty: there is nobody to call" in str(failure(sql))
     with pytest.raises(AirflowSkipException) as caught:
         run(sql, on_empty="skip")
-    assert isinstance(caught.value.__cause__, EmptyContacts)
+    assert isinstance(caught.value.__context__, EmptyContacts)
 
 
 def test_wrong_rules_are_told_before_the_query_runs() -> None:

@@ -67,7 +67,7 @@ def failure(**parameters: Any) -> BaseException:
     """The error beneath the failure that ends the task without a retry."""
     with pytest.raises(AirflowFailException) as caught:
         run(**parameters)
-    return caught.value.__cause__  # type: ignore[return-value]
+    return caught.value.__context__  # type: ignore[return-value]
 
 
 def sent(service: faults.FaultServer) -> bytes:
@@ -164,9 +164,9 @@ def test_a_dag_run_has_all_its_files_in_storage(  # noqa: PLR0917
     assert first.states == again.states == {"queue": "success"}
     assert sent(service) == f"{ANN},ref\n".encode()
     assert read(bucket, "rejects.csv").splitlines()[1:] == ["2,invalid_number,nobody", f"3,suppressed,{BOB}"]
-    (receipt,) = bucket.objects.filter(Prefix="receipts/")
-    assert json.loads(receipt.get()["Body"].read())["receipt"]["result"] == first.xcom == again.xcom
-    assert "was queued already" in again.printed
+    _intent, receipt = bucket.objects.filter(Prefix="receipts/")
+    assert json.loads(receipt.get()["Body"].read())["result"] == first.xcom == again.xcom
+    assert "was already queued" in again.printed
     assert list(temporary.iterdir()) == []
 
 

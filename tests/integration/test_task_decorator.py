@@ -139,7 +139,7 @@ call.override(task_id="queue", dry_run=False, start_url="https://ivr.example.com
     assert run.states == {"call": "success", "queue": "success"}
     (campaign,) = sandbox.campaigns
     assert campaign.parameters["start_url"] == "https://ivr.example.com/y"
-    assert "Dry run: campaign" in run.printed
+    assert "Dry run: did not send campaign" in run.printed
 
 
 def test_an_error_of_the_function_is_retried_and_nothing_is_sent(
@@ -194,7 +194,7 @@ def failure(function: Callable[..., Any], **more: Any) -> BaseException:
     """The error beneath the failure that ends the task without a retry."""
     with pytest.raises(AirflowFailException) as caught:
         run_function(function, **more)
-    return caught.value.__cause__  # type: ignore[return-value]
+    return caught.value.__context__  # type: ignore[return-value]
 
 
 def frames() -> dict[str, Callable[[Any], Any]]:
@@ -326,7 +326,7 @@ def lines_of(count):
         for number in range(16172000000, 16172000000 + count):
             yield {"phone_number": number, "message_reference": f"reference-{number}", "call_parameter": "x" * 100}
     task = DecoratedQueueCallsOperator(task_id="call", python_callable=contacts, start_url="https://x.example/")
-    with task._contact_file({}) as (path, _), open(path, "rb") as file:
+    with task._contact_file({}) as contacts, open(contacts.path, "rb") as file:
         return sum(1 for _ in file)
 
 few = lines_of(1000)

@@ -16,7 +16,7 @@ def before(owner: type, name: str) -> Moment:
 
     def arm(act: Callable[[], None]) -> None:
         method = getattr(owner, name)
-        setattr(owner, name, lambda *args: (act(), method(*args))[1])
+        setattr(owner, name, lambda *args, **options: (act(), method(*args, **options))[1])
 
     return arm
 
@@ -27,8 +27,8 @@ def after(owner: type, name: str, when: Callable[[Any], bool] = lambda _: True) 
     def arm(act: Callable[[], None]) -> None:
         method = getattr(owner, name)
 
-        def patched(self: Any, *args: Any) -> Any:
-            result = method(self, *args)
+        def patched(self: Any, *args: Any, **options: Any) -> Any:
+            result = method(self, *args, **options)
             if when(self):
                 act()
             return result

@@ -26,7 +26,7 @@ def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> Non
     try:
         outcomes.put((send(run_id, **parameters)["outcome"], ""))
     except Exception as error:  # noqa: BLE001  # it is what the test is about
-        outcomes.put((type(error.__cause__ or error).__name__, str(error)))
+        outcomes.put((type(error.__context__ or error).__name__, str(error)))
 
 
 def send_and_tell_from_a_process(meeting: Any, *arguments: Any) -> None:
@@ -44,9 +44,9 @@ def meeting_twice(meeting: Any) -> Iterator[None]:
     storage = type(object_storage_path("file:///"))
     record_intent, exists = Ledger.record_intent, storage.exists
 
-    def recorded_together(ledger: Ledger) -> None:
+    def recorded_together(ledger: Ledger, **options: Any) -> None:
         meeting.wait(MEETING_SECONDS)
-        record_intent(ledger)
+        record_intent(ledger, **options)
 
     def asked_together(path: Any) -> bool:
         there = exists(path)

@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls.contacts import Report
+from airflow_provider_queuecalls.delivery import Delivery
 from airflow_provider_queuecalls.outcome import Outcome
 
-RESULT = {
-    **{"outcome": "queued", "campaign_name": "spring", "contacts": 3, "rejected": 1, "duplicates": 2, "suppressed": 4},
-    **{"call_ids": ["100000001"], "call_id_count": 3, "digest": "sha256:0", "queued_at": None, "dry_run": False},
-    "response": '<queuecalls status="queued" phone_number="***"/>',
-}
+REPORT = Report(
+    lines=10, blank=0, contacts=10, valid=3, rejected=1, duplicates=2, suppressed=4, reasons={}, digest="sha256:0"
+)
 SERVICE = "https://calls.example:8443/webservice/queuecalls.php"
 
 
 def lineage(airflow: Any, read: Any = (), **changes: Any) -> Any:
     from airflow_provider_queuecalls._airflow.lineage import campaign_lineage
 
-    return campaign_lineage({**RESULT, **changes}, SERVICE, read=read, written=[])
+    delivery = Delivery(**{"outcome": Outcome.QUEUED, "campaign_name": "spring", "report": REPORT, **changes})
+    return campaign_lineage(delivery, SERVICE, read=read, written=[])
 
 
 @pytest.mark.parametrize(
@@ -54,16 +55,17 @@ def test_a_path_of_airflows_object_storage_is_named_as_its_url(airflow: Any) -> 
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_the_campaign_is_an_output_where_it_may_exist(airflow: Any, outcome: Outcome) -> None:
-    found = [(dataset.namespace, dataset.name) for dataset in lineage(airflow, outcome=outcome.value).outputs]
+    found = [(dataset.namespace, dataset.name) for dataset in lineage(airflow, outcome=outcome).outputs]
     may_exist = outcome in (Outcome.QUEUED, Outcome.UNKNOWN)
     assert found == ([("queuecalls://calls.example:8443", "spring")] if may_exist else [])
 
 
-def test_the_facet_holds_counts_and_nothing_of_the_answer(airflow: Any) -> None:
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_facet_holds_counts_and_nothing_of_the_response(airflow: Any, dry_run: bool) -> None:
     import attrs
 
-    facet = attrs.asdict(lineage(airflow).run_facets["queuecalls_campaign"])
+    facet = attrs.asdict(lineage(airflow, dry_run=dry_run).run_facets["queuecalls_campaign"])
     assert {name: value for name, value in facet.items() if not name.startswith("_")} == {
         **{"campaignName": "spring", "outcome": "queued", "contacts": 3, "rejected": 1, "duplicates": 2},
-        **{"suppressed": 4, "callIds": 3, "digest": "sha256:0", "dryRun": False},
+        **{"suppressed": 4, "callIds": 0, "digest": "sha256:0", "dryRun": dry_run},
     }

@@ -51,9 +51,9 @@ def failure(**parameters: Any) -> BaseException:
     """The error that ends the task without a retry."""
     with pytest.raises(AirflowFailException) as caught:
         operator(**parameters).execute(CONTEXT)
-    assert caught.value.__cause__ is not None
-    assert str(caught.value) == str(caught.value.__cause__)
-    return caught.value.__cause__
+    assert caught.value.__context__ is not None
+    assert str(caught.value) == str(caught.value.__context__)
+    return caught.value.__context__
 
 
 def test_every_parameter_is_templated_and_keyword_only() -> None:

@@ -1,284 +1,222 @@
-"""The ledger alone: what is on record, and what the next attempt may do."""
+"""The ledger alone: what is on record, and what the next try may do."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import stat
-import threading
-from pathlib import Path
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-from airflow_provider_queuecalls.records.ledger import Attempt, Ledger
-from airflow_provider_queuecalls.records.stores import Entry, LocalStore
+from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, Overtaken, State, Try
+from tests.unit.records.memory_store import FailingStore, MemoryStore, RepeatingStore, UnsureStore
 
+LOGIN = "outreach-login"
+KEY = CampaignKey.of("spring", "https://calls.example/webservice/queuecalls.php", LOGIN)
 RESULT = {"outcome": "queued", "campaign_name": "spring", "queued_at": "2026-11-23T09:00:00+00:00"}
+LIST, OTHER_LIST = "sha256:a", "sha256:b"
 
 
-def attempt(**changes: Any) -> Attempt:
-    given = {"campaign_name": "spring", "digest": "sha256:a", "contacts": 3, "try_number": 1, "resend_scope": "run-1/3"}
-    return Attempt(**{**given, **changes})
+def ledger(store: Any, *, scope: str = "run-1/3", resend: bool = False, number: int = 1) -> Ledger:
+    return Ledger(store, KEY, Try(number, scope, resend))
+
+
+def sent(store: Any, **this: Any) -> None:
+    """One try whose campaign is queued."""
+    ours = ledger(store, **this)
+    assert ours.find(LIST, 3) is None
+    ours.record_intent()
+    ours.record_complete()
+    ours.record_receipt(RESULT)
+
+
+def started(store: Any, *, complete: bool, **this: Any) -> Ledger:
+    """A try that is about to send its first block, or its last."""
+    ours = ledger(store, **this)
+    assert ours.find(LIST, 3) is None
+    ours.record_intent(complete=complete)
+    return ours
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "receipts" / "spring.json")
+def store() -> MemoryStore:
+    return MemoryStore()
 
 
-def sent(store: Any, **changes: Any) -> None:
-    """One attempt that is answered."""
-    ledger = Ledger(store, attempt(**changes))
-    assert ledger.settled() is None
-    ledger.record_intent()
-    ledger.record_receipt(RESULT)
+def last(store: MemoryStore) -> Entry:
+    found = store.last()
+    assert found is not None
+    return Entry.from_json(found[1])
 
 
-def test_with_nothing_on_record_a_campaign_may_be_sent(store: LocalStore) -> None:
-    assert Ledger(store, attempt()).settled() is None
+def test_a_campaign_without_a_record_may_be_sent(store: MemoryStore) -> None:
+    assert ledger(store).find(LIST, 3) is None
 
 
-def test_a_receipt_settles_the_same_list(store: LocalStore) -> None:
+def test_a_receipt_returns_its_result_for_the_same_list(store: MemoryStore) -> None:
     sent(store)
-    assert Ledger(store, attempt(try_number=2)).settled() == RESULT
+    assert ledger(store, number=2).find(LIST, 3) == RESULT
 
 
-def test_a_receipt_for_another_list_stops(store: LocalStore) -> None:
+def test_a_receipt_stops_another_list(store: MemoryStore) -> None:
     sent(store)
-    with pytest.raises(AlreadySent, match="another contact file") as caught:
-        Ledger(store, attempt(digest="sha256:b")).settled()
+    with pytest.raises(AlreadySent, match="with another contact file") as caught:
+        ledger(store).find(OTHER_LIST, 3)
     assert caught.value.campaign_name == "spring"
 
 
-def test_an_intent_without_a_receipt_stops_and_says_what_to_look_up(store: LocalStore) -> None:
-    ledger = Ledger(store, attempt())
-    ledger.settled()
-    ledger.record_intent()
+def test_a_complete_request_without_a_receipt_stops_and_says_what_to_look_up(store: MemoryStore) -> None:
+    started(store, complete=True)
     with pytest.raises(OutcomeUnknown) as caught:
-        Ledger(store, attempt(try_number=2)).settled()
-    intent = json.loads((store._path).read_text())["intent"]
-    for told in ("'spring'", "try 1", intent["host"], intent["time"], "mark this task as successful", "resend=True"):
-        assert told in str(caught.value)
+        ledger(store, number=2).find(LIST, 3)
+    entry = last(store)
+    for said in ("'spring'", KEY.service, "try 1", entry.host, entry.started_at, "mark this task as", "resend=True"):
+        assert said in str(caught.value)
 
 
-def test_an_intent_tells_who_what_and_when(store: LocalStore) -> None:
-    ledger = Ledger(store, attempt())
-    ledger.settled()
-    ledger.record_intent()
-    intent = store.read()["intent"]  # type: ignore[index]
-    assert set(intent) == {
-        "campaign_name", "digest", "contacts", "time", "host", "try_number", "resend_scope", "resend",
-    }  # fmt: skip
+@pytest.mark.parametrize(("minutes", "said"), [(59, True), (61, False)])
+def test_a_young_intent_may_still_be_under_way(minutes: int, said: bool, store: MemoryStore) -> None:
+    started(store, complete=True)
+    began = datetime.now(timezone.utc) - timedelta(minutes=minutes)
+    store.entries[1]["started_at"] = began.isoformat(timespec="seconds")
+    with pytest.raises(OutcomeUnknown) as caught:
+        ledger(store).find(LIST, 3)
+    assert ("the request may still be under way" in str(caught.value)) is said
 
 
-def test_an_intent_that_is_withdrawn_leaves_nothing(store: LocalStore) -> None:
-    ledger = Ledger(store, attempt())
-    ledger.settled()
-    ledger.record_intent()
-    ledger.withdraw()
-    assert store.read() is None
-    assert list(store._path.parent.iterdir()) == []
-
-
-def test_withdrawing_without_an_intent_takes_nothing_away(store: LocalStore) -> None:
-    sent(store)
-    ledger = Ledger(store, attempt(resend_scope="run-2/3", resend=True))
-    assert ledger.settled() is None
-    ledger.withdraw()
-    assert Ledger(store, attempt()).settled() == RESULT
-
-
-def test_a_request_that_failed_before_its_intent_leaves_that_of_another(store: LocalStore) -> None:
-    ours, theirs = Ledger(store, attempt()), Ledger(store, attempt(resend_scope="run-2/3"))
-    assert ours.settled() is theirs.settled() is None
-    theirs.record_intent()
-    ours.withdraw()
-    with pytest.raises(OutcomeUnknown):
-        Ledger(store, attempt()).settled()
-
-
-def test_resend_overrules_once_for_a_decision(store: LocalStore) -> None:
-    sent(store)
-    sent(store, resend_scope="run-1/6", resend=True, try_number=4)
-    assert Ledger(store, attempt(resend_scope="run-1/6", resend=True, try_number=5)).settled() == RESULT
-    assert store.read()["receipt"]["resend"] is True  # type: ignore[index]
-    sent(store, resend_scope="run-1/9", resend=True, try_number=7)
-
-
-def test_a_resend_that_was_broken_off_is_not_repeated_by_a_retry(store: LocalStore) -> None:
-    sent(store)
-    ledger = Ledger(store, attempt(resend_scope="run-1/6", resend=True))
-    ledger.settled()
-    ledger.record_intent()
-    with pytest.raises(OutcomeUnknown):
-        Ledger(store, attempt(resend_scope="run-1/6", resend=True, try_number=5)).settled()
-
-
-def test_a_resend_that_was_refused_leaves_the_first_receipt(store: LocalStore) -> None:
-    sent(store)
-    ledger = Ledger(store, attempt(resend_scope="run-1/6", resend=True))
-    ledger.settled()
-    ledger.record_intent()
-    ledger.withdraw()
-    assert Ledger(store, attempt()).settled() == RESULT
-
-
-def test_whoever_comes_second_does_not_send(store: LocalStore) -> None:
-    first, second = Ledger(store, attempt()), Ledger(store, attempt(resend_scope="run-2/3"))
-    assert first.settled() is second.settled() is None
-    first.record_intent()
-    with pytest.raises(OutcomeUnknown):
-        second.record_intent()
-    first.record_receipt(RESULT)
-    third = Ledger(store, attempt(resend_scope="run-3/3"))
-    third._before = None
+def test_an_intent_that_is_not_complete_is_taken_over(store: MemoryStore) -> None:
+    frozen = started(store, complete=False)
+    sent(store, number=2)
     with pytest.raises(AlreadySent):
-        third.record_intent()
+        frozen.record_complete()
+    assert last(store).state is State.RECEIPT
 
 
-class Failing:
-    """A store with a disk that fails."""
-
-    place = "a broken disk"
-
-    def __init__(self, fails: str, entry: Entry | None = None) -> None:
-        self.fails, self.entry = fails, entry
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*_: object) -> Any:
-            if name == self.fails:
-                raise OSError(5, "secret words of the store")
-            return self.entry if name == "read" else True
-
-        return call
+def test_a_record_names_who_sent_what_and_when_but_no_login(store: MemoryStore) -> None:
+    started(store, complete=True)
+    entry = store.entries[1]
+    assert (entry["campaign_name"], entry["digest"], entry["contacts"], entry["try_number"]) == ("spring", LIST, 3, 1)
+    assert LOGIN not in str(entry)
 
 
-@pytest.mark.parametrize("fails", ["read", "create"])
-def test_what_cannot_be_put_on_record_is_not_sent(fails: str) -> None:
-    ledger = Ledger(Failing(fails), attempt())
-    step = ledger.settled if fails == "read" else ledger.record_intent
-    with pytest.raises(NotSent, match="a broken disk") as caught:
-        step()
-    assert caught.value.sent is False
-    assert "secret words" not in str(caught.value)
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_withdrawn_intent_leaves_the_campaign_open(complete: bool, store: MemoryStore) -> None:
+    started(store, complete=complete).withdraw()
+    assert last(store).state is State.OPEN
+    sent(store, number=2)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '"x"', "\ud83d"])
-def test_an_entry_that_cannot_be_read_stops(content: str, store: LocalStore) -> None:
-    store._path.parent.mkdir()
-    store._path.write_bytes(content.encode(errors="surrogatepass"))
-    with pytest.raises(NotSent, match="could not be read"):
-        Ledger(store, attempt()).settled()
-
-
-def test_an_entry_is_for_its_owner_only(store: LocalStore) -> None:
+def test_a_withdrawn_resend_leaves_the_receipt_and_the_permission(store: MemoryStore) -> None:
     sent(store)
-    assert stat.S_IMODE(store._path.stat().st_mode) == 0o600
+    started(store, complete=True, scope="run-1/6", resend=True).withdraw()
+    assert ledger(store, scope="run-9/9").find(LIST, 3) == RESULT
+    sent(store, scope="run-1/6", resend=True)
 
 
-def _create(path: str, start: Any, wins: Any) -> None:
-    store = LocalStore(Path(path))
-    start.wait()
-    if store.create({"intent": {"pid": os.getpid()}}):
-        wins.put(os.getpid())
+def test_withdrawing_without_an_intent_changes_nothing(store: MemoryStore) -> None:
+    sent(store)
+    ours = ledger(store, scope="run-2/3", resend=True)
+    assert ours.find(LIST, 3) is None
+    ours.withdraw()
+    assert ledger(store).find(LIST, 3) == RESULT
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_of_many_at_once_one_is_first(kind: str, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    start, wins = context.Event(), context.Queue()
-    workers = [
-        (threading.Thread if kind == "threads" else context.Process)(
-            target=_create, args=(str(tmp_path / "spring.json"), start, wins)
-        )
-        for _ in range(8)
-    ]
-    for worker in workers:
-        worker.start()
-    start.set()
-    for worker in workers:
-        worker.join()
-    assert wins.get(timeout=5)
-    assert wins.empty()
+def test_resend_sends_once_in_a_scope(store: MemoryStore) -> None:
+    sent(store)
+    sent(store, scope="run-1/6", resend=True, number=4)
+    assert ledger(store, scope="run-1/6", resend=True, number=5).find(LIST, 3) == RESULT
+    sent(store, scope="run-1/9", resend=True, number=7)
 
 
-class Life(RuleBasedStateMachine):
-    """One task instance's life in any order: tries that end in every way, crashes, retries, clears, resends.
-
-    The service is as unkind as it may be: whatever was sent in full was queued, answer or no answer.
-    """
-
-    @initialize()
-    def begin(self) -> None:
-        self.kept: Entry | None = None
-        self.rings = self.allowed = 0
-        self.tries, self.clears = 0, 0
-        self.resend = False
-
-    # The store: what is kept survives whatever becomes of the task.
-    place = "memory"
-
-    def read(self) -> Entry | None:
-        return self.kept
-
-    def create(self, entry: Entry) -> bool:
-        if self.kept is None:
-            self.kept = entry
-            return True
-        return False
-
-    def replace(self, entry: Entry) -> None:
-        self.kept = entry
-
-    def remove(self) -> None:
-        self.kept = None
-
-    @rule(ending=st.sampled_from(
-        ["answered", "answer lost", "not sent", "refused", "killed before the intent", "killed after the intent",
-         "killed while sending", "killed before the receipt", "receipt not recorded"]
-    ), digest=st.sampled_from(["a", "b"]))  # fmt: skip
-    def a_try(self, ending: str, digest: str) -> None:
-        self.tries += 1
-        ledger = Ledger(
-            self, attempt(digest=digest, try_number=self.tries, resend_scope=f"run/{self.clears}", resend=self.resend)
-        )
-        try:
-            if ledger.settled() is not None or ending == "killed before the intent":
-                return
-            ledger.record_intent()
-        except (AlreadySent, OutcomeUnknown):
-            return
-        if ending in ("not sent", "refused"):
-            ledger.withdraw()
-            return
-        if ending == "killed after the intent":
-            return
-        self.rings += 1
-        if ending == "answered":
-            ledger.record_receipt(RESULT)
-
-    @rule(resend=st.booleans())
-    def clear(self, resend: bool) -> None:
-        """A person clears the task, with receipts kept elsewhere, and may decide to send again."""
-        self.clears += 1
-        self.resend = resend
-        self.allowed += resend
-
-    @precondition(lambda self: self.rings)
-    @rule()
-    def look(self) -> None:
-        assert self.kept is not None
-
-    @invariant()
-    def nobody_is_called_twice_without_a_decision(self) -> None:
-        assert getattr(self, "rings", 0) <= 1 + getattr(self, "allowed", 0)
+def test_a_record_remembers_every_scope(store: MemoryStore) -> None:
+    """Two tasks that resend one campaign, each killed before its response, do not overrule each other."""
+    sent(store)
+    for scope in ("one/3", "two/3"):
+        started(store, complete=True, scope=scope, resend=True)
+    for scope in ("one/3", "two/3"):
+        with pytest.raises(OutcomeUnknown):
+            ledger(store, scope=scope, resend=True, number=2).find(LIST, 3)
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+def test_a_slow_refusal_does_not_undo_what_came_after_it(store: MemoryStore) -> None:
+    slow = started(store, complete=True)
+    sent(store, scope="run-1/6", resend=True)
+    with pytest.raises(Overtaken):
+        slow.withdraw()
+    assert ledger(store, scope="run-2/3").find(LIST, 3) == RESULT
+
+
+def test_a_slow_receipt_does_not_replace_what_came_after_it(store: MemoryStore) -> None:
+    slow = started(store, complete=True)
+    sent(store, scope="run-1/6", resend=True)
+    with pytest.raises(Overtaken):
+        slow.record_receipt({**RESULT, "queued_at": "later"})
+    assert last(store).result == RESULT
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_of_two_tasks_at_the_same_moment_one_sends(complete: bool, store: MemoryStore) -> None:
+    first, second = ledger(store), ledger(store, scope="run-2/3")
+    assert first.find(LIST, 3) is second.find(LIST, 3) is None
+    first.record_intent(complete=complete)
+    with pytest.raises(OutcomeUnknown if complete else AlreadySent, match=r"at the same time|still be under way"):
+        second.record_intent(complete=complete)
+    first.record_receipt(RESULT)
+
+
+@pytest.mark.parametrize("operation", ["last", "create"])
+def test_a_record_that_cannot_be_kept_stops_the_request(operation: str) -> None:
+    with pytest.raises(NotSent, match="in memory could not be") as caught:
+        sent(FailingStore(operation))
+    assert caught.value.sent is False
+    assert "own words" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [UnsureStore, RepeatingStore])
+def test_an_entry_that_is_kept_in_spite_of_an_error_is_ones_own(kind: type[MemoryStore]) -> None:
+    store = kind()
+    sent(store)
+    assert ledger(store).find(LIST, 3) == RESULT
+
+
+DAMAGED = [None, [], {}, "x", {"intent": {}}, {"intent": None}, 0]
+
+
+@pytest.mark.parametrize("entry", DAMAGED)
+def test_a_damaged_record_stops_and_names_a_way_out(entry: Any, store: MemoryStore) -> None:
+    store.entries[1] = entry
+    with pytest.raises(OutcomeUnknown, match=r"record in memory is not valid .* remove the record") as caught:
+        ledger(store, resend=True).find(LIST, 3)
+    assert caught.value.sent is False
+
+
+@given(
+    name=st.sampled_from(sorted(Entry.__dataclass_fields__)), value=st.sampled_from([None, 1, True, "", [], {}, 1.5])
+)
+def test_an_entry_with_a_wrong_value_is_damaged_or_reads_the_same(name: str, value: Any) -> None:
+    store = MemoryStore()
+    sent(store)
+    number, entry = max(store.entries.items())
+    store.entries[number] = {**entry, name: value}
+    try:
+        found = ledger(store).find(LIST, 3)
+    except (OutcomeUnknown, AlreadySent):
+        return
+    assert found in (RESULT, value)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        CampaignKey.of("summer", KEY.service, LOGIN),
+        CampaignKey.of("spring", "https://sandbox.example/queuecalls.php", LOGIN),
+        CampaignKey.of("spring", KEY.service, "another-login"),
+    ],
+)
+def test_another_name_service_or_account_is_another_campaign(other: CampaignKey, store: MemoryStore) -> None:
+    assert other.digest != KEY.digest
+    sent(store)
+    with pytest.raises(OutcomeUnknown, match=r"it is about campaign 'spring'"):
+        Ledger(store, other, Try(1, "run-1/3")).find(LIST, 3)

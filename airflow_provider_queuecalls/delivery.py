@@ -1,0 +1,212 @@
+"""Deliver a campaign once: check, intent, one POST, receipt.
+
+The operator, the hook and the command line all send through :func:`deliver`, which needs no Airflow.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_queuecalls.client.campaign import Campaign, is_unset
+from airflow_provider_queuecalls.client.client import Client
+from airflow_provider_queuecalls.client.multipart import Upload
+from airflow_provider_queuecalls.client.response import Response
+from airflow_provider_queuecalls.contacts import ContactRules, Report, check
+from airflow_provider_queuecalls.exceptions import (
+    InvalidCampaign,
+    InvalidContacts,
+    NotAccepted,
+    NotSent,
+    QueueCallsError,
+    Refused,
+    Violation,
+    attach_campaign_name,
+)
+from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger
+
+#: The value of ``expected_digest`` that accepts every list.
+ANY_DIGEST = "any"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of one delivery.
+
+    An error that :func:`deliver` raises carries one as ``error.delivery`` if the contact file had been checked by then.
+    """
+
+    outcome: Outcome
+    campaign_name: str
+    report: Report
+    dry_run: bool = False
+    response: Response | None = None
+    #: The result on record, where this very campaign had been queued before.
+    recorded: Mapping[str, Any] | None = None
+    queued_at: str | None = None
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the operator pushes to XCom: no secrets and no people's data."""
+        if self.recorded is not None:
+            return dict(self.recorded)
+        response, report = self.response, self.report
+        return {
+            "outcome": self.outcome.value,
+            "campaign_name": self.campaign_name,
+            "contacts": report.valid,
+            "rejected": report.rejected,
+            "duplicates": report.duplicates,
+            "suppressed": report.suppressed,
+            "call_ids": list(response.call_ids) if response else [],
+            "call_id_count": response.call_id_count if response else 0,
+            "digest": report.digest,
+            "queued_at": self.queued_at,
+            "dry_run": self.dry_run,
+            "response": response.body if response else None,
+        }
+
+
+def deliver(
+    campaign: Campaign,
+    contacts: str | os.PathLike[str],
+    client: Client,
+    open_ledger: Callable[[CampaignKey], Ledger],
+    *,
+    rules: ContactRules | None = None,
+    rejects: AbstractContextManager[str | os.PathLike[str] | None] | None = None,
+    expected_digest: str = ANY_DIGEST,
+    dry_run: bool = False,
+    log: logging.Logger | Any | None = None,
+) -> Delivery:
+    """Check a contact file and send it as one campaign, unless its record says that it was sent.
+
+    :param campaign: the campaign's settings; ``campaign_name`` is required, since the record is kept by it
+    :param contacts: a local contact file
+    :param client: where to send
+    :param open_ledger: gives the ledger for a campaign; called once the list was checked and is to be sent
+    :param rules: how the contact file is checked; default is every rule's default
+    :param rejects: gives the path of a local file for the rows that are left out, each with line and reason; left
+        before anything is sent, however the check ends
+    :param expected_digest: ``"any"``, or the digest of the only list that may be sent (``sha256:…``)
+    :param dry_run: do everything except the request
+    :param log: the logger for what happens; default is this module's
+
+    Raises :class:`InvalidCampaign`, :class:`InvalidContacts` and :class:`CheckFailed` before anything is on record;
+    :class:`AlreadySent` where the record holds another list; :class:`NotSent`, :class:`NotAccepted`, :class:`Refused`
+    and :class:`OutcomeUnknown` by what became of the request. Only after the first two of those, and after
+    :class:`CheckFailed`, is another try safe.
+    """
+    log = log or logging.getLogger(__name__)
+    name = _required_name(campaign)
+    expected_digest = parse_digest(expected_digest)
+    with attach_campaign_name(name), ExitStack() as stack:
+        with rejects or nullcontext() as rejects_path:
+            checked = stack.enter_context(check(contacts, rules, rejects_path=rejects_path))
+        delivery = stack.enter_context(_delivery_attached(Delivery(Outcome.NOT_SENT, name, checked.report, dry_run)))
+        log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
+        _assert_expected(checked.report, expected_digest)
+        if dry_run:
+            log.info("Dry run: did not send campaign %s of %s contacts", name, f"{checked.report.valid:,}")
+            return delivery
+        client.stop.raise_if_requested()
+        ledger = open_ledger(CampaignKey.of(name, client.endpoint.url, client.endpoint.login))
+        recorded = ledger.find(checked.report.digest or "", checked.report.valid)
+        if recorded is not None:
+            log.warning("Campaign %s was already queued at %s. Nothing was sent again.", name, recorded["queued_at"])
+            return replace(delivery, outcome=Outcome.QUEUED, recorded=recorded)
+        return _send(delivery, campaign, checked.upload, client, ledger, log=log)
+
+
+def _send(
+    delivery: Delivery, campaign: Campaign, upload: Upload, client: Client, ledger: Ledger, *, log: logging.Logger
+) -> Delivery:
+    """Send the campaign, and put on record what became of it."""
+    try:
+        response = client.queue_calls(upload, campaign, before_first_byte=lambda: ledger.record_intent(complete=True))
+    except (NotSent, NotAccepted, Refused):
+        with _record_update(log, "is not queued, but the next try will stop as if it might be"):
+            ledger.withdraw()
+        raise
+    queued = replace(delivery, outcome=Outcome.QUEUED, response=response, queued_at=_now())
+    with _record_update(log, "is queued: do not send it again by clearing this task with resend"):
+        ledger.record_receipt(queued.result)
+    log.info(
+        "Queued campaign %s of %s contacts with %s call ids",
+        queued.campaign_name, f"{delivery.report.valid:,}", f"{response.call_id_count:,}",
+    )  # fmt: skip
+    if response.call_id_count < delivery.report.valid:
+        log.warning(
+            "The service returned %s call ids for %s contacts. Nothing is sent again: compare the campaign with the list.",
+            response.call_id_count, delivery.report.valid,
+        )  # fmt: skip
+    return queued
+
+
+@contextmanager
+def _record_update(log: logging.Logger, meaning: str) -> Iterator[None]:
+    """Log what is true when the record cannot be updated, whatever ends the update.
+
+    An error of the store changes nothing about the campaign, so it ends here. A time limit of the task goes on.
+    """
+    try:
+        yield
+    except BaseException as error:
+        # Not the error's own text: each store has errors of its own, which may hold credentials.
+        log.error(
+            "The record of this campaign could not be updated (%s). The campaign %s.", type(error).__name__, meaning
+        )
+        if not isinstance(error, Exception):
+            raise
+
+
+@contextmanager
+def _delivery_attached(delivery: Delivery) -> Iterator[Delivery]:
+    """Give the delivery, and every error raised inside a copy of it with the error's outcome."""
+    try:
+        yield delivery
+    except QueueCallsError as error:
+        error.delivery = replace(delivery, outcome=error.outcome)
+        raise
+
+
+def parse_digest(value: object) -> str:
+    """Read ``expected_digest`` as templating yields it.
+
+    A value that renders to an empty string is an error: it would let any list pass for the approved one.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if text == ANY_DIGEST or re.fullmatch("sha256:[0-9a-f]{64}", text):
+        return text
+    problem = "is empty" if is_unset(value) else "is not a digest"
+    rule = f"{ANY_DIGEST!r}, or the digest of a dry run: sha256: and 64 hexadecimal digits"
+    raise InvalidCampaign([Violation("expected_digest", problem, rule, "this provider")])
+
+
+def _assert_expected(report: Report, expected_digest: str) -> None:
+    if expected_digest not in (ANY_DIGEST, report.digest):
+        raise InvalidContacts(
+            f"The list is not the expected one: its digest is {report.digest}, but expected_digest is "
+            f"{expected_digest}. Nothing was sent. The contact file, a suppression list or a rule of the check has "
+            "changed since the dry run: run it again, and have the new list approved.",
+            report=report,
+        )
+
+
+def _required_name(campaign: Campaign) -> str:
+    if campaign.campaign_name is None:
+        raise InvalidCampaign(
+            [Violation("campaign_name", "is missing, and the record is kept by it", "a text", "this provider")]
+        )
+    return campaign.campaign_name
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,129 @@
+"""Every order in which tries can run, freeze, wake up, die and be repeated: at most one complete request per permission.
+
+The search is exhaustive. A try is a list of steps; any of them may be the next to happen, for any try, or never. What
+happens is replayed from the start with real ledgers on one store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
+from airflow_provider_queuecalls.records.ledger import Ledger, Overtaken, Try
+from tests.unit.records.memory_store import MemoryStore, ReplacingStore
+from tests.unit.records.test_ledger import KEY, LIST, RESULT
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A try, and what the service does with its request."""
+
+    scope: str
+    resend: bool = False
+    response: str = "queued"  # or "not accepted"
+
+
+#: Tries of one or more tasks with the same campaign, each with what made it: a retry, Clear, a person's resend.
+STORIES = {
+    "a task and its retries": [Planned("a"), Planned("a"), Planned("a")],
+    "two tasks with one campaign": [Planned("a"), Planned("b"), Planned("b")],
+    "a resend beside a frozen try": [Planned("a"), Planned("a/clear", resend=True), Planned("a/clear", resend=True)],
+    "two tasks that resend": [
+        Planned("a", resend=True), Planned("b", resend=True), Planned("a", resend=True),
+    ],
+    "a refusal that comes late": [
+        Planned("a", response="not accepted"), Planned("a/clear", resend=True), Planned("b"),
+    ],
+    "a resend that is refused": [
+        Planned("a"), Planned("b", resend=True, response="not accepted"), Planned("b", resend=True),
+    ],
+}  # fmt: skip
+
+
+class World:
+    """One store, one service, and the tries so far."""
+
+    def __init__(self, store: MemoryStore, plans: Sequence[Planned], two_marks: bool) -> None:
+        self.store, self.queued = store, 0
+        self.ledgers: dict[int, Ledger] = {}
+        self.tries = [self._steps(number, plan, two_marks) for number, plan in enumerate(plans, 1)]
+
+    def state(self) -> Any:
+        """All that decides what can happen from here on: the record, and what each try believes of it."""
+        entries = sorted((number, _shown(entry)) for number, entry in self.store.entries.items())
+        beliefs = sorted(
+            (number, ledger._generation, _shown(ledger._found and ledger._found.to_json()))
+            for number, ledger in self.ledgers.items()
+        )
+        return self.queued, tuple(entries), tuple(beliefs)
+
+    def _steps(self, number: int, plan: Planned, two_marks: bool) -> Iterator[str]:
+        """What a delivery does, with a pause after each step that others can see."""
+        ledger = Ledger(self.store, KEY, Try(number, plan.scope, plan.resend, token=f"token-{number}"))
+        self.ledgers[number] = ledger
+        try:
+            if ledger.find(LIST, 3) is not None:
+                return
+            yield "found nothing"
+            ledger.record_intent(complete=not two_marks)
+            yield "intent"
+            if two_marks:
+                ledger.record_complete()
+                yield "complete"
+        except (AlreadySent, NotSent, OutcomeUnknown):
+            return
+        self.queued += plan.response == "queued"
+        yield "the service has it"
+        try:
+            if plan.response == "queued":
+                ledger.record_receipt(RESULT)
+            else:
+                ledger.withdraw()
+        except Overtaken:
+            return
+
+
+def _shown(entry: Any) -> tuple[str, ...]:
+    return (entry["state"], entry["token"], *entry["resend_scopes"]) if entry else ()
+
+
+def search(kind: type[MemoryStore], plans: Sequence[Planned], *, two_marks: bool) -> tuple[int, int]:
+    """The most campaigns that any order of steps queues, and how many states were seen."""
+    seen: set[Any] = set()
+    todo: list[tuple[int, ...]] = [()]
+    most = 0
+    while todo:
+        path = todo.pop()
+        world = World(kind(), plans, two_marks)
+        progress = ["waiting"] * len(plans)
+        for index in path:
+            progress[index] = next(world.tries[index], "ended")
+        most = max(most, world.queued)
+        if (state := (tuple(progress), world.state())) in seen:
+            continue
+        seen.add(state)
+        todo += [(*path, index) for index in range(len(plans)) if progress[index] != "ended"]
+    return most, len(seen)
+
+
+def permissions(plans: Sequence[Planned]) -> int:
+    """How many campaigns people asked for: one, and one more in each scope of a resend."""
+    return 1 + len({plan.scope for plan in plans if plan.resend})
+
+
+@pytest.mark.parametrize("two_marks", [False, True])
+@pytest.mark.parametrize("story", STORIES)
+def test_no_order_of_steps_queues_more_than_was_asked_for(story: str, two_marks: bool) -> None:
+    most, states = search(MemoryStore, STORIES[story], two_marks=two_marks)
+    assert 1 <= most <= permissions(STORIES[story])
+    assert states > 20
+
+
+@pytest.mark.parametrize("story", ["two tasks with one campaign", "a resend beside a frozen try"])
+def test_the_search_finds_a_store_that_does_not_compare(story: str) -> None:
+    most, _ = search(ReplacingStore, STORIES[story], two_marks=False)
+    assert most > permissions(STORIES[story])
