@@ -12,9 +12,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from airflow_provider_queuecalls import __version__
+from airflow_provider_queuecalls import __version__, cli_check
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID, is_loopback
-from airflow_provider_queuecalls.contacts import PARAMETERS
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
 
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="queuecalls", description="Calling campaigns with the queuecalls service.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_check(commands)
+    cli_check.add_parser(commands)
     _add_sandbox(commands)
     _add_demo(commands)
     options = parser.parse_args(arguments)
@@ -44,37 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say_error(
             f"The sandbox needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[sandbox]'"
         )
-
-
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "check a contact file as the operator does, and send nothing"
-    parser = commands.add_parser(
-        "check", help=text, description=text, epilog="Exit code: 0 clean, 1 rows or policies fail, 2 cannot be read."
-    )
-    parser.add_argument("file", metavar="FILE", help="the contact file")
-    for parameter in PARAMETERS:
-        option = f"--{parameter.name.replace('_', '-')}"
-        description = f"{parameter.doc} Takes {parameter.rule}.".replace("%", "%%")
-        if parameter.default is False:
-            parser.add_argument(option, action="store_true", help=parameter.doc)
-        elif parameter.default == ():
-            parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
-        else:
-            parser.add_argument(option, metavar="X", help=description)
-    parser.add_argument("--rejects", metavar="OUT", help="write the rows that are left out to this CSV file")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=_check)
-
-
-def _check(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.contacts.command import check_file
-
-    return check_file(
-        options.file,
-        {parameter.name: getattr(options, parameter.name) for parameter in PARAMETERS},
-        rejects_path=options.rejects,
-        as_json=options.json,
-    )
 
 
 def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

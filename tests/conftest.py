@@ -48,11 +48,11 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(params=["memory", "tables"])
-def verdicts_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def results_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the size of a contact file, the verdicts on its lines lie in memory, or in tables."""
-    from airflow_provider_queuecalls.contacts import verdicts
+    from airflow_provider_queuecalls.contacts import results
 
-    monkeypatch.setattr(verdicts, "SMALL_BYTES", {"memory": 1 << 40, "tables": -1}[request.param])
+    monkeypatch.setattr(results, "SMALL_BYTES", {"memory": 1 << 40, "tables": -1}[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The steps of a check: open, prove readable, judge, decide, write the rejects, refuse or hand over."""
+"""The steps of a check: open, prove readable, validator, decide, write the rejects, refuse or hand over."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from types import TracebackType
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.contacts.cleaning import write_cleaned
 from airflow_provider_queuecalls.contacts.header import find_layout
-from airflow_provider_queuecalls.contacts.lists import read_list
 from airflow_provider_queuecalls.contacts.policies import enforce
 from airflow_provider_queuecalls.contacts.reading import Progress, Reading, file_digest
 from airflow_provider_queuecalls.contacts.rejects import write_rejects
 from airflow_provider_queuecalls.contacts.report import Example, Report
-from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Judge
+from airflow_provider_queuecalls.contacts.results import Results, open_results
+from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.source import Source, open_source
-from airflow_provider_queuecalls.contacts.verdicts import Verdicts, open_verdicts
+from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 
 EXAMPLES = 10
@@ -76,21 +76,21 @@ def check(
         stack.callback(source.file.close)
         if rejects_path is not None and source.is_at(rejects_path):
             raise InvalidContacts(f"{source.shown} is what rejects_path names, too: write the rejects to another file.")
-        with _disk_errors_in_words(source), open_verdicts(source, rules.lists) as verdicts:
+        with _translate_disk_errors(source), open_results(source, rules.lists) as results:
             for listed in rules.lists:
-                read_list(listed, rules, verdicts)
-            judge = Judge(rules, find_layout(source, rules))
-            read = verdicts.read(source, judge, progress)
-            verdicts.decide(look_for_duplicates=rules.duplicates != "keep")
-            report = _report(verdicts, read)
+                read_suppression_list(listed, rules, results)
+            validator = RowValidator(rules, find_layout(source, rules))
+            read = results.read(source, validator, progress)
+            results.decide(look_for_duplicates=rules.duplicates != "keep")
+            report = _report(results, read)
             source.assert_unchanged()
             if rejects_path is not None:
-                write_rejects(rejects_path, source, judge, verdicts.rejects())
+                write_rejects(rejects_path, source, validator, results.rejects())
             enforce(rules, report, source.shown)
             file, size, digest = source.file, source.size, read.digest
-            changed = read.bom or read.lone_cr or judge.rewrites_all or verdicts.any_changed()
+            changed = read.bom or read.lone_cr or validator.rewrites_all or results.any_changed()
             if changed or report.valid < report.lines:
-                file = write_cleaned(source, judge, verdicts)
+                file = write_cleaned(source, validator, results)
                 stack.callback(file.close)
                 size, digest = os.fstat(file.fileno()).st_size, file_digest(file)
             source.assert_unchanged()
@@ -104,7 +104,7 @@ def check(
 
 
 @contextmanager
-def _disk_errors_in_words(source: Source) -> Iterator[None]:
+def _translate_disk_errors(source: Source) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -114,8 +114,8 @@ def _disk_errors_in_words(source: Source) -> Iterator[None]:
         ) from None
 
 
-def _report(verdicts: Verdicts, read: Reading) -> Report:
-    counts = verdicts.counts()
+def _report(results: Results, read: Reading) -> Report:
+    counts = results.counts()
     blank, _ = counts.get(BLANK, (0, 0))
     header, _ = counts.get(COLUMN_NAMES, (0, 0))
     reasons = {reason: counts[reason][0] for reason in REASONS if reason in counts}
@@ -132,7 +132,7 @@ def _report(verdicts: Verdicts, read: Reading) -> Report:
         suppressed=suppressed,
         reasons=reasons,
         first_lines={reason: counts[reason][1] for reason in reasons},
-        examples=tuple(Example(*example) for example in islice(verdicts.rejects(), EXAMPLES)),
-        normalized=verdicts.normalized(),
+        examples=tuple(Example(*example) for example in islice(results.rejects(), EXAMPLES)),
+        normalized=results.normalized(),
         bom=read.bom,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_queuecalls.contacts.lines import blocks
-from airflow_provider_queuecalls.contacts.rows import ABSENT, Judge, Layout, is_blank
+from airflow_provider_queuecalls.contacts.rows import ABSENT, Layout, RowValidator, is_blank
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import InvalidContacts
@@ -23,7 +23,7 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
         return Layout()
     number, line = found
     where = f"Line {number} of {source.shown[0].lower()}{source.shown[1:]} is to name the columns, but"
-    names = Judge(rules).column_names(line)
+    names = RowValidator(rules).column_names(line)
     if names is None:
         raise InvalidContacts(f"{where} has control characters, bytes that are not UTF-8, or quotes out of place.")
     try:

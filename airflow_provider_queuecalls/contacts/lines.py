@@ -50,7 +50,7 @@ def blocks(file: BinaryIO, delimiter: str = ",", tap: Callable[[bytes], object] 
     """Read a file from its start as blocks of whole lines.
 
     ``tap`` gets every byte read. A line of more than about a mebibyte comes as a block of its own, abridged so that
-    the verdict on it stays the same.
+    the result on it stays the same.
     """
     file.seek(0)
     first, rest, at_start = 1, b"", True
@@ -136,7 +136,7 @@ def _abridged(
 
 
 class _Rest:
-    """What decides the verdict on a line beyond its first mebibyte: a byte that is not UTF-8, a control character,
+    """What decides the result on a line beyond its first mebibyte: a byte that is not UTF-8, a control character,
     the number of delimiters, and quotes, odd or even. (All else is decided: one of the cells is too long by now.)"""
 
     def __init__(self, delimiter: str, kept: bytes) -> None:
@@ -155,7 +155,7 @@ class _Rest:
         self._quotes += piece.count(b'"')
 
     def telling(self) -> bytes:
-        """A short text with the same effect on the verdict."""
+        """A short text with the same effect on the result."""
         self._decode(b"", final=True)
         quotes = b'"' * (2 - self._quotes % 2) if self._quotes else b""
         delimiters = self._delimiter * min(self._delimiters, _MOST_DELIMITERS)

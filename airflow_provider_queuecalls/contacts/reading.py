@@ -1,4 +1,4 @@
-"""Reading a file in Python: what it is like as a whole, and the verdicts on its lines, or on some of them."""
+"""Reading a file in Python: what it is like as a whole, and the results on its lines, or on some of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, picked
-from airflow_provider_queuecalls.contacts.rows import BLANK, Judge
+from airflow_provider_queuecalls.contacts.rows import BLANK, RowValidator
 from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import CheckFailed
 
@@ -20,8 +20,8 @@ Counts = Mapping[str, tuple[int, int]]
 _DIGEST_BYTES = 4 << 20
 
 
-class Judged(NamedTuple):
-    """The verdict on one line. ``changed``: the row to send isn't what the line would become if it were plain."""
+class LineResult(NamedTuple):
+    """The result on one line. ``changed``: the row to send isn't what the line would become if it were plain."""
 
     line: int
     number: int | None
@@ -32,7 +32,7 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading a file showed, beside the verdicts."""
+    """What reading a file showed, beside the results."""
 
     lines: int
     bom: bool
@@ -48,15 +48,15 @@ def first_line_end(source: Source) -> str:
 
 @dataclass
 class Survey:
-    """What our own reading of a file shows. ``tame``: lines hold nothing that the engine could misread."""
+    """What our own reading of a file shows. ``duckdb_safe``: lines hold nothing that the engine could misread."""
 
     lines: int = 0
     bom: bool = False
     lone_cr: bool = False
-    tame: bool = True
+    duckdb_safe: bool = True
     line_ends: set[str] = field(default_factory=set)
 
-    def take_in(self, block: Block, judge: Judge) -> None:
+    def take_in(self, block: Block, validator: RowValidator) -> None:
         """Add what a block shows."""
         data = block.data
         if b"\r" in data:
@@ -67,12 +67,12 @@ class Survey:
             data = data.replace(b"\r\n", b"\n")
         elif b"\n" in data:
             self.line_ends.add("\n")
-        self.tame = self.tame and not block.abridged and judge.tame(data)
+        self.duckdb_safe = self.duckdb_safe and not block.abridged and validator.duckdb_safe(data)
         self.lines += block.count
 
 
-def survey(source: Source, judge: Judge, progress: Progress | None) -> Survey:
-    """Read a file once, without a verdict on any line."""
+def survey(source: Source, validator: RowValidator, progress: Progress | None) -> Survey:
+    """Read a file once, without a result on any line."""
     seen, done = Survey(), 0
 
     def tap(data: bytes) -> None:
@@ -82,38 +82,38 @@ def survey(source: Source, judge: Judge, progress: Progress | None) -> Survey:
         if progress:
             progress(done // 2, source.size)  # the other half is what comes after
 
-    for block in blocks(source.file, judge.delimiter, tap):
-        seen.take_in(block, judge)
+    for block in blocks(source.file, validator.delimiter, tap):
+        seen.take_in(block, validator)
     return seen
 
 
-def write_tame(source: Source, judge: Judge, path: str) -> None:
+def write_duckdb_safe(source: Source, validator: RowValidator, path: str) -> None:
     """Write the file anew for the engine, line for line, with a mark for each line that it could misread."""
     in_open_cell = False
     with open(path, "wb") as copy:
-        for block in blocks(source.file, judge.delimiter):
+        for block in blocks(source.file, validator.delimiter):
             data = block.data.replace(b"\r\n", b"\n")
             if not copy.tell() and data.startswith(BOM):
                 copy.write(BOM)  # the engine takes one off, and the file's own is off already
-            if not in_open_cell and not block.abridged and judge.tame(data):
+            if not in_open_cell and not block.abridged and validator.duckdb_safe(data):
                 copy.write(data if data.endswith(b"\n") else data + b"\n")
                 continue
             for line in block.lines():
-                odd = in_open_cell or block.abridged or not judge.tame(line)
+                odd = in_open_cell or block.abridged or not validator.duckdb_safe(line)
                 copy.write(b"?\n" if odd else line + b"\n")
-                in_open_cell = judge.leaves_cell_open(line, in_open_cell)
+                in_open_cell = validator.leaves_cell_open(line, in_open_cell)
 
 
-def judged(source: Source, judge: Judge, wanted: Iterator[tuple[int, None]]) -> Iterator[Judged]:
-    """The verdicts on the lines with these numbers, in their order. The others must be known to be good and plain."""
+def line_results(source: Source, validator: RowValidator, wanted: Iterator[tuple[int, None]]) -> Iterator[LineResult]:
+    """The results on the lines with these numbers, in their order. The others must be known to be good and plain."""
     in_open_cell, blank = False, 0
-    for number, line, _ in picked(blocks(source.file, judge.delimiter), wanted):
-        verdict = judge(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
+    for number, line, _ in picked(blocks(source.file, validator.delimiter), wanted):
+        result = validator(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
         # A good row has closed what it opened.
-        in_open_cell = verdict.reason is not None and judge.leaves_cell_open(line, in_open_cell)
-        blank += verdict.reason == BLANK
-        changed = verdict.reason is None and verdict.row != judge.row_of_plain(line)
-        yield Judged(number, verdict.number, verdict.reason, changed, verdict.normalized)
+        in_open_cell = result.reason is not None and validator.leaves_cell_open(line, in_open_cell)
+        blank += result.reason == BLANK
+        changed = result.reason is None and result.row != validator.row_of_good_line(line)
+        yield LineResult(number, result.number, result.reason, changed, result.normalized)
 
 
 def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from airflow_provider_queuecalls.contacts.lines import blocks, picked
-from airflow_provider_queuecalls.contacts.rows import LONGEST_LINE, Judge, Rejected, split_quoted
+from airflow_provider_queuecalls.contacts.rows import LONGEST_LINE, Rejected, RowValidator, split_quoted
 from airflow_provider_queuecalls.contacts.source import Source, no_room
 from airflow_provider_queuecalls.exceptions import CheckFailed
 
@@ -17,7 +17,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_rejects(
-    path: str | os.PathLike[str], source: Source, judge: Judge, rejects: Iterator[tuple[int, str]]
+    path: str | os.PathLike[str], source: Source, validator: RowValidator, rejects: Iterator[tuple[int, str]]
 ) -> None:
     """Write line, reason and the cells of each row left out as CSV, readable by the owner only.
 
@@ -33,10 +33,10 @@ def write_rejects(
             with open(descriptor, "w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(
-                    ["line", "reason", *(_safe(name) for name in judge.layout.names or judge.layout.columns)]
+                    ["line", "reason", *(_safe(name) for name in validator.layout.names or validator.layout.columns)]
                 )
-                for line, row, reason in picked(blocks(source.file, judge.delimiter), rejects):
-                    writer.writerow([line, reason, *map(_safe, _cells(row[:LONGEST_LINE], judge))])
+                for line, row, reason in picked(blocks(source.file, validator.delimiter), rejects):
+                    writer.writerow([line, reason, *map(_safe, _cells(row[:LONGEST_LINE], validator))])
             os.replace(partial, target)
         except BaseException:
             with suppress(OSError):
@@ -50,12 +50,12 @@ def write_rejects(
         ) from None
 
 
-def _cells(row: bytes, judge: Judge) -> list[str]:
+def _cells(row: bytes, validator: RowValidator) -> list[str]:
     text = row.decode(errors="backslashreplace")
-    if '"' in text and judge.rules.quoting == "allow":
+    if '"' in text and validator.rules.quoting == "allow":
         with suppress(Rejected):
-            return split_quoted(text, judge.delimiter)
-    return text.split(judge.delimiter)
+            return split_quoted(text, validator.delimiter)
+    return text.split(validator.delimiter)
 
 
 def _safe(cell: str) -> str:

@@ -1,7 +1,7 @@
 """What makes a row good: the one definition of every rule about numbers, cells and rows.
 
-:class:`Judge` gives the verdict on one line. :meth:`Judge.plain_sql` is its shortcut for the engine: an expression
-that holds only for lines on which the verdict is known beforehand, namely good and sent as they are. Whatever it
+:class:`RowValidator` gives the result on one line. :meth:`RowValidator.fast_path_sql` is its shortcut for the engine: an expression
+that holds only for lines on which the result is known beforehand, namely good and sent as they are. Whatever it
 does not recognize is judged here, so it may miss good lines but never pass a bad one.
 """
 
@@ -131,7 +131,7 @@ class Layout:
     header_line: int | None = None
 
 
-class Verdict(NamedTuple):
+class RowResult(NamedTuple):
     """On one line: why it is left out (None: it is good), the number it calls, and the row to send."""
 
     reason: str | None
@@ -140,35 +140,35 @@ class Verdict(NamedTuple):
     normalized: bool = False
 
 
-class Judge:
-    """Gives the verdict on one line at a time. Knows nothing of other lines, so of neither duplicates nor lists."""
+class RowValidator:
+    """Gives the result on one line at a time. Knows nothing of other lines, so of neither duplicates nor lists."""
 
     def __init__(self, rules: ContactRules, layout: Layout | None = None) -> None:
         self.rules = rules
         self.layout = layout or Layout()
         self.delimiter = str(rules.delimiter)
         self.control = ControlCharacters(self.delimiter)
-        self._untame = self.control.ascii.replace(b"\n", b"") + b'"'
+        self._not_duckdb_safe = self.control.ascii.replace(b"\n", b"") + b'"'
 
     def __call__(
         self, line: bytes, *, number: int | None = None, first: bool = False, in_open_cell: bool = False
-    ) -> Verdict:
-        """Judge one line, given without its line end.
+    ) -> RowResult:
+        """RowValidator one line, given without its line end.
 
         ``number``: the line's. ``first``: it is the first that is not blank. ``in_open_cell``: it begins within a
         quoted cell that an earlier line has opened, so whatever it looks like, it is no row.
         """
         if is_blank(line) and not in_open_cell:
-            return Verdict(BLANK)
+            return RowResult(BLANK)
         if number is not None and number == self.layout.header_line:
-            return Verdict(COLUMN_NAMES)
+            return RowResult(COLUMN_NAMES)
         try:
             cells = self._cells(self._text(line, in_open_cell))
             if first and not self.layout.names and len(line) <= LONGEST_LINE and names_columns(cells):
                 raise Rejected("header")
             return self._good(line, cells)
         except Rejected as rejected:
-            return Verdict(rejected.reason)
+            return RowResult(rejected.reason)
 
     def _text(self, line: bytes, in_open_cell: bool) -> str:
         try:
@@ -199,7 +199,7 @@ class Judge:
     def _wanted(self, cells: Sequence[str]) -> list[str]:
         return [cells[position] if position < len(cells) else "" for position in self.layout.positions]
 
-    def _good(self, line: bytes, cells: Sequence[str]) -> Verdict:
+    def _good(self, line: bytes, cells: Sequence[str]) -> RowResult:
         given, *others = self._wanted(cells)
         number, called = self._number(given)
         for column, cell in zip(self.layout.columns[1:], others, strict=True):
@@ -208,9 +208,9 @@ class Judge:
         if len(line) > LONGEST_LINE:  # with hundreds of columns that are ignored
             raise Rejected("too_many_cells")
         if number == given and not self.rewrites_all and b'"' not in line:
-            return Verdict(None, called, line)
+            return RowResult(None, called, line)
         row = [number, *others] if self.layout.names else [number, *others][: len(cells)]
-        return Verdict(None, called, write_row(row), number != given)
+        return RowResult(None, called, write_row(row), number != given)
 
     def _number(self, given: str) -> tuple[str, int]:
         """The number as it is sent, and as an integer."""
@@ -247,8 +247,8 @@ class Judge:
         """Whether every row has to be laid out anew, not only those that need it."""
         return bool(self.layout.names) or self.delimiter != ","
 
-    def row_of_plain(self, plain: bytes) -> bytes:
-        """The row to send for a line that :meth:`plain_sql` recognizes."""
+    def row_of_good_line(self, plain: bytes) -> bytes:
+        """The row to send for a line that :meth:`fast_path_sql` recognizes."""
         if not self.rewrites_all:
             return plain
         cells = plain.split(self.delimiter.encode())
@@ -256,10 +256,10 @@ class Judge:
             return b",".join(cells)
         return b",".join(cells[position] if position < len(cells) else b"" for position in self.layout.positions)
 
-    def tame(self, data: bytes) -> bool:
+    def duckdb_safe(self, data: bytes) -> bool:
         """Whether lines that end in LF hold only what the engine reads exactly as we do: UTF-8 without control
         characters and quotes."""
-        if len(data.translate(None, self._untame)) < len(data):
+        if len(data.translate(None, self._not_duckdb_safe)) < len(data):
             return False
         if data.isascii():
             return True
@@ -269,8 +269,8 @@ class Judge:
             return False
         return self.control.beyond_ascii.search(data) is None
 
-    def plain_sql(self) -> tuple[str, str]:
-        """Two expressions over a tame ``line``: whether it is good and needs no change in itself, and its number."""
+    def fast_path_sql(self) -> tuple[str, str]:
+        """Two expressions over a duckdb_safe ``line``: whether it is good and needs no change in itself, and its number."""
         separator = self.delimiter
         place = self.layout.positions[0]
         others = zip(self.layout.columns[1:], self.layout.positions[1:], strict=True)

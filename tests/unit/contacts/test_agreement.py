@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines
 from airflow_provider_queuecalls.contacts import rows as row_rules
-from airflow_provider_queuecalls.contacts.rows import Judge
+from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from tests.unit.contacts import plain_checker
 
-pytestmark = pytest.mark.usefixtures("verdicts_kept")
+pytestmark = pytest.mark.usefixtures("results_kept")
 
 GOOD = ["16175551234", "16175551235", "19998886666", "12002000000"]
 SPELLINGS = [
@@ -171,7 +171,7 @@ def test_both_checkers_agree_on_a_row(row: list[str], first: bool, options: dict
     line = options["delimiter"].join(row).replace("\r", "").replace("\n", "").encode(errors="ignore")
     filler = b" \n" if first else b"?\n"
     *_, (reason, sent) = plain_checker.verdicts(filler + line + b"\n", **options)
-    verdict = Judge(ContactRules(**options))(line, first=first)
+    verdict = RowValidator(ContactRules(**options))(line, first=first)
     assert verdict.reason == reason
     assert verdict.row == (sent if reason is None else b"")
 

@@ -25,9 +25,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check, lines
-from airflow_provider_queuecalls.contacts.engine import Tables, open_tables
-from airflow_provider_queuecalls.contacts.memory import Memory
-from airflow_provider_queuecalls.contacts.verdicts import SMALL_BYTES
+from airflow_provider_queuecalls.contacts.results import SMALL_BYTES
+from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB, open_results_in_duckdb
+from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemory
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     EmptyContacts,
@@ -103,7 +103,7 @@ def rejected(path: Path, **rules: Any) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-@pytest.mark.usefixtures("verdicts_kept")
+@pytest.mark.usefixtures("results_kept")
 class TestWhatIsSent:
     @pytest.mark.parametrize(
         "content", [f"{ANN}", f"{ANN},ref\n{BOB},,p\n", f"{ANN}\r\n{BOB}\r\n", f"{ANN}\r\n{BOB}\n"]
@@ -182,7 +182,7 @@ class TestWhatIsSent:
         assert checked.upload.file.closed
 
 
-@pytest.mark.usefixtures("verdicts_kept")
+@pytest.mark.usefixtures("results_kept")
 class TestReasons:
     @pytest.mark.parametrize(
         ("row", "reason"),
@@ -317,7 +317,7 @@ class TestReasons:
         ]
 
 
-@pytest.mark.usefixtures("verdicts_kept")
+@pytest.mark.usefixtures("results_kept")
 class TestPolicies:
     def test_all_reasons_are_in_the_error(self, contacts: Contacts) -> None:
         error = refused(contacts(f"phone\n{ANN}\n{NOT_A_NUMBER}\n\n{ANN}\n"))
@@ -397,7 +397,7 @@ class TestPolicies:
         assert said in str(refused(contacts(f"\n{header}\n{BOB}\n"), has_header=True, **rules))
 
 
-@pytest.mark.usefixtures("verdicts_kept")
+@pytest.mark.usefixtures("results_kept")
 class TestDoNotCallLists:
     @pytest.fixture
     def listed(self, tmp_path: Path) -> Path:
@@ -448,7 +448,7 @@ class TestDoNotCallLists:
         assert sent(path, suppress=[listed], suppress_max_age=33) == BOB.encode()
 
 
-@pytest.mark.usefixtures("verdicts_kept")
+@pytest.mark.usefixtures("results_kept")
 class TestRejectsFile:
     def test_it_has_line_reason_and_the_original_cells(self, contacts: Contacts) -> None:
         path = contacts(f"{ANN},a\n\n{NOT_A_NUMBER},b,c\n{ANN},d\n")
@@ -491,7 +491,7 @@ class TestRejectsFile:
         assert sorted(file.name for file in tmp_path.iterdir()) == ["calls.csv"]
 
 
-@pytest.mark.usefixtures("verdicts_kept")
+@pytest.mark.usefixtures("results_kept")
 class TestFilesThatAreNone:
     def test_a_missing_file_names_the_host(self, tmp_path: Path) -> None:
         error = refused(tmp_path / "gone.csv")
@@ -541,13 +541,13 @@ class TestFilesThatAreNone:
 
 
 class TestWhileItRuns:
-    @pytest.mark.usefixtures("verdicts_kept")
+    @pytest.mark.usefixtures("results_kept")
     @pytest.mark.parametrize("change", [lambda path: path.open("a").write("x"), lambda path: os.truncate(path, 5)])
     def test_a_file_that_changes_is_not_sent(
         self, contacts: Contacts, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
     ) -> None:
         path = contacts(f"{ANN}\n{BOB}\n")
-        for kind in (Memory, Tables):
+        for kind in (ResultsInMemory, ResultsInDuckDB):
 
             def decide_late(self: Any, *, decide: Any = kind.decide, **options: bool) -> None:
                 change(path)
@@ -557,7 +557,7 @@ class TestWhileItRuns:
         with pytest.raises(CheckFailed, match="changed while it was being checked"):
             check(path)
 
-    @pytest.mark.usefixtures("verdicts_kept")
+    @pytest.mark.usefixtures("results_kept")
     def test_a_full_disk_is_said_and_leaves_nothing(self, contacts: Contacts) -> None:
         path = contacts("\n".join([*(f"1617555{n:04d},{'r' * 100}" for n in range(2000)), "x"]))
         with file_size_limit(100_000), pytest.raises(CheckFailed, match="needs room"):
@@ -573,11 +573,11 @@ class TestWhileItRuns:
             assert [int(row["line"]) for row in csv.DictReader(file)] == list(range(101, 102 * 15_000, 102))
 
     def test_the_engine_draws_no_bar_of_its_own(self) -> None:
-        with open_tables("calls.csv") as tables:
+        with open_results_in_duckdb("calls.csv") as tables:
             assert tables._value("SELECT current_setting('enable_progress_bar')") is False
             assert list(tables._stream("SELECT current_setting('enable_progress_bar')")) == [(False,)]
 
-    @pytest.mark.usefixtures("verdicts_kept")
+    @pytest.mark.usefixtures("results_kept")
     def test_progress_goes_up_to_the_size_of_the_file(self, contacts: Contacts) -> None:
         seen: list[tuple[int, int]] = []
         path = contacts(f"{ANN},{'r' * 100}\n" * 30_000)
@@ -616,7 +616,7 @@ class TestWhileItRuns:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-@pytest.mark.usefixtures("verdicts_kept")
+@pytest.mark.usefixtures("results_kept")
 class TestReport:
     def test_to_dict_is_what_the_command_line_prints(self, contacts: Contacts) -> None:
         found = report(contacts(f"\ufeff{ANN}\n\nx\n{ANN}\n"))

@@ -1,4 +1,4 @@
-"""The verdicts on all lines of a file, wherever they are kept: in memory for small files, in tables for others."""
+"""The results on all lines of a file, wherever they are kept: in memory for small files, in tables for others."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from airflow_provider_queuecalls.contacts.engine import open_tables
-from airflow_provider_queuecalls.contacts.memory import Memory
 from airflow_provider_queuecalls.contacts.reading import Counts, Progress, Reading
-from airflow_provider_queuecalls.contacts.rows import Judge
+from airflow_provider_queuecalls.contacts.results_in_duckdb import open_results_in_duckdb
+from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemory
+from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.contacts.source import Source
 
 #: A contact file and its do-not-call lists are small up to this size together: some 10,000 contacts. Beyond it, DuckDB
@@ -18,17 +18,17 @@ from airflow_provider_queuecalls.contacts.source import Source
 SMALL_BYTES = 512 << 10
 
 
-class Verdicts(Protocol):
-    """The verdicts on a file. Built up in this order: :meth:`read` and :meth:`to_list` for every do-not-call list, then
+class Results(Protocol):
+    """The results on a file. Built up in this order: :meth:`read` and :meth:`suppress` for every do-not-call list, then
     :meth:`read` for the contact file, and :meth:`decide`."""
 
-    def read(self, source: Source, judge: Judge, progress: Progress | None = None) -> Reading:
+    def read(self, source: Source, validator: RowValidator, progress: Progress | None = None) -> Reading:
         """Take in every line of a file."""
 
-    def judged_counts(self) -> Counts:
+    def own_counts(self) -> Counts:
         """Count the lines that are no good rows in themselves."""
 
-    def to_list(self) -> None:
+    def suppress(self) -> None:
         """Add the file's numbers to those on do-not-call lists, and forget the file."""
 
     def decide(self, *, look_for_duplicates: bool) -> None:
@@ -50,11 +50,11 @@ class Verdicts(Protocol):
         """The lines to leave out (with a reason) or to rewrite (with None), by line."""
 
 
-def open_verdicts(source: Source, lists: Iterable[str | os.PathLike[str]]) -> AbstractContextManager[Verdicts]:
-    """A place for the verdicts on a contact file that is to be checked with these do-not-call lists."""
+def open_results(source: Source, lists: Iterable[str | os.PathLike[str]]) -> AbstractContextManager[Results]:
+    """A place for the results on a contact file that is to be checked with these do-not-call lists."""
     if source.size + sum(map(_size, lists)) <= SMALL_BYTES:
-        return nullcontext(Memory())
-    return open_tables(source.shown)
+        return nullcontext(ResultsInMemory())
+    return open_results_in_duckdb(source.shown)
 
 
 def _size(path: str | os.PathLike[str]) -> int:

@@ -1,6 +1,6 @@
 """The tables behind a check: DuckDB reads the lines, and knows which numbers came before or are on a list.
 
-Memory is bounded, whatever the size of the file: beyond the limit, tables spill into the check's own directory.
+ResultsInMemory is bounded, whatever the size of the file: beyond the limit, tables spill into the check's own directory.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.contacts.reading import (
     Counts,
-    Judged,
+    LineResult,
     Progress,
     Reading,
     assert_same_lines,
     file_digest,
     first_line_end,
-    judged,
+    line_results,
     survey,
-    write_tame,
+    write_duckdb_safe,
 )
-from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, LONGEST_LINE, Judge
+from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, LONGEST_LINE, RowValidator
 from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import CheckFailed
 
@@ -37,7 +37,7 @@ _BATCH = 10_000
 _VIEWS = {
     # The rows that pass on their own account,
     "good": "SELECT rowid + 1 AS line, number FROM plain WHERE number IS NOT NULL "
-    "UNION ALL SELECT line, number FROM judged WHERE reason IS NULL",
+    "UNION ALL SELECT line, number FROM line_results WHERE reason IS NULL",
     # those of them whose number is on no do-not-call list,
     "kept": "SELECT line, number FROM good WHERE number NOT IN (SELECT number FROM listed)",
     # and the rows that are left out; blank lines and the header line are none.
@@ -48,14 +48,14 @@ _QUIET = "SET enable_progress_bar = false"
 
 
 @contextmanager
-def open_tables(shown: str) -> Iterator[Tables]:
-    """Tables in a directory of their own, removed on every way out. What DuckDB raises becomes :class:`CheckFailed`."""
+def open_results_in_duckdb(shown: str) -> Iterator[ResultsInDuckDB]:
+    """ResultsInDuckDB in a directory of their own, removed on every way out. What DuckDB raises becomes :class:`CheckFailed`."""
     import duckdb
 
     # Not the error's own words: they may quote a row.
     try:
         with tempfile.TemporaryDirectory(prefix="queuecalls-", ignore_cleanup_errors=True) as directory:
-            tables = Tables(directory)
+            tables = ResultsInDuckDB(directory)
             with closing(tables):
                 yield tables
     except duckdb.Error as error:
@@ -65,11 +65,11 @@ def open_tables(shown: str) -> Iterator[Tables]:
         ) from None
 
 
-class Tables:
-    """The verdicts in tables; :class:`Verdicts` says what is asked of them.
+class ResultsInDuckDB:
+    """The results in tables; :class:`Results` says what is asked of them.
 
     ``plain`` has one row per line, with the number if the line is plain, else NULL; a line's number is its rowid
-    plus one. ``judged`` has the verdicts on the others. ``listed`` has the numbers on do-not-call lists. ``left_out``
+    plus one. ``line_results`` has the results on the others. ``listed`` has the numbers on do-not-call lists. ``left_out``
     has the lines that are not sent, blank ones too, each with its reason.
     """
 
@@ -97,7 +97,7 @@ class Tables:
         """Forget the file, but not the do-not-call lists."""
         self._run("CREATE OR REPLACE TABLE plain (number BIGINT)")
         self._run(
-            "CREATE OR REPLACE TABLE judged "
+            "CREATE OR REPLACE TABLE line_results "
             "(line BIGINT, number BIGINT, reason VARCHAR, changed BOOLEAN, normalized BOOLEAN)"
         )
         self._run("CREATE OR REPLACE TABLE left_out (line BIGINT, reason VARCHAR)")
@@ -106,7 +106,7 @@ class Tables:
         """Give the memory back."""
         self._connection.close()
 
-    def read(self, source: Source, judge: Judge, progress: Progress | None = None) -> Reading:
+    def read(self, source: Source, validator: RowValidator, progress: Progress | None = None) -> Reading:
         """Take in every line of a file.
 
         DuckDB starts on the file at once, beside our own reading of it. Where that finds that DuckDB may have misread
@@ -115,29 +115,29 @@ class Tables:
         guess = first_line_end(source)
         with ThreadPoolExecutor(2) as threads:
             digest = threads.submit(file_digest, source.file)
-            lines_read = threads.submit(self._read_lines, source.address(), guess, *judge.plain_sql())
-            seen = survey(source, judge, progress)
-            tame = seen.line_ends <= {guess} and seen.tame
-            if not tame:
+            lines_read = threads.submit(self._read_lines, source.address(), guess, *validator.fast_path_sql())
+            seen = survey(source, validator, progress)
+            duckdb_safe = seen.line_ends <= {guess} and seen.duckdb_safe
+            if not duckdb_safe:
                 self._connection.interrupt()
-        if tame:
+        if duckdb_safe:
             lines = lines_read.result()
         else:
             lines_read.exception()  # of no interest
             self._clear()
-            copy = os.path.join(self._directory, "tame.csv")
-            write_tame(source, judge, copy)
-            lines = self._read_lines(copy, "\n", *judge.plain_sql())
+            copy = os.path.join(self._directory, "duckdb_safe.csv")
+            write_duckdb_safe(source, validator, copy)
+            lines = self._read_lines(copy, "\n", *validator.fast_path_sql())
             os.unlink(copy)
         assert_same_lines(source, seen.lines, lines)
-        self._add(judged(source, judge, self._odd_lines()))
+        self._add(line_results(source, validator, self._odd_lines()))
         return Reading(seen.lines, seen.bom, seen.lone_cr, digest.result())
 
     def _read_lines(self, path: str, line_end: str, plain: str, number: str) -> int:
-        """Read a file of tame lines, each of which ends with ``line_end``. Returns the number of lines.
+        """Read a file of duckdb_safe lines, each of which ends with ``line_end``. Returns the number of lines.
 
-        ``plain`` and ``number`` are the expressions of :meth:`Judge.plain_sql`. A line is read as one cell: the
-        delimiter is a character that tame lines do not have.
+        ``plain`` and ``number`` are the expressions of :meth:`RowValidator.fast_path_sql`. A line is read as one cell: the
+        delimiter is a character that duckdb_safe lines do not have.
         """
         end = {"\n": "\\n", "\r\n": "\\r\\n"}[line_end]
         self._run(
@@ -153,22 +153,22 @@ class Tables:
         return int(self._value("SELECT count(*) FROM plain"))
 
     def _odd_lines(self) -> Iterator[tuple[int, None]]:
-        """The numbers of the lines that have to be judged."""
+        """The numbers of the lines that have to be line_results."""
         for (line,) in self._stream("SELECT rowid + 1 FROM plain WHERE number IS NULL ORDER BY rowid"):
             yield line, None
 
-    def _add(self, verdicts: Iterable[Judged]) -> None:
-        """Take in the verdicts on the lines that were not plain."""
-        path = os.path.join(self._directory, "judged.csv")
+    def _add(self, results: Iterable[LineResult]) -> None:
+        """Take in the results on the lines that were not plain."""
+        path = os.path.join(self._directory, "line_results.csv")
         with open(path, "w", encoding="ascii") as file:
-            for verdict in verdicts:
+            for result in results:
                 file.write(
-                    f"{verdict.line},{'' if verdict.number is None else verdict.number},{verdict.reason or ''},"
-                    f"{verdict.changed:d},{verdict.normalized:d}\n"
+                    f"{result.line},{'' if result.number is None else result.number},{result.reason or ''},"
+                    f"{result.changed:d},{result.normalized:d}\n"
                 )
         self._run(
             """
-            INSERT INTO judged SELECT * FROM read_csv(
+            INSERT INTO line_results SELECT * FROM read_csv(
                 $path, auto_detect = false, header = false, delim = ',', quote = '', escape = '', columns = {
                     'line': 'BIGINT', 'number': 'BIGINT', 'reason': 'VARCHAR', 'changed': 'BOOLEAN', 'normalized': 'BOOLEAN'}
             )
@@ -177,12 +177,12 @@ class Tables:
         )
         os.unlink(path)
 
-    def to_list(self) -> None:
+    def suppress(self) -> None:
         self._run("INSERT INTO listed SELECT number FROM good")
         self._clear()
 
     def decide(self, *, look_for_duplicates: bool) -> None:
-        self._run("INSERT INTO left_out SELECT line, reason FROM judged WHERE reason IS NOT NULL")
+        self._run("INSERT INTO left_out SELECT line, reason FROM line_results WHERE reason IS NOT NULL")
         if self._value("SELECT count(*) FROM listed"):
             self._run(
                 "INSERT INTO left_out SELECT line, 'suppressed' FROM good WHERE number IN (SELECT number FROM listed)"
@@ -204,16 +204,20 @@ class Tables:
         rows = self._stream("SELECT reason, count(*), min(line) FROM left_out GROUP BY reason")
         return {reason: (count, first) for reason, count, first in rows}
 
-    def judged_counts(self) -> Counts:
-        rows = self._stream("SELECT reason, count(*), min(line) FROM judged WHERE reason IS NOT NULL GROUP BY reason")
+    def own_counts(self) -> Counts:
+        rows = self._stream(
+            "SELECT reason, count(*), min(line) FROM line_results WHERE reason IS NOT NULL GROUP BY reason"
+        )
         return {reason: (count, first) for reason, count, first in rows}
 
     def any_changed(self) -> bool:
-        return bool(self._value("SELECT count(*) FROM judged WHERE changed"))
+        return bool(self._value("SELECT count(*) FROM line_results WHERE changed"))
 
     def normalized(self) -> int:
         return int(
-            self._value("SELECT count(*) FROM judged WHERE normalized AND line NOT IN (SELECT line FROM left_out)")
+            self._value(
+                "SELECT count(*) FROM line_results WHERE normalized AND line NOT IN (SELECT line FROM left_out)"
+            )
         )
 
     def rejects(self) -> Iterator[tuple[int, str]]:
@@ -222,7 +226,7 @@ class Tables:
     def changes(self) -> Iterator[tuple[int, str | None]]:
         yield from self._stream(
             "SELECT line, reason FROM left_out "
-            "UNION ALL SELECT line, NULL FROM judged WHERE reason IS NULL AND changed "
+            "UNION ALL SELECT line, NULL FROM line_results WHERE reason IS NULL AND changed "
             "AND line NOT IN (SELECT line FROM left_out) ORDER BY line"
         )
 

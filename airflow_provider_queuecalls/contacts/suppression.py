@@ -6,10 +6,10 @@ import os
 import time
 from datetime import timedelta
 
-from airflow_provider_queuecalls.contacts.rows import BLANK, REASONS, Judge, Layout
+from airflow_provider_queuecalls.contacts.results import Results
+from airflow_provider_queuecalls.contacts.rows import BLANK, REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.source import open_source
-from airflow_provider_queuecalls.contacts.verdicts import Verdicts
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 
 #: A list may have a header line, any further columns and quotes, and every spelling of a number.
@@ -18,8 +18,8 @@ _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
 _ALLOWED_IN_LISTS = {BLANK, "header"}
 
 
-def read_list(path: str | os.PathLike[str], rules: ContactRules, verdicts: Verdicts) -> None:
-    """Add the numbers of a do-not-call list to the verdicts. Every row of it must be understood."""
+def read_suppression_list(path: str | os.PathLike[str], rules: ContactRules, results: Results) -> None:
+    """Add the numbers of a do-not-call list to the results. Every row of it must be understood."""
     source = open_source(path, "The do-not-call list")
     with source.file:
         age = timedelta(seconds=time.time() - source.modified)
@@ -33,8 +33,8 @@ def read_list(path: str | os.PathLike[str], rules: ContactRules, verdicts: Verdi
                 f"{source.shown} is empty, as after a failed export. Nothing was sent. "
                 "Leave it out if it is not needed; a list with a header line only is fine."
             )
-        verdicts.read(source, Judge(_LIST_RULES, _LIST_LAYOUT))
-        wrong = {reason: found for reason, found in verdicts.judged_counts().items() if reason not in _ALLOWED_IN_LISTS}
+        results.read(source, RowValidator(_LIST_RULES, _LIST_LAYOUT))
+        wrong = {reason: found for reason, found in results.own_counts().items() if reason not in _ALLOWED_IN_LISTS}
         if wrong:
             reasons = "".join(
                 f"\n  - {reason}: {count:,}, first in line {first:,}: {REASONS[reason]}"
@@ -44,4 +44,4 @@ def read_list(path: str | os.PathLike[str], rules: ContactRules, verdicts: Verdi
                 f"{source.shown} has rows that cannot be understood, and leaving them out could call somebody who must "
                 f"not be called. Nothing was sent.{reasons}"
             )
-        verdicts.to_list()
+        results.suppress()

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_provider_queuecalls.contacts.check import check
+from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.reading import Progress
-from airflow_provider_queuecalls.contacts.report import Report
-from airflow_provider_queuecalls.contacts.rows import REASONS
-from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 
 CLEAN, NOT_CLEAN = 0, 1
 #: Bytes of a file that takes long enough for a progress bar.
 LONG_FILE = 50 << 20
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``check``, with an option for each parameter of the check."""
+    text = "check a contact file as the operator does, and send nothing"
+    parser = commands.add_parser(
+        "check", help=text, description=text, epilog="Exit code: 0 clean, 1 rows or policies fail, 2 cannot be read."
+    )
+    parser.add_argument("file", metavar="FILE", help="the contact file")
+    for parameter in PARAMETERS:
+        option = f"--{parameter.name.replace('_', '-')}"
+        description = f"{parameter.doc} Takes {parameter.rule}.".replace("%", "%%")
+        if parameter.default is False:
+            parser.add_argument(option, action="store_true", help=parameter.doc)
+        elif parameter.default == ():
+            parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
+        else:
+            parser.add_argument(option, metavar="X", help=description)
+    parser.add_argument("--rejects", metavar="OUT", help="write the rows that are left out to this CSV file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    rules = {parameter.name: getattr(options, parameter.name) for parameter in PARAMETERS}
+    return check_file(options.file, rules, rejects_path=options.rejects, as_json=options.json)
 
 
 def check_file(path: str, rules: Mapping[str, Any], *, rejects_path: str | None, as_json: bool) -> int:
