@@ -13,14 +13,15 @@ import io
 import os
 import re
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from airflow_provider_queuecalls.progress import INTERVAL_SECONDS, Throttle
+
 #: What a field's name may consist of: needs no escaping, and reads the same in every parser.
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-PROGRESS_INTERVAL = 5.0  # seconds
+PROGRESS_INTERVAL = INTERVAL_SECONDS
 _BLOCK_BYTES = 256 << 10
 
 Progress = Callable[[int, int], None]
@@ -61,7 +62,7 @@ class MultipartBody:
         self.complete = False
         self._progress = progress
         self._before_first_byte = before_first_byte
-        self._reported = time.monotonic()
+        self._throttle = Throttle()
         self._file: _Watched | None = None
         self._parts: list[io.BytesIO | _Watched] = []
         for name, value in fields:
@@ -100,8 +101,7 @@ class MultipartBody:
             self._before_first_byte()
         self.sent += len(block)
         self.complete = wanted > 0 and not block
-        if self._progress and (now := time.monotonic()) - self._reported >= PROGRESS_INTERVAL:
-            self._reported = now
+        if self._progress and self._throttle.due():
             self._progress(self.sent, self._length)
         return block
 

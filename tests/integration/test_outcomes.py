@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from airflow_provider_queuecalls.client import multipart
+from airflow_provider_queuecalls import progress as progress_module
 from airflow_provider_queuecalls.client.campaign import PARAMETERS, Campaign
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.client.response import NOT_ACCEPTED_CODES, REFUSED_CODES, Response
@@ -849,7 +849,7 @@ def test_a_long_upload_logs_its_progress_about_every_five_seconds(
     connect: Connect, large_list: Path, mocker: MockerFixture
 ) -> None:
     clock = itertools.count()
-    mocker.patch.object(multipart, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    mocker.patch.object(progress_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     hook = QueueCallsHook()
     hook._log = SimpleNamespace(info=mocker.Mock())
     with FaultServer(says(QUEUED_XML)) as server:

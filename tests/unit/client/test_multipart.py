@@ -189,7 +189,7 @@ def test_a_failing_disk_cuts_the_body_short(mocker: Any, tmp_path: Path) -> None
 
 
 def test_progress_is_told_about_every_five_seconds(mocker: Any) -> None:
-    clock = mocker.patch("airflow_provider_queuecalls.client.multipart.time.monotonic", return_value=100.0)
+    clock = mocker.patch("airflow_provider_queuecalls.progress.time.monotonic", return_value=100.0)
     told: list[tuple[int, int]] = []
     with tempfile.TemporaryFile() as file:
         body = MultipartBody(

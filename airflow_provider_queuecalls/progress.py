@@ -1,0 +1,24 @@
+"""The progress of long steps, logged about every five seconds."""
+
+from __future__ import annotations
+
+import time
+
+INTERVAL_SECONDS = 5.0
+
+
+class Throttle:
+    """Decides when the progress of a long step is logged again.
+
+    ``if throttle.due(): log(…)`` logs about every :data:`INTERVAL_SECONDS`, the first time after one interval.
+    """
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether an interval has passed since this was last true."""
+        if (now := time.monotonic()) - self._last < INTERVAL_SECONDS:
+            return False
+        self._last = now
+        return True
