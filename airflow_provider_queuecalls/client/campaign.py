@@ -177,15 +177,19 @@ class Campaign:
         return tuple(field.name for field in fields(cls))
 
     def form(self, given: Mapping[str, Any], field_names: Mapping[str, str]) -> list[tuple[str, Any]]:
-        """The form's fields as (wire name, value), in the document's order; unset parameters are left out.
+        """The form's fields as (wire name, value), in the order they are sent; unset parameters are left out.
 
-        ``given`` holds what is not the campaign's: login, pin and contacts. Raises :class:`InvalidCampaign` where a
-        set parameter has no wire name.
+        The file comes first, and login, PIN and campaign name come last: a request that is cut short has no complete
+        set of credentials and no name, so that a script which runs all the same finds nothing to queue. ``given``
+        holds what is not the campaign's: login, pin and contacts. Raises :class:`InvalidCampaign` where a set
+        parameter has no wire name.
         """
         if violations := self._wire_violations(field_names):
             raise InvalidCampaign(violations, campaign_name=self.campaign_name)
         form: list[tuple[str, Any]] = []
-        for parameter in PARAMETERS:
+        last = ("login", "pin", "campaign_name")
+        others = [name for name in BY_NAME if name not in ("contacts", *last)]
+        for parameter in (BY_NAME[name] for name in ("contacts", *others, *last)):
             value = given[parameter.name] if parameter.name in given else getattr(self, parameter.name)
             wire_name = field_names.get(parameter.name, parameter.wire_name)
             if value is None or value is False or wire_name is None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import http.client
 import logging
-import socket
-import ssl
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from requests import RequestException
-from urllib3.exceptions import HTTPError
-
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.client.multipart import MultipartBody, Progress, Upload, UploadBroken
+from airflow_provider_queuecalls.client.reasons import reason_of
 from airflow_provider_queuecalls.client.response import Redaction, Response, read_response
 from airflow_provider_queuecalls.client.transport import Transport
 from airflow_provider_queuecalls.exceptions import (
@@ -27,9 +23,7 @@ from airflow_provider_queuecalls.exceptions import (
     OutcomeUnknown,
     QueueCallsError,
     Refused,
-    WireError,
     attach_campaign_name,
-    causes,
 )
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -71,54 +65,41 @@ class Client:
         but send; what it raises is raised here, and nothing was sent. Raises :class:`InvalidCampaign`,
         :class:`NotSent`, :class:`NotAccepted`, :class:`Refused` or :class:`OutcomeUnknown`.
         """
-
-        def start() -> None:
-            self.stop.raise_if_requested()
-            if before_first_byte:
-                before_first_byte()
-                self.stop.raise_if_requested()
-
-        endpoint = self.endpoint
+        endpoint, name = self.endpoint, campaign.campaign_name
         given = {"login": endpoint.login, "pin": endpoint.pin, "contacts": upload}
-        with attach_campaign_name(campaign.campaign_name):
-            body = MultipartBody(
-                campaign.form(given, endpoint.field_names), progress=self._log_progress(), before_first_byte=start
-            )
+        with attach_campaign_name(name):
             self.stop.raise_if_requested()
+            body = MultipartBody(campaign.form(given, endpoint.field_names), progress=self._log_progress())
             with Transport(endpoint) as transport, self.stop.calling(transport.close):
-                try:
+                with _translate_errors(transport, body, name):
+                    transport.connect()
+                self.stop.raise_if_requested()
+                if before_first_byte:
+                    before_first_byte()
+                    self.stop.raise_if_requested()
+                with _translate_errors(transport, body, name):
                     response = self._post(transport, body, campaign)
-                except QueueCallsError:
-                    raise
-                except BaseException as error:
-                    # Airflow's own time limit is a BaseException, and would be tried again. Ctrl-C stays what it is.
-                    if isinstance(error, Exception) or (
-                        body.sent and not isinstance(error, KeyboardInterrupt | SystemExit)
-                    ):
-                        ended = _no_answer(error, body, transport, campaign.campaign_name, endpoint.url)
-                        # http.client's errors quote what the service said, which may be the PIN.
-                        quotes = any(isinstance(cause, http.client.HTTPException) for cause in causes(error))
-                        raise ended from None if quotes else error
-                    raise
         return _proven(response)
 
     def head(self) -> int:
         """Ask for the service's head, which queues nothing, and return the status code.
 
-        Takes about ten seconds at most: five to connect, five for the answer.
+        Takes about ten seconds at most: five to connect, five for the response.
         """
         with Transport(self.endpoint, connect_timeout=TEST_SECONDS, read_timeout=TEST_SECONDS) as transport:
             try:
-                return transport.request("HEAD").status_code
-            except (RequestException, HTTPError) as error:  # urllib3 has one of its own for a host name too long
-                raise NotSent(reason_of(error, timed_out=transport.timed_out), sent=False) from None
+                transport.connect()
+                return transport.request("HEAD").status
+            except (OSError, UnicodeError, http.client.HTTPException) as error:
+                reason = transport.broken_off or reason_of(error, transport.route)
+                raise NotSent(reason or type(error).__name__, sent=False) from None
 
     def _post(self, transport: Transport, body: MultipartBody, campaign: Campaign) -> Response:
         started = time.monotonic()
         reply = transport.request("POST", body, body.content_type)
         endpoint = self.endpoint
         response = read_response(
-            reply.status_code,
+            reply.status,
             transport.chunks(reply),
             contacts=lambda: body.lines + 1,
             complete=body.complete,
@@ -177,54 +158,62 @@ def _proven(answer: Response) -> Response:
     )
 
 
-def _no_answer(
-    error: BaseException, body: MultipartBody, transport: Transport, campaign_name: str | None, url: str
-) -> WireError:
-    """Tell what it means that a request ended without an answer."""
+@contextmanager
+def _translate_errors(transport: Transport, body: MultipartBody, campaign_name: str | None) -> Iterator[None]:
+    """Raise what an error around the request means. The error itself stays in the traceback only if it is not known."""
+    try:
+        yield
+    except BaseException as error:
+        reason = transport.broken_off or reason_of(error, transport.route)
+        failure = failure_of(error, reason, body, campaign_name, str(transport.route))
+        if failure is error:
+            raise
+        raise failure from (None if reason or isinstance(error, UploadBroken) else error)
+
+
+def failure_of(
+    error: BaseException, reason: str | None, body: MultipartBody, campaign_name: str | None, to: str
+) -> BaseException:
+    """Return what is raised for a request that ended with an error, by what has been sent of its body.
+
+    ============================ ================= =================
+    error                        nothing was sent  a part was sent
+    ============================ ================= =================
+    an error of this package     the error itself  the error itself
+    Ctrl-C, exit                 the error itself  the error itself
+    another BaseException        the error itself  OutcomeUnknown
+    UploadBroken                 NotSent           NotSent
+    any other Exception          NotSent           OutcomeUnknown
+    ============================ ================= =================
+
+    Only NotSent is safe to try again. Another BaseException is Airflow's own time limit, which Airflow would try again.
+    UploadBroken ends the request inside the contact file, the first of its fields.
+    """
+    if isinstance(error, QueueCallsError | KeyboardInterrupt | SystemExit):
+        return error
+    if not (body.sent or isinstance(error, Exception)):
+        return error
     name = _named(campaign_name)
+    reason = reason or type(error).__name__
     if isinstance(error, UploadBroken):
         return NotSent(
-            f"{name} was not sent: {error}. The request was cut short, so the service cannot have taken it; it is safe to try again.",
+            f"Could not send all of {name}: {error}. The request ended inside the file, before start URL, login, PIN and "
+            "campaign name, so there is nothing that could have been queued. It is safe to try again.",
             campaign_name=campaign_name,
             sent=bool(body.sent),
         )
-    reason = reason_of(error, timed_out=transport.timed_out)
     if not body.sent:
         return NotSent(
-            f"{name} was not sent to {url}: {reason}. Nothing has left, so it is safe to try again.",
+            f"Could not send {name} to {to}: {reason}. Nothing was sent, so it is safe to try again.",
             campaign_name=campaign_name,
             sent=False,
         )
-    how_much = "all" if body.complete else f"{body.sent} of {len(body)} bytes"
+    how_much = "all of it" if body.complete else f"{body.sent:,} of {len(body):,} bytes"
     return OutcomeUnknown(
-        f"Whether {name} was queued is not known: {how_much} of it had been sent to {url}, then: {reason}. "
+        f"Cannot tell whether {name} was queued: {how_much} had been sent to {to}, then: {reason}. "
         + WHAT_TO_DO.format(name=name),
         campaign_name=campaign_name,
     )
-
-
-def reason_of(error: BaseException, *, timed_out: bool) -> str:
-    """Say in words why a request ended, by the first cause that is known."""
-    if timed_out:
-        return "no answer in time"
-    for cause in causes(error):
-        for kind, words in _REASONS.items():
-            if isinstance(cause, kind):
-                return words
-    return type(error).__name__
-
-
-_REASONS: dict[type[BaseException] | tuple[type[BaseException], ...], str] = {
-    socket.gaierror: "the host's name cannot be resolved",
-    ConnectionRefusedError: "the connection was refused",
-    ssl.SSLCertVerificationError: "the service's TLS certificate is not valid for it, or its CA is not known here",
-    ssl.SSLError: "the TLS connection failed",
-    (TimeoutError, socket.timeout): "a time limit ran out",
-    ConnectionAbortedError: "it was broken off here",
-    http.client.RemoteDisconnected: "the service closed the connection without an answer",
-    (ConnectionResetError, BrokenPipeError): "the connection was reset",
-    http.client.HTTPException: "the service's answer was not HTTP",
-}
 
 
 def _named(campaign_name: str | None) -> str:

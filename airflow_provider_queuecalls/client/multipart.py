@@ -1,9 +1,9 @@
 """The request's body: multipart/form-data (RFC 7578) of text fields and one file, streamed.
 
 The body knows its exact length beforehand, so the request carries a Content-Length, and reads the file block by
-block, so memory doesn't grow with it. Before it gives away the last block it makes sure that the file is still the
-one it was told to send; if not, it raises, the request stays shorter than its Content-Length, and no server can
-take it.
+block, so memory doesn't grow with it. Before it hands over the file's last block it makes sure that the file is still the
+one that was to be sent. If not, it raises, and the request ends inside the file. Some servers run the service's script
+even then, with the fields that came before; with the file as the first field, there are none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 class UploadBroken(Exception):
-    """The file changed or couldn't be read while it was being sent, so the request was cut short."""
+    """The file changed or couldn't be read while it was being sent, so the request ended inside it."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,23 @@ class Upload:
 
 
 class MultipartBody:
-    """A request body for ``requests``: has a length, and is read once, from the start.
+    """A request body for ``http.client``: it has a length, and is read once, from the start.
 
     ``fields`` are (name, text or :class:`Upload`) in the order they are sent. ``progress`` is called with (bytes
     handed over, bytes in all) about every five seconds. ``sent`` is what has been handed over so far, so 0 proves
-    that no byte of the body has left; ``before_first_byte`` is called at the last moment before that changes, and may
-    raise to prevent it.
+    that no byte of the body has left.
     """
 
     def __init__(
         self,
         fields: Sequence[tuple[str, str | Upload]],
         progress: Progress | None = None,
-        before_first_byte: Callable[[], None] | None = None,
     ) -> None:
         self.boundary = secrets.token_hex(16)
         self.sent = 0
         #: Whether the whole body has left: whoever sends it asks for more only after the last block is out.
         self.complete = False
         self._progress = progress
-        self._before_first_byte = before_first_byte
         self._throttle = Throttle()
         self._file: _Watched | None = None
         self._parts: list[io.BytesIO | _Watched] = []
@@ -97,8 +94,6 @@ class MultipartBody:
             self._parts.pop(0)
             if self._parts:
                 block += self._parts[0].read(wanted - len(block))
-        if self._before_first_byte and not self.sent:
-            self._before_first_byte()
         self.sent += len(block)
         self.complete = wanted > 0 and not block
         if self._progress and self._throttle.due():

@@ -1,61 +1,56 @@
-"""One request over ``requests``, sent once and bounded in time.
+"""One HTTP request, sent once and bounded in time.
 
-``requests`` alone follows redirects, gives the sending the connect timeout, and lets an answer that drips last for
-ever. The session here doesn't, and it can be closed from another thread or a signal handler.
+It uses ``http.client``, which repeats nothing, follows no redirect and reads no ``.netrc``. A library above it, such as
+``requests``, has no limit for connecting as a whole and hides the socket until TLS is set up, so nothing could break off
+a handshake.
 """
 
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import threading
+import time
+import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
-from typing import Any
-
-import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
 
 from airflow_provider_queuecalls import __version__
 from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.client.multipart import MultipartBody
 from airflow_provider_queuecalls.client.response import CutShort
+from airflow_provider_queuecalls.client.route import Route
 
 BLOCK_BYTES = 256 << 10
-PACKED_BLOCK_BYTES = 1 << 10
+
+
+class BrokenOff(ConnectionAbortedError):
+    """The request was broken off on this side. The message says why."""
 
 
 class Transport:
-    """The way to one endpoint, for one request. Close it to break off whatever is under way.
+    """The connection to one endpoint, for one request: :meth:`connect`, then :meth:`request`, then :meth:`chunks`.
 
-    ``read_timeout`` bounds each wait for the service to take a block of the body, and then the whole wait for the
-    answer, from the body's last byte to the answer's.
+    :param connect_timeout: seconds for everything up to the request: TCP, a proxy's tunnel and TLS; without it the
+        endpoint's. Only resolving the host's name has limits of its own, those of the system's resolver
+    :param read_timeout: seconds for the service to take one block of the body, and again for the whole response, from
+        the body's last byte to the response's; without it the endpoint's
     """
 
     def __init__(
         self, endpoint: Endpoint, *, connect_timeout: float | None = None, read_timeout: float | None = None
     ) -> None:
-        self.timed_out = False
+        #: Why the request was broken off on this side; None as long as it wasn't.
+        self.broken_off: str | None = None
+        self.route = Route.to(endpoint)
         self._endpoint = endpoint
-        self._timeouts = (connect_timeout or endpoint.connect_timeout, read_timeout or endpoint.read_timeout)
-        self._socket: socket.socket | None = None
-        self._closed = False
-        self._response: requests.Response | None = None
-        self._watchdog = threading.Timer(self._timeouts[1], self._give_up)
-        self._watchdog.daemon = True
-        self._session = _Session()
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self))
-        # Without this, requests would take credentials out of a .netrc, and the environment's proxies before ours.
-        self._session.trust_env = False
-        self._session.headers.update(
-            {"User-Agent": f"airflow-provider-queuecalls/{__version__}", "Accept-Encoding": "identity"}
-        )
-        if endpoint.basic_auth:
-            self._session.headers["Authorization"] = f"Basic {endpoint.basic}"
+        self._connect_timeout = connect_timeout or endpoint.connect_timeout
+        self._read_timeout = read_timeout or endpoint.read_timeout
+        self._handle: socket.socket | None = None
+        self._stack = ExitStack()
+        self._connection = http.client.HTTPConnection("", blocksize=BLOCK_BYTES)
+        self._connection.auto_open = 0  # it gets its socket from connect(), once
 
     def __enter__(self) -> Transport:
         return self
@@ -63,112 +58,119 @@ class Transport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watchdog.cancel()
-        if self._response is not None:
-            self._response.close()  # one that wasn't read to its end keeps its connection
-        self._session.close()
+        self._stack.close()
 
-    def request(self, method: str, body: Any = None, content_type: str | None = None) -> requests.Response:
-        """Send the one request and wait for the answer's head. Raises :class:`requests.RequestException`."""
-        self._response = response = self._session.request(
-            method,
-            self._endpoint.url,
-            data=body,
-            headers={"Content-Type": content_type},
-            timeout=self._timeouts,
-            verify=_authorities(self._endpoint.verify),
-            proxies=_proxies(self._endpoint),
-            stream=True,
+    def connect(self) -> None:
+        """Connect to the service. Raises :class:`OSError` and other errors of the network, and sends no request."""
+        self._stack.callback(self._connection.close)
+        with self._time_limit(
+            self._connect_timeout, f"it could not be reached within {self._connect_timeout:g} s (connect_timeout)"
+        ):
+            connection = self._open(time.monotonic() + self._connect_timeout)
+            self._connection.sock = connection
+            for layer in self.route.layers(connection, self._endpoint.verify):
+                self._connection.sock = layer
+        self._raise_if_broken_off()
+        self._connection.sock.settimeout(self._read_timeout)
+
+    def request(
+        self, method: str, body: MultipartBody | None = None, content_type: str | None = None
+    ) -> http.client.HTTPResponse:
+        """Send the request and wait for the response's head.
+
+        Raises :class:`OSError` and :class:`http.client.HTTPException`.
+        """
+        headers = {
+            **self.route.headers,
+            "User-Agent": f"airflow-provider-queuecalls/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        if self._endpoint.basic_auth:
+            headers["Authorization"] = f"Basic {self._endpoint.basic}"
+        if body is not None and content_type:
+            headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
+        try:
+            self._connection.request(method, self.route.target, body, headers)
+        except TimeoutError:
+            raise BrokenOff(f"it took no more data for {self._read_timeout:g} s (read_timeout)") from None
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # a service that refuses may respond before it has read everything
+        self._stack.enter_context(
+            self._time_limit(
+                self._read_timeout, f"its response was not complete within {self._read_timeout:g} s (read_timeout)"
+            )
         )
-        if self.timed_out:  # http.client takes the end of the connection for the end of the head
-            raise requests.ReadTimeout("the head of the answer came too slowly")
+        self._connection.sock.settimeout(None)  # the time limit above is the only one from here on
+        response = self._connection.getresponse()
+        self._stack.callback(response.close)
+        self._raise_if_broken_off()  # http.client takes the end of the connection for the end of the head
         return response
 
-    def chunks(self, response: requests.Response) -> Iterator[bytes]:
-        """The answer's body as it comes in. Raises :class:`CutShort`."""
-        # What is packed, unasked, may be a thousand times longer, and urllib3 before 2.6 unpacks a block at once.
-        block_bytes = PACKED_BLOCK_BYTES if "Content-Encoding" in response.headers else BLOCK_BYTES
+    def chunks(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        """The response's body as it comes in, unpacked. Raises :class:`CutShort`."""
+        packed = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None  # 32: gzip or zlib, by its first bytes
         try:
-            yield from response.raw.stream(block_bytes, decode_content=True)
-        except (HTTPError, OSError) as error:
-            raise CutShort(
-                "the answer came too slowly" if self.timed_out else f"the answer was cut short ({type(error).__name__})"
-            ) from None
-        if self.timed_out:
-            raise CutShort("the answer came too slowly")
+            while block := response.read(BLOCK_BYTES):
+                if unpacker is None:
+                    yield block
+                while unpacker and block:
+                    yield unpacker.decompress(block, BLOCK_BYTES)
+                    block = unpacker.unconsumed_tail
+        except (http.client.HTTPException, OSError, zlib.error) as error:
+            raise CutShort(self.broken_off or f"the response was cut short ({type(error).__name__})") from None
+        if self.broken_off:
+            raise CutShort(self.broken_off)
+        if response.length or (unpacker and (not unpacker.eof or unpacker.unused_data)):
+            raise CutShort("the response was cut short")
 
-    def close(self) -> None:
-        """Break off the request, from any thread. What has left has left."""
-        self._closed = True
-        if self._socket is not None:
+    def close(self, reason: str = "the task was stopped") -> None:
+        """Break off the request, from any thread or a signal handler. What has left has left, and nothing follows."""
+        self.broken_off = self.broken_off or reason
+        if self._handle is not None:
             with suppress(OSError):  # it is closed already
-                # Not the TLS layer's own shutdown, which isn't safe while another thread reads.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                self._handle.shutdown(socket.SHUT_RDWR)
 
-    def connected(self, connection: Any) -> None:
-        """Take note of the connection; what is sent over it has the time that an answer has."""
-        connection.sock.settimeout(self._timeouts[1])
-        connection.timeout = self._timeouts[1]  # what urllib3 sets again before it sends, if it connected earlier
-        self._socket = getattr(connection.sock, "socket", connection.sock)  # TLS inside TLS wraps the socket
-        if self._closed:
-            raise ConnectionAbortedError("closed before it was connected")
+    def _open(self, deadline: float) -> socket.socket:
+        """Connect to the first of the host's addresses that accepts."""
+        failure = OSError("the host has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(*self.route.first_hop, type=socket.SOCK_STREAM):
+            connection = socket.socket(family, kind, protocol)
+            try:
+                self._hold(connection)
+                connection.settimeout(max(deadline - time.monotonic(), 1e-3))
+                connection.connect(address)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return connection
+            except BaseException as error:
+                connection.close()
+                if not isinstance(error, OSError) or self.broken_off:
+                    raise
+                failure = error
+        raise failure
 
-    def waiting(self) -> None:
-        """Take note that the body is out: from now on the answer's time runs."""
-        self._watchdog.start()
+    def _hold(self, connection: socket.socket) -> None:
+        """Keep a handle by which :meth:`close` reaches the connection, whatever TLS wraps around it."""
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = connection.dup()
+        self._stack.callback(self._handle.close)
+        self._raise_if_broken_off()
 
-    def _give_up(self) -> None:
-        self.timed_out = True
-        self.close()
+    def _raise_if_broken_off(self) -> None:
+        if self.broken_off:
+            raise BrokenOff(self.broken_off)
 
-
-def _proxies(endpoint: Endpoint) -> dict[str, str]:
-    return dict(get_environ_proxies(endpoint.url) if endpoint.proxies is None else endpoint.proxies)
-
-
-def _authorities(verify: bool | str) -> bool | str:
-    if verify is True:
-        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-    return verify
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow nothing, and don't read a redirect's body either."""
-
-
-class _Reply(http.client.HTTPResponse):
-    def begin(self) -> None:
-        """Forget what stands between the headers and is none: urllib3 would log it, and it may repeat the PIN."""
-        super().begin()
-        self.headers.set_payload("")
-        self.headers.defects.clear()
-
-
-class _Adapter(HTTPAdapter):
-    """Tells the transport about its connection: when it is made, and when the body is out."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, blocksize=BLOCK_BYTES, **kwargs)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        transport, plain = self._transport, pool.ConnectionCls
-
-        class Observed(plain):  # type: ignore[misc,valid-type]
-            response_class = _Reply
-
-            def connect(self) -> None:
-                super().connect()
-                transport.connected(self)
-
-            def getresponse(self) -> Any:
-                transport.waiting()
-                return super().getresponse()
-
-        pool.ConnectionCls = Observed
-        return pool
+    @contextmanager
+    def _time_limit(self, seconds: float, reason: str) -> Iterator[None]:
+        watchdog = threading.Timer(seconds, self.close, [reason])
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        except TimeoutError:
+            raise BrokenOff(reason) from None
+        finally:
+            watchdog.cancel()
+            watchdog.join()
