@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_queuecalls import __version__, cli_check
-from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID, is_loopback
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
+from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_queuecalls.client.campaign import Campaign, is_unset
+from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.client.response import Response
@@ -30,6 +30,7 @@ from airflow_provider_queuecalls.exceptions import (
     attach_campaign_name,
 )
 from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger
 
 #: The value of ``expected_digest`` that accepts every list.
@@ -114,6 +115,7 @@ def deliver(
         log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
         _assert_expected(checked.report, expected_digest)
         if dry_run:
+            campaign.assert_timely()
             log.info("Dry run: did not send campaign %s of %s contacts", name, f"{checked.report.valid:,}")
             return delivery
         client.stop.raise_if_requested()

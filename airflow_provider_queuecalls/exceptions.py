@@ -45,15 +45,22 @@ class QueueCallsError(Exception):
 
 @dataclass(frozen=True)
 class Violation:
-    """One value that breaks one rule. Never holds the value itself."""
+    """One value that breaks one rule. ``value`` is its text if an error may repeat it, ``source`` where the rule is from."""
 
     parameter: str
     problem: str
     rule: str
-    source: str
+    source: str = ""
+    value: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong and what is accepted, without the source."""
+        found = f"is {self.value}, which {self.problem}" if self.value else self.problem
+        return f"{self.parameter} {found}; it must be {self.rule}"
 
     def __str__(self) -> str:
-        return f"{self.parameter} {self.problem}; it takes {self.rule} ({self.source})"
+        return f"{self.sentence} ({self.source})" if self.source else self.sentence
 
 
 class _Violations(QueueCallsError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_queuecalls.client.endpoint import CONN_TYPE, FIELDS, Field
+from airflow_provider_queuecalls.client.connection import FIELDS, Field
+from airflow_provider_queuecalls.client.endpoint import CONN_TYPE
+from airflow_provider_queuecalls.kinds import SECRET
 
 PACKAGE = "airflow-provider-queuecalls"
 NAME = "queuecalls"
@@ -69,8 +71,8 @@ def get_provider_info() -> dict[str, Any]:
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """What becomes of the connection form's fields: Airflow's own are hidden or get labels, all get placeholders."""
-    placeholders = {entry.name: entry.example or _default(entry) for entry in FIELDS}
+    """Return what becomes of the form's fields: Airflow's own are hidden or get labels, all get placeholders."""
+    placeholders = {entry.name: entry.example or entry.default_words for entry in FIELDS}
     return {
         "hidden-fields": ["extra"],
         "relabeling": {entry.name: entry.label for entry in FIELDS if entry.standard},
@@ -79,20 +81,17 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def conn_fields() -> dict[str, Any]:
-    """The connection form's fields for what lies in the extra, as Airflow from 3.2 on reads them."""
+    """Return the form's fields for the connection's extra, as Airflow from 3.2 on reads them."""
     return {entry.name: _conn_field(entry) for entry in FIELDS if not entry.standard}
 
 
-def _default(entry: Field) -> str:
-    return "" if entry.default in (None, {}) else str(entry.default).lower()
-
-
 def _conn_field(entry: Field) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": [entry.type, "null"]}
-    if entry.secret:
+    form_type = entry.kind.form_type
+    schema: dict[str, Any] = {"type": [form_type, "null"]}
+    if entry.kind is SECRET:
         schema["format"] = "password"
-    elif entry.default not in (None, {}) and (entry.type != "string" or isinstance(entry.default, str)):
+    elif entry.default not in (None, {}) and (form_type != "string" or isinstance(entry.default, str)):
         schema["default"] = entry.default
-    rule = "" if entry.type == "boolean" else f" Takes {entry.rule}."
     example = f" Example: {entry.example}" if entry.example else ""
-    return {"label": entry.label, "description": f"{entry.doc}{rule}{example}", "schema": schema}
+    description = f"{entry.doc} Accepts {entry.rule}. Default: {entry.default_words}.{example}"
+    return {"label": entry.label, "description": description, "schema": schema}

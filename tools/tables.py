@@ -14,9 +14,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from airflow_provider_queuecalls.client.campaign import PARAMETERS
-from airflow_provider_queuecalls.client.endpoint import FIELDS
+from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
+from airflow_provider_queuecalls.parameters import Parameter
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
 
@@ -26,9 +27,9 @@ ROOT = Path(__file__).parents[1]
 def campaign_table() -> str:
     """Every documented parameter: its name here and on the wire, its rule, and what it does."""
     return _table(
-        ["parameter", "wire name", "takes", "what it does"],
+        ["parameter", "wire name", "accepts", "what it does"],
         [
-            [f"`{p.name}`", f"`{p.wire_name}`" if p.wire_name else "not known", p.rule, p.doc]
+            [f"`{p.name}`", f"`{p.wire_name}`" if p.wire_name else "not known", _rule(p), p.doc]
             for p in PARAMETERS
             if p.name not in ("login", "pin")
         ],
@@ -38,12 +39,12 @@ def campaign_table() -> str:
 def connection_table() -> str:
     """Every field of the Connection."""
     return _table(
-        ["field", "takes", "default", "what it does"],
+        ["field", "accepts", "default", "what it does"],
         [
             [
                 f"{entry.label}" if entry.standard else f"extra `{entry.name}`",
-                entry.rule,
-                _default(entry.default),
+                _rule(entry),
+                f"`{entry.default_words}`" if entry.default_words else "",
                 entry.doc,
             ]
             for entry in FIELDS
@@ -54,11 +55,8 @@ def connection_table() -> str:
 def check_table() -> str:
     """Every parameter of the check."""
     return _table(
-        ["parameter", "takes", "default", "what it does"],
-        [
-            [f"`{p.name}`", p.rule, f"`{p.default}`" if p.default or p.default is False else "", p.doc]
-            for p in CHECK_PARAMETERS
-        ],
+        ["parameter", "accepts", "default", "what it does"],
+        [[f"`{p.name}`", p.rule, p.default_words, p.doc] for p in CHECK_PARAMETERS],
     )
 
 
@@ -102,9 +100,8 @@ def current(pages: dict[Path, str]) -> dict[Path, str]:
     return pages
 
 
-def _default(value: object) -> str:
-    shown = {None: "", True: "true", False: "false"}.get(value, value) if not isinstance(value, dict | float) else value
-    return f"`{shown:g}`" if isinstance(shown, float) else f"`{shown}`" if shown else ""
+def _rule(parameter: Parameter) -> str:
+    return f"{parameter.rule}; required" if parameter.required else parameter.rule
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook
-from airflow_provider_queuecalls.client.campaign import is_unset
 from airflow_provider_queuecalls.client.response import Redaction
-from airflow_provider_queuecalls.contacts.rules import COLUMNS, read_structure
+from airflow_provider_queuecalls.contacts.rules import COLUMNS
 from airflow_provider_queuecalls.contacts.writing import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, UnreadableContacts
+from airflow_provider_queuecalls.kinds import read_structure
+from airflow_provider_queuecalls.parameters import is_unset
 
 _TAKES = "It takes one statement that gives rows, as SELECT does"
 #: Errors, as PEP 249 and Python call them, whose words are about the statement and never about a row.

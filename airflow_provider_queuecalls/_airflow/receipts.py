@@ -16,7 +16,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     shown_url,
     url_of,
 )
-from airflow_provider_queuecalls.client.campaign import is_unset
+from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.ledger import CampaignKey
 from airflow_provider_queuecalls.records.stores import (
     LocalStore,

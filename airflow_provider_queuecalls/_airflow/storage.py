@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
-from airflow_provider_queuecalls.client.campaign import is_unset
 from airflow_provider_queuecalls.client.multipart import PROGRESS_INTERVAL
 from airflow_provider_queuecalls.contacts.source import LocalCopy
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError, UnreadableContacts
+from airflow_provider_queuecalls.parameters import is_unset
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath

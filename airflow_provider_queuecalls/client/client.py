@@ -68,6 +68,7 @@ class Client:
         endpoint, name = self.endpoint, campaign.campaign_name
         given = {"login": endpoint.login, "pin": endpoint.pin, "contacts": upload}
         with attach_campaign_name(name):
+            campaign.assert_timely()
             self.stop.raise_if_requested()
             body = MultipartBody(campaign.form(given, endpoint.field_names), progress=self._log_progress())
             with Transport(endpoint) as transport, self.stop.calling(transport.close):

@@ -6,7 +6,7 @@ import http.client
 import socket
 import ssl
 
-from airflow_provider_queuecalls.client.endpoint import is_loopback
+from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.client.route import Route, TunnelRefused
 from airflow_provider_queuecalls.client.transport import BrokenOff
 

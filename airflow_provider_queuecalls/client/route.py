@@ -14,7 +14,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 from urllib3.util.ssltransport import SSLTransport
 
-from airflow_provider_queuecalls.client.endpoint import Endpoint, is_loopback
+from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Violation
 
 _PORTS = {"http": 80, "https": 443}

@@ -13,14 +13,13 @@ from __future__ import annotations
 from airflow_provider_queuecalls.contacts.check import CheckedContacts, check
 from airflow_provider_queuecalls.contacts.report import Example, Report
 from airflow_provider_queuecalls.contacts.rows import REASONS
-from airflow_provider_queuecalls.contacts.rules import PARAMETERS, ContactParameter, ContactRules
+from airflow_provider_queuecalls.contacts.rules import PARAMETERS, ContactRules
 from airflow_provider_queuecalls.contacts.source import open_contacts
 
 __all__ = [
     "PARAMETERS",
     "REASONS",
     "CheckedContacts",
-    "ContactParameter",
     "ContactRules",
     "Example",
     "Report",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.client.campaign import is_unset
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.exceptions import CheckFailed, UnreadableContacts
+from airflow_provider_queuecalls.parameters import is_unset
 
 #: How files begin that are no UTF-8 text, whatever their name says.
 _NO_TEXT = {

@@ -103,7 +103,7 @@ class QueueCallsHook(BaseHook):
             code = self.client.head()
         except InvalidConnection as error:
             # Without the connection's id: Airflow makes one up for the test.
-            wrong = ". ".join(f"{each.parameter} {each.problem}; it takes {each.rule}" for each in error.violations)
+            wrong = ". ".join(each.sentence for each in error.violations)
             return False, f"{error.subject}: {wrong}. Nothing was queued."
         except NotSent as error:
             return False, f"No answer from {endpoint.url}: {error}. Nothing was queued."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
 from airflow_provider_queuecalls._airflow.storage import LocalPath, Location, delivered, fetched
-from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name, is_unset, parse_flag
+from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import (
@@ -23,7 +23,9 @@ from airflow_provider_queuecalls.exceptions import (
     attach_campaign_name,
     clear_locals,
 )
+from airflow_provider_queuecalls.kinds import parse_flag
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
+from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
 from airflow_provider_queuecalls.records.stores import NoStore
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -106,12 +108,13 @@ class QueueCallsOperator(BaseOperator):
         message_reference: str | int | None = None,
         call_parameters: str | int | None = None,
         max_retries: int | str | None = None,
-        retry_interval: int | str | None = None,
+        retry_interval: timedelta | int | str | None = None,
         scheduled_timestamp: int | str | datetime | None = None,
         expiration_timestamp: int | str | datetime | None = None,
         scheduled_time: str | None = None,
         expiration_time: str | None = None,
         secure: bool | int | str | None = None,
+        start_late: timedelta | int | str = "15 minutes",
         phone_format: str = "nanp",
         normalize: bool | str = False,
         has_header: bool | str = False,
@@ -147,6 +150,7 @@ class QueueCallsOperator(BaseOperator):
         self.scheduled_time = scheduled_time
         self.expiration_time = expiration_time
         self.secure = secure
+        self.start_late = start_late
         self.phone_format = phone_format
         self.normalize = normalize
         self.has_header = has_header

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airflow_provider_queuecalls.client.endpoint import is_loopback
+from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.sandbox.journal import SENT, Entry, Journal
 
 AT_ONCE = 8

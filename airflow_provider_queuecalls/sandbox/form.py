@@ -16,9 +16,10 @@ from typing import BinaryIO, NamedTuple
 
 from starlette.datastructures import UploadFile
 
-from airflow_provider_queuecalls.client.campaign import BY_NAME, PARAMETERS, Campaign, Kind
+from airflow_provider_queuecalls.client.campaign import ANY_DELAY, BY_NAME, PARAMETERS, Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
+from airflow_provider_queuecalls.kinds import FILE, FLAG, INTEGER, SECRET, TIMESTAMP, WHOLE_SECONDS
 
 #: The columns of a contact file after the phone number, in order, with their limits in bytes of UTF-8 (the
 #: vendor's says "characters"; bytes are never fewer).
@@ -36,7 +37,7 @@ _PLAIN_ROW = re.compile(
     + ")?" * len(OPTIONAL_COLUMNS)
 )
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
-_NUMBERS = (Kind.INTEGER, Kind.TIMESTAMP, Kind.FLAG)
+_NUMBERS = (INTEGER, WHOLE_SECONDS, TIMESTAMP, FLAG)
 
 
 class Contact(NamedTuple):
@@ -145,7 +146,7 @@ class Posted:
     @property
     def parameters(self) -> dict[str, str]:
         """The campaign's own texts: all but the account's."""
-        return {name: text for name, text in self.texts.items() if BY_NAME[name].kind is not Kind.SECRET}
+        return {name: text for name, text in self.texts.items() if BY_NAME[name].kind is not SECRET}
 
 
 class FormReader:
@@ -170,11 +171,11 @@ class FormReader:
             if parameter is None:
                 rule = "one of " + ", ".join(self._by_wire_name)
                 strays.append(UnknownField(wire_name[:64], "is not a documented field", rule, "the vendor's page"))
-            elif parameter.name in texts or (parameter.kind is Kind.FILE and contacts):
+            elif parameter.name in texts or (parameter.kind is FILE and contacts):
                 strays.append(parameter.violation("is given more than once"))
-            elif isinstance(value, UploadFile) and parameter.kind is Kind.FILE:
+            elif isinstance(value, UploadFile) and parameter.kind is FILE:
                 contacts = ContactFile(value.filename or "", value.file)
-            elif isinstance(value, str) and parameter.kind is not Kind.FILE:
+            elif isinstance(value, str) and parameter.kind is not FILE:
                 texts[parameter.name] = value
             else:
                 strays.append(parameter.violation("is a text" if isinstance(value, str) else "is a file"))
@@ -189,7 +190,8 @@ class FormReader:
         campaign: Campaign | None = None
         try:
             texts = {name: posted.texts.get(name) for name in Campaign.names()}
-            campaign = Campaign(**texts, field_names=self._account.field_names)
+            campaign = Campaign(**texts | {"start_late": ANY_DELAY}, field_names=self._account.field_names)
+            campaign.assert_timely()
         except InvalidCampaign as wrong:
             violations += wrong.violations
         else:
@@ -223,7 +225,7 @@ class FormReader:
     def _account_violations(self, texts: Mapping[str, str]) -> Iterator[Violation]:
         for name, expected in (("login", self._account.login), ("pin", self._account.pin)):
             try:
-                if BY_NAME[name].normalize(texts.get(name)) != expected:
+                if BY_NAME[name].read(texts.get(name)) != expected:
                     yield BY_NAME[name].violation("is not this account's")
             except ValueError as problem:
                 yield BY_NAME[name].violation(str(problem))

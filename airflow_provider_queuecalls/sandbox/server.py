@@ -20,7 +20,9 @@ from typing import Any
 
 import uvicorn
 
-from airflow_provider_queuecalls.client.endpoint import CAMPAIGN_NAME, CONN_TYPE, Endpoint, is_loopback
+from airflow_provider_queuecalls.client.connection import CAMPAIGN_NAME
+from airflow_provider_queuecalls.client.endpoint import CONN_TYPE, Endpoint
+from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import LOOPBACK
 from airflow_provider_queuecalls.sandbox.app import create_app

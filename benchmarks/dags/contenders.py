@@ -10,7 +10,8 @@ import requests
 from airflow.sdk import BaseHook, BaseOperator, ObjectStoragePath
 
 from airflow_provider_queuecalls._airflow import storage
-from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID, DEFAULT_PATH
+from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.operators import queuecalls
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.ledger import Ledger

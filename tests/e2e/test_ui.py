@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from airflow_provider_queuecalls.client.endpoint import FIELDS
+from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow, airflow_command, real_airflow
 from tests.support.browser import watched_page

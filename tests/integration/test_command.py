@@ -59,7 +59,10 @@ def test_duplicates_that_were_dropped_as_asked_are_clean(tmp_path: Path) -> None
     [
         (["/no/such/file.csv"], "does not exist"),
         (["."], "is a directory"),
-        ([__file__, "--duplicates", "maybe"], "duplicates is no known option"),
+        (
+            [__file__, "--duplicates", "maybe"],
+            "duplicates is 'maybe', which is not valid; it must be 'fail', 'drop', or 'keep'",
+        ),
         ([__file__, "--suppress", "/no/such/list.csv"], "do-not-call list '/no/such/list.csv' does not exist"),
         ([__file__, "--rejects", "/no/such/folder/rejects.csv"], "rejects file"),
     ],

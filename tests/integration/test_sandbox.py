@@ -22,7 +22,7 @@ import requests
 
 from airflow_provider_queuecalls import cli
 from airflow_provider_queuecalls.client.campaign import PARAMETERS, Campaign
-from airflow_provider_queuecalls.client.endpoint import DEFAULT_PATH
+from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome

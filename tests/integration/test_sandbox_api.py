@@ -11,7 +11,7 @@ import pytest
 import requests
 from openapi_spec_validator import validate
 
-from airflow_provider_queuecalls.client.endpoint import DEFAULT_PATH
+from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.api import OPERATIONS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import requests
 
-from airflow_provider_queuecalls.client.endpoint import DEFAULT_PATH
+from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 
 START_URL = "https://voice.example/start"

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.client.endpoint import DEFAULT_HOST, FIELDS
+from airflow_provider_queuecalls.client.connection import DEFAULT_HOST, FIELDS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
+from airflow_provider_queuecalls.kinds import SECRET
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_the_connection_form_has_every_field_with_label_and_help(form: Any) -> N
     assert set(form["fields"]) == set(extras)
     for name, entry in extras.items():
         label, words, secret = form["fields"][name]
-        assert (label, secret) == (entry.label, entry.secret)
+        assert (label, secret) == (entry.label, entry.kind is SECRET)
         assert entry.doc in words
 
 

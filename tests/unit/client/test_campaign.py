@@ -18,12 +18,11 @@ from airflow_provider_queuecalls.client.campaign import (
     DEFAULT_NAME_LENGTH,
     PARAMETERS,
     Campaign,
-    Kind,
     default_campaign_name,
-    parse_flag,
 )
 from airflow_provider_queuecalls.client.response import Redaction
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
+from airflow_provider_queuecalls.kinds import EXPRESSION, NAME, TEXT, TIMESTAMP, URL, parse_flag
 
 START_URL = "https://ivr.example.com/start.vxml"
 FUTURE = int(time.time()) + 86_400
@@ -61,7 +60,7 @@ def violations(**values: object) -> dict[str, str]:
 
 def test_the_table_has_every_parameter_of_the_document_in_its_order() -> None:
     assert [parameter.position for parameter in PARAMETERS] == list(range(1, 16))
-    assert set(Campaign.names()) == {p.name for p in PARAMETERS} - {"login", "pin", "contacts"}
+    assert set(Campaign.names()) == {p.name for p in PARAMETERS} - {"login", "pin", "contacts"} | {"start_late"}
 
 
 def test_the_form_has_the_fields_in_the_documents_order() -> None:
@@ -139,11 +138,11 @@ def test_a_flag_that_is_off_is_not_sent(value: object) -> None:
 
 
 WRONG_TYPES = [1.0, 2.5, float("nan"), [], ["x"], {}, {"a": 1}, (), b"bytes", object(), Decimal(1), date(2099, 1, 1)]
-TEXT_KINDS = (Kind.NAME, Kind.TEXT, Kind.URL, Kind.EXPRESSION)
+TEXT_KINDS = (NAME, TEXT, URL, EXPRESSION)
 
 
 @pytest.mark.parametrize("value", WRONG_TYPES, ids=repr)
-@pytest.mark.parametrize("name", Campaign.names())
+@pytest.mark.parametrize("name", [name for name in Campaign.names() if name != "start_late"])
 def test_a_value_of_a_wrong_type_is_refused(name: str, value: object) -> None:
     assert set(violations(**{name: value})) == {name}
 
@@ -151,10 +150,10 @@ def test_a_value_of_a_wrong_type_is_refused(name: str, value: object) -> None:
 @pytest.mark.parametrize("value", [True, False])
 @pytest.mark.parametrize("name", [name for name in Campaign.names() if name != "secure"])
 def test_a_bool_is_refused_where_it_is_not_a_flag(name: str, value: bool) -> None:
-    assert violations(**{name: value}) == {name: "is a bool"}
+    assert violations(**{name: value}) == {name: "is a value of type bool"}
 
 
-@pytest.mark.parametrize("name", [n for n in Campaign.names() if BY_NAME[n].kind in (*TEXT_KINDS, Kind.TIMESTAMP)])
+@pytest.mark.parametrize("name", [n for n in Campaign.names() if BY_NAME[n].kind in (*TEXT_KINDS, TIMESTAMP)])
 def test_a_naive_datetime_is_refused(name: str) -> None:
     assert set(violations(**{name: datetime(2099, 1, 1)})) == {name}
 
@@ -199,7 +198,7 @@ def test_a_number_out_of_range_is_refused(name: str, value: object, problem: str
 @pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
 def test_a_text_too_long_by_one_is_refused(name: str) -> None:
     parameter = BY_NAME[name]
-    start = "https://x/" if parameter.kind is Kind.URL else ""
+    start = "https://x/" if parameter.kind is URL else ""
     longest = start + "a" * (parameter.max_length - len(start))
     assert form(**{name: longest})[name] == longest
     assert violations(**{name: f"{longest}a"}) == {name: f"has {parameter.max_length + 1} characters"}
@@ -208,7 +207,7 @@ def test_a_text_too_long_by_one_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
 def test_a_text_too_long_only_in_bytes_is_refused(name: str) -> None:
     parameter = BY_NAME[name]
-    start = "https://x/" if parameter.kind is Kind.URL else ""
+    start = "https://x/" if parameter.kind is URL else ""
     text = start + "é" * (parameter.max_length - len(start))
     assert re.fullmatch(r"has \d+ bytes in UTF-8", violations(**{name: text})[name])
 
@@ -240,7 +239,7 @@ def test_what_is_no_absolute_url_is_refused(name: str, url: str) -> None:
 @pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\x00b", "a\x1bb", "a\x85b"])
 @pytest.mark.parametrize("name", ["campaign_name", "scheduled_time", "expiration_time"])
 def test_a_control_character_is_refused_where_it_could_forge_a_log_line(name: str, text: str) -> None:
-    assert violations(**{name: text}) == {name: "holds a control character or a line break"}
+    assert violations(**{name: text}) == {name: "contains a control character or a line break"}
 
 
 @pytest.mark.parametrize("name", ["campaign_name", "message_reference", "call_parameters", "start_url"])
@@ -258,14 +257,10 @@ def test_both_forms_are_refused_even_if_the_timestamp_is_zero() -> None:
     assert set(violations(scheduled_timestamp=0, scheduled_time="+3 days")) == {"scheduled_timestamp"}
 
 
-def test_an_expiration_in_the_past_is_refused() -> None:
-    assert violations(expiration_timestamp=int(time.time()) - 1) == {"expiration_timestamp": "has passed already"}
-
-
 @pytest.mark.parametrize("offset", [0, -1])
 def test_an_expiration_that_is_not_after_the_start_is_refused(offset: int) -> None:
     found = violations(scheduled_timestamp=FUTURE, expiration_timestamp=FUTURE + offset)
-    assert found == {"expiration_timestamp": "is not after scheduled_timestamp"}
+    assert found == {"expiration_timestamp": "is too early"}
 
 
 def test_a_start_in_the_past_starts_at_once_and_is_warned_of() -> None:
@@ -281,15 +276,15 @@ def test_a_relative_time_is_warned_of(expression: str, count: int) -> None:
 def test_all_violations_are_reported_together_with_parameter_rule_and_source() -> None:
     with pytest.raises(InvalidCampaign) as caught:
         Campaign(
-            start_url="nowhere", max_retries=11, retry_interval=1.5, expiration_timestamp=1_000_000_000, secure=True,
+            start_url="nowhere", max_retries=11, retry_interval=1.5, expiration_timestamp="tomorrow", secure=True,
             campaign_name="spring", field_names={},
         )  # type: ignore[arg-type]  # fmt: skip
     assert [violation.parameter for violation in caught.value.violations] == [
         "start_url", "max_retries", "retry_interval", "expiration_timestamp", "secure",
     ]  # fmt: skip
     for violation in caught.value.violations:
-        assert f"{violation.parameter} {violation.problem}" in str(caught.value)
-        assert BY_NAME[violation.parameter].rule in str(caught.value)
+        assert str(violation) in str(caught.value)
+        assert (BY_NAME[violation.parameter].rule in str(violation)) is (violation.parameter != "secure")
         assert BY_NAME[violation.parameter].source in str(caught.value)
     assert caught.value.campaign_name == "spring"
 
@@ -357,7 +352,7 @@ def test_a_default_name_can_be_read() -> None:
 
 @pytest.mark.parametrize("value", [None, "", "None", "maybe", 2, 1.0, []])
 def test_a_switch_that_says_neither_is_an_error(value: object) -> None:
-    with pytest.raises(InvalidCampaign, match="dry_run is neither true nor false"):
+    with pytest.raises(InvalidCampaign, match=r"dry_run .*; it must be true or false"):
         parse_flag("dry_run", value)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.client.endpoint import DEFAULT_HOST, EXTRAS, Endpoint
+from airflow_provider_queuecalls.client.connection import DEFAULT_HOST, EXTRAS
+from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidConnection
 
 DEFAULT_URL = f"https://{DEFAULT_HOST}/webservice/queuecalls.php"
@@ -65,7 +66,7 @@ def test_the_url_comes_from_host_scheme_port_and_path(values: dict[str, Any], ur
         ({"host": "calls.example", "schema": "http"}, ["schema"]),
         ({"host": "127.0.0.1.evil.example", "schema": "http"}, ["schema"]),
         ({"host": "10.0.0.1", "schema": "http"}, ["schema"]),
-        ({"host": "ftp://calls.example"}, ["schema"]),
+        ({"host": "ftp://calls.example"}, ["host"]),
         ({"host": "calls.example", "schema": "queuecalls"}, ["schema"]),
         ({"host": "https://bob:4711@calls.example"}, ["host"]),
         ({"host": "https://calls.example/q?pin=4711"}, ["host"]),
@@ -100,11 +101,11 @@ def test_what_is_wrong_is_named(values: dict[str, Any], names: list[str]) -> Non
     [
         *[("path", value) for value in ("q.php", "/a b", "/a?b", "/a#b", 1, ["/"])],
         *[("pin", value) for value in (4711, True, ["4711"])],
-        *[(name, value) for name in ("basic_auth", "allow_http") for value in ("yes", 1, 0, "1", [], 1.0)],
+        *[(name, value) for name in ("basic_auth", "allow_http") for value in ("yes", 2, "-1", [], 1.0)],
         *[("field_names", value) for value in ("x", "[]", ["a"], {"max_retries": 1}, {"unknown": "x"}, {"secure": "a b"})],
         *[("field_names", value) for value in ({"secure": 'a"b'}, {"secure": "a\r\nb"}, {"secure": ""}, {"secure": "login"})],
         *[(f"{kind}_timeout", value) for kind in ("connect", "read") for value in (0, -1, "x", True, [], "nan", "inf")],
-        *[("verify", value) for value in ("/no/such/file", 1, [])],
+        *[("verify", value) for value in ("/no/such/file", 2, [])],
         *[("campaign_url", value) for value in (
             1, True, ["https://x.example/{campaign_name}"], "/campaigns/{campaign_name}", "x.example/{campaign_name}",
             "javascript:alert('{campaign_name}')", "ftp://x.example/{campaign_name}", "https:///{campaign_name}",
@@ -132,8 +133,8 @@ def test_an_extra_that_is_no_object_is_refused(extra: str) -> None:
 
 
 def test_everything_wrong_is_reported_together() -> None:
-    assert violations(login=None, host="ftp://x", extra={"verify": 1, "nonsense": 1}) == [
-        "verify", "extra 'nonsense'", "schema", "login",
+    assert violations(login=None, host="ftp://x", extra={"verify": 2, "nonsense": 1}) == [
+        "extra 'nonsense'", "host", "login", "verify",
     ]  # fmt: skip
 
 

@@ -703,7 +703,6 @@ class TestRules:
             ("suppress_max_age", 0),
             ("suppress_max_age", -1),
             ("suppress_max_age", "a while"),
-            ("suppress_max_age", 1.5),
             ("columns", "phone"),
             ("columns", {"phone": "x"}),
             ("columns", {"phone_number": ""}),

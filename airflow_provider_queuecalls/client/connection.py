@@ -1,0 +1,191 @@
+"""The fields of the Airflow connection, in one table.
+
+The table makes the connection form, the reading and the documentation. Every Airflow process reads it, so this module
+imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
+from airflow_provider_queuecalls.client.campaign import PARAMETERS
+from airflow_provider_queuecalls.kinds import (
+    CHOICE,
+    FLAG,
+    INTEGER,
+    SECONDS,
+    SECRET,
+    URL,
+    read_flag,
+    read_structure,
+    read_url,
+    type_name,
+)
+from airflow_provider_queuecalls.parameters import Kind, Parameter
+
+DEFAULT_HOST = "outbound.vxml.sharpencx.com"
+DEFAULT_PATH = "/webservice/queuecalls.php"
+#: Stands for the campaign's name in the extra campaign_url.
+CAMPAIGN_NAME = "{campaign_name}"
+_PATH = re.compile(r"/[!\"$-.0->@-~/]*")  # printable ASCII without a space, # and ?
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field(Parameter):
+    """A field of the connection form. ``standard`` ones are Airflow's own; the others are keys of the extra.
+
+    ``example`` is a placeholder.
+    """
+
+    label: str
+    example: str = ""
+    standard: bool = False
+
+
+def _path(value: Any, _: Parameter) -> str:
+    if not isinstance(value, str):
+        raise ValueError(type_name(value))
+    if not _PATH.fullmatch(text := value.strip()):
+        raise ValueError("is not a path of a URL")
+    return text
+
+
+def _scheme(value: Any, parameter: Parameter) -> str:
+    return str(CHOICE.read(value.lower() if isinstance(value, str) else value, parameter))
+
+
+def _host(value: Any, _: Parameter) -> SplitResult:
+    """Read a host, or a URL, into its parts."""
+    text = str(value).strip()
+    if re.search(r"\s", text):
+        raise ValueError("contains whitespace")
+    if re.fullmatch(r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*", text):
+        text = f"[{text}]"
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        if parts.port == 0:
+            raise ValueError
+    except ValueError:
+        raise ValueError("is neither a host nor a URL") from None
+    if "@" in parts.netloc:
+        raise ValueError("contains credentials, which belong into Login and PIN")
+    if parts.scheme not in ("", "http", "https"):
+        raise ValueError("is a URL with another scheme than http and https")
+    if parts.query or parts.fragment or not re.fullmatch(r"[^\s/\\?#%]+", parts.hostname or ""):
+        raise ValueError("is neither a host nor a URL")
+    if parts.path.rstrip("/") and not _PATH.fullmatch(parts.path):
+        raise ValueError("has a path with characters that a URL cannot have")
+    return parts
+
+
+def _verify(value: Any, parameter: Parameter) -> bool | str:
+    try:
+        return read_flag(value, parameter)
+    except ValueError:
+        if not isinstance(value, str):
+            raise
+        if not os.path.isfile(value):
+            raise ValueError("is the path of a file that does not exist on this machine") from None
+        return value
+
+
+def _object(value: Any) -> dict[str, str]:
+    mapping = read_structure(value.strip()) if isinstance(value, str) else value
+    if not isinstance(mapping, dict) or not all(isinstance(item, str) for pair in mapping.items() for item in pair):
+        raise ValueError("is not a JSON object whose values are texts")
+    return mapping
+
+
+def _field_names(value: Any, _: Parameter) -> dict[str, str]:
+    from airflow_provider_queuecalls.client.multipart import FIELD_NAME
+
+    names = _object(value)
+    if unknown := set(names) - {parameter.name for parameter in PARAMETERS}:
+        raise ValueError(f"has unknown parameters ({', '.join(sorted(unknown))[:200]})")
+    if not all(FIELD_NAME.fullmatch(name) for name in names.values()):
+        raise ValueError("has a name that a form field cannot have")
+    wire_names = [name for p in PARAMETERS if (name := names.get(p.name, p.wire_name))]
+    if len(set(wire_names)) < len(wire_names):
+        raise ValueError("gives two parameters the same form field")
+    return names
+
+
+def _proxies(value: Any, _: Parameter) -> dict[str, str]:
+    from airflow_provider_queuecalls.client.hosts import is_proxy_url
+
+    proxies = _object(value)
+    for scheme, proxy in proxies.items():
+        if not is_proxy_url(proxy):
+            raise ValueError(f"has an invalid proxy URL for {scheme[:32]!r}")
+    return proxies
+
+
+def _campaign_url(value: Any, parameter: Parameter) -> str:
+    text = read_url(value, parameter)
+    if not text.isprintable():
+        raise ValueError("contains a character that cannot be displayed")
+    if "{" in urlsplit(text).netloc:
+        raise ValueError(f"has {CAMPAIGN_NAME} in its host")
+    if CAMPAIGN_NAME not in text:
+        raise ValueError(f"is the same page for all campaigns, because it does not contain {CAMPAIGN_NAME}")
+    if re.search("[{}]", text.replace(CAMPAIGN_NAME, "")):
+        raise ValueError(f"contains other braces than {CAMPAIGN_NAME}")
+    return text
+
+
+_HOST = Kind("a host name, an IP address, or a full http(s) URL without query and credentials", _host)
+_VERIFY = Kind("true, false, or the path of a CA file on the worker", _verify, shown=False)
+_FIELD_NAMES = Kind(
+    "a JSON object from parameters to names of letters, digits, and _ . [ ] -", _field_names, form_type="object"
+)
+_PROXIES = Kind("a JSON object from schemes to proxy URLs", _proxies, shown=False, form_type="object")
+_CAMPAIGN_URL = Kind(f"{URL.rule}, with {CAMPAIGN_NAME} after the host", _campaign_url, shown=False)
+
+#: Every field of the connection.
+#:
+#: :meta hide-value:
+FIELDS: tuple[Field, ...] = (
+    Field(
+        name="host", kind=_HOST, label="Host", default=urlsplit(f"//{DEFAULT_HOST}"), default_doc=DEFAULT_HOST, example=DEFAULT_HOST, standard=True,
+        doc="The host of the service for your account. A full URL sets scheme, port, and path as well.",
+    ),
+    Field(
+        name="schema", kind=Kind("", _scheme), choices={"https": "", "http": ""}, label="Scheme", default_doc="https", example="https", standard=True,
+        doc="http needs allow_http, unless the host is this machine.",
+    ),
+    Field(name="port", kind=INTEGER, minimum=1, maximum=65_535, label="Port", default_doc="the scheme's own", example="443", standard=True, doc="The port of the service."),
+    Field(name="login", kind=SECRET, required=True, max_length=CAMPAIGN["login"].max_length, label="Login", example="the sender's login name", standard=True, doc="The sender's login name."),
+    Field(
+        name="password", kind=SECRET, label="PIN", example="the sender's PIN", standard=True,
+        doc="The sender's PIN, of at most 16 bytes. With the extra pin, the password of HTTP Basic, of any length.",
+    ),
+    Field(name="path", kind=Kind("a path that starts with /", _path), default=DEFAULT_PATH, label="Path", doc="The path of the service on its host."),
+    Field(
+        name="pin", kind=SECRET, max_length=CAMPAIGN["pin"].max_length, label="PIN as a form field", default_doc="the PIN above",
+        doc="The PIN in the form, if it is not the password of HTTP Basic.",
+    ),
+    Field(name="basic_auth", kind=FLAG, default=True, label="HTTP Basic", doc="Send login and PIN with HTTP Basic authentication, too."),
+    Field(name="allow_http", kind=FLAG, default=False, label="Allow plain http", doc="Send login, PIN, and contacts unencrypted to another machine."),
+    Field(name="field_names", kind=_FIELD_NAMES, default={}, default_doc="the documented names", label="Field names", example='{"secure": "is_pci"}', doc="Other names for form fields than the documented ones."),
+    Field(name="connect_timeout", kind=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long to wait for the connection."),
+    Field(
+        name="read_timeout", kind=SECONDS, unit="seconds", maximum=86_400, default=300, label="Read timeout",
+        doc="How long to wait for the whole response, and for the service to accept the next part of the upload.",
+    ),
+    Field(name="verify", kind=_VERIFY, default=True, label="Verify TLS", doc="How to verify the certificate of the service. false accepts any certificate, and logs a warning."),
+    Field(
+        name="proxies", kind=_PROXIES, default_doc="the proxies of the worker's environment", label="Proxies",
+        example='{"https": "http://proxy.example:3128"}', doc="The proxies to use.",
+    ),
+    Field(
+        name="campaign_url", kind=_CAMPAIGN_URL, default_doc="no link", label="Campaign URL", example=f"https://manager.example/campaigns?name={CAMPAIGN_NAME}",
+        doc="The page of a campaign in the service's campaign manager. Each task gets a link to its own.",
+    ),
+)  # fmt: skip
+EXTRAS: Mapping[str, Field] = {entry.name: entry for entry in FIELDS if not entry.standard}

@@ -1,0 +1,176 @@
+"""What a declared parameter is, and how the values that templates render to are read.
+
+Every table of parameters is made of :class:`Parameter`: the campaign's, the contact rules', the connection's. Validation,
+the connection form, the docstrings and the tables of the documentation are all derived from it. Every Airflow process
+imports this module, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_queuecalls.exceptions import Violation
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the value of a parameter is.
+
+    ``rule`` completes "it must be …". ``read`` takes a value that is set and returns the normalized one, or raises
+    :class:`ValueError` with what is wrong, which never repeats the value. ``shown`` says whether an error may repeat
+    the value: never for secrets, free texts and URLs, which may hold a token. ``form_type`` is JSON Schema's name.
+    """
+
+    rule: str
+    read: Callable[[Any, Parameter], Any]
+    shown: bool = True
+    form_type: str = "string"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One parameter: its kind, limits and meaning, and where the rule comes from.
+
+    ``default`` is what an unset value means; ``default_doc`` says so where the value alone doesn't. ``choices`` are the
+    accepted values with their meanings. ``minimum``, ``maximum`` and a number without a unit are in ``unit``;
+    ``max_length`` is in bytes of UTF-8. ``source`` is empty for a rule of our own.
+    """
+
+    name: str
+    kind: Kind
+    doc: str
+    default: Any = None
+    default_doc: str = ""
+    required: bool = False
+    choices: Mapping[str, str] = field(default_factory=dict)
+    unit: str = ""
+    minimum: int | None = None
+    maximum: int | None = None
+    max_length: int | None = None
+    source: str = ""
+
+    @property
+    def rule(self) -> str:
+        """What is accepted, with all limits. It completes "it must be …"."""
+        if self.choices:
+            return any_of(self.choices)
+        rule, unit = self.kind.rule.replace("{unit}", self.unit), f" {self.unit}" if self.unit else ""
+        if self.minimum is not None and self.maximum is not None:
+            return f"{rule}, from {self.minimum:,} to {self.maximum:,}{unit}"
+        if self.maximum is not None:
+            return f"{rule}, above 0 and at most {self.maximum:,}{unit}"
+        return f"{rule}, at most {self.max_length} bytes of UTF-8" if self.max_length is not None else rule
+
+    @property
+    def default_words(self) -> str:
+        """What an unset value means, in words; empty for a required parameter."""
+        if self.default_doc or self.default is None:
+            return self.default_doc
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        return f"{self.default}{f' {self.unit}' if self.unit else ''}"
+
+    def read(self, value: object) -> Any:
+        """Return the normalized value, or the default for an unset one. Raises :class:`ValueError` with the problem."""
+        if is_unset(value):
+            if self.required:
+                raise ValueError("is missing")
+            return self.default
+        return self.kind.read(value, self)
+
+    def violation(self, problem: str, value: object = None) -> Violation:
+        """Return the broken rule. The value is part of it only where it can be neither personal nor secret."""
+        shown = show(value) if self.kind.shown and not is_unset(value) else ""
+        return Violation(self.name, problem, self.rule, self.source, shown)
+
+
+def read_values(
+    table: Iterable[Parameter], values: Mapping[str, object]
+) -> tuple[dict[str, Any], dict[str, Violation]]:
+    """Read the values of all parameters of a table. Return them, and what is wrong by the parameter's name.
+
+    A parameter whose value is wrong has its default.
+    """
+    read: dict[str, Any] = {}
+    violations: dict[str, Violation] = {}
+    for parameter in table:
+        value = values.get(parameter.name)
+        try:
+            read[parameter.name] = parameter.read(value)
+        except ValueError as problem:
+            violations[parameter.name] = parameter.violation(str(problem), value)
+            read[parameter.name] = parameter.default
+    return read, violations
+
+
+def is_unset(value: object) -> bool:
+    """Whether a value, as a template renders it, means that the parameter is not given. A tab is a delimiter."""
+    return value is None or (isinstance(value, str) and value.strip(" \r\n") in ("", "None"))
+
+
+def any_of(choices: Iterable[str]) -> str:
+    """Return the quoted choices as a list in English."""
+    *others, last = [repr(choice) for choice in choices]
+    return f"{', '.join(others)}{',' if len(others) > 1 else ''} or {last}" if others else last
+
+
+# What an error may repeat
+
+#: A number of the North American plan as people and files write it, anywhere in a text.
+_PHONE_NUMBER = re.compile(r"(?<![0-9])(?:1[ .-]?)?\(?[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[ .-]?[0-9]{4}(?![0-9])")
+#: Any number of the length of a phone number that stands alone.
+_BARE_NUMBER = re.compile(r"\W*(?:tel:)?[0-9][0-9 ().-]{5,}[0-9]\W*", re.IGNORECASE)
+_ROOTED_PATH = re.compile(r"/|~|\.{1,2}/|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://")
+_FILE_NAME = re.compile(r".*\.(?:csv|tsv|txt|gz|zst)", re.IGNORECASE)
+_LONGEST_SHOWN = 200
+NOT_SHOWN = "(not shown, because it does not look like a path)"
+
+
+def show(value: object) -> str:
+    """Return the text by which an error may repeat a value, or ``''`` where it may be people's data or a secret.
+
+    That holds whatever the parameter is: a phone number may be given as any of them by mistake.
+    """
+    if isinstance(value, datetime | timedelta):
+        return str(value)
+    if not isinstance(value, str | int | float):
+        return ""
+    text = unicodedata.normalize("NFKC", str(value))
+    if _PHONE_NUMBER.search(text) or _BARE_NUMBER.fullmatch(text) or "@" in text:
+        return ""
+    return repr(value)[:_LONGEST_SHOWN]
+
+
+def show_path(path: object) -> str:
+    """Return how messages refer to a path: quoted, or :data:`NOT_SHOWN` where it may be people's data or a secret.
+
+    A contact or a list of numbers that is given as a path by mistake must not be repeated. So only what is known to be
+    a path is shown: an absolute path, a URL, or a name that ends as data files do; without the characters that
+    separate cells, without anything that reads as a phone number, and without a password or a query.
+    """
+    text = str(path).strip()
+    plain = unicodedata.normalize("NFKC", unquote(text))
+    url = "://" in plain
+    if (
+        not text.isprintable()
+        or not (_ROOTED_PATH.match(plain) or _FILE_NAME.fullmatch(plain))
+        or re.search(r"[,;|\"]", plain)
+        or _PHONE_NUMBER.search(plain)
+        or (url and not _is_harmless_url(text))
+        or ("@" in plain and not url)
+    ):
+        return NOT_SHOWN
+    return repr((text.partition("?")[0] if url else text)[:_LONGEST_SHOWN])
+
+
+def _is_harmless_url(text: str) -> bool:
+    try:
+        return urlsplit(text).password is None
+    except ValueError:
+        return False
