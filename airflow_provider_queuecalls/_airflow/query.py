@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook
-from airflow_provider_queuecalls.client.response import Redaction
-from airflow_provider_queuecalls.contacts.rules import COLUMNS
 from airflow_provider_queuecalls.contacts.writing import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, UnreadableContacts
 from airflow_provider_queuecalls.kinds import read_structure
 from airflow_provider_queuecalls.parameters import is_unset
 
 _TAKES = "It takes one statement that gives rows, as SELECT does"
-#: Errors, as PEP 249 and Python call them, whose words are about the statement and never about a row.
-_TELLING = {"ProgrammingError", "NotSupportedError"}
-#: Errors that no further try will cure: those, values that cannot be cast, and parameters that don't fit the statement.
-_LASTING = _TELLING | {"DataError", "TypeError", "LookupError", "ValueError"}
-_OWN_WORDS = "Its own words are left out, since they may quote a row: run the query by hand to see them."
-#: A shorter parameter hides nobody, and would be found in every word.
-_SHORTEST_SECRET = 4
+#: Errors, as PEP 249 and Python call them, that no further try will cure: a statement that is not valid, values that
+#: cannot be cast, parameters that do not fit the statement.
+_LASTING = {"ProgrammingError", "NotSupportedError", "DataError", "TypeError", "LookupError", "ValueError"}
+_TEXT_HIDDEN = "The database's own message is not shown, since it may repeat a row: run the query by hand to see it"
+#: The classes of SQLSTATE (ISO/IEC 9075-2, and those that PostgreSQL adds), by its first two characters.
+_SQLSTATE_CLASSES = {
+    "02": "no data", "07": "dynamic SQL error", "08": "connection exception", "0A": "feature not supported", "21": "cardinality violation",
+    "22": "data exception", "23": "integrity constraint violation", "24": "invalid cursor state", "25": "invalid transaction state",
+    "26": "invalid SQL statement name", "28": "invalid authorization", "2F": "SQL routine exception", "34": "invalid cursor name",
+    "38": "external routine exception", "39": "external routine invocation exception", "3D": "invalid catalog name",
+    "3F": "invalid schema name", "40": "transaction rollback", "42": "syntax error or access rule violation",
+    "44": "WITH CHECK OPTION violation", "53": "insufficient resources", "54": "program limit exceeded",
+    "55": "object not in prerequisite state", "57": "operator intervention", "58": "system error", "HV": "foreign data wrapper error",
+    "HY": "driver error", "P0": "error raised by a procedure", "XX": "internal error",
+}  # fmt: skip
 
 
 @contextmanager
@@ -40,10 +47,10 @@ def query_result(
     values = _structured("parameters", parameters)
     hook = database_hook(conn_id, hook_params)
     statement = _statement(sql)
-    with _in_words(f"The database {conn_id!r} cannot be reached", values):
+    with _translate_errors(f"The database {conn_id!r} cannot be reached"):
         connection = hook.get_conn()
     with closing(connection), ExitStack() as stack:
-        with _in_words(f"The query on {conn_id!r} cannot be run", values):
+        with _translate_errors(f"The query on {conn_id!r} cannot be run"):
             cursor = _streaming_cursor(connection)
             stack.callback(_close, cursor)
             cursor.execute(statement, *([] if values is None else [values]))
@@ -61,7 +68,7 @@ def query_result(
                 yield from (
                     [row[name] for name in names] if isinstance(row, Mapping) else tuple(row) for row in portion
                 )
-                with _in_words(f"The result of the query on {conn_id!r} cannot be read to its end", values):
+                with _translate_errors(f"The result of the query on {conn_id!r} cannot be read to its end"):
                     portion = cursor.fetchmany(ROWS_AT_ONCE)
 
         yield names, rows()
@@ -161,28 +168,27 @@ def _streaming_cursor(connection: Any) -> Any:
 
 
 @contextmanager
-def _in_words(problem: str, values: Any) -> Iterator[None]:
-    """Say what went wrong with a database, and whether another try may help."""
+def _translate_errors(problem: str) -> Iterator[None]:
+    """Report what went wrong with a database, and whether another try may help."""
     try:
         yield
     except Exception as error:  # noqa: BLE001  # each driver has errors of its own
-        told = _words(error, values)
-        # SQLite says OperationalError to almost everything.
+        # SQLite raises OperationalError for almost everything.
         lasting = "locked" not in str(error) if _of_sqlite(error) else _is_a(error, _LASTING)
-        kind = UnreadableContacts if lasting else CheckFailed
-        advice = f"{_TAKES}." if lasting and told else "It may be tried again." if not lasting else _OWN_WORDS
-        raise kind(f"{problem}: {type(error).__name__}{told}. Nothing was sent. {advice}") from None
+        kind, advice = (UnreadableContacts, f"{_TAKES}. ") if lasting else (CheckFailed, "It is safe to try again. ")
+        raise kind(f"{problem}: {_shown(error)}. Nothing was sent. {advice}{_TEXT_HIDDEN}.") from None
 
 
-def _words(error: Exception, values: Any) -> str:
-    """The error's own words, where they can be about the statement only: others quote rows."""
-    if not (_of_sqlite(error) or _is_a(error, _TELLING)):
-        return ""
-    given = values.values() if isinstance(values, Mapping) else values or ()
-    redact = Redaction((str(value) for value in given if len(str(value)) >= _SHORTEST_SECRET), COLUMNS)
-    first_line, _, _ = str(error).partition("\n")
-    # SQLite quotes a cell that isn't UTF-8.
-    return f": {redact(first_line.partition(' with text ')[0])}".rstrip(".")
+def _shown(error: Exception) -> str:
+    """An error's class, and its SQLSTATE or SQLite's name for it: never its text, which may repeat a row."""
+    name = type(error).__name__
+    if _of_sqlite(error):
+        code = getattr(error, "sqlite_errorname", None)  # from Python 3.11 on
+        return f"{name} ({code})" if code else name
+    for state in (getattr(error, "sqlstate", None), getattr(error, "pgcode", None)):
+        if isinstance(state, str) and re.fullmatch("[0-9A-Z]{5}", state) and state[:2] in _SQLSTATE_CLASSES:
+            return f"{name} (SQLSTATE {state}: {_SQLSTATE_CLASSES[state[:2]]})"
+    return name
 
 
 def _of_sqlite(error: Exception) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -15,7 +15,8 @@ from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.client.multipart import MultipartBody, Progress, Upload, UploadBroken
 from airflow_provider_queuecalls.client.reasons import reason_of
-from airflow_provider_queuecalls.client.response import Redaction, Response, read_response
+from airflow_provider_queuecalls.client.response import Response, read_response
+from airflow_provider_queuecalls.client.shown import Sent
 from airflow_provider_queuecalls.client.transport import Transport
 from airflow_provider_queuecalls.exceptions import (
     NotAccepted,
@@ -28,15 +29,14 @@ from airflow_provider_queuecalls.exceptions import (
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: What is never repeated of an answer, whatever its value; renamed fields come on top.
-PERSONAL_FIELDS = frozenset(
-    {"login", "pin", "password", "phone_number", "phone_number_list", "destination", "ani"}
-    | {"message_reference", "call_parameter", "call_parameters"}
-)
 SHOWN_CHARACTERS = 300
 WHAT_TO_DO = (
     "It may have been queued, so it is not sent again. Look for {name} in the vendor's campaign manager, or ask their "
     "support. If it is there, mark this task as successful; if it isn't, clear the task and run it with resend=True."
+)
+IF_NAME_TAKEN = (
+    "A campaign of this name seems to exist already. If it is yours, its receipt says when it was queued and with how "
+    "many contacts: do not send the same contacts again. If it is not, set another campaign_name."
 )
 TEST_SECONDS = 5.0
 
@@ -69,8 +69,9 @@ class Client:
         given = {"login": endpoint.login, "pin": endpoint.pin, "contacts": upload}
         with attach_campaign_name(name):
             campaign.assert_timely()
+            fields = campaign.form(given, endpoint.field_names)
             self.stop.raise_if_requested()
-            body = MultipartBody(campaign.form(given, endpoint.field_names), progress=self._log_progress())
+            body = MultipartBody(fields, progress=self._log_progress())
             with Transport(endpoint) as transport, self.stop.calling(transport.close):
                 with _translate_errors(transport, body, name):
                     transport.connect()
@@ -79,7 +80,7 @@ class Client:
                     before_first_byte()
                     self.stop.raise_if_requested()
                 with _translate_errors(transport, body, name):
-                    response = self._post(transport, body, campaign)
+                    response = self._post(transport, body, fields, name)
         return _proven(response)
 
     def head(self) -> int:
@@ -95,28 +96,27 @@ class Client:
                 reason = transport.broken_off or reason_of(error, transport.route)
                 raise NotSent(reason or type(error).__name__, sent=False) from None
 
-    def _post(self, transport: Transport, body: MultipartBody, campaign: Campaign) -> Response:
+    def _post(
+        self,
+        transport: Transport,
+        body: MultipartBody,
+        fields: Sequence[tuple[str, str | Upload]],
+        campaign_name: str | None,
+    ) -> Response:
         started = time.monotonic()
         reply = transport.request("POST", body, body.content_type)
-        endpoint = self.endpoint
         response = read_response(
             reply.status,
             transport.chunks(reply),
             contacts=lambda: body.lines + 1,
+            sent=Sent(self.endpoint.secrets, fields),
             complete=body.complete,
-            redaction=Redaction(
-                [
-                    *endpoint.secrets,
-                    *(str(value) for value in (campaign.message_reference, campaign.call_parameters) if value),
-                ],
-                PERSONAL_FIELDS | {endpoint.field_names[name] for name in PERSONAL_FIELDS & set(endpoint.field_names)},
-            ),
-            campaign_name=campaign.campaign_name,
+            campaign_name=campaign_name,
             sent_bytes=body.sent,
             retry_after=_seconds(reply.headers.get("Retry-After")),
         )
         self._say(
-            "The service answered HTTP %s in %.1f s: %s, %s call ids",
+            "The service responded with HTTP %s after %.1f s: %s, %s call ids",
             response.status_code, time.monotonic() - started, response.outcome.value, f"{response.call_id_count:,}",
         )  # fmt: skip
         return response
@@ -138,24 +138,27 @@ class Client:
         return log
 
 
-def _proven(answer: Response) -> Response:
-    """Return the answer if it says queued, and raise what it says otherwise."""
-    if answer.outcome is Outcome.QUEUED:
-        return answer
-    name = _named(answer.campaign_name)
-    said = f" It said: {' '.join(answer.body.split())[:SHOWN_CHARACTERS]}" if answer.body.strip() else ""
-    details: dict[str, Any] = {"campaign_name": answer.campaign_name, "status_code": answer.status_code}
-    if answer.outcome is Outcome.REFUSED:
-        raise Refused(f"The service refused {name} ({answer.problem}); nothing was queued.{said}", **details)
-    if answer.outcome is Outcome.NOT_ACCEPTED:
-        wait = f" It asks to wait {answer.retry_after:.0f} s." if answer.retry_after is not None else ""
+def _proven(response: Response) -> Response:
+    """Return the response if it says queued, and raise the error that says what became of the campaign otherwise."""
+    if response.outcome is Outcome.QUEUED:
+        return response
+    name = _named(response.campaign_name)
+    said = " ".join((response.error_text or response.body).split())[:SHOWN_CHARACTERS]
+    said = f" The service's response: {said}" if said else ""
+    details: dict[str, Any] = {"campaign_name": response.campaign_name, "status_code": response.status_code}
+    if response.outcome is Outcome.REFUSED:
+        advice = f" {IF_NAME_TAKEN}" if response.name_taken else ""
+        raise Refused(f"The service refused {name} ({response.problem}). Nothing was queued.{advice}{said}", **details)
+    if response.outcome is Outcome.NOT_ACCEPTED:
+        wait = f" It asks to wait {response.retry_after:.0f} s." if response.retry_after is not None else ""
         raise NotAccepted(
-            f"The service didn't take {name} now ({answer.problem}); nothing was queued, and it may be tried again later.{wait}{said}",
-            retry_after=answer.retry_after,
+            f"The service did not accept {name} now ({response.problem}). Nothing was queued; it is safe to try again "
+            f"later.{wait}{said}",
+            retry_after=response.retry_after,
             **details,
         )
     raise OutcomeUnknown(
-        f"Whether {name} was queued is not known: {answer.problem}. {WHAT_TO_DO.format(name=name)}{said}", **details
+        f"Cannot tell whether {name} was queued: {response.problem}. {WHAT_TO_DO.format(name=name)}{said}", **details
     )
 
 

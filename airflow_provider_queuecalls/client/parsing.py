@@ -1,0 +1,249 @@
+"""XML and JSON read as streams: memory is bounded by the depth and the longest token, not by the length.
+
+What is read goes to two places: to :class:`Findings`, which decide the outcome, and to the
+:class:`~airflow_provider_queuecalls.client.shown.Outline`, of which something may be shown.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_queuecalls.client.shown import Outline, is_call_id
+
+LISTED_CALL_IDS = 1_000
+MAX_DEPTH = 200
+#: The longest tag, string or number; and the length of all names in the JSON objects that are open at one time.
+TOKEN_BYTES, NAME_CHARACTERS = 2 << 20, 8 << 20
+_NAME_COST = 100  # what a set needs for a name, beside its characters
+_TEXT_CHARACTERS, _STATUS_CHARACTERS, _STATUSES = 16 << 10, 32, 8
+_JSON_TOKEN = re.compile(
+    r"[ \t\r\n]*("
+    r'[{}\[\],:]|"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"|'
+    r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
+)
+_JSON_PORTION = 64 << 10
+
+
+class Unreadable(ValueError):
+    """A response is neither XML nor JSON, or too large for its parser."""
+
+
+@dataclass
+class Findings:
+    """What a response says, wherever in it. Depths are kept because the outermost status counts."""
+
+    statuses: dict[int, set[str]] = field(default_factory=dict)
+    error_depth: int | None = None
+    call_ids: list[str] = field(default_factory=list)
+    call_id_count: int = 0
+
+    def found(self, name: str, value: object, depth: int) -> None:
+        """Take in one attribute, element or member."""
+        if value in (None, "", "0", False, [], {}):
+            return
+        if name == "call_id":
+            self.call_id_count += 1
+            if len(self.call_ids) < LISTED_CALL_IDS and is_call_id(str(value)):
+                self.call_ids.append(str(value))
+        elif name == "status" and isinstance(value, str):
+            words = self.statuses.setdefault(depth, set())
+            if len(words) < _STATUSES:
+                words.add(value.strip().lower()[:_STATUS_CHARACTERS])
+        elif name == "error":
+            self.error_depth = depth if self.error_depth is None else min(depth, self.error_depth)
+
+
+class XmlParser:
+    """Reads XML without a document type. The root's attributes and its children's texts are both at depth 0."""
+
+    def __init__(self, findings: Findings, outline: Outline) -> None:
+        from defusedxml.ElementTree import DefusedXMLParser
+
+        self._findings = findings
+        self._outline = outline
+        self._open: list[str] = []
+        self._text = ""
+        self._parser: Any = DefusedXMLParser(target=self, forbid_dtd=True)
+        self._fed = 0
+
+    def feed(self, data: bytes) -> None:
+        self._fed += len(data)
+        self._parser.feed(data)
+        if self._fed - self._parser.parser.CurrentByteIndex > TOKEN_BYTES + len(data):
+            raise Unreadable("a tag is too long")
+
+    def finish(self) -> None:
+        """Raise an error if the document is not complete."""
+        self._parser.close()
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """Take in a start tag."""
+        if len(self._open) >= MAX_DEPTH:
+            raise Unreadable("it is nested too deeply")
+        self._end_of_text()
+        if self._open and self._open[-1].lower() == "error":
+            self._findings.found("error", True, len(self._open) - 2)
+        for name, value in attributes.items():
+            self._findings.found(_local(name).lower(), value, len(self._open))
+        self._open.append(_local(tag))
+        if not self._outline.has_room:
+            return
+        self._outline.markup("<")
+        self._outline.name(_local(tag))
+        for name, value in attributes.items():
+            self._outline.markup(" ")
+            self._outline.name(_local(name))
+            self._outline.markup('="')
+            self._outline.value(_local(name), value)
+            self._outline.markup('"')
+        self._outline.markup(">")
+
+    def data(self, text: str) -> None:
+        """Take in a part of the text between two tags."""
+        if len(self._text) < _TEXT_CHARACTERS:
+            self._text += text
+
+    def end(self, _: str) -> None:
+        """Take in an end tag."""
+        text, name = self._end_of_text(), self._open.pop()
+        self._findings.found(name.lower(), text, len(self._open) - 1)
+        if self._outline.has_room:
+            self._outline.markup("</")
+            self._outline.name(name)
+            self._outline.markup(">")
+
+    def close(self) -> None:
+        """Return nothing: findings and outline have it all."""
+
+    def _end_of_text(self) -> str:
+        text, self._text = self._text.strip(), ""
+        if text:
+            self._outline.value(self._open[-1], text)
+        return text
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+@dataclass
+class _Container:
+    """A JSON object or array that is open; ``name`` is that of the member it is the value of."""
+
+    is_object: bool
+    name: str
+    depth: int
+    names: set[str] = field(default_factory=set)
+    empty: bool = True
+
+
+class JsonParser:
+    """Reads JSON (RFC 8259) in UTF-8. An object that has a name twice contradicts itself and is refused."""
+
+    def __init__(self, findings: Findings, outline: Outline) -> None:
+        self._findings = findings
+        self._outline = outline
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._wanted = _JSON_PORTION
+        self._open: list[_Container] = []
+        self._name = ""
+        self._expected = "value"
+        self._name_characters = 0
+
+    def feed(self, data: bytes) -> None:
+        self._text += self._decoder.decode(data)
+        if len(self._text) >= self._wanted:
+            self._read(len(self._text))
+
+    def finish(self) -> None:
+        """Raise an error if the text is not complete."""
+        self._text += self._decoder.decode(b"", final=True) + " "
+        self._read(len(self._text))
+        if self._expected != "end" or self._text.strip(" \t\r\n"):
+            raise Unreadable("it is not JSON")
+
+    def _read(self, size: int) -> None:
+        """Read all tokens but one that touches the end, which may go on."""
+        position = 0
+        for token in iter(_JSON_TOKEN.scanner(self._text).match, None):  # type: ignore[attr-defined]
+            if token.end() == size:
+                break
+            position = token.end()
+            self._take(token[1])
+        self._text = self._text[position:]
+        if len(self._text) > TOKEN_BYTES:
+            raise Unreadable("a string is too long, or it is not JSON")
+        self._wanted = max(_JSON_PORTION, 2 * len(self._text))  # so that a long string isn't read again and again
+
+    def _take(self, token: str) -> None:
+        """Take in one token: a step of the grammar."""
+        expected, is_string = self._expected, token[0] == '"'
+        if expected == "colon" and token == ":":
+            self._expected = "value"
+        elif expected == "comma or end" and token == ",":
+            self._outline.markup(", ")
+            self._expected = "name" if self._open[-1].is_object else "value"
+        elif token in ("}", "]") and expected in ("comma or end", "name or end" if token == "}" else "value or end"):
+            self._end(token)
+        elif expected in ("name", "name or end") and is_string:
+            self._member(json.loads(token))
+        elif expected in ("value", "value or end") and token not in ("}", "]", ",", ":"):
+            self._value(token)
+        else:
+            raise Unreadable("it is not JSON")
+
+    def _value(self, token: str) -> None:
+        container = self._open[-1] if self._open else None
+        # The items of an array stand for what the array is called: "call_ids": [1, 2].
+        name = self._name if container is None or container.is_object else container.name.removesuffix("s")
+        depth = container.depth if container else -1
+        if container and container.empty:
+            container.empty = False
+            if container.name == "error":
+                self._findings.found("error", True, container.depth - container.is_object)
+        if token in ("{", "["):
+            if len(self._open) >= MAX_DEPTH:
+                raise Unreadable("it is nested too deeply")
+            is_object = token == "{"
+            self._open.append(_Container(is_object, name, depth + is_object))
+            self._outline.markup(token)
+            self._expected = "name or end" if is_object else "value or end"
+            return
+        value = json.loads(token)
+        if name != "call_id" or (isinstance(value, str | int) and not isinstance(value, bool)):
+            self._findings.found(name, value, depth)
+        if self._outline.has_room:
+            quote = '"' if isinstance(value, str) else ""
+            self._outline.markup(quote)
+            if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+                self._outline.value(name, str(value) if isinstance(value, str) else token)
+            else:
+                self._outline.markup(token)
+            self._outline.markup(quote)
+        self._expected = "comma or end" if self._open else "end"
+
+    def _member(self, name: str) -> None:
+        container = self._open[-1]
+        self._name = name.lower()
+        self._name_characters += len(self._name) + _NAME_COST
+        if self._name in container.names or self._name_characters > NAME_CHARACTERS:
+            raise Unreadable("an object has a name twice, or too many names")
+        container.names.add(self._name)
+        self._expected = "colon"
+        self._outline.markup('"')
+        self._outline.name(name)
+        self._outline.markup('": ')
+
+    def _end(self, token: str) -> None:
+        container = self._open.pop()
+        if container.is_object != (token == "}"):
+            raise Unreadable("it is not JSON")
+        self._name_characters -= sum(map(len, container.names)) + _NAME_COST * len(container.names)
+        self._outline.markup(token)
+        self._expected = "comma or end" if self._open else "end"

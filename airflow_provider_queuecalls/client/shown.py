@@ -1,0 +1,239 @@
+"""What is shown of a response: only what is known to be harmless.
+
+The service repeats what it was sent, in spellings that nobody can list. So nothing is cut out of a response here. What
+is shown is put together from the parsed structure:
+
+- a name, if it is one of the documented ones, or consists of words as below
+- a status word
+- a call id or a count, unless it equals something that was sent
+- of any other text the words that are in :data:`WORDS` and occur nowhere in what was sent
+
+Everything else is shown as ``***``. A response that cannot be parsed is shown as its kind and length. Comparisons
+ignore case, Unicode compatibility forms, invisible characters and separators.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from airflow_provider_queuecalls.client.campaign import PARAMETERS
+from airflow_provider_queuecalls.client.multipart import Upload
+from airflow_provider_queuecalls.client.words import WORDS
+
+BODY_CHARACTERS = 2_000
+HIDDEN = "***"
+QUEUED_WORDS = frozenset({"queued", "success"})
+REFUSED_WORDS = frozenset({"failed", "failure", "error"})
+#: Names of the service's interface. They are public, so they are shown even if a contact holds the same word.
+_KNOWN_NAMES = {parameter.wire_name for parameter in PARAMETERS} | {
+    *("queuecalls", "queuecall", "status", "call_id", "call_ids", "call", "calls", "result", "phone_number"),
+    *("error", "errors", "message", "reason", "code"),
+}
+_ERROR_NAMES = frozenset(
+    {"error", "fault", "warning", "message", "msg", "reason", "description", "detail", "text", "info"}
+)
+_COUNT_NAMES = frozenset(
+    {"count", "total", "line", "row", "code", "accepted", "rejected", "queued", "failed", "duplicates"}
+    | {"contacts", "calls", "lines", "rows", "valid", "invalid"}
+)
+_CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_COUNT = re.compile("[0-9]{1,7}")
+_TEXT_CHARACTERS, _ERROR_TEXTS = 300, 3
+#: Up to this length a text hides nobody: it is compared with the credentials only.
+_SHORT = 3
+_PHONE_DIGITS = 6
+_WORD = re.compile(r"""["'(\[]*([A-Za-z]+(?:['_-][A-Za-z]+)*)["')\]]*([.,:;!?]?)["')\]]*""")
+#: "campaignName" consists of two words, as "campaign_name" does.
+_PIECE = re.compile("[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
+_BLOCK_BYTES, _OVERLAP_BYTES = 1 << 20, 1 << 10
+#: What ends a cell or a part of one. Other punctuation is dropped: 1-202-555-0143 is 12025550143.
+_BOUNDARIES = b',;|=:"\t\r\n'
+_ALPHANUMERIC = b"abcdefghijklmnopqrstuvwxyz0123456789"
+_FLAT = bytes(b if (b := bytes([c]).lower()[0]) in _ALPHANUMERIC else ord(" ") for c in range(256))
+_DROPPED = bytes(c for c in range(256) if bytes([c]).lower()[0] not in _ALPHANUMERIC + _BOUNDARIES)
+
+
+class Sent:
+    """Everything that was sent with one request.
+
+    :param secrets: the credentials
+    :param fields: the form's fields: each one's name, and its text or the contact file
+    """
+
+    def __init__(self, secrets: Iterable[str], fields: Iterable[tuple[str, str | Upload]] = ()) -> None:
+        values = [value for _, value in fields]
+        self._secrets = "\n".join(secrets).encode(errors="replace")
+        self._texts = "\n".join(value for value in values if isinstance(value, str)).encode(errors="replace")
+        self._files = [value for value in values if isinstance(value, Upload)]
+
+    def repeated(self, words: Iterable[str], values: Iterable[str]) -> set[str]:
+        """Return which of these words occur anywhere in what was sent, and which of these values equal a part of it.
+
+        Reads the contact file once, if there is anything to look for.
+        """
+        long = {word: _flat(word.encode()) for word in words if len(word) > _SHORT}
+        parts = {value: _parts(value) for value in {*values, *words} - long.keys()}
+        wanted = frozenset().union(*parts.values())
+        held = wanted.intersection(_flat(self._secrets).split())
+        wanted = frozenset(part for part in wanted - held if len(part) > _SHORT)
+        found: set[str] = set()
+        try:
+            for window in self._windows() if long or wanted else ():
+                flat = _flat(window)
+                found |= {word for word, needle in long.items() if word not in found and needle in flat}
+                held |= wanted.intersection(flat.split()) if wanted else set()
+        except OSError:  # the contact file cannot be read any more
+            return {*long, *parts}
+        return found | {value for value, its in parts.items() if its & held}
+
+    def _windows(self) -> Iterator[bytes]:
+        """All of it, in pieces that overlap."""
+        yield self._secrets
+        yield self._texts
+        for upload in self._files:
+            upload.file.seek(0)
+            left, overlap = upload.size, b""
+            while left and (block := upload.file.read(min(left, _BLOCK_BYTES))):
+                left -= len(block)
+                yield (window := overlap + block)
+                overlap = window[-_OVERLAP_BYTES:]
+
+
+class _Name(NamedTuple):
+    text: str
+
+
+class _Value(NamedTuple):
+    name: str
+    text: str
+
+
+class Outline:
+    """The beginning of a response's structure, as a parser reports it: markup, names and values, in their order.
+
+    Nothing in it may be shown before :meth:`render`.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[str | _Name | _Value] = []
+        self._errors: list[_Value] = []
+        self._room = BODY_CHARACTERS
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more of the structure would be shown."""
+        return self._room > 0
+
+    def markup(self, text: str) -> None:
+        """Add what the format itself consists of."""
+        self._add(text, len(text))
+
+    def name(self, name: str) -> None:
+        """Add the name of an element, an attribute or a member."""
+        self._add(_Name(name), len(name))
+
+    def value(self, name: str, text: str) -> None:
+        """Add what a name has for its value."""
+        if len(text) > _TEXT_CHARACTERS:  # without a word that is cut in two
+            text = " ".join(text[:_TEXT_CHARACTERS].split()[:-1])
+        self._add(_Value(name.lower(), text), max(len(text), len(HIDDEN)))
+        if name.lower() in _ERROR_NAMES and text.strip() and len(self._errors) < _ERROR_TEXTS:
+            self._errors.append(_Value(name.lower(), text))
+
+    def says(self, pattern: re.Pattern[str]) -> bool:
+        """Whether an error text matches a pattern, before anything is hidden."""
+        return any(pattern.search(error.text) for error in self._errors)
+
+    def render(self, sent: Sent, call_ids: Iterable[str] = ()) -> Shown:
+        """Return what may be shown of the structure, of the error texts and of the call ids."""
+        values = [piece for piece in (*self._pieces, *self._errors) if isinstance(piece, _Value)]
+        numbers = {*call_ids, *(value.text for value in values if _is_number(value))}
+        texts = [value.text for value in values if not _is_number(value)]
+        texts += [piece.text for piece in self._pieces if isinstance(piece, _Name)]
+        words = {word for text in texts for chunk in text.split() for word in _words(chunk)}
+        repeated = sent.repeated(words, numbers)
+
+        def shown(piece: str | _Name | _Value) -> str:
+            if isinstance(piece, str):
+                return piece
+            if isinstance(piece, _Name):
+                return piece.text if piece.text.lower() in _KNOWN_NAMES else _harmless(piece.text, repeated)
+            if piece.name == "status" and piece.text.strip().lower() in QUEUED_WORDS | REFUSED_WORDS:
+                return piece.text.strip()
+            if _is_number(piece):
+                return HIDDEN if piece.text in repeated else piece.text
+            return _harmless(piece.text, repeated)
+
+        return Shown(
+            "".join(map(shown, self._pieces))[:BODY_CHARACTERS],
+            "; ".join(text for text in map(shown, self._errors) if text != HIDDEN),
+            tuple(call_id for call_id in call_ids if call_id not in repeated),
+        )
+
+    def _add(self, piece: str | _Name | _Value, length: int) -> None:
+        if self._room > 0:
+            self._pieces.append(piece)
+            self._room -= length
+
+
+class Shown(NamedTuple):
+    """What may be shown: the structure, the error texts, and those of the call ids that repeat nothing."""
+
+    structure: str
+    errors: str
+    call_ids: tuple[str, ...]
+
+
+def is_call_id(text: str) -> bool:
+    """Whether a text has the form of a call id."""
+    return bool(_CALL_ID.fullmatch(text))
+
+
+def kind_and_length(kind: str, length: int, *, complete: bool) -> str:
+    """What is shown of a response that was not parsed."""
+    return f"{kind}, {'' if complete else 'more than '}{length:,} bytes"
+
+
+def _is_number(value: _Value) -> bool:
+    pattern = _CALL_ID if value.name == "call_id" else _COUNT if value.name in _COUNT_NAMES else None
+    return bool(pattern and pattern.fullmatch(value.text))
+
+
+def _harmless(text: str, repeated: set[str]) -> str:
+    """The harmless words of a text, and ``***`` for what stands between them."""
+    shown: list[str] = []
+    for chunk in text.split():
+        words = _words(chunk)
+        if words and repeated.isdisjoint(words):
+            shown.append("".join(filter(None, _WORD.fullmatch(chunk).groups())))  # type: ignore[union-attr]
+        elif shown[-1:] != [HIDDEN]:
+            shown.append(HIDDEN)
+    return " ".join(shown)
+
+
+def _words(chunk: str) -> set[str]:
+    """The words that a chunk of text consists of, and all of it as one word; none if one of them is not in WORDS."""
+    if not (match := _WORD.fullmatch(chunk)):
+        return set()
+    words = {word.lower() for word in _PIECE.findall(match[1])}
+    return {*words, re.sub("['_-]", "", match[1]).lower()} if words <= WORDS else set()
+
+
+def _parts(value: str) -> frozenset[bytes]:
+    """What must not equal a part of what was sent, for a value to be shown: the value, and each run of its digits."""
+    flat = _flat(value.encode())
+    parts = {*flat.split(), *re.findall(rb"[a-z0-9]+", value.lower().encode()), *re.findall(rb"[0-9]+", flat)}
+    # A phone number has its country code here and not there.
+    numbers = {part for part in parts if part.isdigit() and len(part) > _PHONE_DIGITS}
+    return frozenset(parts | {b"1" + number for number in numbers} | {number.removeprefix(b"1") for number in numbers})
+
+
+def _flat(data: bytes) -> bytes:
+    """Small ASCII letters and digits, with a blank for each boundary between cells."""
+    if not data.isascii():
+        folded = unicodedata.normalize("NFKC", data.decode(errors="replace")).casefold()
+        data = folded.encode("ascii", "ignore")
+    return data.translate(_FLAT, _DROPPED)
