@@ -231,10 +231,8 @@ TIMESTAMP = Kind(
 EXPRESSION = Kind("a time expression of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST'", _expression)
 FLAG = Kind("true or false", read_flag, form_type="boolean")
 CHOICE = Kind("", _choice)
-_DURATION = "a timedelta, a number of {unit}, or a text such as '15 minutes' or 'PT15M'"
-DURATION = Kind(_DURATION, read_duration)
 SECONDS = Kind("a number of {unit}, or a text such as '1 minute' or 'PT1M'", _seconds, form_type="number")
-WHOLE_SECONDS = Kind(_DURATION, _whole_seconds)
+WHOLE_SECONDS = Kind("a timedelta, a number of {unit}, or a text such as '15 minutes' or 'PT15M'", _whole_seconds)
 #: A file is read by whoever opens it.
 FILE = Kind(
     "a CSV file with the columns phone number, message_reference, and call_parameter, without a header line",

@@ -60,12 +60,14 @@ class Parameter:
         """What is accepted, with all limits. It completes "it must be …"."""
         if self.choices:
             return any_of(self.choices)
-        rule, unit = self.kind.rule.replace("{unit}", self.unit), f" {self.unit}" if self.unit else ""
-        if self.minimum is not None and self.maximum is not None:
-            return f"{rule}, from {self.minimum:,} to {self.maximum:,}{unit}"
+        limits, unit = "", f" {self.unit}" if self.unit else ""
         if self.maximum is not None:
-            return f"{rule}, above 0 and at most {self.maximum:,}{unit}"
-        return f"{rule}, at most {self.max_length} bytes of UTF-8" if self.max_length is not None else rule
+            above = "above 0 and at most" if self.minimum is None else f"from {self.minimum:,} to"
+            limits = f"{above} {self.maximum:,}{unit}"
+        elif self.max_length is not None:
+            limits = f"of at most {self.max_length} bytes in UTF-8"
+        rule = self.kind.rule.replace("{unit}", self.unit)
+        return f"{rule}{',' if ',' in rule and limits else ''} {limits}".rstrip()
 
     @property
     def default_words(self) -> str:

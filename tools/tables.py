@@ -1,19 +1,25 @@
-"""Write the tables that are made from the code into README and documentation, or check that they are current.
+"""Write what is made of the tables of parameters, or check that it is current.
 
     python tools/tables.py [--check]
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``, in one place of one page.
+Tables of the documentation stand between ``<!-- table: NAME -->`` and ``<!-- end -->``, in one place of one page. The
+docstrings of public classes have a ``:param NAME:`` for each of their parameters; those whose name is in a table are
+written here, and all others are left as they are.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from airflow_provider_queuecalls.client.campaign import PARAMETERS
+from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
+from airflow_provider_queuecalls.client.campaign import PARAMETERS, START_LATE, Campaign
 from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
@@ -25,15 +31,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def campaign_table() -> str:
-    """Every documented parameter: its name here and on the wire, its rule, and what it does."""
-    return _table(
-        ["parameter", "wire name", "accepts", "what it does"],
-        [
-            [f"`{p.name}`", f"`{p.wire_name}`" if p.wire_name else "not known", _rule(p), p.doc]
-            for p in PARAMETERS
-            if p.name not in ("login", "pin")
-        ],
-    )
+    """Every parameter of a campaign: its name here and on the wire, its rule, and what it does."""
+    rows = [
+        [f"`{p.name}`", f"`{p.wire_name}`" if p.wire_name else "not known", _rule(p), _default(p), p.doc]
+        for p in PARAMETERS
+        if p.name not in ("login", "pin")
+    ]
+    rows.append([f"`{START_LATE.name}`", "not sent", _rule(START_LATE), _default(START_LATE), START_LATE.doc])
+    return _table(["parameter", "wire name", "accepts", "default", "what it does"], rows)
 
 
 def connection_table() -> str:
@@ -44,7 +49,7 @@ def connection_table() -> str:
             [
                 f"{entry.label}" if entry.standard else f"extra `{entry.name}`",
                 _rule(entry),
-                f"`{entry.default_words}`" if entry.default_words else "",
+                _default(entry),
                 entry.doc,
             ]
             for entry in FIELDS
@@ -56,7 +61,7 @@ def check_table() -> str:
     """Every parameter of the check."""
     return _table(
         ["parameter", "accepts", "default", "what it does"],
-        [[f"`{p.name}`", p.rule, p.default_words, p.doc] for p in CHECK_PARAMETERS],
+        [[f"`{p.name}`", _rule(p), _default(p), p.doc] for p in CHECK_PARAMETERS],
     )
 
 
@@ -86,6 +91,16 @@ TABLES = {
 }
 
 
+_ENTRY = re.compile(r"^ +:param (\w+):.*\n(?: {8,}\S.*\n)*", re.MULTILINE)
+#: The public classes with parameters that are declared in a table: file and class, with the parameters in order.
+_CAMPAIGN = [CAMPAIGN[name] for name in Campaign.names() if name in CAMPAIGN]
+DOCUMENTED = {
+    ("client/campaign.py", "Campaign"): _CAMPAIGN,
+    ("contacts/rules.py", "ContactRules"): CHECK_PARAMETERS,
+    ("operators/queuecalls.py", "QueueCallsOperator"): [*_CAMPAIGN, *CHECK_PARAMETERS],
+}
+
+
 def current(pages: dict[Path, str]) -> dict[Path, str]:
     """Return the pages' texts with every table made anew."""
     for name, table in TABLES.items():
@@ -100,6 +115,43 @@ def current(pages: dict[Path, str]) -> dict[Path, str]:
     return pages
 
 
+def documented(source: str, name: str, parameters: Sequence[Parameter]) -> str:
+    """Return a module's source in which the docstring of one class has a current ``:param`` for each parameter.
+
+    An entry that is there already stays where it is; a new one comes after the last entry.
+    """
+    (node,) = (each for each in ast.parse(source).body if isinstance(each, ast.ClassDef) and each.name == name)
+    lines = source.splitlines(keepends=True)
+    start, end = node.body[0].lineno - 1, node.body[0].end_lineno
+    entries = {parameter.name: _entry(parameter) for parameter in parameters}
+    docstring = _ENTRY.sub(lambda match: entries.pop(match[1], match[0]), "".join(lines[start:end]))
+    missing = "".join(entries.values())
+    if found := list(_ENTRY.finditer(docstring)):
+        docstring = docstring[: found[-1].end()] + missing + docstring[found[-1].end() :]
+    elif missing:
+        docstring = docstring.removesuffix('    """\n') + f'\n{missing}    """\n'
+    return "".join([*lines[:start], docstring, *lines[end:]])
+
+
+def _entry(parameter: Parameter) -> str:
+    """Return a parameter's ``:param``, indented as in the docstring of a class."""
+    if parameter.choices:
+        accepted = "; ".join(f"``{choice!r}``: {meaning}" for choice, meaning in parameter.choices.items())
+    else:
+        accepted = f"Accepts {parameter.rule}"
+    is_literal = isinstance(parameter.default, str | bool) and not parameter.default_doc
+    default = f"Default: {f'``{parameter.default!r}``' if is_literal else parameter.default_words}"
+    return textwrap.fill(
+        f":param {parameter.name}: {parameter.doc} {accepted}. {'Required' if parameter.required else default}.", 120,
+        initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False, break_long_words=False,
+    ) + "\n"  # fmt: skip
+
+
+def _default(parameter: Parameter) -> str:
+    words = parameter.default_words
+    return words if parameter.default_doc or not words else f"`{words}`"
+
+
 def _rule(parameter: Parameter) -> str:
     return f"{parameter.rule}; required" if parameter.required else parameter.rule
 
@@ -112,15 +164,18 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def main() -> None:
     """Write the tables, or with ``--check`` end with status 1 if one isn't current."""
     paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    pages = {path: path.read_text(encoding="utf-8") for path in paths}
-    stale = {path: text for path, text in current(pages).items() if text != pages[path]}
+    before = {path: path.read_text(encoding="utf-8") for path in paths}
+    after = current(before)
+    for (path, name), parameters in DOCUMENTED.items():
+        module = ROOT / "airflow_provider_queuecalls" / path
+        before[module] = module.read_text(encoding="utf-8")
+        after[module] = documented(before[module], name, parameters)
+    stale = {path: text for path, text in after.items() if text != before[path]}
     if "--check" not in sys.argv[1:]:
         for path, text in stale.items():
             path.write_text(text, encoding="utf-8")
     elif stale:
-        raise SystemExit(
-            f"{', '.join(str(path.relative_to(ROOT)) for path in stale)}: tables are not current: make tables"
-        )
+        raise SystemExit(f"{', '.join(str(path.relative_to(ROOT)) for path in stale)}: not current: run make tables")
 
 
 if __name__ == "__main__":

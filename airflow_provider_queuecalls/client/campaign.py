@@ -116,6 +116,39 @@ class Campaign:
     violations at once, so a campaign that exists is valid; :meth:`assert_timely` checks its times against the clock.
     ``field_names`` are the connection's overrides of wire names; giving them here reports a ``secure`` that cannot be
     sent together with everything else.
+
+    :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
+        credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
+    :param result_url: Where the service posts the result of each call, after the call or its last failed attempt.
+        Accepts an absolute http(s) URL without credentials, whitespace, or control characters, of at most 255 bytes in
+        UTF-8. Default: not sent.
+    :param campaign_name: The unique name of the new campaign. Accepts a text without control characters. Default: in an
+        operator, a name of the task instance that is the same on every try.
+    :param message_reference: A text that is posted to start_url with every call. Never shown. Accepts a text of at most
+        255 bytes in UTF-8. Default: not sent.
+    :param call_parameters: Another text that is posted to start_url with every call. Never shown. Accepts a text of at
+        most 255 bytes in UTF-8. Default: not sent.
+    :param max_retries: How many attempts to call a number may fail before the service gives up. Accepts a whole number
+        from 0 to 10. Default: not sent.
+    :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
+        a text such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
+    :param scheduled_timestamp: When the calls start; 0 starts them at once. Accepts a datetime with a time zone, an ISO
+        8601 time with an offset or the name of a time zone, a UNIX time in seconds, or 0. Default: not sent.
+    :param expiration_timestamp: When the service stops calling, whether or not everybody was reached; 0 is never.
+        Accepts a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, a UNIX time in
+        seconds, or 0. Default: not sent.
+    :param scheduled_time: An alternative to scheduled_timestamp that the service interprets. Accepts a time expression
+        of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST', of at most 80 bytes in UTF-8. Default: not
+        sent.
+    :param expiration_time: An alternative to expiration_timestamp that the service interprets. Accepts a time
+        expression of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST', of at most 80 bytes in UTF-8.
+        Default: not sent.
+    :param secure: Run connected calls in the service's HIPAA/PCI environment. The name of its form field is not
+        documented: ask the service for it and set field_names in the connection's extra. Accepts true or false.
+        Default: not sent.
+    :param start_late: By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then
+        start at once. A campaign that is later is not sent, unless it has an expiration_timestamp in the future.
+        Accepts a timedelta, a number of minutes, a text such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
     """
 
     start_url: str | None

@@ -27,7 +27,7 @@ from airflow_provider_queuecalls.kinds import (
     read_url,
     type_name,
 )
-from airflow_provider_queuecalls.parameters import Kind, Parameter
+from airflow_provider_queuecalls.parameters import Kind, Parameter, show
 
 DEFAULT_HOST = "outbound.vxml.sharpencx.com"
 DEFAULT_PATH = "/webservice/queuecalls.php"
@@ -117,12 +117,14 @@ def _field_names(value: Any, _: Parameter) -> dict[str, str]:
 
 
 def _proxies(value: Any, _: Parameter) -> dict[str, str]:
-    from airflow_provider_queuecalls.client.hosts import is_proxy_url
+    from airflow_provider_queuecalls.client.hosts import assert_proxy
 
     proxies = _object(value)
     for scheme, proxy in proxies.items():
-        if not is_proxy_url(proxy):
-            raise ValueError(f"has an invalid proxy URL for {scheme[:32]!r}")
+        try:
+            assert_proxy(proxy)
+        except ValueError as problem:
+            raise ValueError(f"has a proxy for {show(scheme) or 'a scheme'} that {problem}") from None
     return proxies
 
 

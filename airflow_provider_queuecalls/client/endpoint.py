@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.connection import CAMPAIGN_NAME, DEFAULT_PATH, EXTRAS, FIELDS
-from airflow_provider_queuecalls.client.hosts import environment_proxy, is_loopback, is_proxy_url, requested_url
+from airflow_provider_queuecalls.client.hosts import assert_environment_proxy, is_loopback, requested_url
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Violation
 from airflow_provider_queuecalls.parameters import read_values, show
 
@@ -134,14 +134,12 @@ def _url(read: Mapping[str, Any]) -> tuple[str, list[Violation]]:
                 "https, unless allow_http is set",
             )
         )
-    if not local and read["proxies"] is None and (proxy := environment_proxy(url)) and not is_proxy_url(proxy):
-        violations.append(
-            Violation(
-                "proxies",
-                "of the environment (HTTPS_PROXY, HTTP_PROXY, or ALL_PROXY) are not valid URLs",
-                _BY_NAME["proxies"].rule,
-            )
-        )
+    if not local and read["proxies"] is None:
+        try:
+            assert_environment_proxy(url)
+        except ValueError as problem:
+            where = f"{scheme.upper()}_PROXY or ALL_PROXY in the environment"
+            violations.append(Violation("proxies", f"is not set, and {where} {problem}", _BY_NAME["proxies"].rule))
     return url, violations
 
 

@@ -34,27 +34,36 @@ def requested_url(url: str) -> str:
     return prepared
 
 
-def is_proxy_url(proxy: str) -> bool:
-    """Whether ``requests`` can use a proxy's URL, and means the same host, port and password by it."""
-    from requests.utils import get_auth_from_url
+def assert_proxy(proxy: str) -> None:
+    """Raise :class:`ValueError` with what is wrong with a proxy's URL, without repeating it.
 
+    ``requests`` makes the connection pool that it would send through, which connects to nothing yet.
+    """
+    import requests
+
+    request = requests.Request("POST", "https://host/").prepare()
     try:
         parts = urlsplit(proxy)
         _resolvable(proxy)
-        get_auth_from_url(proxy)
-        return parts.scheme in ("http", "https", "socks4", "socks4a", "socks5", "socks5h") and not (
-            parts.path.rstrip("/") or parts.query or parts.fragment
-        )
-    except ValueError:
-        return False
+        requests.adapters.HTTPAdapter().get_connection_with_tls_context(request, verify=True, proxies={"all": proxy})
+    except (ValueError, OSError) as error:
+        socks = isinstance(error, requests.exceptions.InvalidSchema) and proxy.startswith("socks")
+        raise ValueError("needs the package PySocks" if socks else "is not a URL of a proxy") from None
+    if parts.path.rstrip("/") or parts.query or parts.fragment:
+        raise ValueError("has more than a scheme, credentials, a host, and a port; quote special characters in them")
 
 
-def environment_proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL, as ``requests`` understands it."""
-    from requests.utils import get_environ_proxies, select_proxy
+def assert_environment_proxy(url: str) -> None:
+    """Raise :class:`ValueError` if the proxy that the environment has for a URL is not valid."""
+    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-    proxy = select_proxy(url, get_environ_proxies(url))
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+    if proxy := select_proxy(url, get_environ_proxies(url)):
+        try:
+            if "://" not in proxy:
+                proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError):  # its TypeError is for a URL without a host
+            raise ValueError("is not a URL of a proxy") from None
+        assert_proxy(proxy)
 
 
 def _resolvable(url: str) -> None:

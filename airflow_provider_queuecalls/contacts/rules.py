@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
-from airflow_provider_queuecalls.kinds import CHOICE, DURATION, FLAG, read_structure, type_name
+from airflow_provider_queuecalls.kinds import CHOICE, FLAG, read_duration, read_structure, type_name
 from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
 
 #: The columns of what is sent, in the service's order.
@@ -118,7 +118,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         doc="Suppression lists (do-not-call lists): contacts with these phone numbers are left out.",
     ),
     Parameter(
-        name="suppress_max_age", kind=DURATION, unit="days", default_doc="no limit",
+        name="suppress_max_age", unit="days",
+        kind=Kind("a timedelta, a number of days, or a text such as '31 days' or 'PT12H'", read_duration), default_doc="no limit",
         doc="The longest time since a suppression list was last changed; with an older one, nothing is sent.",
     ),
     _choice(
@@ -135,6 +136,31 @@ class ContactRules:
 
     Every parameter accepts what a template may render to, and is normalized. Raises :class:`InvalidContactRules` with
     all violations at once, so rules that exist are valid.
+
+    :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
+        Numbering Plan; ``'vendor'``: every spelling that the service documents. Default: ``'nanp'``.
+    :param normalize: Rewrite common spellings of a phone number into the one that is sent. Accepts true or false.
+        Default: ``False``.
+    :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
+        ``False``.
+    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping from phone_number,
+        message_reference, or call_parameter to names in the header line. Default: their own names.
+    :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
+        ``','``.
+    :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
+        ``'allow'``: quotes are removed, and quoted delimiters are part of the cell. Default: ``'refuse'``.
+    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
+        leave them out and send the others. Default: ``'fail'``.
+    :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
+        on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
+    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
+        nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. Accepts a
+        path or URL, or a list of them. Default: none.
+    :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
+        sent. Accepts a timedelta, a number of days, or a text such as '31 days' or 'PT12H'. Default: no limit.
+    :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
+        Default: ``'fail'``.
     """
 
     phone_format: PhoneFormat | str | None = None

@@ -70,6 +70,62 @@ class QueueCallsOperator(BaseOperator):
         sent; default is ``[queuecalls] receipts_path`` of Airflow's configuration, else the task's own state
         (Airflow 3.3), which Clear discards from 3.4 on
     :param queuecalls_conn_id: the Connection, of type ``queuecalls``
+    :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
+        credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
+    :param result_url: Where the service posts the result of each call, after the call or its last failed attempt.
+        Accepts an absolute http(s) URL without credentials, whitespace, or control characters, of at most 255 bytes in
+        UTF-8. Default: not sent.
+    :param campaign_name: The unique name of the new campaign. Accepts a text without control characters. Default: in an
+        operator, a name of the task instance that is the same on every try.
+    :param message_reference: A text that is posted to start_url with every call. Never shown. Accepts a text of at most
+        255 bytes in UTF-8. Default: not sent.
+    :param call_parameters: Another text that is posted to start_url with every call. Never shown. Accepts a text of at
+        most 255 bytes in UTF-8. Default: not sent.
+    :param max_retries: How many attempts to call a number may fail before the service gives up. Accepts a whole number
+        from 0 to 10. Default: not sent.
+    :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
+        a text such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
+    :param scheduled_timestamp: When the calls start; 0 starts them at once. Accepts a datetime with a time zone, an ISO
+        8601 time with an offset or the name of a time zone, a UNIX time in seconds, or 0. Default: not sent.
+    :param expiration_timestamp: When the service stops calling, whether or not everybody was reached; 0 is never.
+        Accepts a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, a UNIX time in
+        seconds, or 0. Default: not sent.
+    :param scheduled_time: An alternative to scheduled_timestamp that the service interprets. Accepts a time expression
+        of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST', of at most 80 bytes in UTF-8. Default: not
+        sent.
+    :param expiration_time: An alternative to expiration_timestamp that the service interprets. Accepts a time
+        expression of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST', of at most 80 bytes in UTF-8.
+        Default: not sent.
+    :param secure: Run connected calls in the service's HIPAA/PCI environment. The name of its form field is not
+        documented: ask the service for it and set field_names in the connection's extra. Accepts true or false.
+        Default: not sent.
+    :param start_late: By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then
+        start at once. A campaign that is later is not sent, unless it has an expiration_timestamp in the future.
+        Accepts a timedelta, a number of minutes, a text such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
+    :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
+        Numbering Plan; ``'vendor'``: every spelling that the service documents. Default: ``'nanp'``.
+    :param normalize: Rewrite common spellings of a phone number into the one that is sent. Accepts true or false.
+        Default: ``False``.
+    :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
+        ``False``.
+    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping from phone_number,
+        message_reference, or call_parameter to names in the header line. Default: their own names.
+    :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
+        ``','``.
+    :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
+        ``'allow'``: quotes are removed, and quoted delimiters are part of the cell. Default: ``'refuse'``.
+    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
+        leave them out and send the others. Default: ``'fail'``.
+    :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
+        on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
+    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
+        nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. Accepts a
+        path or URL, or a list of them. Default: none.
+    :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
+        sent. Accepts a timedelta, a number of days, or a text such as '31 days' or 'PT12H'. Default: no limit.
+    :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
+        Default: ``'fail'``.
 
     The campaign's parameters have the rules of :data:`airflow_provider_queuecalls.client.campaign.PARAMETERS`, those of the
     check the rules of :data:`airflow_provider_queuecalls.contacts.PARAMETERS`. ``campaign_name`` defaults to a name
