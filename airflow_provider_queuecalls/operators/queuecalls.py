@@ -113,7 +113,7 @@ class QueueCallsOperator(BaseOperator):
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
-        ``'allow'``: quotes are removed, and quoted delimiters are part of the cell. Default: ``'refuse'``.
+        ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
     :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
         leave them out and send the others. Default: ``'fail'``.
     :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
