@@ -117,12 +117,12 @@ def _field_names(value: Any, _: Parameter) -> dict[str, str]:
 
 
 def _proxies(value: Any, _: Parameter) -> dict[str, str]:
-    from airflow_provider_queuecalls.client.hosts import assert_proxy
+    from airflow_provider_queuecalls.client.hosts import read_proxy
 
     proxies = _object(value)
     for scheme, proxy in proxies.items():
         try:
-            assert_proxy(proxy)
+            read_proxy(proxy)
         except ValueError as problem:
             raise ValueError(f"has a proxy for {show(scheme) or 'a scheme'} that {problem}") from None
     return proxies

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.connection import CAMPAIGN_NAME, DEFAULT_PATH, EXTRAS, FIELDS
-from airflow_provider_queuecalls.client.hosts import assert_environment_proxy, is_loopback, requested_url
+from airflow_provider_queuecalls.client.hosts import ascii_url, is_loopback
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Violation
 from airflow_provider_queuecalls.parameters import read_values, show
 
@@ -119,14 +119,13 @@ def _url(read: Mapping[str, Any]) -> tuple[str, list[Violation]]:
     name = str(host.hostname)
     address = f"{f'[{name}]' if ':' in name else name}{f':{port}' if port else ''}"
     try:
-        url = requested_url(f"{scheme}://{address}{host.path if host.path.rstrip('/') else path}")
+        url = ascii_url(f"{scheme}://{address}{host.path if host.path.rstrip('/') else path}")
     except ValueError:
         return "", [
             *violations,
             _BY_NAME["host"].violation("cannot be resolved, because it is not a valid host name", name),
         ]
-    local = is_loopback(urlsplit(url).hostname or "")
-    if scheme == "http" and not read["allow_http"] and not local:
+    if scheme == "http" and not read["allow_http"] and not is_loopback(urlsplit(url).hostname or ""):
         violations.append(
             Violation(
                 "schema",
@@ -134,12 +133,6 @@ def _url(read: Mapping[str, Any]) -> tuple[str, list[Violation]]:
                 "https, unless allow_http is set",
             )
         )
-    if not local and read["proxies"] is None:
-        try:
-            assert_environment_proxy(url)
-        except ValueError as problem:
-            where = f"{scheme.upper()}_PROXY or ALL_PROXY in the environment"
-            violations.append(Violation("proxies", f"is not set, and {where} {problem}", _BY_NAME["proxies"].rule))
     return url, violations
 
 

@@ -1,16 +1,15 @@
-"""Which hosts and proxies the libraries that send the request can use.
+"""Which hosts and proxies a request can be sent to.
 
-They are asked themselves, so that a connection that is accepted here does not fail there: an error of theirs would be
-taken for a network problem and tried again, and it repeats the URL with its password.
+What cannot work is found when a connection is read. Later it would pass for a network problem, which is tried again.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-#: DNS knows no longer names.
+#: A longer name cannot be resolved (RFC 1035).
 LONGEST_HOST = 253
 
 
@@ -22,61 +21,39 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def requested_url(url: str) -> str:
-    """Return a URL as ``requests`` sends it, with an international host in its ASCII form.
+def ascii_url(url: str) -> str:
+    """Return a URL as ``requests`` sends it: an international host is in its ASCII form.
 
     Raises :class:`ValueError` if ``requests`` cannot send it, or if its host cannot be resolved by design.
     """
     import requests
 
     prepared = str(requests.Request("POST", url).prepare().url)
-    _resolvable(prepared)
+    _assert_host(prepared)
     return prepared
 
 
-def assert_proxy(proxy: str) -> None:
-    """Raise :class:`ValueError` with what is wrong with a proxy's URL, without repeating it.
-
-    ``requests`` makes the connection pool that it would send through, which connects to nothing yet.
-    """
-    import requests
-
-    request = requests.Request("POST", "https://host/").prepare()
+def read_proxy(proxy: str) -> SplitResult:
+    """Return the parts of a proxy's URL. Raises :class:`ValueError` with the problem, which never repeats the URL."""
     try:
         parts = urlsplit(proxy)
-        _resolvable(proxy)
-        requests.adapters.HTTPAdapter().get_connection_with_tls_context(request, verify=True, proxies={"all": proxy})
-    except (ValueError, OSError) as error:
-        socks = isinstance(error, requests.exceptions.InvalidSchema) and proxy.startswith("socks")
-        raise ValueError("needs the package PySocks" if socks else "is not a URL of a proxy") from None
-    if parts.path.rstrip("/") or parts.query or parts.fragment:
-        raise ValueError("has more than a scheme, credentials, a host, and a port; quote special characters in them")
+        _assert_host(proxy)
+        proxy.encode()
+    except ValueError:
+        raise ValueError("is not a URL of a proxy") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("does not start with http:// or https://")
+    if parts.port == 0 or parts.path.rstrip("/") or parts.query or parts.fragment:
+        raise ValueError("has more than credentials, a host, and a port; percent-encode special characters in them")
+    return parts
 
 
-def assert_environment_proxy(url: str) -> None:
-    """Raise :class:`ValueError` if the proxy that the environment has for a URL is not valid."""
-    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
-
-    if proxy := select_proxy(url, get_environ_proxies(url)):
-        try:
-            if "://" not in proxy:
-                proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError):  # its TypeError is for a URL without a host
-            raise ValueError("is not a URL of a proxy") from None
-        assert_proxy(proxy)
-
-
-def _resolvable(url: str) -> None:
-    """Raise :class:`ValueError` unless both parsers that read a URL find one host in it, and DNS can be asked for it."""
+def _assert_host(url: str) -> None:
+    """Raise :class:`ValueError` unless two parsers find the same host in a URL, and a resolver can be asked for it."""
     from urllib3.util import parse_url
 
     ours, theirs = urlsplit(url), parse_url(url)
     host = ours.hostname or ""
-    if (
-        not host
-        or re.search(r"[\s/\\\\?#%]", host)
-        or (host, ours.port) != ((theirs.host or "").strip("[]"), theirs.port)
-    ):
-        raise ValueError("has no host, or an ambiguous one")
-    if ":" not in host and len(host.encode("idna").rstrip(b".")) > LONGEST_HOST:
-        raise ValueError("has a host that is too long")
+    same = (host.encode("idna"), ours.port) == ((theirs.host or "").strip("[]").encode("idna").lower(), theirs.port)
+    if not host or not same or re.search(r"[\s/\\?#%]", host) or len(host.encode("idna").rstrip(b".")) > LONGEST_HOST:
+        raise ValueError("has no valid host")

@@ -15,7 +15,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_p
 from urllib3.util.ssltransport import SSLTransport
 
 from airflow_provider_queuecalls.client.endpoint import Endpoint
-from airflow_provider_queuecalls.client.hosts import is_loopback
+from airflow_provider_queuecalls.client.hosts import is_loopback, read_proxy
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Violation
 
 _PORTS = {"http": 80, "https": 443}
@@ -46,16 +46,12 @@ class Route:
         if not (proxy := select_proxy(endpoint.url, proxies)):
             return cls(url, None)
         try:
-            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-            if parts.scheme in _PORTS and _host(parts) and parts.port != 0:
-                return cls(url, parts)
-        except ValueError:
-            pass
-        source = "the worker's environment" if endpoint.proxies is None else "the connection"
-        # Without the URL, which may hold a password.
-        raise InvalidConnection(
-            [Violation("proxies", "has a proxy that cannot be used", "http and https URLs of proxies", source)]
-        )
+            return cls(url, read_proxy(proxy if "://" in proxy else f"http://{proxy}"))
+        except ValueError as problem:
+            source = "the worker's environment" if endpoint.proxies is None else "the connection"
+            # Without the URL, which may hold a password.
+            violation = Violation("proxies", f"has a proxy that {problem}", "http and https URLs of proxies", source)
+        raise InvalidConnection([violation])
 
     def __str__(self) -> str:
         proxy = f" through the proxy {_address(self.proxy)}" if self.proxy else ""
