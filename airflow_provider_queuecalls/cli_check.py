@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.reading import Progress
+from airflow_provider_queuecalls.contacts.check import Progress
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 
 CLEAN, NOT_CLEAN = 0, 1

@@ -1,11 +1,12 @@
-"""The steps of a check: open, prove readable, validator, decide, write the rejects, refuse or hand over."""
+"""The steps of a check: open the files, validate the rows, mark repeats, write the rejects, apply the policies."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
@@ -14,15 +15,30 @@ from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.contacts.cleaning import write_cleaned
 from airflow_provider_queuecalls.contacts.header import find_layout
 from airflow_provider_queuecalls.contacts.policies import enforce
-from airflow_provider_queuecalls.contacts.reading import Progress, Reading, file_digest
+from airflow_provider_queuecalls.contacts.reading import file_digest
 from airflow_provider_queuecalls.contacts.rejects import write_rejects
 from airflow_provider_queuecalls.contacts.report import Example, Report
-from airflow_provider_queuecalls.contacts.results import Results, open_results
+from airflow_provider_queuecalls.contacts.results import Advance, Counts, Reading, Results, is_small
+from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemory
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
-from airflow_provider_queuecalls.contacts.source import Source, open_source
+from airflow_provider_queuecalls.contacts.source import open_source
 from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
+from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
+    InvalidContactRules,
+    InvalidContacts,
+    QueueCallsError,
+    Violation,
+)
+from airflow_provider_queuecalls.stopping import StopRequest
+
+#: The memory that a check may use, in MiB, and the least that it works with.
+MEMORY_LIMIT = 512
+LEAST_MEMORY = 256
+
+Progress = Callable[[int, int], None]
 
 EXAMPLES = 10
 
@@ -56,83 +72,153 @@ def check(
     *,
     rejects_path: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    stop: StopRequest | None = None,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> CheckedContacts:
     """Check a local contact file as a whole, and return what is to be sent.
 
-    That is the file itself, byte for byte, where every row is good and none needs a change, with LF or CRLF as line
+    That is the file itself, byte for byte, if every row is valid and none needs a change, with LF or CRLF as line
     ends. Otherwise it is a cleaned copy: UTF-8, LF, commas, the vendor's order of columns, without blank lines,
-    byte-order mark, header line and rows that are left out.
+    byte-order mark, header line and rejects.
 
-    ``rejects_path`` gets a CSV of the rows left out, on every outcome except an unreadable file; without any such
-    row it has its header line only. ``progress`` is called with (bytes, bytes in all) while the file is read.
+    :param path: The contact file.
+    :param rules: How to check it. Default: the default of every rule.
+    :param rejects_path: A file to write the rejects to, as CSV, whatever the outcome, unless a file cannot be read. Without
+        rejects it gets a header line only.
+    :param progress: Called with (done, total) while the files are read, in bytes of all files together.
+    :param stop: Ends the check once it is requested: :class:`NotSent` is raised, and no temporary file stays.
+    :param memory_limit: The memory that the check may use, in MiB, at least 256. Default: 512. It is enough for files of
+        any size; with more, large files are compared in fewer steps.
 
-    Raises :class:`InvalidContacts` where a rule or a policy is broken (with a ``report`` if the rows were judged),
-    among them :class:`UnreadableContacts` and :class:`EmptyContacts`, and :class:`CheckFailed` where the check could
-    not be done and another try may help.
+    Raises :class:`InvalidContacts` if a rule or a policy is broken (with a ``report`` if the rows were validated),
+    among them :class:`UnreadableContacts` and :class:`EmptyContacts`, and :class:`CheckFailed` if the check could
+    not be finished and another try may help.
     """
     rules = rules or ContactRules()
+    stop = stop or StopRequest()
+    if memory_limit < LEAST_MEMORY:
+        violation = Violation("memory_limit", f"is {memory_limit}", f"at least {LEAST_MEMORY} (MiB)", "this provider")
+        raise InvalidContactRules([violation])
     with ExitStack() as stack:
         source = open_source(path, "The contact file")
         stack.callback(source.file.close)
         if rejects_path is not None and source.is_at(rejects_path):
-            raise InvalidContacts(f"{source.shown} is what rejects_path names, too: write the rejects to another file.")
-        with _translate_disk_errors(source), open_results(source, rules.lists) as results:
+            raise InvalidContacts(
+                f"{source.shown} and rejects_path are the same file. Write the rejects to another file."
+            )
+        sizes = [source.size, *map(_size, rules.lists)]
+        advance = _advance(progress, sum(sizes) + source.size)  # the contact file's numbers are compared after reading
+        with (
+            _translate_errors(source.shown, memory_limit),
+            _open_results(sum(sizes), memory_limit, stop, advance) as results,
+        ):
             for listed in rules.lists:
-                read_suppression_list(listed, rules, results)
+                with _translate_errors(f"The suppression list {str(listed)[:200]!r}", memory_limit):
+                    read_suppression_list(listed, rules, results)
             validator = RowValidator(rules, find_layout(source, rules))
-            read = results.read(source, validator, progress)
-            results.decide(look_for_duplicates=rules.duplicates != "keep")
-            report = _report(results, read)
+            read = results.read_contacts(source, validator)
+            results.mark_repeats(look_for_duplicates=rules.duplicates != "keep")
+            counts = results.counts()
+            report = _report(read, counts, results.rejects())
             source.assert_unchanged()
             if rejects_path is not None:
-                write_rejects(rejects_path, source, validator, results.rejects())
+                write_rejects(rejects_path, source, validator, results.rejects(), stop)
             enforce(rules, report, source.shown)
             file, size, digest = source.file, source.size, read.digest
-            changed = read.bom or read.lone_cr or validator.rewrites_all or results.any_changed()
-            if changed or report.valid < report.lines:
-                file = write_cleaned(source, validator, results)
+            changed = read.bom or read.lone_cr or validator.rewrites_all
+            if changed or counts.get("valid", (0, 0))[0] < report.lines:
+                file = write_cleaned(source, validator, results, stop)
                 stack.callback(file.close)
-                size, digest = os.fstat(file.fileno()).st_size, file_digest(file)
+                size, digest = os.fstat(file.fileno()).st_size, file_digest(file, stop)
             source.assert_unchanged()
+        stop.raise_if_requested()
         stack.pop_all()
         if file is not source.file:
             source.file.close()
     file.seek(0)
     if progress:
-        progress(source.size, source.size)
+        progress(sum(sizes) + source.size, sum(sizes) + source.size)
     return CheckedContacts(replace(report, digest=digest), Upload(file, source.name, size, digest))
 
 
+def _open_results(size: int, memory_limit: int, stop: StopRequest, advance: Advance) -> AbstractContextManager[Results]:
+    if is_small(size):
+        return nullcontext(ResultsInMemory(stop, advance))
+    return closing(ResultsInDuckDB(memory_limit // 2, stop, advance))  # the other half is for all else in the process
+
+
+def _advance(progress: Progress | None, total: int) -> Advance:
+    """Count what has been read for ``progress``."""
+    done = 0
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress:
+            progress(min(done, total), total)
+
+    return advance
+
+
+def _size(path: str | os.PathLike[str]) -> int:
+    try:
+        return os.path.getsize(path)
+    except (OSError, ValueError):
+        return 0  # opening it raises the error that says what is wrong
+
+
 @contextmanager
-def _translate_disk_errors(source: Source) -> Iterator[None]:
+def _translate_errors(shown: str, memory_limit: int) -> Iterator[None]:
+    """Raise :class:`CheckFailed` for errors of the disk, of memory and of DuckDB, whose texts may quote a row."""
     try:
         yield
-    except OSError as error:
-        raise CheckFailed(
-            f"{source.shown} could not be checked: {error.strerror or type(error).__name__}. Nothing was sent. "
-            f"The check needs room in {tempfile.gettempdir()!r}, up to twice the size of the file."
-        ) from None
+    except QueueCallsError:
+        raise
+    except Exception as error:
+        problem = _problem(error, memory_limit)
+        if problem is None:
+            raise
+        raise CheckFailed(f"{shown} could not be checked: {problem} Nothing was sent.") from None
 
 
-def _report(results: Results, read: Reading) -> Report:
-    counts = results.counts()
+def _problem(error: Exception, memory_limit: int) -> str | None:
+    duckdb = sys.modules.get("duckdb")
+    room = (
+        f"The check needs room in {tempfile.gettempdir()!r}: up to twice the size of the contact file, and the size of "
+        "the suppression lists."
+    )
+    if isinstance(error, OSError):
+        return f"{error.strerror or type(error).__name__}. {room}"
+    out_of_memory = isinstance(error, MemoryError) or (duckdb and isinstance(error, duckdb.OutOfMemoryException))
+    cannot_load = isinstance(error, ImportError) and "duckdb" in str(error)
+    no_thread = isinstance(error, RuntimeError) and "thread" in str(error)
+    if out_of_memory or cannot_load or no_thread:
+        return (
+            f"there is not enough memory. The check uses up to {memory_limit} MiB (memory_limit). Give the process more "
+            "memory, or raise memory_limit if DuckDB ran out of its share."
+        )
+    if duckdb and isinstance(error, duckdb.Error):
+        return f"DuckDB stopped with {type(error).__name__}. {room}"
+    return None
+
+
+def _report(read: Reading, counts: Counts, rejects: Iterator[tuple[int, str]]) -> Report:
     blank, _ = counts.get(BLANK, (0, 0))
     header, _ = counts.get(COLUMN_NAMES, (0, 0))
     reasons = {reason: counts[reason][0] for reason in REASONS if reason in counts}
     duplicates, suppressed = reasons.get("duplicate", 0), reasons.get("suppressed", 0)
-    left_out = sum(reasons.values())
-    contacts = read.lines - blank - header
+    contacts, not_sent = read.lines - blank - header, sum(reasons.values())
     return Report(
         lines=read.lines,
         blank=blank,
         contacts=contacts,
-        valid=contacts - left_out,
-        rejected=left_out - duplicates - suppressed,
+        valid=contacts - not_sent,
+        rejected=not_sent - duplicates - suppressed,
         duplicates=duplicates,
         suppressed=suppressed,
         reasons=reasons,
         first_lines={reason: counts[reason][1] for reason in reasons},
-        examples=tuple(Example(*example) for example in islice(results.rejects(), EXAMPLES)),
-        normalized=results.normalized(),
+        examples=tuple(Example(*example) for example in islice(rejects, EXAMPLES)),
+        normalized=counts.get("normalized", (0, 0))[0],
         bom=read.bom,
     )

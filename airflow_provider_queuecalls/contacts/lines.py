@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import BinaryIO, TypeVar
 
 from airflow_provider_queuecalls.contacts.rows import LONGEST_LINE, ControlCharacters
+from airflow_provider_queuecalls.stopping import StopRequest
 
 BLOCK_BYTES = 256 << 10
 BOM = codecs.BOM_UTF8
@@ -46,21 +47,35 @@ class Block:
         return enumerate(self.lines(), self.first)
 
 
-def blocks(file: BinaryIO, delimiter: str = ",", tap: Callable[[bytes], object] | None = None) -> Iterator[Block]:
+def blocks(
+    file: BinaryIO,
+    delimiter: str = ",",
+    tap: Callable[[bytes], object] | None = None,
+    stop: StopRequest | None = None,
+) -> Iterator[Block]:
     """Read a file from its start as blocks of whole lines.
 
     ``tap`` gets every byte read. A line of more than about a mebibyte comes as a block of its own, abridged so that
-    the result on it stays the same.
+    its result stays the same. Raises :class:`NotSent` before it reads on after ``stop`` was requested.
     """
+
+    def read() -> bytes:
+        if stop is not None:
+            stop.raise_if_requested()
+        chunk = file.read(BLOCK_BYTES)
+        if tap is not None and chunk:
+            tap(chunk)
+        return chunk
+
     file.seek(0)
     first, rest, at_start = 1, b"", True
-    while chunk := _read(file, tap):
+    while chunk := read():
         data = rest + chunk
         if at_start:
             data, at_start = data.removeprefix(BOM), False
         cut = _after_last_line(data)
         if not cut and len(data) > LONGEST_LINE + 8:
-            line, data = _abridged(data, file, delimiter, tap)
+            line, data = _abridged(data, delimiter, read)
             yield Block(first, line, abridged=True)
             first += 1
             cut = _after_last_line(data)
@@ -71,17 +86,6 @@ def blocks(file: BinaryIO, delimiter: str = ",", tap: Callable[[bytes], object] 
         rest = data[cut:]
     if rest:
         yield Block(first, rest)
-
-
-def marked(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterator[tuple[Block, dict[int, Mark]]]:
-    """Each block with the marks on its lines. ``marks`` are (line number, mark), in the order of the lines."""
-    pending = next(marks, None)
-    for block in lines:
-        here: dict[int, Mark] = {}
-        while pending is not None and pending[0] < block.first + block.count:
-            here[pending[0]] = pending[1]
-            pending = next(marks, None)
-        yield block, here
 
 
 def picked(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterator[tuple[int, bytes, Mark]]:
@@ -101,21 +105,12 @@ def picked(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterato
                 return
 
 
-def _read(file: BinaryIO, tap: Callable[[bytes], object] | None) -> bytes:
-    chunk = file.read(BLOCK_BYTES)
-    if tap is not None and chunk:
-        tap(chunk)
-    return chunk
-
-
 def _after_last_line(data: bytes) -> int:
     """Where the last complete line ends. A CR at the very end may be half of a CRLF, so it doesn't count yet."""
     return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, max(len(data) - 1, 0)) + 1
 
 
-def _abridged(
-    head: bytes, file: BinaryIO, delimiter: str, tap: Callable[[bytes], object] | None
-) -> tuple[bytes, bytes]:
+def _abridged(head: bytes, delimiter: str, read: Callable[[], bytes]) -> tuple[bytes, bytes]:
     """Read to the end of a line that is too long to keep; return it abridged, and what was read beyond it."""
     cut = LONGEST_LINE + 4
     while head[cut] & 0xC0 == 0x80 and cut > LONGEST_LINE:
@@ -128,10 +123,10 @@ def _abridged(
             end = min(ends)
             rest.add(piece[:end])
             if piece[end:] == b"\r":
-                piece += _read(file, tap)
+                piece += read()
             return kept + rest.telling(), piece[end + (2 if piece.startswith(b"\r\n", end) else 1) :]
         rest.add(piece)
-        piece = _read(file, tap)
+        piece = read()
     return kept + rest.telling(), b""
 
 

@@ -1,43 +1,29 @@
-"""Reading a file in Python: what it is like as a whole, and the results on its lines, or on some of them."""
+"""Reading a file in Python: what it is like as a whole, and the results for its lines, or for some of them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, picked
+from airflow_provider_queuecalls.contacts.results import CODES, Advance
 from airflow_provider_queuecalls.contacts.rows import BLANK, RowValidator
 from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import CheckFailed
-
-Progress = Callable[[int, int], None]
-#: For each reason, how many lines it left out, and the first of them.
-Counts = Mapping[str, tuple[int, int]]
+from airflow_provider_queuecalls.stopping import StopRequest
 
 _DIGEST_BYTES = 4 << 20
 
 
 class LineResult(NamedTuple):
-    """The result on one line. ``changed``: the row to send isn't what the line would become if it were plain."""
+    """The result for one line: the number it calls (None if it is not sent), and the result's code."""
 
     line: int
     number: int | None
-    reason: str | None
-    changed: bool
-    normalized: bool
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What reading a file showed, beside the results."""
-
-    lines: int
-    bom: bool
-    lone_cr: bool
-    digest: str
+    code: int
 
 
 def first_line_end(source: Source) -> str:
@@ -48,7 +34,7 @@ def first_line_end(source: Source) -> str:
 
 @dataclass
 class Survey:
-    """What our own reading of a file shows. ``duckdb_safe``: lines hold nothing that the engine could misread."""
+    """What a file is like. ``duckdb_safe``: DuckDB cannot misread any of its lines."""
 
     lines: int = 0
     bom: bool = False
@@ -56,7 +42,7 @@ class Survey:
     duckdb_safe: bool = True
     line_ends: set[str] = field(default_factory=set)
 
-    def take_in(self, block: Block, validator: RowValidator) -> None:
+    def add(self, block: Block, validator: RowValidator) -> None:
         """Add what a block shows."""
         data = block.data
         if b"\r" in data:
@@ -71,62 +57,72 @@ class Survey:
         self.lines += block.count
 
 
-def survey(source: Source, validator: RowValidator, progress: Progress | None) -> Survey:
-    """Read a file once, without a result on any line."""
-    seen, done = Survey(), 0
+def survey(source: Source, validator: RowValidator, stop: StopRequest, advance: Advance) -> Survey:
+    """Read a file once, without validating any line."""
+    seen = Survey()
+    at_start = True
 
     def tap(data: bytes) -> None:
-        nonlocal done
-        seen.bom = seen.bom or (not done and data.startswith(BOM))
-        done += len(data)
-        if progress:
-            progress(done // 2, source.size)  # the other half is what comes after
+        nonlocal at_start
+        seen.bom = seen.bom or (at_start and data.startswith(BOM))
+        at_start = False
+        advance(len(data))
 
-    for block in blocks(source.file, validator.delimiter, tap):
-        seen.take_in(block, validator)
+    for block in blocks(source.file, validator.delimiter, tap, stop):
+        seen.add(block, validator)
     return seen
 
 
-def write_duckdb_safe(source: Source, validator: RowValidator, path: str) -> None:
-    """Write the file anew for the engine, line for line, with a mark for each line that it could misread."""
-    in_open_cell = False
-    with open(path, "wb") as copy:
-        for block in blocks(source.file, validator.delimiter):
-            data = block.data.replace(b"\r\n", b"\n")
-            if not copy.tell() and data.startswith(BOM):
-                copy.write(BOM)  # the engine takes one off, and the file's own is off already
-            if not in_open_cell and not block.abridged and validator.duckdb_safe(data):
-                copy.write(data if data.endswith(b"\n") else data + b"\n")
-                continue
-            for line in block.lines():
-                odd = in_open_cell or block.abridged or not validator.duckdb_safe(line)
-                copy.write(b"?\n" if odd else line + b"\n")
-                in_open_cell = validator.leaves_cell_open(line, in_open_cell)
+def write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, stop: StopRequest) -> None:
+    """Copy the file line for line for DuckDB, with ``?`` in place of each line that it could misread."""
+    in_open_cell, at_start = False, True
+    for block in blocks(source.file, validator.delimiter, stop=stop):
+        data = block.data.replace(b"\r\n", b"\n")
+        if at_start and data.startswith(BOM):
+            copy.write(BOM)  # DuckDB removes one, and the file's own is removed already
+        at_start = False
+        if not in_open_cell and not block.abridged and validator.duckdb_safe(data):
+            copy.write(data if data.endswith(b"\n") else data + b"\n")
+            continue
+        for line in block.lines():
+            unsafe = in_open_cell or block.abridged or not validator.duckdb_safe(line)
+            copy.write(b"?\n" if unsafe else line + b"\n")
+            in_open_cell = validator.leaves_cell_open(line, in_open_cell)
+    copy.flush()
 
 
-def line_results(source: Source, validator: RowValidator, wanted: Iterator[tuple[int, None]]) -> Iterator[LineResult]:
-    """The results on the lines with these numbers, in their order. The others must be known to be good and plain."""
+def line_results(
+    source: Source, validator: RowValidator, wanted: Iterator[int], stop: StopRequest
+) -> Iterator[LineResult]:
+    """Validate the lines with these numbers, in their order. The others must be known to be valid and unquoted."""
     in_open_cell, blank = False, 0
-    for number, line, _ in picked(blocks(source.file, validator.delimiter), wanted):
+    marks = ((line, None) for line in wanted)
+    for number, line, _ in picked(blocks(source.file, validator.delimiter, stop=stop), marks):
         result = validator(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
-        # A good row has closed what it opened.
+        # A valid row has closed what it opened.
         in_open_cell = result.reason is not None and validator.leaves_cell_open(line, in_open_cell)
         blank += result.reason == BLANK
-        changed = result.reason is None and result.row != validator.row_of_good_line(line)
-        yield LineResult(number, result.number, result.reason, changed, result.normalized)
+        name = result.reason
+        if name is None:
+            rewritten = result.row != validator.row_of_good_line(line)
+            name = "normalized" if result.normalized else "rewritten" if rewritten else "valid"
+        yield LineResult(number, result.number, CODES[name])
 
 
 def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:
-    """Raise :class:`CheckFailed` where the second reading of a file saw other lines than the first."""
+    """Raise :class:`CheckFailed` if the second reading of a file found other lines than the first."""
     source.assert_unchanged()
     if lines != surveyed:
-        raise CheckFailed(f"{source.shown} was read twice, with {surveyed:,} and {lines:,} lines. Nothing was sent.")
+        raise CheckFailed(
+            f"{source.shown} was read twice, first with {surveyed:,} lines and then with {lines:,}. Nothing was sent."
+        )
 
 
-def file_digest(file: BinaryIO) -> str:
+def file_digest(file: BinaryIO, stop: StopRequest) -> str:
     """SHA-256 of a whole file. Leaves the file's position alone, so it may run beside other readers."""
     sha256, position = hashlib.sha256(), 0
     while data := os.pread(file.fileno(), _DIGEST_BYTES, position):
+        stop.raise_if_requested()
         sha256.update(data)
         position += len(data)
     return f"sha256:{sha256.hexdigest()}"

@@ -1,4 +1,4 @@
-"""The rejects file: every row that is left out, for a person to look at in a spreadsheet."""
+"""The rejects file: every row that is not sent, for a person to look at in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from airflow_provider_queuecalls.contacts.lines import blocks, picked
 from airflow_provider_queuecalls.contacts.rows import LONGEST_LINE, Rejected, RowValidator, split_quoted
 from airflow_provider_queuecalls.contacts.source import Source, no_room
 from airflow_provider_queuecalls.exceptions import CheckFailed
+from airflow_provider_queuecalls.stopping import StopRequest
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_rejects(
-    path: str | os.PathLike[str], source: Source, validator: RowValidator, rejects: Iterator[tuple[int, str]]
+    path: str | os.PathLike[str],
+    source: Source,
+    validator: RowValidator,
+    rejects: Iterator[tuple[int, str]],
+    stop: StopRequest,
 ) -> None:
-    """Write line, reason and the cells of each row left out as CSV, readable by the owner only.
+    """Write line, reason and the cells of each reject as CSV, readable by the owner only.
 
     A cell that a spreadsheet would run as a formula gets an apostrophe in front. Bytes that are not UTF-8 and
     control characters are written as ``\\x..``; a line of more than a mebibyte is cut there. The file appears under
-    its name only when it is complete. Raises :class:`CheckFailed` where it cannot be written.
+    its name only when it is complete. Raises :class:`CheckFailed` if it cannot be written.
     """
     target = os.fspath(path)
     directory, name = os.path.split(target)
@@ -35,7 +40,7 @@ def write_rejects(
                 writer.writerow(
                     ["line", "reason", *(_safe(name) for name in validator.layout.names or validator.layout.columns)]
                 )
-                for line, row, reason in picked(blocks(source.file, validator.delimiter), rejects):
+                for line, row, reason in picked(blocks(source.file, validator.delimiter, stop=stop), rejects):
                     writer.writerow([line, reason, *map(_safe, _cells(row[:LONGEST_LINE], validator))])
             os.replace(partial, target)
         except BaseException:

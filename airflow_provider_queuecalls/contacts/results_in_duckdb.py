@@ -1,22 +1,21 @@
-"""The tables behind a check: DuckDB reads the lines, and knows which numbers came before or are on a list.
+"""The results for a large file: DuckDB recognizes the rows that are valid as they are, and compares the numbers.
 
-ResultsInMemory is bounded, whatever the size of the file: beyond the limit, tables spill into the check's own directory.
+Memory is bounded, whatever the size of the files, and DuckDB never spills: the numbers lie in temporary files of ours,
+which have no name, and are compared in parts that fit into DuckDB's memory.
 """
+
+# ruff: noqa: S608 - every part of a query is of our own making, no value of a file is one
 
 from __future__ import annotations
 
+import mmap
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, overload
 
 from airflow_provider_queuecalls.contacts.reading import (
-    Counts,
-    LineResult,
-    Progress,
-    Reading,
+    Survey,
     assert_same_lines,
     file_digest,
     first_line_end,
@@ -24,225 +23,264 @@ from airflow_provider_queuecalls.contacts.reading import (
     survey,
     write_duckdb_safe,
 )
-from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, LONGEST_LINE, RowValidator
+from airflow_provider_queuecalls.contacts.results import CODES, Advance, Counts, Reading, Results, add_to_counts
+from airflow_provider_queuecalls.contacts.rows import LONGEST_LINE, RowValidator
 from airflow_provider_queuecalls.contacts.source import Source
-from airflow_provider_queuecalls.exceptions import CheckFailed
+from airflow_provider_queuecalls.contacts.temporary import path_of, temporary_file
+from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY_LIMIT = "256MB"
 MOST_THREADS = 4
-_BATCH = 10_000
-_VIEWS = {
-    # The rows that pass on their own account,
-    "good": "SELECT rowid + 1 AS line, number FROM plain WHERE number IS NOT NULL "
-    "UNION ALL SELECT line, number FROM line_results WHERE reason IS NULL",
-    # those of them whose number is on no do-not-call list,
-    "kept": "SELECT line, number FROM good WHERE number NOT IN (SELECT number FROM listed)",
-    # and the rows that are left out; blank lines and the header line are none.
-    "rejects": f"SELECT line, reason FROM left_out WHERE reason NOT IN ('{BLANK}', '{COLUMN_NAMES}')",  # noqa: S608
-}
-#: DuckDB would draw a bar on the standard output, which is the command line's (and JSON's).
-_QUIET = "SET enable_progress_bar = false"
+#: Bytes of DuckDB's memory for each contact that is compared at once. It needs some 60 of them to group the numbers.
+_BYTES_PER_CONTACT = 128
+_ROWS_AT_ONCE = 10_000
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+T = TypeVar("T")
 
 
-@contextmanager
-def open_results_in_duckdb(shown: str) -> Iterator[ResultsInDuckDB]:
-    """ResultsInDuckDB in a directory of their own, removed on every way out. What DuckDB raises becomes :class:`CheckFailed`."""
-    import duckdb
+class ResultsInDuckDB(Results):
+    """Each file's numbers are in Parquet files of their own: one with a row for every line, NULL for those that the fast
+    path does not recognize, and one with (line, number) for those among them that are valid all the same."""
 
-    # Not the error's own words: they may quote a row.
-    try:
-        with tempfile.TemporaryDirectory(prefix="queuecalls-", ignore_cleanup_errors=True) as directory:
-            tables = ResultsInDuckDB(directory)
-            with closing(tables):
-                yield tables
-    except duckdb.Error as error:
-        raise CheckFailed(
-            f"{shown} could not be checked: DuckDB stopped with {type(error).__name__}. Nothing was sent. The "
-            f"check needs some 300 MB of memory, and room in {tempfile.gettempdir()!r}, up to twice the size of the file."
-        ) from None
-
-
-class ResultsInDuckDB:
-    """The results in tables; :class:`Results` says what is asked of them.
-
-    ``plain`` has one row per line, with the number if the line is plain, else NULL; a line's number is its rowid
-    plus one. ``line_results`` has the results on the others. ``listed`` has the numbers on do-not-call lists. ``left_out``
-    has the lines that are not sent, blank ones too, each with its reason.
-    """
-
-    def __init__(self, directory: str) -> None:
+    def __init__(self, memory_mb: int, stop: StopRequest, advance: Advance) -> None:
         import duckdb
 
-        self._directory = directory
+        super().__init__()
+        self._stop = stop
+        self._advance = advance
+        self._files: list[BinaryIO] = []
+        self._suppressed: list[str] = []
+        self._contact_bytes = 0
+        self._contacts_at_once = (memory_mb << 20) // _BYTES_PER_CONTACT
+        self._closing = StopRequest()
+        self._threads = ThreadPoolExecutor(2)  # one for DuckDB, one for the digest
+        self._running: Future[Any] | None = None
         self._connection: DuckDBPyConnection = duckdb.connect(
             config={
-                "memory_limit": MEMORY_LIMIT,
+                "memory_limit": f"{memory_mb}MiB",
                 "threads": min(os.cpu_count() or 1, MOST_THREADS),
-                "temp_directory": os.path.join(directory, "spilled"),
+                "temp_directory": "",  # so it writes no number to a file that has a name
                 "preserve_insertion_order": True,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
+                # A join builds its table of the numbers on its right, which are those of one part.
+                "disabled_optimizers": "join_order,build_side_probe_side",
             }
         )
-        self._run(_QUIET)
-        self._run("CREATE TABLE listed (number BIGINT)")
-        self._clear()
-        for view, query in _VIEWS.items():
-            self._run(f"CREATE VIEW {view} AS {query}")
-
-    def _clear(self) -> None:
-        """Forget the file, but not the do-not-call lists."""
-        self._run("CREATE OR REPLACE TABLE plain (number BIGINT)")
-        self._run(
-            "CREATE OR REPLACE TABLE line_results "
-            "(line BIGINT, number BIGINT, reason VARCHAR, changed BOOLEAN, normalized BOOLEAN)"
-        )
-        self._run("CREATE OR REPLACE TABLE left_out (line BIGINT, reason VARCHAR)")
+        # DuckDB would draw a bar on the standard output, which is the command line's (and JSON's).
+        self._run("SET enable_progress_bar = false")
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Break off what is under way, and give memory and disk space back."""
+        self._closing.request()
+        if self._running is not None:
+            self._break_off(self._running)
+        self._threads.shutdown()
         self._connection.close()
+        for file in self._files:
+            file.close()
 
-    def read(self, source: Source, validator: RowValidator, progress: Progress | None = None) -> Reading:
-        """Take in every line of a file.
+    def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
+        counts: dict[str, tuple[int, int]] = {}
+        _, numbers = self._read(source, validator)
+        for line, code in self._validate_others(source, validator, numbers):
+            add_to_counts(counts, line, code)
+        self._suppressed.append(_valid(numbers))
+        return counts
 
-        DuckDB starts on the file at once, beside our own reading of it. Where that finds that DuckDB may have misread
+    def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
+        self._contact_bytes = source.size
+        digest = self._threads.submit(file_digest, source.file, self._closing)
+        seen, numbers = self._read(source, validator)
+        self._codes = _CodesInFile(seen.lines)
+        self._files.append(self._codes.file)
+        for line, code in self._validate_others(source, validator, numbers):
+            self._codes[line - 1] = code
+        self._run(f"CREATE VIEW contacts AS {_valid(numbers)}")
+        with self._stop.calling(self._closing.request):
+            return Reading(seen.lines, seen.bom, seen.lone_cr, digest.result())
+
+    def _read(self, source: Source, validator: RowValidator) -> tuple[Survey, list[str]]:
+        """Take the numbers of the rows that the fast path recognizes. Returns the path of the file with them.
+
+        DuckDB starts on the file at once, beside our own reading of it. If that finds that DuckDB may have misread
         something, its work is thrown away and done again on a copy that it cannot misread.
         """
         guess = first_line_end(source)
-        with ThreadPoolExecutor(2) as threads:
-            digest = threads.submit(file_digest, source.file)
-            lines_read = threads.submit(self._read_lines, source.address(), guess, *validator.fast_path_sql())
-            seen = survey(source, validator, progress)
-            duckdb_safe = seen.line_ends <= {guess} and seen.duckdb_safe
-            if not duckdb_safe:
-                self._connection.interrupt()
-        if duckdb_safe:
-            lines = lines_read.result()
+        numbers = self._new_file()
+        running = self._start(self._take_numbers, source.address(), guess, validator, numbers)
+        seen = survey(source, validator, self._stop, self._advance)
+        if seen.line_ends <= {guess} and seen.duckdb_safe:
+            self._finish(running)
         else:
-            lines_read.exception()  # of no interest
-            self._clear()
-            copy = os.path.join(self._directory, "duckdb_safe.csv")
-            write_duckdb_safe(source, validator, copy)
-            lines = self._read_lines(copy, "\n", *validator.fast_path_sql())
-            os.unlink(copy)
+            self._break_off(running)
+            with temporary_file() as copy:
+                write_duckdb_safe(source, validator, copy, self._stop)
+                self._finish(self._start(self._take_numbers, path_of(copy), "\n", validator, numbers))
+        lines = self._value(f"SELECT count(*) FROM read_parquet('{numbers}')")
         assert_same_lines(source, seen.lines, lines)
-        self._add(line_results(source, validator, self._odd_lines()))
-        return Reading(seen.lines, seen.bom, seen.lone_cr, digest.result())
+        return seen, [numbers]
 
-    def _read_lines(self, path: str, line_end: str, plain: str, number: str) -> int:
-        """Read a file of duckdb_safe lines, each of which ends with ``line_end``. Returns the number of lines.
+    def _take_numbers(self, path: str, line_end: str, validator: RowValidator, numbers: str) -> None:
+        """Read a file of lines that DuckDB cannot misread, each of which ends with ``line_end``.
 
-        ``plain`` and ``number`` are the expressions of :meth:`RowValidator.fast_path_sql`. A line is read as one cell: the
-        delimiter is a character that duckdb_safe lines do not have.
+        A line is read as one cell: the delimiter is a character that such lines do not have.
         """
+        recognized, number = validator.fast_path_sql()
         end = {"\n": "\\n", "\r\n": "\\r\\n"}[line_end]
-        self._run(
-            f"""
-            INSERT INTO plain SELECT CASE WHEN {plain} THEN {number} END
-            FROM read_csv(
-                $path, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, new_line = '{end}',
-                delim = '\x1f', quote = '', escape = '', max_line_size = {4 * LONGEST_LINE}
-            )
-            """,  # noqa: S608 - both expressions are our own
-            {"path": path},
-        )
-        return int(self._value("SELECT count(*) FROM plain"))
-
-    def _odd_lines(self) -> Iterator[tuple[int, None]]:
-        """The numbers of the lines that have to be line_results."""
-        for (line,) in self._stream("SELECT rowid + 1 FROM plain WHERE number IS NULL ORDER BY rowid"):
-            yield line, None
-
-    def _add(self, results: Iterable[LineResult]) -> None:
-        """Take in the results on the lines that were not plain."""
-        path = os.path.join(self._directory, "line_results.csv")
-        with open(path, "w", encoding="ascii") as file:
-            for result in results:
-                file.write(
-                    f"{result.line},{'' if result.number is None else result.number},{result.reason or ''},"
-                    f"{result.changed:d},{result.normalized:d}\n"
+        self._connection.execute(
+            _copy(
+                f"""
+                SELECT CASE WHEN {recognized} THEN {number} END AS number
+                FROM read_csv(
+                    $path, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, new_line = '{end}',
+                    delim = '\x1f', quote = '', escape = '', max_line_size = {4 * LONGEST_LINE}
                 )
-        self._run(
-            """
-            INSERT INTO line_results SELECT * FROM read_csv(
-                $path, auto_detect = false, header = false, delim = ',', quote = '', escape = '', columns = {
-                    'line': 'BIGINT', 'number': 'BIGINT', 'reason': 'VARCHAR', 'changed': 'BOOLEAN', 'normalized': 'BOOLEAN'}
-            )
-            """,
+                """,
+                numbers,
+            ),
             {"path": path},
         )
-        os.unlink(path)
 
-    def suppress(self) -> None:
-        self._run("INSERT INTO listed SELECT number FROM good")
-        self._clear()
+    def _validate_others(
+        self, source: Source, validator: RowValidator, numbers: list[str]
+    ) -> Iterator[tuple[int, int]]:
+        """Validate the lines that the fast path does not recognize; give each with its code.
 
-    def decide(self, *, look_for_duplicates: bool) -> None:
-        self._run("INSERT INTO left_out SELECT line, reason FROM line_results WHERE reason IS NOT NULL")
-        if self._value("SELECT count(*) FROM listed"):
-            self._run(
-                "INSERT INTO left_out SELECT line, 'suppressed' FROM good WHERE number IN (SELECT number FROM listed)"
-            )
-        if look_for_duplicates and self._value("SELECT count(*) <> count(DISTINCT number) FROM kept"):
-            self._run(
-                """
-                CREATE TABLE repeated AS
-                    SELECT number FROM kept GROUP BY number HAVING count(*) > 1;
-                CREATE TABLE several AS
-                    SELECT line, number FROM kept WHERE number IN (SELECT number FROM repeated);
-                INSERT INTO left_out
-                    SELECT line, 'duplicate' FROM several
-                    WHERE line NOT IN (SELECT min(line) FROM several GROUP BY number);
-                """
-            )
+        Adds a file with the numbers of those that are valid.
+        """
+        query = f"SELECT line FROM ({_recognized(numbers[0])}) WHERE number IS NULL"
+        others = (line for (line,) in self._stream(query))
+        with temporary_file() as valid:
+            for line, number, code in line_results(source, validator, others, self._stop):
+                if number is not None:
+                    valid.write(b"%d,%d\n" % (line, number))
+                yield line, code
+            if valid.tell():
+                valid.flush()
+                numbers.append(self._new_file())
+                columns = "auto_detect = false, columns = {'line': 'BIGINT', 'number': 'BIGINT'}"
+                self._run(_copy(f"FROM read_csv('{path_of(valid)}', {columns})", numbers[1]))
 
-    def counts(self) -> Counts:
-        rows = self._stream("SELECT reason, count(*), min(line) FROM left_out GROUP BY reason")
-        return {reason: (count, first) for reason, count, first in rows}
+    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+        """Part by part, so that the numbers of one fit into memory; every part reads all files, which is quick."""
+        if not (self._suppressed or look_for_duplicates):
+            return
+        if self._suppressed:
+            self._run(f"CREATE VIEW suppressed AS {' UNION ALL '.join(self._suppressed)}")
+        count = self._value("SELECT count(*) FROM contacts")
+        parts = -(-count // self._contacts_at_once)
+        for part in range(parts):
+            self._mark_part(f"hash(number) % {parts} = {part}", look_for_duplicates)
+            self._advance(self._contact_bytes // parts)
 
-    def own_counts(self) -> Counts:
-        rows = self._stream(
-            "SELECT reason, count(*), min(line) FROM line_results WHERE reason IS NOT NULL GROUP BY reason"
+    def _mark_part(self, in_part: str, look_for_duplicates: bool) -> None:
+        suppressed, duplicate = CODES["suppressed"], CODES["duplicate"]
+        self._run(
+            "CREATE OR REPLACE TABLE numbers AS SELECT number, min(line) AS first, count(*) > 1 AS repeated "
+            f"FROM contacts WHERE {in_part} GROUP BY number"
         )
-        return {reason: (count, first) for reason, count, first in rows}
-
-    def any_changed(self) -> bool:
-        return bool(self._value("SELECT count(*) FROM line_results WHERE changed"))
-
-    def normalized(self) -> int:
-        return int(
-            self._value(
-                "SELECT count(*) FROM line_results WHERE normalized AND line NOT IN (SELECT line FROM left_out)"
+        if self._suppressed:
+            for (first,) in self._stream(f"SELECT first FROM suppressed JOIN numbers USING (number) WHERE {in_part}"):
+                self._codes[first - 1] = suppressed
+        if self._value("SELECT bool_or(repeated) FROM numbers"):
+            repeats = (
+                "SELECT line, first FROM contacts JOIN (FROM numbers WHERE repeated) USING (number) "
+                f"WHERE {in_part} AND line <> first"
             )
-        )
+            for line, first in self._stream(repeats):
+                if self._codes[first - 1] == suppressed:
+                    self._codes[line - 1] = suppressed
+                elif look_for_duplicates:
+                    self._codes[line - 1] = duplicate
 
-    def rejects(self) -> Iterator[tuple[int, str]]:
-        yield from self._stream("SELECT line, reason FROM rejects ORDER BY line")
+    def _new_file(self) -> str:
+        """A temporary file that stays until the end of the check. Returns its path."""
+        self._files.append(temporary_file())
+        return path_of(self._files[-1])
 
-    def changes(self) -> Iterator[tuple[int, str | None]]:
-        yield from self._stream(
-            "SELECT line, reason FROM left_out "
-            "UNION ALL SELECT line, NULL FROM line_results WHERE reason IS NULL AND changed "
-            "AND line NOT IN (SELECT line FROM left_out) ORDER BY line"
-        )
+    def _start(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Let DuckDB do something in a thread, so that this one can look out for a request to stop."""
+        self._stop.raise_if_requested()
+        self._running = running = self._threads.submit(function, *arguments)
+        return running
 
-    def _run(self, statement: str, parameters: Mapping[str, object] | None = None) -> None:
-        self._connection.execute(statement, parameters)
+    def _finish(self, running: Future[T]) -> T:
+        while not wait([running], timeout=_SECONDS_BETWEEN_LOOKS).done:
+            if self._stop.requested:
+                self._break_off(running)
+        self._stop.raise_if_requested()
+        return running.result()
+
+    def _break_off(self, running: Future[Any]) -> None:
+        """Interrupt DuckDB until it has stopped: an interrupt that comes before a query has begun is lost."""
+        while not running.done():
+            self._connection.interrupt()
+            wait([running], timeout=_SECONDS_BETWEEN_LOOKS)
+
+    def _run(self, statement: str) -> None:
+        self._finish(self._start(self._connection.execute, statement))
 
     def _value(self, query: str) -> Any:
-        ((value,),) = self._connection.execute(query).fetchall()
+        ((value,),) = self._stream(query)
         return value
 
     def _stream(self, query: str) -> Iterator[Any]:
-        cursor = self._connection.cursor()
-        try:
-            cursor.execute(_QUIET)
-            cursor.execute(query)
-            while rows := cursor.fetchmany(_BATCH):
-                yield from rows
-        finally:
-            cursor.close()
+        self._run(query)
+        while rows := self._finish(self._start(self._connection.fetchmany, _ROWS_AT_ONCE)):
+            yield from rows
+
+
+def _copy(query: str, path: str) -> str:
+    """The statement that writes a query's rows to a temporary file."""
+    return f"COPY ({query}) TO '{path}' (FORMAT parquet, USE_TMP_FILE false)"
+
+
+def _recognized(path: str) -> str:
+    return f"SELECT file_row_number + 1 AS line, number FROM read_parquet('{path}', file_row_number = true)"
+
+
+def _valid(numbers: list[str]) -> str:
+    """The query for line and number of all valid rows of a file."""
+    first, *others = numbers
+    queries = [f"{_recognized(first)} WHERE number IS NOT NULL", *(f"FROM read_parquet('{path}')" for path in others)]
+    return " UNION ALL ".join(queries)
+
+
+class _CodesInFile:
+    """The results' codes in a temporary file, of which only what is in use is in memory."""
+
+    _MOST_PAGES = 10_000
+
+    def __init__(self, lines: int) -> None:
+        self.file = temporary_file()
+        self._lines = lines
+        self._pages = 0
+        for start in range(0, lines, 1 << 20):  # all of it: with no room for a page later, the process would be killed
+            self.file.write(bytes(min(1 << 20, lines - start)))
+        self.file.flush()
+        self._map = mmap.mmap(self.file.fileno(), lines) if lines else bytearray()
+
+    def __len__(self) -> int:
+        return self._lines
+
+    @overload
+    def __getitem__(self, index: int, /) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice, /) -> bytes: ...
+
+    def __getitem__(self, index: int | slice, /) -> int | bytes:
+        if isinstance(index, int):
+            return self._map[index]
+        return os.pread(self.file.fileno(), index.stop - index.start, index.start)
+
+    def __setitem__(self, index: int, code: int, /) -> None:
+        self._map[index] = code
+        self._pages += 1
+        if self._pages > self._MOST_PAGES and isinstance(self._map, mmap.mmap):
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._pages = 0

@@ -7,7 +7,7 @@ import time
 from datetime import timedelta
 
 from airflow_provider_queuecalls.contacts.results import Results
-from airflow_provider_queuecalls.contacts.rows import BLANK, REASONS, Layout, RowValidator
+from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.source import open_source
 from airflow_provider_queuecalls.exceptions import InvalidContacts
@@ -15,7 +15,6 @@ from airflow_provider_queuecalls.exceptions import InvalidContacts
 #: A list may have a header line, any further columns and quotes, and every spelling of a number.
 _LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow")
 _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
-_ALLOWED_IN_LISTS = {BLANK, "header"}
 
 
 def read_suppression_list(path: str | os.PathLike[str], rules: ContactRules, results: Results) -> None:
@@ -33,15 +32,14 @@ def read_suppression_list(path: str | os.PathLike[str], rules: ContactRules, res
                 f"{source.shown} is empty, as after a failed export. Nothing was sent. "
                 "Leave it out if it is not needed; a list with a header line only is fine."
             )
-        results.read(source, RowValidator(_LIST_RULES, _LIST_LAYOUT))
-        wrong = {reason: found for reason, found in results.own_counts().items() if reason not in _ALLOWED_IN_LISTS}
+        counts = results.add_suppression_list(source, RowValidator(_LIST_RULES, _LIST_LAYOUT))
+        wrong = {reason: counts[reason] for reason in REASONS if reason in counts and reason != "header"}
         if wrong:
             reasons = "".join(
                 f"\n  - {reason}: {count:,}, first in line {first:,}: {REASONS[reason]}"
                 for reason, (count, first) in wrong.items()
             )
             raise InvalidContacts(
-                f"{source.shown} has rows that cannot be understood, and leaving them out could call somebody who must "
-                f"not be called. Nothing was sent.{reasons}"
+                f"{source.shown} has rows that cannot be parsed, and skipping them could call a person who must not "
+                f"be called. Nothing was sent.{reasons}"
             )
-        results.suppress()

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import pytest
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check, lines
 from airflow_provider_queuecalls.contacts.results import SMALL_BYTES
-from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB, open_results_in_duckdb
+from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemory
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
@@ -35,6 +35,7 @@ from airflow_provider_queuecalls.exceptions import (
     InvalidContacts,
     UnreadableContacts,
 )
+from airflow_provider_queuecalls.stopping import StopRequest
 
 ANN, BOB, CAT = "16175551234", "16175551235", "19998886666"
 NOT_A_NUMBER = "555-SECRET"
@@ -549,11 +550,11 @@ class TestWhileItRuns:
         path = contacts(f"{ANN}\n{BOB}\n")
         for kind in (ResultsInMemory, ResultsInDuckDB):
 
-            def decide_late(self: Any, *, decide: Any = kind.decide, **options: bool) -> None:
+            def mark_late(self: Any, *, mark: Any = kind.mark_repeats, **options: bool) -> None:
                 change(path)
-                decide(self, **options)
+                mark(self, **options)
 
-            monkeypatch.setattr(kind, "decide", decide_late)
+            monkeypatch.setattr(kind, "mark_repeats", mark_late)
         with pytest.raises(CheckFailed, match="changed while it was being checked"):
             check(path)
 
@@ -573,9 +574,8 @@ class TestWhileItRuns:
             assert [int(row["line"]) for row in csv.DictReader(file)] == list(range(101, 102 * 15_000, 102))
 
     def test_the_engine_draws_no_bar_of_its_own(self) -> None:
-        with open_results_in_duckdb("calls.csv") as tables:
-            assert tables._value("SELECT current_setting('enable_progress_bar')") is False
-            assert list(tables._stream("SELECT current_setting('enable_progress_bar')")) == [(False,)]
+        with closing(ResultsInDuckDB(256, StopRequest(), print)) as results:
+            assert results._value("SELECT current_setting('enable_progress_bar')") is False
 
     @pytest.mark.usefixtures("results_kept")
     def test_progress_goes_up_to_the_size_of_the_file(self, contacts: Contacts) -> None:
@@ -583,10 +583,10 @@ class TestWhileItRuns:
         path = contacts(f"{ANN},{'r' * 100}\n" * 30_000)
         with check(path, ContactRules(duplicates="keep"), progress=lambda *steps: seen.append(steps)):
             size = path.stat().st_size
-        assert {total for _, total in seen} == {size}
+        assert {total for _, total in seen} == {2 * size}
         assert seen == sorted(seen)
         assert len(seen) > 3
-        assert seen[-1] == (size, size)
+        assert seen[-1] == (2 * size, 2 * size)
 
     def test_a_line_of_a_gigabyte_is_rejected_in_bounded_memory(self, contacts: Contacts) -> None:
         path = contacts(f"{ANN},")
