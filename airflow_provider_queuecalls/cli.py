@@ -19,9 +19,9 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
 
 #: What the extra ``sandbox`` brings, by module.
-SANDBOX_MODULES = frozenset({"jinja2", "python_multipart", "starlette", "uvicorn"})
+SANDBOX_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "starlette", "uvicorn"})
 #: The sandbox's settings that have an option of the same name.
-SETTINGS = ("login", "pin", "speed", "seed", "answers", "errors", "unique_names", "check_urls", "callback_hosts")
+SETTINGS = ("login", "pin", "speed", "seed", "response_format", "errors", "unique_names", "check_urls", "callback_hosts")
 USAGE_ERROR = 2
 
 
@@ -47,53 +47,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "run a queuecalls service on this machine, which phones nobody"
+    text = "run a queuecalls service on this machine that places no real calls"
     parser = commands.add_parser("sandbox", help=text, description=text)
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8099, help="port to listen on (%(default)s); 0 is any free one")
+    parser.add_argument("--port", type=int, default=8099, help="port to listen on (%(default)s); 0 is any free port")
+    parser.add_argument("--db", metavar="FILE", help="SQLite file that keeps everything across restarts")
+    parser.add_argument("--login", default=DEFAULT_LOGIN, help="login name to accept (%(default)s)")
+    parser.add_argument("--pin", default=DEFAULT_PIN, help="PIN to accept (%(default)s)")
     parser.add_argument(
-        "--db", metavar="FILE", help="SQLite file to keep everything in; without it everything is gone at the end"
-    )
-    parser.add_argument("--login", default=DEFAULT_LOGIN, help="login name that it accepts (%(default)s)")
-    parser.add_argument("--pin", default=DEFAULT_PIN, help="PIN that it accepts (%(default)s)")
-    parser.add_argument(
-        "--speed",
-        type=_not_negative,
-        default=1.0,
-        metavar="N",
-        help="seconds that pass on its clock in one of the world's (1); 0 stands still",
-    )
+        "--speed", type=_not_negative, default=1.0, metavar="N",
+        help="seconds that pass on its clock in one real second (1); 0 stands still",
+    )  # fmt: skip
     parser.add_argument("--open", action="store_true", help="open its page in the browser")
-    parser.add_argument("--answers", choices=("xml", "json"), default="xml", help="what it answers in (%(default)s)")
     parser.add_argument(
-        "--errors",
-        choices=("failed", "http"),
-        default="failed",
-        help="how it refuses: 200 and 'failed', or HTTP codes (%(default)s)",
+        "--response-format", choices=("xml", "json"), default="xml", help="format of its responses (%(default)s)"
     )
     parser.add_argument(
-        "--unique-names",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="refuse a campaign's name that is taken (yes)",
-    )
+        "--errors", choices=("failed", "http"), default="failed",
+        help="how to refuse a campaign: HTTP 200 and 'failed', or HTTP error codes (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
-        "--check-urls", action="store_true", help="queue nothing unless start_url and result_url answer 200"
+        "--unique-names", action=argparse.BooleanOptionalAction, default=True,
+        help="refuse a campaign whose name is taken (yes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--check-urls", action="store_true", help="queue nothing unless start_url and result_url respond with 200"
     )
     parser.add_argument(
         "--callback-host", action="append", default=[], metavar="HOST", dest="callback_hosts",
-        help="call back start_url and result_url on this host too, not only on this machine; may be repeated; '*' is any",
+        help="send callbacks to this host too, not only to this machine; may be repeated; '*' is any host",
     )  # fmt: skip
     parser.add_argument(
         "--max-upload", type=_not_negative, default=1024.0, metavar="MIB", help="largest upload in MiB (1024)"
     )
     parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="another seed, another mix of answered and failed calls (%(default)s)",
-    )
+        "--seed", type=int, default=0, metavar="N",
+        help="another seed gives another mix of answered and failed calls (%(default)s)",
+    )  # fmt: skip
     parser.set_defaults(run=_sandbox)
 
 
@@ -103,12 +93,12 @@ def _not_negative(text: str) -> float:
     except ValueError:
         number = -1
     if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return number
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "run the example DAG through a real Airflow, against a sandbox; phones nobody"
+    text = "run the example DAG in a real Airflow against a sandbox; places no real calls"
     commands.add_parser("demo", help=text, description=text).set_defaults(run=_demo)
 
 
@@ -131,18 +121,17 @@ def _sandbox(options: argparse.Namespace) -> int:
     ) as sandbox:  # fmt: skip
         if not is_loopback(options.host):
             print(
-                f"Warning: on {options.host} other machines can reach the sandbox, and read every phone number in it without a password.",
+                f"Warning: other machines can reach the sandbox on {options.host}, and read every phone number in it without a password.",
                 file=sys.stderr,
             )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: sandbox.stop())
-        kept = f"kept in {options.db}" if options.db else "gone at the end (--db FILE keeps them)"
+        kept = f"kept in {options.db}" if options.db else "deleted when it stops (--db FILE keeps them)"
         print(
-            f"The queuecalls sandbox listens on {sandbox.url}, and phones nobody. Campaigns are {kept}.\n"
-            "Open that address in a browser to see what would have gone out.\n"
-            "Airflow finds it by this connection:\n\n"
+            f"The queuecalls sandbox listens on {sandbox.url}. It places no real calls. Campaigns are {kept}.\n"
+            "Open that URL in a browser to see campaigns and calls. This connection leads Airflow to it:\n\n"
             f"export AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}={shlex.quote(sandbox.connection)}\n\n"
-            "Ctrl-C stops it.",
+            "Press Ctrl-C to stop it.",
             flush=True,
         )
         if options.open:

@@ -1,6 +1,6 @@
-"""The main job, end to end: the example DAG, run by a real Airflow, against the sandbox.
+"""The command ``queuecalls demo``: runs the example DAG in a real Airflow against the sandbox.
 
-Everything lies in a temporary folder and is gone at the end, however it ends.
+Everything is kept in a temporary folder, which is removed at the end and after SIGTERM and Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DAG_ID = "queue_calls"
 SHOWN_CALLS = 5
 SHOWN_CHARACTERS = 300
-#: What our own operator and hook log, out of everything that Airflow prints.
+#: The lines that our operator and hook log, among everything that Airflow prints.
 OUR_LOG = re.compile(r"^(?P<line>\S+ \[\w+ *\].*?)\s*\[airflow\.task\.\w+\.airflow_provider_queuecalls\.")
 READ_XCOM = """
 import json
@@ -39,21 +39,21 @@ with create_session() as session:
 
 
 def run_demo() -> int:
-    """Run the demo; return 0 only if the sandbox holds every contact exactly once."""
+    """Run the demo; return 0 only if the sandbox has every contact exactly once."""
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
     signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="queuecalls-demo-") as home, run_sandbox() as sandbox:
         environment = _environment(Path(home), sandbox)
-        _say("An Airflow of its own, with its database in SQLite")
+        _print_title("Create an Airflow with a SQLite database")
         _run(environment, "-m", "airflow", "db", "migrate")
         print(f"  {home}")
-        _say(f"DAG {DAG_ID}: export contacts, queue the campaign, report")
+        _print_title(f"Run DAG {DAG_ID}: export contacts, queue the campaign, report")
         printed = _run(environment, "-m", "airflow", "dags", "test", DAG_ID, "--conf", json.dumps({"dry_run": False}))
         for line in printed.splitlines():
             if match := OUR_LOG.match(line):
                 print(f"  {match['line']}")
-        _say("The task's XCom")
+        _print_title("XCom of the task")
         pushed = json.loads(_run(environment, "-c", READ_XCOM).splitlines()[-1])
         shown = {"call_ids": _shortened(pushed["call_ids"]), "response": f"{pushed['response'][:SHOWN_CHARACTERS]}…"}
         print(json.dumps({**pushed, **shown}, indent=2, ensure_ascii=False))
@@ -61,18 +61,18 @@ def run_demo() -> int:
 
 
 def _compare(pushed: dict[str, Any], sandbox: Sandbox) -> int:
-    """Show what the sandbox holds, and hold it against what the task says."""
+    """Show what the sandbox has received, and compare it with the task's XCom."""
     from airflow_provider_queuecalls.sandbox.numbers import masked
 
     (campaign,) = sandbox.campaigns
     calls, numbers = sandbox.calls_of(pushed["campaign_name"]), sandbox.numbers
-    _say("What the sandbox holds")
-    print(f"  campaign {campaign.name}\n  {len(calls)} calls, to {len(numbers)} numbers; the first {SHOWN_CALLS}:")
+    _print_title("What the sandbox has received")
+    print(f"  campaign {campaign.name}\n  {len(calls)} calls to {len(numbers)} numbers; the first {SHOWN_CALLS}:")
     for call in calls[:SHOWN_CALLS]:
         print(f"    {masked(call.phone_number)}  {call.call_id}  {call.call_parameter}")
     whole = campaign.digest == pushed["digest"] and len(calls) == len(numbers) == pushed["contacts"]
     once = set(numbers.values()) == {1}
-    _say("Every contact is there exactly once" if whole and once else "NOT every contact is there exactly once")
+    _print_title("Every contact is queued exactly once" if whole and once else "NOT every contact is queued exactly once")
     return 0 if whole and once else 1
 
 
@@ -91,7 +91,7 @@ def _environment(home: Path, sandbox: Sandbox) -> dict[str, str]:
 
 
 def _examples() -> Path:
-    """The example DAGs: inside the package where that is installed, beside it in the repository."""
+    """The example DAGs: inside an installed package, beside it in the repository."""
     package = Path(str(files("airflow_provider_queuecalls")))
     inside = package / "example_dags"
     return inside if inside.is_dir() else package.parent / "example_dags"
@@ -100,7 +100,7 @@ def _examples() -> Path:
 def _run(environment: dict[str, str], *command: str) -> str:
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise SystemExit(f"{' '.join(command)} failed with status {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
@@ -108,9 +108,9 @@ def _shortened(call_ids: list[str]) -> list[str]:
     return [*call_ids[:3], f"… {len(call_ids) - 3} more"] if len(call_ids) > 3 else call_ids
 
 
-def _say(sentence: str) -> None:
-    print(f"\n== {sentence}", flush=True)
+def _print_title(title: str) -> None:
+    print(f"\n== {title}", flush=True)
 
 
 def _end(*_: object) -> NoReturn:
-    raise SystemExit("ended by a signal")
+    raise SystemExit("The demo was stopped by a signal.")

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def queuecalls_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A queuecalls service of this test's own, to which the connection ``queuecalls_default`` leads.
+    """A sandbox for this test alone; the connection ``queuecalls_default`` leads to it.
 
-    Its clock stands still until ``queuecalls_sandbox.advance(hours=2)``. ``.campaigns``, ``.calls``, ``.rings`` and
-    ``.journal`` are what it holds, and ``.fail_next("accept_then_reset")`` lets the next request go wrong.
+    Its clock stands still until ``queuecalls_sandbox.advance(hours=2)``. ``.campaigns``, ``.calls``, ``.attempts`` and
+    ``.journal`` show what it has received and done, and ``.fail_next("connection_reset")`` arms a fault for the next
+    request.
     """
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 

@@ -1,14 +1,13 @@
-"""The addresses that a campaign names: looked at when it is queued, and told what becomes of its calls.
+"""Requests to a campaign's own URLs: before it is queued, when a call connects, and after a call.
 
-Only this machine is called back, unless another host is allowed: a campaign that was meant for a trial must not
-reach the systems of a real one.
+Only this machine is called back, unless another host is allowed: a trial campaign must not reach real systems.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import requests
@@ -17,12 +16,13 @@ from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.sandbox.journal import SENT, Entry, Journal
 
 AT_ONCE = 8
-SECONDS = 5
+TIMEOUT_SECONDS = 5
 ANY_HOST = "*"
 
 
-class Callback(NamedTuple):
-    """One POST about one call, to the address that the parameter ``name`` holds."""
+@dataclass(frozen=True)
+class Callback:
+    """One POST about one call, to the URL that the parameter ``name`` contains."""
 
     name: str
     url: str
@@ -32,7 +32,7 @@ class Callback(NamedTuple):
 
 
 class Callbacks:
-    """Calls back this machine and the allowed hosts (``*`` is any), and writes it into the journal."""
+    """Sends callbacks to this machine and to the allowed hosts (``*`` is any), once each, and records them in the journal."""
 
     def __init__(self, journal: Journal, allowed_hosts: Collection[str] = ()) -> None:
         self._journal = journal
@@ -45,13 +45,13 @@ class Callbacks:
         return is_loopback(host) or bool(self._allowed & {host, ANY_HOST})
 
     def problem(self, url: str) -> str | None:
-        """What is wrong with a URL that has to answer 200 to a GET, in words; None if nothing is."""
+        """Why a URL does not respond with 200 to a GET request; None if it does."""
         if not self.allows(url):
-            return "is not on this machine, so the sandbox doesn't look whether it answers (--callback-host lets it)"
+            return "is on another machine, which the sandbox does not call unless --callback-host names it"
         status, problem = _request("GET", url, None)
         if problem:
-            return f"does not answer ({problem})"
-        return None if status == 200 else f"answers HTTP {status} and not 200"
+            return f"does not respond ({problem})"
+        return None if status == 200 else f"responds with HTTP {status} instead of 200"
 
     def send(self, callbacks: Sequence[Callback]) -> None:
         """Send callbacks, several at once, and wait for all of them."""
@@ -67,20 +67,21 @@ def _sent(callback: Callback) -> Entry:
     about = f"{callback.name} for call {callback.fields['call_id']}"
     return Entry(
         at=callback.at, direction=SENT, method="POST", url=callback.url, fields=callback.fields,
-        campaign_id=callback.campaign_id, status=status, note=f"{about}: not delivered ({problem})." if problem else f"{about}.",
+        campaign_id=callback.campaign_id, status=status,
+        note=f"{about}: not delivered ({problem}), and not sent again." if problem else f"{about}.",
     )  # fmt: skip
 
 
 def _request(method: str, url: str, fields: Mapping[str, str] | None) -> tuple[int | None, str]:
-    """Ask for nothing but the code. Redirects aren't followed: they might lead to another host."""
+    """Make a request for its status code only. Redirects aren't followed: they might lead to another host."""
     with requests.Session() as session:
         session.trust_env = False
         try:
             with session.request(
-                method, url, data=fields, timeout=SECONDS, allow_redirects=False, stream=True
+                method, url, data=fields, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
             ) as response:
                 return response.status_code, ""
         except requests.RequestException as error:
             return None, type(error).__name__
-        except ValueError:  # a host name that cannot be one
+        except ValueError:  # not a host name
             return None, "InvalidURL"

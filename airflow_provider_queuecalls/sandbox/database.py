@@ -1,16 +1,20 @@
-"""The SQLite file that everything lies in: its layout, and how it is read and written."""
+"""The SQLite database that holds everything: its layout, and how it is read and written."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import LifoQueue
+from tempfile import TemporaryDirectory
 
 #: Seconds to wait for another process that uses the same file.
 BUSY_SECONDS = 60
-VERSION = 2
+#: Threads that read at once; the next one waits for a connection.
+CONNECTIONS = 8
+VERSION = 3
 #: Times are UNIX seconds of the sandbox's clock. A campaign's calls have consecutive ids from ``first_call_id`` on.
 _SCHEMA = """
 CREATE TABLE campaigns (
@@ -66,61 +70,83 @@ CREATE TABLE journal (
 );
 CREATE INDEX journal_of_campaign ON journal (campaign_id);
 CREATE TABLE armed_faults (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, times INTEGER);
-CREATE TABLE faults_by_name (campaign_name TEXT PRIMARY KEY, times INTEGER NOT NULL);
 CREATE TABLE clock (ahead REAL NOT NULL);
 INSERT INTO clock VALUES (0);
 """
-_TABLES = ("campaigns", "calls", "tally", "journal", "armed_faults", "faults_by_name")
+_TABLES = ("campaigns", "calls", "tally", "journal", "armed_faults")
 
 
 class Database:
-    """A SQLite file, which is made if it doesn't exist. Safe to use from several threads.
+    """A SQLite database, safe to use from several threads.
 
-    Raises :class:`sqlite3.Error` where the file cannot be used.
+    :param path: Its file, which is created if it doesn't exist, for its owner only. Without a path the database lies in
+        a temporary file whose name is removed as soon as it is open, so nothing remains of it however the process ends.
+
+    Raises :class:`sqlite3.Error` or :class:`OSError` where the file cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path | None) -> None:
         # SQLite has one writer at a time; waiting here keeps them in turn, however long each takes.
         self._turn = threading.Lock()
-        with self.reading() as db:
+        self._connections: list[sqlite3.Connection] = []
+        self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
+        try:
+            if path is None:
+                with TemporaryDirectory(prefix="queuecalls-sandbox-") as folder:
+                    self._connect(Path(folder, "sandbox.db"))
+            else:
+                # SQLite gives its other files the permissions of this one.
+                with suppress(FileExistsError):
+                    path.touch(mode=0o600, exist_ok=False)
+                self._connect(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, path: Path) -> None:
+        """Open all connections at once: none can be opened by name later, where there is no name any more."""
+        for _ in range(CONNECTIONS):
+            db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._connections.append(db)
             db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 db.executescript(f"{_SCHEMA}PRAGMA user_version = {VERSION};")
             elif version != VERSION:
                 raise sqlite3.DatabaseError(f"its layout has number {version}, and this sandbox knows {VERSION}")
-        # Whoever closes the last connection has to tidy the file up, which takes longer than most of what is asked.
-        self._last = sqlite3.connect(path, check_same_thread=False)
-        self._last.execute("SELECT ahead FROM clock").fetchone()
+            self._idle.put(db)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection of this use alone: SQLite's belong to one thread, and opening one takes microseconds."""
-        with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
-            db.execute("PRAGMA synchronous = NORMAL")
+        """A connection for this use alone. Don't take another one meanwhile: there might be none left."""
+        db = self._idle.get()
+        try:
             yield db
+        finally:
+            self._idle.put(db)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of what is written takes hold, or nothing."""
+        """A transaction: all of what is written takes effect, or nothing."""
         with self._turn, self.reading() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
             except BaseException:
-                # A full disk, for one, has made SQLite roll back by itself.
+                # After some errors, such as a full disk, SQLite has rolled back already.
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
 
     def close(self) -> None:
-        """Tidy up; nothing may be read or written afterwards."""
-        self._last.close()
+        """Close all connections; whoever reads or writes afterwards gets an error."""
+        for db in self._connections:
+            db.close()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self.writing() as db:
             for table in _TABLES:
                 db.execute(f"DELETE FROM {table}")  # noqa: S608  # our own tables

@@ -1,34 +1,27 @@
-"""Dials, as the sandbox's clock says: nobody's phone rings, and everything that follows from ringing happens."""
+"""Simulates the calls that are due by the sandbox's clock: no phone rings, but everything else that follows happens."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from airflow_provider_queuecalls.sandbox import numbers
 from airflow_provider_queuecalls.sandbox.callbacks import Callback, Callbacks
 from airflow_provider_queuecalls.sandbox.clock import Clock
-from airflow_provider_queuecalls.sandbox.store import (
-    COMPLETED,
-    EXPIRED,
-    FAILED,
-    TALKING,
-    WAITING,
-    Call,
-    QueuedCampaign,
-    Store,
-)
+from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign, Store, expired_note
 
 log = logging.getLogger("airflow_provider_queuecalls.sandbox")
 LONGEST_PAUSE, SHORTEST_PAUSE = 60.0, 0.02
 
 
 class Dialer:
-    """Lets happen to calls what is due: second by second of the sandbox's clock, and never twice.
+    """Simulates the calls, second by second of the sandbox's clock.
 
-    ``seed`` decides what happens to numbers that aren't magic.
+    :param seed: Decides how calls to ordinary numbers end.
     """
 
     def __init__(self, store: Store, clock: Clock, callbacks: Callbacks, seed: int) -> None:
@@ -46,26 +39,27 @@ class Dialer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the second that is being dialled."""
+        """Stop after the second that is being simulated."""
         self._stopping.set()
         self._woken.set()
         self._thread.join()
 
     def wake(self) -> None:
-        """Look at the clock again: it, or what is queued, has changed."""
+        """Look at the clock again: it has changed, or a campaign was queued."""
         self._woken.set()
 
     def catch_up(self) -> None:
-        """Let everything happen that is due by now, callbacks included."""
+        """Simulate everything that is due by now, callbacks included."""
         with self._one_at_a_time:
             now = self._clock.now()
             campaigns: dict[int, QueuedCampaign] = {}
+            expired = Counter[int]()
             while not self._stopping.is_set() and (due := self._store.due(now)):
                 for campaign_id in {call.campaign_id for call in due} - set(campaigns):
                     if campaign := self._store.campaign(campaign_id):
                         campaigns[campaign_id] = campaign
                 changes = [
-                    (call, happens_to(call, campaigns[call.campaign_id], self._seed))
+                    (call, next_state(call, campaigns[call.campaign_id], self._seed))
                     for call in due
                     if call.campaign_id in campaigns
                 ]
@@ -73,6 +67,7 @@ class Dialer:
                 if not changes or not self._store.change(changes):
                     campaigns.clear()
                     continue
+                expired.update(after.campaign_id for _, after in changes if after.state == "expired")
                 self._callbacks.send(
                     [
                         callback
@@ -81,6 +76,9 @@ class Dialer:
                         if self._callbacks.allows(callback.url)
                     ]
                 )
+            for campaign_id, calls in expired.items():
+                if campaign := campaigns.get(campaign_id):
+                    log.warning("Campaign %d: %s", campaign_id, expired_note(calls, campaign.expires_at))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -89,7 +87,7 @@ class Dialer:
                 self.catch_up()
                 pause = self._pause()
             except sqlite3.Error:
-                log.exception("the sandbox cannot keep what happens to its calls")
+                log.exception("the sandbox cannot record what happens to its calls")
                 pause = LONGEST_PAUSE
             self._woken.wait(pause)
 
@@ -100,49 +98,43 @@ class Dialer:
         return min(max((due - self._clock.now()) / speed, SHORTEST_PAUSE), LONGEST_PAUSE)
 
 
-def happens_to(call: Call, campaign: QueuedCampaign, seed: int) -> Call:
-    """What becomes of a call at the second it is due."""
+def next_state(call: Call, campaign: QueuedCampaign, seed: int) -> Call:
+    """The call after the second at which it is due."""
     at = call.due_at or 0
-    if call.state == TALKING:
-        return call._replace(state=COMPLETED, due_at=None)
+    if call.state == "connected":
+        return replace(call, state="completed", due_at=None)
     if campaign.expires_at is not None and at >= campaign.expires_at:
-        return call._replace(state=EXPIRED, due_at=None)
+        return replace(call, state="expired", due_at=None)
     attempt = numbers.attempt(call.phone_number, call.attempts + 1, seed)
-    call = call._replace(
-        attempts=call.attempts + 1, last_attempt=attempt.result, last_attempt_at=at,
+    call = replace(
+        call, attempts=call.attempts + 1, last_attempt=attempt.result, last_attempt_at=at,
         callee_type=attempt.callee_type, duration=attempt.duration,
     )  # fmt: skip
     if attempt.duration is not None:
-        return call._replace(state=TALKING, due_at=at + attempt.duration)
+        return replace(call, state="connected", due_at=at + attempt.duration)
     if call.attempts > campaign.max_retries:
-        return call._replace(state=FAILED, due_at=None)
+        return replace(call, state="failed", due_at=None)
     again = at + campaign.retry_interval
-    return call._replace(state=WAITING, due_at=min(again, campaign.expires_at or again))
+    return replace(call, state="waiting", due_at=min(again, campaign.expires_at or again))
 
 
 def callbacks(before: Call, after: Call, campaign: QueuedCampaign) -> Iterator[Callback]:
-    """Who has to be told, with the documented fields. What the row says goes before what the campaign says."""
+    """The callbacks about a change, with the documented fields. A row's values take precedence over the campaign's."""
     parameters = campaign.parameters
-    told = {
+    fields = {
         "phone_number": after.phone_number,
         "message_reference": after.message_reference or parameters.get("message_reference", ""),
         "call_id": str(after.call_id),
     }
-    if after.state == TALKING:
-        spoken = after.call_parameter or parameters.get("call_parameters", "")
-        yield Callback(
-            "start_url",
-            parameters["start_url"],
-            {**told, "call_parameters": spoken},
-            after.last_attempt_at or 0,
-            campaign.id,
-        )
-    elif after.state in (COMPLETED, FAILED, EXPIRED) and parameters.get("result_url"):
-        result = {
-            "result": "completed" if after.state == COMPLETED else "failed",
+    if after.state == "connected":
+        fields["call_parameters"] = after.call_parameter or parameters.get("call_parameters", "")
+        yield Callback("start_url", parameters["start_url"], fields, after.last_attempt_at or 0, campaign.id)
+    elif after.state != "waiting" and parameters.get("result_url"):
+        fields |= {
+            "result": "completed" if after.state == "completed" else "failed",
             "callee_type": after.callee_type or "",
             "attempts": str(after.attempts),
             "last_attempt_timestamp": str(after.last_attempt_at or 0),
             "duration": str(after.duration or 0),
         }
-        yield Callback("result_url", parameters["result_url"], {**told, **result}, before.due_at or 0, campaign.id)
+        yield Callback("result_url", parameters["result_url"], fields, before.due_at or 0, campaign.id)

@@ -1,16 +1,10 @@
-"""What can go wrong on purpose: one table, which feeds the service, the API, the page, the README and the tests.
-
-A fault is armed by the admin API, for the next request, the next so many, or all; or by a campaign's name:
-``fault-accept_then_reset-anything`` each time it comes, ``fault-refuse_429-2x-anything`` the first two times.
-"""
+"""The faults: ways in which the service or the network goes wrong. One table for the service, API, page, docs and tests."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.database import Database
@@ -19,19 +13,23 @@ from airflow_provider_queuecalls.sandbox.database import Database
 class Ending(Enum):
     """How the connection ends."""
 
-    FINISH = "properly"
+    FINISH = "after the whole response"
     CLOSE = "closed too early"
     RESET = "reset"
-    HANG = "never"
+    HANG = "stays open"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to go wrong. ``outcome`` is what a client has to make of it, ``queued`` whether it is queued all the same.
+    """One fault. The response's parts that aren't given are the usual ones.
 
-    The answer has ``status``, ``headers`` and ``body`` (None is the true one). ``call_ids`` is the share of the calls
-    that it lists, ``sent`` the share of it that leaves before the connection's ``ending``. The upload is taken in with
-    a ``pause`` of so many seconds after each block.
+    :param name: What happens on the wire.
+    :param outcome: What a client has to make of it.
+    :param queued: Whether the campaign is queued all the same.
+    :param body: The response's body; None is the usual one.
+    :param call_ids: The share of the calls whose ids are listed.
+    :param sent: The share of the response that is sent before the connection's ``ending``.
+    :param pause: Seconds to wait after each 64 KiB of the upload.
     """
 
     name: str
@@ -51,32 +49,26 @@ _HTML = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><
 _AS_HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("accept_then_hang", "Queues the campaign and never answers.", Outcome.UNKNOWN, sent=0, ending=Ending.HANG),
-    Fault("accept_then_reset", "Queues the campaign and resets the connection.", Outcome.UNKNOWN, sent=0, ending=Ending.RESET),
-    Fault("accept_then_close", "Queues the campaign and closes the connection without an answer.", Outcome.UNKNOWN, sent=0, ending=Ending.CLOSE),
-    Fault("accept_then_502", "Queues the campaign and answers 502, as a gateway does.", Outcome.UNKNOWN, status=502, headers=_AS_HTML, body=_HTML.format("502 Bad Gateway")),
-    Fault("half_an_answer", "Queues the campaign and closes the connection in the middle of the answer.", Outcome.UNKNOWN, sent=0.5, ending=Ending.CLOSE),
-    Fault("html_answer", "Queues the campaign and answers 200 with a web page.", Outcome.UNKNOWN, headers=_AS_HTML, body=_HTML.format("Scheduled maintenance")),
+    Fault("no_response", "Queues the campaign and never responds.", Outcome.UNKNOWN, sent=0, ending=Ending.HANG),
+    Fault("connection_reset", "Queues the campaign and resets the connection.", Outcome.UNKNOWN, sent=0, ending=Ending.RESET),
+    Fault("connection_closed", "Queues the campaign and closes the connection without a response.", Outcome.UNKNOWN, sent=0, ending=Ending.CLOSE),
+    Fault("truncated_response", "Queues the campaign and closes the connection in the middle of the response.", Outcome.UNKNOWN, sent=0.5, ending=Ending.CLOSE),
+    Fault("html_response", "Queues the campaign and responds with 200 and a web page.", Outcome.UNKNOWN, headers=_AS_HTML, body=_HTML.format("Scheduled maintenance")),
     Fault("no_call_ids", "Queues the campaign and says so, without any call id.", Outcome.QUEUED, call_ids=0),
     Fault("fewer_call_ids", "Queues the campaign and says so, with half of the call ids.", Outcome.QUEUED, call_ids=0.5),
-    Fault("slow_reading", "Takes the upload in at 64 KiB every 0.2 seconds, then goes on as usual.", Outcome.QUEUED, pause=0.2),
-    Fault("refuse_401", "Queues nothing and answers 401, whatever login and PIN.", Outcome.REFUSED, queued=False, status=401, headers={"WWW-Authenticate": 'Basic realm="queuecalls"'}, body="Unauthorized\n"),
-    Fault("refuse_413", "Queues nothing and answers 413, whatever the file's size.", Outcome.REFUSED, queued=False, status=413, body="Content Too Large\n"),
-    Fault("refuse_429", "Queues nothing and answers 429, with Retry-After: 1.", Outcome.NOT_ACCEPTED, queued=False, status=429, headers={"Retry-After": "1"}, body="Too Many Requests\n"),
-    Fault("refuse_503", "Queues nothing and answers 503.", Outcome.UNKNOWN, queued=False, status=503, body="Service Unavailable\n"),
+    Fault("slow_upload", "Reads the upload at 64 KiB every 0.2 seconds, then goes on as usual.", Outcome.QUEUED, pause=0.2),
+    Fault("http_401", "Queues nothing and responds with 401, whatever login and PIN.", Outcome.REFUSED, queued=False, status=401, headers={"WWW-Authenticate": 'Basic realm="queuecalls"'}, body="Unauthorized\n"),
+    Fault("http_413", "Queues nothing and responds with 413, whatever the file's size.", Outcome.REFUSED, queued=False, status=413, body="Content Too Large\n"),
+    Fault("http_429", "Queues nothing and responds with 429 and Retry-After: 1.", Outcome.NOT_ACCEPTED, queued=False, status=429, headers={"Retry-After": "1"}, body="Too Many Requests\n"),
+    Fault("http_502", "Queues the campaign and responds with 502, as a gateway in front of the service does.", Outcome.UNKNOWN, status=502, headers=_AS_HTML, body=_HTML.format("502 Bad Gateway")),
+    Fault("http_503", "Queues nothing and responds with 503.", Outcome.UNKNOWN, queued=False, status=503, body="Service Unavailable\n"),
 )  # fmt: skip
 BY_NAME: Mapping[str, Fault] = {fault.name: fault for fault in FAULTS}
-PREFIX = re.compile(r"fault-(?P<fault>\w+)-(?:(?P<times>\d{1,6})x-)?")
 
 
-def names_no_fault(campaign_name: str | None) -> bool:
-    """Whether a campaign's name begins as if it asked for a fault that doesn't exist."""
-    match = PREFIX.match(campaign_name or "")
-    return match is not None and match["fault"] not in BY_NAME
-
-
-class Armed(NamedTuple):
-    """A fault that waits for the next request. ``times`` is for how many more; None is for all."""
+@dataclass(frozen=True)
+class Armed:
+    """A fault that waits for the next requests: for ``times`` of them, or for all (None)."""
 
     id: int
     name: str
@@ -84,57 +76,37 @@ class Armed(NamedTuple):
 
 
 class ArmedFaults:
-    """The faults that wait, in a database: they come in the order they were armed."""
+    """The armed faults, in a database. They happen in the order they were armed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def arm(self, name: str, times: int | None = 1) -> Armed:
-        """Let the next request go wrong, or the next so many, or all (None). Raises :class:`KeyError` for no fault."""
+        """Arm a fault for the next ``times`` requests, or for all (None). Raises :class:`KeyError` for an unknown name."""
         if name not in BY_NAME:
-            raise KeyError(f"no fault is called {name!r}; there are {', '.join(BY_NAME)}")
+            raise KeyError(f"{name!r} is not a fault. The faults are {', '.join(BY_NAME)}.")
         with self._database.writing() as db:
-            row = db.execute("INSERT INTO armed_faults (name, times) VALUES (?, ?)", (name, times))
-            return Armed(row.lastrowid or 0, name, times)
+            armed_id = db.execute("INSERT INTO armed_faults (name, times) VALUES (?, ?)", (name, times)).lastrowid
+        return Armed(armed_id or 0, name, times)
 
     def armed(self) -> list[Armed]:
-        """All that wait, the next one first."""
+        """All armed faults, the next one first."""
         with self._database.reading() as db:
-            return list(map(Armed._make, db.execute("SELECT * FROM armed_faults ORDER BY id")))
+            return [Armed(*row) for row in db.execute("SELECT * FROM armed_faults ORDER BY id")]
 
     def disarm(self, armed_id: int | None = None) -> None:
-        """Forget one, or all."""
+        """Disarm one fault, or all."""
         with self._database.writing() as db:
             db.execute("DELETE FROM armed_faults WHERE :id IS NULL OR id = :id", {"id": armed_id})
 
     def take(self) -> Fault | None:
-        """The fault for the request that has just come."""
+        """The fault for the request that has just arrived."""
         if not self.armed():
             return None
         with self._database.writing() as db:
-            row = db.execute("SELECT id, name, times FROM armed_faults ORDER BY id LIMIT 1").fetchone()
+            row = db.execute("SELECT id, name FROM armed_faults ORDER BY id LIMIT 1").fetchone()
             if row is None:
                 return None
-            armed = Armed._make(row)
-            if armed.times is not None:
-                db.execute("UPDATE armed_faults SET times = times - 1 WHERE id = ?", (armed.id,))
-                db.execute("DELETE FROM armed_faults WHERE times <= 0")
-        return BY_NAME[armed.name]
-
-    def take_by_name(self, campaign_name: str | None) -> Fault | None:
-        """The fault that the name of the campaign that has just come asks for."""
-        match = PREFIX.match(campaign_name or "")
-        if match is None or match["fault"] not in BY_NAME:
-            return None
-        fault = BY_NAME[match["fault"]]
-        if match["times"] is None:
-            return fault
-        with self._database.writing() as db:
-            db.execute(
-                "INSERT INTO faults_by_name VALUES (?, 1) ON CONFLICT (campaign_name) DO UPDATE SET times = times + 1",
-                (campaign_name,),
-            )
-            came = db.execute("SELECT times FROM faults_by_name WHERE campaign_name = ?", (campaign_name,)).fetchone()[
-                0
-            ]
-        return fault if came <= int(match["times"]) else None
+            db.execute("UPDATE armed_faults SET times = times - 1 WHERE id = ?", (row[0],))
+            db.execute("DELETE FROM armed_faults WHERE times <= 0")
+        return BY_NAME[row[1]]

@@ -1,4 +1,4 @@
-"""Keeps other sites' pages out: what is open in the same browser must neither read nor change the sandbox."""
+"""Keeps pages of other sites out: whatever is open in the same browser can neither read nor change the sandbox."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Everything comes from the sandbox itself; nothing frames it.
+#: Everything comes from the sandbox itself, and no other page may frame it.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -23,67 +24,65 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-_READING = ("GET", "HEAD")
-_FOREIGN = ("cross-site", "same-site")
+#: The API reads a body as a whole.
+MOST_BYTES = 64 << 10
 
 
 class Guard:
-    """Refuses what a foreign page has sent. Programs say nothing of the kind that browsers do, and pass.
+    """Refuses requests that a page of another site has sent. Programs send none of a browser's headers, and pass.
 
-    A page of another name that leads here (DNS rebinding) is of the same origin to the browser, so the ``Host`` has to
-    be an address, this machine's name, or one of ``hosts``; but for the service's own path, to which programs come by
-    any name.
+    With DNS rebinding, a foreign page reaches this machine by a name of its own, and the browser takes the sandbox for
+    the same origin. So the name in ``Host`` must be this machine's or one of ``hosts``. An address cannot be rebound, and
+    the service's own path is open to programs by any name.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], service_path: str) -> None:
         self._app = app
-        self._hosts = {host.lower() for host in (*hosts, "localhost", socket.gethostname())}
+        names = ["localhost", socket.gethostname(), *hosts]
+        self._by_known_name = TrustedHostMiddleware(app, allowed_hosts=names, www_redirect=False)
         self._service_path = service_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        problem = next(self._problems(scope), None)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        if problem:
-            response = JSONResponse({"error": problem}, status_code=403)
-            await response(scope, receive, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)
-
-    def _problems(self, scope: Scope) -> Iterator[str]:
         headers = Headers(scope=scope)
-        host, origin, site = headers.get("Host", ""), headers.get("Origin"), headers.get("Sec-Fetch-Site")
-        reads = scope["method"] in _READING
-        if (origin or site or scope["path"] != self._service_path) and not self._is_ours(host):
-            yield "This Host is not the sandbox's. Use its address, or the name that --host gave it."
-        if origin and origin != f"http://{host}":
-            yield "The sandbox takes no requests from other sites."
-        # A link from elsewhere may lead to the page, and nothing else may be asked from elsewhere.
-        followed = reads and headers.get("Sec-Fetch-Mode") == "navigate"
-        if site in _FOREIGN and not followed:
-            yield "The sandbox takes no requests from other sites."
-        is_json = headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
-        if scope["path"] != self._service_path and not reads and not is_json:
-            yield "The sandbox's API takes application/json."
+        is_program = "Origin" not in headers and "Sec-Fetch-Site" not in headers
+        app: ASGIApp = self._by_known_name
+        if problem := next(self._problems(scope, headers), None):
+            status, detail = problem
+            app = JSONResponse({"detail": detail}, status)
+        elif _is_address(headers.get("Host", "")) or (is_program and scope["path"] == self._service_path):
+            app = self._app
+        await app(scope, receive, send_with_headers)
 
-    def _is_ours(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        return name in self._hosts or _is_address(name)
+    def _problems(self, scope: Scope, headers: Headers) -> Iterator[tuple[int, str]]:
+        reads = scope["method"] in ("GET", "HEAD")
+        origin = headers.get("Origin")
+        # A link on another site may lead to the page; nothing else may be requested from there.
+        followed = reads and headers.get("Sec-Fetch-Mode") == "navigate"
+        is_foreign = headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not followed
+        if is_foreign or (origin and origin != f"http://{headers.get('Host')}"):
+            yield 403, "The sandbox accepts no requests from other sites."
+        if reads or scope["path"] == self._service_path:
+            return
+        # A form on a foreign page can send other content types without asking the sandbox first.
+        if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+            yield 403, "The sandbox's API accepts only application/json."
+        length = headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in headers or not (length.isdecimal() and int(length) <= MOST_BYTES):
+            yield 413, f"The sandbox's API accepts bodies of at most {MOST_BYTES} bytes, with Content-Length."
 
 
 def _is_address(host: str) -> bool:
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
     return True

@@ -1,10 +1,11 @@
-"""The journal: what the service was asked, and which callbacks it sent, without secrets."""
+"""The journal: requests to the service and the callbacks it sent, without secrets."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from airflow_provider_queuecalls.sandbox.database import Database
 
@@ -12,29 +13,33 @@ RECEIVED, SENT = "received", "sent"
 HIDDEN = "***"
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 SECRET_FIELDS = frozenset({"login", "pin"})
-#: The newest entries are kept.
+#: Older entries are deleted.
 MOST_ENTRIES = 10_000
 SHOWN_CHARACTERS = 300
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """One request: to the service (``received``), or a callback (``sent``).
 
-    ``status`` is the HTTP code of the answer, None where there was none; ``fault`` is what went wrong on purpose, and
-    ``note`` a sentence about what came of it.
+    ``status`` is the response's HTTP code, None where there was no response; ``fault`` the fault that happened, and
+    ``note`` a sentence about the result.
     """
 
     at: int
     direction: str
     method: str
     url: str
-    headers: Mapping[str, str] = {}
-    fields: Mapping[str, str] = {}
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
     campaign_id: int | None = None
     status: int | None = None
     fault: str | None = None
     note: str = ""
     id: int = 0
+
+
+_COLUMNS = tuple(column.name for column in fields(Entry))
 
 
 class Journal:
@@ -44,10 +49,10 @@ class Journal:
         self._database = database
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Keep entries, and forget the oldest beyond :data:`MOST_ENTRIES`."""
+        """Keep entries, and delete the oldest beyond :data:`MOST_ENTRIES`."""
         rows = [
             {
-                **entry._asdict(),
+                **asdict(entry),
                 "headers": json.dumps(_without_secrets(entry.headers, _SECRET_HEADERS)),
                 "fields": json.dumps(_without_secrets(entry.fields, SECRET_FIELDS)),
             }
@@ -64,14 +69,14 @@ class Journal:
             db.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (MOST_ENTRIES,))
 
     def newest(self, limit: int, *, before: int = 1 << 62, campaign_id: int | None = None) -> list[Entry]:
-        """The newest entries before an id, the newest first: all, or those about a campaign."""
+        """The newest entries before an id, newest first: all, or those about a campaign."""
         with self._database.reading() as db:
             rows = db.execute(
-                f"SELECT {', '.join(Entry._fields)} FROM journal"  # noqa: S608  # our own names
+                f"SELECT {', '.join(_COLUMNS)} FROM journal"  # noqa: S608  # our own names
                 " WHERE id < :before AND (:campaign IS NULL OR campaign_id = :campaign) ORDER BY id DESC LIMIT :limit",
                 {"before": before, "campaign": campaign_id, "limit": limit},
             ).fetchall()
-        return [_entry(row) for row in rows]
+        return [_entry(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
 
 def _without_secrets(pairs: Mapping[str, str], secret: frozenset[str]) -> dict[str, str]:
@@ -81,6 +86,5 @@ def _without_secrets(pairs: Mapping[str, str], secret: frozenset[str]) -> dict[s
     }
 
 
-def _entry(row: Iterable[object]) -> Entry:
-    entry = Entry(*row)  # type: ignore[arg-type]
-    return entry._replace(headers=json.loads(str(entry.headers)), fields=json.loads(str(entry.fields)))
+def _entry(row: dict[str, Any]) -> Entry:
+    return Entry(**row | {"headers": json.loads(row["headers"]), "fields": json.loads(row["fields"])})

@@ -1,7 +1,6 @@
-"""What happens when a number is dialled: by its last digits where it is a fictional one, else by a seeded mix.
+"""How an attempt to call a number ends: by its last digits for magic numbers, by a seeded chance for all others.
 
-555-01xx is set aside for fiction, so nobody has these numbers. One table feeds the dialling, the page, the API and
-the README.
+555-01xx is reserved for fiction, so nobody has these numbers. One table for the dialer, the page, the API and the docs.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 ANSWERED = "answered"
 BUSY = "busy"
@@ -17,16 +16,18 @@ NO_ANSWER = "no answer"
 OUT_OF_SERVICE = "out of service"
 
 
-class Attempt(NamedTuple):
-    """One attempt to call: how it ended and, where it was answered, by whom and for how many seconds."""
+@dataclass(frozen=True)
+class Attempt:
+    """How one attempt ended and, where it was answered, by whom and for how many seconds."""
 
     result: str
     callee_type: str | None = None
     duration: int | None = None
 
 
-class MagicNumber(NamedTuple):
-    """What every number that ends in ``ending`` does: one attempt after the other, the last one for good."""
+@dataclass(frozen=True)
+class MagicNumber:
+    """How the attempts to call every number that ends in ``ending`` end, one after the other; the last one repeats."""
 
     ending: str
     doc: str
@@ -46,10 +47,10 @@ MAGIC_NUMBERS: tuple[MagicNumber, ...] = (
     MagicNumber("555-0106", "out of service", (_OUT_OF_SERVICE,)),
     MagicNumber("555-0107", "answered by a person, who hangs up after a second", (Attempt(ANSWERED, "human", 1),)),
     MagicNumber("555-0108", "answered by a person, who listens for 10 minutes", (Attempt(ANSWERED, "human", 600),)),
-    MagicNumber("555-0109", "answered at the fifth attempt, never before", (*[_NO_ANSWER] * 4, _PERSON)),
+    MagicNumber("555-0109", "answered at the fifth attempt, not before", (*[_NO_ANSWER] * 4, _PERSON)),
 )
 _BY_ENDING: Mapping[str, MagicNumber] = {magic.ending.replace("-", ""): magic for magic in MAGIC_NUMBERS}
-#: Of a hundred attempts to call any other number, so many end like this.
+#: How many of a hundred attempts to call any other number end in each way.
 MIX: tuple[tuple[int, Attempt], ...] = (
     (55, _PERSON),
     (15, _MACHINE),
@@ -62,23 +63,23 @@ _SHORTEST, _LONGEST = 5, 120
 
 
 def digits(phone_number: str) -> str:
-    """The number alone, whichever way the contact file spells it: ``tel:+16175550100;ani=8001234567`` → 16175550100."""
+    """The digits of a number, however the contact file spells it: ``tel:+16175550100;ani=8001234567`` → 16175550100."""
     return re.sub("[^0-9]", "", phone_number.partition(";")[0])
 
 
 def masked(phone_number: str) -> str:
-    """The number with all but its beginning and its last two digits hidden."""
+    """The number with all but its first four and its last two digits hidden."""
     number = digits(phone_number)
     return f"{number[:4]}{'•' * (len(number) - 6)}{number[-2:]}" if len(number) > 6 else "•" * len(number)
 
 
 def attempt(phone_number: str, number: int, seed: int) -> Attempt:
     """How the ``number``-th attempt (from 1) to call a phone number ends: always the same with the same seed."""
-    dialled = digits(phone_number)
-    if magic := _BY_ENDING.get(dialled[-7:]):
+    dialed = digits(phone_number)
+    if magic := _BY_ENDING.get(dialed[-7:]):
         return magic.attempts[min(number, len(magic.attempts)) - 1]
-    chance = hashlib.blake2b(f"{seed}/{dialled}/{number}".encode(), digest_size=8).digest()
+    chance = hashlib.blake2b(f"{seed}/{dialed}/{number}".encode(), digest_size=8).digest()
     drawn = _OUTCOMES[int.from_bytes(chance[:4], "big") % len(_OUTCOMES)]
     if drawn.duration is None:
         return drawn
-    return drawn._replace(duration=_SHORTEST + int.from_bytes(chance[4:], "big") % (_LONGEST - _SHORTEST + 1))
+    return replace(drawn, duration=_SHORTEST + int.from_bytes(chance[4:], "big") % (_LONGEST - _SHORTEST + 1))

@@ -1,8 +1,9 @@
-"""The page: what the sandbox holds, for people. Rendered here; a small script keeps it current and carries out its forms."""
+"""The page: what the sandbox holds, for people. Rendered here; a small script keeps it current and submits its forms."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
@@ -12,45 +13,39 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
-from airflow_provider_queuecalls.sandbox.api import Progress, progress
 from airflow_provider_queuecalls.sandbox.faults import FAULTS, Fault
 from airflow_provider_queuecalls.sandbox.numbers import BUSY, MAGIC_NUMBERS, NO_ANSWER, OUT_OF_SERVICE, masked
 from airflow_provider_queuecalls.sandbox.state import State
-from airflow_provider_queuecalls.sandbox.store import (
-    COMPLETED,
-    EXPIRED,
-    FAILED,
-    STATES,
-    TALKING,
-    WAITING,
-    QueuedCampaign,
-    Tally,
-)
+from airflow_provider_queuecalls.sandbox.store import Progress, QueuedCampaign, Tally, counted
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 HERE = Path(__file__).parent
 CAMPAIGNS, CALLS, ENTRIES = 25, 25, 12
-#: Leads to the newest campaign of a name, ``?name=…``: a name may hold anything, which a path may not.
+#: Leads to the newest campaign of a name, ``?name=…``: a name may contain characters that a path may not.
 CAMPAIGN_BY_NAME = "/campaigns"
-SPEEDS = ((0, "stands still"), (1, "as the world's"), (60, "a minute a second"), (3600, "an hour a second"))
+SPEEDS = ((0, "stands still"), (1, "real time"), (60, "a minute per second"), (3600, "an hour per second"))
 STEPS = ((60, "+1 min"), (3600, "+1 h"), (86_400, "+1 day"))
+STATES = tuple(Progress.__dataclass_fields__)
+#: The order of a bar's slices.
+BAR = ("completed", "connected", "failed", "expired")
 #: The chart's slices, by state and how the last attempt ended; the first that fits counts.
-SLICES: tuple[tuple[str, str, str | None, str], ...] = (
-    ("completed", COMPLETED, None, "completed"),
-    ("talking", TALKING, None, "talking"),
-    ("busy", FAILED, BUSY, "busy"),
-    ("no answer", FAILED, NO_ANSWER, "noanswer"),
-    ("out of service", FAILED, OUT_OF_SERVICE, "outofservice"),
-    ("expired", EXPIRED, None, "expired"),
-    ("waiting", WAITING, None, "waiting"),
+CHART: tuple[tuple[str, str, str | None], ...] = (
+    ("completed", "completed", None),
+    ("connected", "connected", None),
+    ("busy", "failed", BUSY),
+    ("no answer", "failed", NO_ANSWER),
+    ("out of service", "failed", OUT_OF_SERVICE),
+    ("expired", "expired", None),
+    ("waiting", "waiting", None),
 )
 
 
@@ -71,18 +66,19 @@ class Page:
         self._state = state
         login, pin = state.settings.login, state.settings.pin
         self._connection_is_whole = (login, pin) == (DEFAULT_LOGIN, DEFAULT_PIN)
-        # A PIN of one's own is shown to nobody who can open the page.
+        # A PIN of one's own isn't shown to whoever can open the page.
         shown = dict(connection) if self._connection_is_whole else {**connection, "password": "the PIN"}
         self._connection = shlex.quote(json.dumps(shown))
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         self._templates.filters.update(
-            moment=_moment, clock=_clock, number=_number, masked=masked, said=_said, slices=_slices, stage=_stage
-        )
+            moment=_moment, clock=_clock, number=_number, masked=masked, described=_described, bar=_bar, stage=_stage,
+            counted=counted, breakable=_breakable, counts=vars,
+        )  # fmt: skip
 
     def routes(self) -> list[Route | Mount]:
-        """Where the page and its parts lie."""
+        """The routes of the page and its parts."""
         return [
             Route("/", self._view(self._index)),
             Route(CAMPAIGN_BY_NAME, self._view(self._campaign_by_name)),
@@ -91,28 +87,25 @@ class Page:
         ]
 
     def _view(self, render: Callable[[Request], Response]) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Response:
+        async def respond(request: Request) -> Response:
             return await run_in_threadpool(render, request)
 
-        return answer
+        return respond
 
     def _index(self, request: Request) -> Response:
         state = self._state
         before = _whole(request, "before", 1 << 62)
         campaigns = state.store.campaigns(newest=CAMPAIGNS + 1, before=before)[::-1]
         older = campaigns[CAMPAIGNS - 1].id if len(campaigns) > CAMPAIGNS else None
-        tallies = state.store.tallies(campaign.id for campaign in campaigns)
         return self._render(
             "index.html",
             campaigns=campaigns[:CAMPAIGNS],
             older=older,
-            progress={campaign_id: progress(found) for campaign_id, found in tallies.items()},
             connection=self._connection,
             connection_is_whole=self._connection_is_whole,
             journal=state.journal.newest(ENTRIES),
             armed=state.faults.armed(),
             faults=_grouped(FAULTS),
-            first_fault=FAULTS[0].name,
             numbers=MAGIC_NUMBERS,
             speeds=_speeds(state.clock.speed),
             steps=STEPS,
@@ -129,12 +122,11 @@ class Page:
         campaign = store.campaign(request.path_params["campaign_id"])
         if campaign is None:
             return self._render("missing.html", status=404)
-        tallies = store.tallies([campaign.id])[campaign.id]
-        at = progress(tallies)
+        at = campaign.progress
         wanted = request.query_params.get("state")
         wanted = wanted if wanted in STATES else None
         shown = request.query_params.get("numbers") == "shown"
-        count = at._asdict()[wanted] if wanted else campaign.contacts
+        count = getattr(at, wanted) if wanted else campaign.contacts
         pages = max(1, -(-count // CALLS))
         page = min(max(1, _whole(request, "page", 1)), pages)
         first = 0 if wanted else campaign.first_call_id + (page - 1) * CALLS - 1
@@ -145,8 +137,7 @@ class Page:
         return self._render(
             "campaign.html",
             campaign=campaign,
-            progress=at,
-            parts_of_it=_chart(tallies, campaign.contacts),
+            chart=_chart(store.tallies(campaign.id), campaign.contacts),
             done_share=100 * (at.completed + at.failed + at.expired) // campaign.contacts,
             calls=calls,
             state=wanted,
@@ -163,28 +154,28 @@ class Page:
         return HTMLResponse(text, status)
 
 
-def _chart(tallies: Iterable[Tally], total: int) -> list[Slice]:
-    tallies = list(tallies)
+def _chart(tallies: list[Tally], total: int) -> list[Slice]:
+    return _slices(
+        (
+            (name, sum(t.calls for t in tallies if t.state == state and last_attempt in (None, t.last_attempt)))
+            for name, state, last_attempt in CHART
+        ),
+        total,
+    )
+
+
+def _bar(campaign: QueuedCampaign) -> list[Slice]:
+    return _slices(((state, getattr(campaign.progress, state)) for state in BAR), campaign.contacts)
+
+
+def _slices(counts: Iterable[tuple[str, int]], total: int) -> list[Slice]:
     slices: list[Slice] = []
     start = 0.0
-    for name, state, last_attempt, css in SLICES:
-        calls = sum(t.calls for t in tallies if t.state == state and last_attempt in (None, t.last_attempt))
+    for name, calls in counts:
+        size = 100 * calls / total
         if calls:
-            slices.append(Slice(name, css, calls, round(start, 3), round(100 * calls / total, 3)))
-            start += 100 * calls / total
-    return slices
-
-
-def _slices(at: Progress, total: int) -> list[Slice]:
-    tallies = [Tally(state, "", calls) for state, calls in at._asdict().items() if state != WAITING]
-    order = {state: place for place, state in enumerate((COMPLETED, TALKING, FAILED, EXPIRED))}
-    slices: list[Slice] = []
-    start = 0.0
-    for tally in sorted(tallies, key=lambda tally: order[tally.state]):
-        if tally.calls:
-            size = 100 * tally.calls / total
-            slices.append(Slice(tally.state, tally.state, tally.calls, round(start, 3), round(size, 3)))
-            start += size
+            slices.append(Slice(name, name.replace(" ", ""), calls, round(start, 3), round(size, 3)))
+        start += size
     return slices
 
 
@@ -195,18 +186,23 @@ def _grouped(faults: Iterable[Fault]) -> list[tuple[str, list[Fault]]]:
 
 
 def _speeds(speed: float) -> list[tuple[str, str, bool]]:
-    named = dict(SPEEDS) | ({} if speed in dict(SPEEDS) else {speed: f"{speed:g} times as fast"})
+    named = dict(SPEEDS) | ({} if speed in dict(SPEEDS) else {speed: f"{speed:g} times real time"})
     return [(f"{value:g}", label, value == speed) for value, label in sorted(named.items())]
 
 
-def _stage(campaign: QueuedCampaign, at: Progress, now: int) -> str:
-    if at.waiting + at.talking == 0:
+def _stage(campaign: QueuedCampaign, now: int) -> str:
+    if campaign.progress.waiting + campaign.progress.connected == 0:
         return "done"
-    return "scheduled" if campaign.starts_at > now else "dialling"
+    return "scheduled" if campaign.starts_at > now else "dialing"
 
 
-def _said(at: Progress) -> str:
-    return ", ".join(f"{calls} {state}" for state, calls in at._asdict().items() if calls)
+def _described(at: Progress) -> str:
+    return ", ".join(f"{calls} {state}" for state, calls in vars(at).items() if calls)
+
+
+def _breakable(text: str) -> Markup:
+    """The text, which may be broken after punctuation: long names contain no blanks."""
+    return Markup("<wbr>").join(re.split(r"(?<=[\W_])(?=[^\W_])", text))
 
 
 def _moment(seconds: int) -> str:

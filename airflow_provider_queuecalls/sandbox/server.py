@@ -1,4 +1,4 @@
-"""Starts the sandbox, for the command line, the demo and tests."""
+"""Starts and stops the sandbox, for the command line, the demo and tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import errno
 import json
 import socket
 import sqlite3
-import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -42,27 +40,39 @@ class CannotStart(QueueCallsError):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which is told when to stop instead of looking ten times a second: tests start many."""
+    """uvicorn's server with events for its start and its stop, instead of polling ten times a second: tests start many."""
 
     _loop: asyncio.AbstractEventLoop | None = None
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run until :meth:`stop`. ``ready`` is set once it listens or has failed; ``started`` says which."""
+        try:
+            super().run(sockets)
+        finally:
+            self.ready.set()
+
     async def main_loop(self) -> None:
-        self._told = asyncio.Event()
+        self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self.ready.set()
         if not self.should_exit:
-            await self._told.wait()
+            await self._stop.wait()
 
     def stop(self) -> None:
         """Stop, from any thread or signal handler."""
         self.should_exit = True
         if self._loop is not None:
             with suppress(RuntimeError):  # it has stopped already
-                self._loop.call_soon_threadsafe(self._told.set)
+                self._loop.call_soon_threadsafe(self._stop.set)
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox: where it is, the connection that leads to it, and what it holds."""
+    """A running sandbox: its URL, the connection that leads to it, and what it holds."""
 
     url: str
     #: The Airflow Connection as JSON, to be set as AIRFLOW_CONN_QUEUECALLS_DEFAULT.
@@ -82,14 +92,14 @@ class Sandbox:
         return [call for campaign in self.campaigns for call in self._calls(campaign)]
 
     @property
-    def rings(self) -> dict[str, int]:
-        """How often each phone number rang that is to be called, by its digits."""
-        return {number.phone_number: number.rings for number in self._state.store.rings()}
+    def attempts(self) -> dict[str, int]:
+        """How many attempts were made to call each phone number of a campaign, by its digits."""
+        return {number.phone_number: number.attempts for number in self._state.store.dialed_numbers()}
 
     @property
     def numbers(self) -> dict[str, int]:
-        """How many calls each phone number is to get over all campaigns, by its digits."""
-        return {number.phone_number: number.calls for number in self._state.store.rings()}
+        """How many calls were queued to each phone number over all campaigns, by its digits."""
+        return {number.phone_number: number.calls for number in self._state.store.dialed_numbers()}
 
     @property
     def journal(self) -> list[Entry]:
@@ -105,11 +115,11 @@ class Sandbox:
         """All calls of one campaign, in the contact file's order. Raises :class:`KeyError` where there is none."""
         campaigns = self._state.store.campaigns(campaign_name)
         if not campaigns:
-            raise KeyError(f"the sandbox holds no campaign {campaign_name!r}")
+            raise KeyError(f"There is no campaign {campaign_name!r}.")
         return [call for campaign in campaigns for call in self._calls(campaign)]
 
     def fail_next(self, fault: str, times: int | None = 1) -> None:
-        """Let the next request go wrong, or the next so many, or all (None).
+        """Arm a fault for the next ``times`` requests, or for all (None).
 
         Raises :class:`KeyError` with the names of all faults where there is none of this name.
         """
@@ -118,12 +128,12 @@ class Sandbox:
     def advance(self, **duration: float) -> None:
         """Put the clock forward, by what :class:`datetime.timedelta` takes: ``advance(hours=2)``.
 
-        Returns when all that is due by then has happened, callbacks included.
+        Returns when everything that is due by then has happened, callbacks included.
         """
         self._state.advance(timedelta(**duration).total_seconds())
 
     def reset(self) -> None:
-        """Forget everything, and show the world's time."""
+        """Delete everything, and set the clock to the real time."""
         self._state.reset()
 
     def stop(self) -> None:
@@ -148,16 +158,19 @@ def run_sandbox(
 ) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process, until the end of the ``with``.
 
-    Port 0 is any free one; ``settings`` are the fields of :class:`Settings`. Without ``db`` the state lies in a temporary file (not in memory, which would grow with
-    it) and is gone at the end. Raises :class:`CannotStart`, and :class:`InvalidConnection` where no connection could be
-    made of login, PIN and field names.
+    :param db: A SQLite file that keeps everything across restarts. Without it, the state lies in a temporary file without
+        a name, and is gone at the end.
+    :param port: The port to listen on; 0 is any free one.
+    :param settings: Fields of :class:`Settings`.
+
+    Raises :class:`CannotStart`, and :class:`InvalidConnection` where login, PIN and field names make no valid connection.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(host, port))
         read_settings = Settings(**settings)
         connection = _connection_to(listener, read_settings)
         account = _read(connection)
-        state = _open(Path(db or Path(stack.enter_context(_directory()), "sandbox.db")), read_settings)
+        state = _open(Path(db) if db else None, read_settings)
         stack.callback(state.close)
         state.dialer.start()
         config = uvicorn.Config(
@@ -171,10 +184,9 @@ def run_sandbox(
             url=_url(listener), connection=json.dumps(connection), _state=state, _server=server, _thread=thread
         )
         try:
-            while not server.started:
-                if not thread.is_alive():
-                    raise CannotStart("The sandbox's web server ended before it had started; its log says why.")
-                time.sleep(0.005)
+            server.ready.wait()
+            if not server.started:
+                raise CannotStart("The sandbox's web server could not start; its log says why.")
             yield sandbox
         finally:
             sandbox.stop()
@@ -204,24 +216,21 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((host, port), family=family)
     except OverflowError:
-        raise CannotStart(f"The sandbox cannot listen on {where}: a port is a number from 0 to 65535.") from None
+        raise CannotStart(f"The sandbox cannot listen on {where}: the port must be a number from 0 to 65535.") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CannotStart(
-                f"The sandbox cannot listen on {where}: another program does already. Stop that one, or choose another port."
+                f"The sandbox cannot listen on {where}: another program already does. Stop it, or choose another port."
             ) from None
         raise CannotStart(f"The sandbox cannot listen on {where}: {error.strerror}.") from None
 
 
-def _open(path: Path, settings: Settings) -> State:
+def _open(path: Path | None, settings: Settings) -> State:
     try:
         return State.open(path, settings)
-    except sqlite3.Error as error:
-        raise CannotStart(f"The sandbox cannot use {str(path)!r} as its database: {error}.") from None
-
-
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="queuecalls-sandbox-", ignore_cleanup_errors=True)
+    except (sqlite3.Error, OSError) as error:
+        file = "a temporary file" if path is None else repr(str(path))
+        raise CannotStart(f"The sandbox cannot use {file} as its database: {error}.") from None
 
 
 def _reachable(listener: socket.socket) -> str:

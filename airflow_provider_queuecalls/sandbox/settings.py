@@ -1,21 +1,30 @@
-"""How a sandbox behaves: all that its command's options say."""
+"""The settings of a sandbox: what the command's options say."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a sandbox behaves.
+    """The settings of a sandbox.
 
-    ``speed`` is that of its clock, 0 stands still until it is put forward. ``answers`` is ``xml`` or ``json``,
-    ``errors`` is ``failed`` (2xx and failed, as the vendor) or ``http`` (codes). ``check_urls`` wants start_url and
-    result_url to answer 200 before anything is queued. ``callback_hosts`` are called back besides this machine; ``*``
-    is any. ``field_names`` are other names of form fields, as in the connection's extra.
+    :param login: The login name that it accepts.
+    :param pin: The PIN that it accepts.
+    :param field_names: Other names of form fields, as in the connection's extra.
+    :param speed: How many seconds pass on its clock in one real second; 0 stands still until it is put forward.
+    :param seed: Another seed gives another mix of answered and failed calls.
+    :param response_format: ``xml`` as the vendor's single call, or ``json`` as its sibling products.
+    :param errors: ``failed`` refuses with HTTP 200 and ``failed`` in the body, as the vendor does; ``http`` with HTTP
+        401, 409 or 422.
+    :param unique_names: Refuse a campaign whose name is taken.
+    :param check_urls: Queue nothing unless start_url and result_url respond with 200.
+    :param callback_hosts: Hosts that are called back besides this machine; ``*`` is any.
+    :param max_upload_bytes: The largest request body.
     """
 
     login: str = DEFAULT_LOGIN
@@ -23,8 +32,8 @@ class Settings:
     field_names: Mapping[str, str] = field(default_factory=dict)
     speed: float = 1.0
     seed: int = 0
-    answers: str = "xml"
-    errors: str = "failed"
+    response_format: Literal["xml", "json"] = "xml"
+    errors: Literal["failed", "http"] = "failed"
     unique_names: bool = True
     check_urls: bool = False
     callback_hosts: Collection[str] = ()

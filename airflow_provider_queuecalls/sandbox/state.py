@@ -17,7 +17,7 @@ from airflow_provider_queuecalls.sandbox.store import Store
 
 @dataclass(frozen=True)
 class State:
-    """All that a sandbox holds and does, over one database."""
+    """What a sandbox holds and does, over one database."""
 
     settings: Settings
     database: Database
@@ -29,8 +29,8 @@ class State:
     dialer: Dialer
 
     @classmethod
-    def open(cls, path: Path, settings: Settings) -> State:
-        """Open the database, which is made if it doesn't exist. Raises :class:`sqlite3.Error`."""
+    def open(cls, path: Path | None, settings: Settings) -> State:
+        """Open the :class:`Database`, and raise its errors."""
         database = Database(path)
         clock = Clock(database, settings.speed)
         store = Store(database, unique_names=settings.unique_names)
@@ -40,7 +40,7 @@ class State:
         return cls(settings, database, clock, store, journal, ArmedFaults(database), callbacks, dialer)
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward, and wait until all that is due by then has happened."""
+        """Put the clock forward, and wait until everything that is due by then has happened."""
         self.clock.advance(seconds)
         self.dialer.catch_up()
         self.dialer.wake()
@@ -51,13 +51,13 @@ class State:
         self.dialer.wake()
 
     def reset(self) -> None:
-        """Be as new: no campaigns, no calls, no journal, no armed faults, the world's time."""
+        """Delete campaigns, calls, journal and armed faults, and set the clock to the real time."""
         self.database.clear()
         self.clock.reset()
         self.dialer.wake()
 
     def close(self) -> None:
-        """Stop dialling, and keep the time."""
+        """Stop the dialer, and keep the time."""
         self.dialer.stop()
         self.callbacks.close()
         self.clock.save()

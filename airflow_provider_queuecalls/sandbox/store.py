@@ -1,38 +1,51 @@
-"""What the sandbox holds: campaigns and their calls."""
+"""The campaigns and their calls."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from typing import Any, Literal, NamedTuple
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME, Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.sandbox.clock import read_expression
 from airflow_provider_queuecalls.sandbox.database import Database
-from airflow_provider_queuecalls.sandbox.form import ContactFile
+from airflow_provider_queuecalls.sandbox.rows import ContactFile
 
 #: Nine digits, as the vendor's.
 FIRST_CALL_ID = 100_000_001
 PAGE_ROWS = 1_000
-#: So many calls of a campaign are first dialled in a second.
+#: How many first attempts of a campaign begin in one second.
 CALLS_PER_SECOND = 50
-#: What counts where a campaign doesn't say; the vendor's values aren't documented.
+#: For campaigns that don't say; the vendor's defaults aren't documented.
 DEFAULT_MAX_RETRIES, DEFAULT_RETRY_INTERVAL = 0, 60
-
-WAITING, TALKING, COMPLETED, FAILED, EXPIRED = STATES = ("waiting", "talking", "completed", "failed", "expired")
+CallState = Literal["waiting", "connected", "completed", "failed", "expired"]
 #: A phone number's digits, as in :func:`numbers.digits`, in SQL.
 _DIGITS = "replace(replace(substr(phone_number, 1, instr(phone_number || ';', ';') - 1), 'tel:', ''), '+', '')"
 
 
-class QueuedCampaign(NamedTuple):
+@dataclass(frozen=True)
+class Progress:
+    """How many calls of a campaign are in each state."""
+
+    waiting: int = 0
+    connected: int = 0
+    completed: int = 0
+    failed: int = 0
+    expired: int = 0
+
+
+@dataclass(frozen=True)
+class QueuedCampaign:
     """A campaign that was queued.
 
-    ``parameters`` are the form's texts word for word, by our parameters' names, without login and PIN; what wasn't
-    posted is not in it. Times are UNIX seconds of the sandbox's clock, ``digest`` is the SHA-256 of the contact file's
-    bytes, ``contacts`` the number of its calls. ``notes`` are sentences about what the sandbox does otherwise than asked.
+    ``parameters`` are the form's texts word for word, by our parameters' names, without login and PIN; a parameter that
+    wasn't posted is not in it. Times are UNIX seconds of the sandbox's clock, ``digest`` is the SHA-256 of the contact
+    file's bytes, ``contacts`` the number of its calls. ``notes`` are sentences about what differs from the request.
     """
 
     id: int
@@ -46,6 +59,7 @@ class QueuedCampaign(NamedTuple):
     starts_at: int
     expires_at: int | None
     notes: Sequence[str]
+    progress: Progress
 
     @property
     def max_retries(self) -> int:
@@ -58,11 +72,12 @@ class QueuedCampaign(NamedTuple):
         return int(self.parameters.get("retry_interval") or DEFAULT_RETRY_INTERVAL)
 
 
-class Call(NamedTuple):
+@dataclass(frozen=True)
+class Call:
     """One call of a campaign: one contact. ``line`` is its line in the contact file, from 1.
 
-    ``state`` is one of :data:`STATES`, ``last_attempt`` how the last attempt ended, and ``due_at`` when the next thing
-    happens to it: the next attempt, or the end of the talk.
+    ``last_attempt`` is how the last attempt ended, and ``due_at`` the time of the next change: the next attempt, or the
+    end of the conversation.
     """
 
     call_id: int
@@ -71,7 +86,7 @@ class Call(NamedTuple):
     phone_number: str
     message_reference: str | None
     call_parameter: str | None
-    state: str
+    state: CallState
     attempts: int
     last_attempt: str | None
     last_attempt_at: int | None
@@ -80,40 +95,45 @@ class Call(NamedTuple):
     due_at: int | None
 
 
-class Rings(NamedTuple):
-    """What becomes of one phone number: how many calls it is to get over all campaigns, and how often it rang."""
+@dataclass(frozen=True)
+class DialedNumber:
+    """A phone number, with its calls and attempts over all campaigns."""
 
     phone_number: str
     calls: int
-    rings: int
+    attempts: int
 
 
 class Tally(NamedTuple):
     """How many calls of a campaign are in a state, by how their last attempt ended (empty before the first)."""
 
-    state: str
+    state: CallState
     last_attempt: str
     calls: int
 
 
 class Plan(NamedTuple):
-    """When a campaign's calls may be dialled, and sentences about what could not be read."""
+    """When a campaign's calls may be attempted, and notes about times that could not be read."""
 
     starts_at: int
     expires_at: int | None
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, campaign: Campaign, now: int) -> Plan:
-        """Read a campaign's times; what is not readable is as if it were not given."""
+    def of(cls, campaign: Campaign, now: int, real_now: int) -> Plan:
+        """Map a campaign's times to the sandbox's clock: what is an hour ahead of the request is an hour ahead here.
+
+        A time that cannot be read is ignored.
+        """
         notes = []
         times: dict[str, int | None] = {}
-        for pair in ("scheduled", "expiration"):
-            times[pair] = int(str(getattr(campaign, f"{pair}_timestamp") or 0)) or None
-            if expression := getattr(campaign, f"{pair}_time"):
-                times[pair] = read_expression(expression, now)
-                if times[pair] is None:
-                    notes.append(f"The sandbox cannot read {pair}_time, and goes on as if it were not given.")
+        for name in ("scheduled", "expiration"):
+            moment = int(str(getattr(campaign, f"{name}_timestamp") or 0)) or None
+            if expression := getattr(campaign, f"{name}_time"):
+                moment = read_expression(expression, real_now)
+                if moment is None:
+                    notes.append(f"The sandbox cannot read {name}_time, and ignores it.")
+            times[name] = moment and now + moment - real_now
         return cls(max(times["scheduled"] or now, now), times["expiration"], tuple(notes))
 
 
@@ -129,7 +149,7 @@ class Store:
     ) -> QueuedCampaign:
         """Queue a campaign with all of its calls, or nothing of it.
 
-        Raises :class:`InvalidCampaign` where the name is taken or a row of the contact file is wrong.
+        Raises :class:`InvalidCampaign` where the name is taken or a row of the contact file is not valid.
         """
         with self._database.writing() as db:
             if self._unique_names and name is not None and self._named(db, name):
@@ -147,12 +167,12 @@ class Store:
             )
             campaign = QueuedCampaign(
                 campaign_id, name, now, parameters, contacts.name, contacts.digest, contacts.contacts, call_id,
-                plan.starts_at, plan.expires_at, plan.notes,
+                plan.starts_at, plan.expires_at, plan.notes, Progress(waiting=contacts.contacts),
             )  # fmt: skip
-            row = {**campaign._asdict(), "parameters": json.dumps(parameters), "notes": json.dumps(plan.notes)}
-            places = ", ".join(f":{field}" for field in QueuedCampaign._fields)
-            db.execute(f"INSERT INTO campaigns VALUES ({places})", row)  # noqa: S608  # our own names
-            _count(db, {(campaign_id, WAITING, ""): contacts.contacts})
+            row = {**asdict(campaign), "parameters": json.dumps(parameters), "notes": json.dumps(plan.notes)}
+            del row["progress"]
+            db.execute(f"INSERT INTO campaigns VALUES ({', '.join(f':{column}' for column in row)})", row)  # noqa: S608  # our own names
+            _count(db, {(campaign_id, "waiting", ""): contacts.contacts})
         return campaign
 
     def campaigns(self, name: str | None = None, *, newest: int = -1, before: int = 1 << 62) -> list[QueuedCampaign]:
@@ -162,22 +182,18 @@ class Store:
                 "SELECT * FROM campaigns WHERE (:name IS NULL OR name = :name) AND id < :before ORDER BY id DESC LIMIT :newest",
                 {"name": name, "before": before, "newest": newest},
             ).fetchall()
-        return [_campaign(row) for row in reversed(rows)]
+            return [_campaign(db, row) for row in reversed(rows)]
 
     def campaign(self, campaign_id: int) -> QueuedCampaign | None:
         """One campaign."""
         with self._database.reading() as db:
             row = db.execute("SELECT * FROM campaigns WHERE id = ?", (campaign_id,)).fetchone()
-        return row and _campaign(row)
+            return row and _campaign(db, row)
 
-    def tallies(self, campaign_ids: Iterable[int]) -> dict[int, list[Tally]]:
-        """How far campaigns are."""
-        tallies: dict[int, list[Tally]] = {campaign_id: [] for campaign_id in campaign_ids}
+    def tallies(self, campaign_id: int) -> list[Tally]:
+        """The states of a campaign's calls."""
         with self._database.reading() as db:
-            for campaign_id in tallies:
-                rows = db.execute("SELECT state, last_attempt, calls FROM tally WHERE campaign_id = ?", (campaign_id,))
-                tallies[campaign_id] = list(map(Tally._make, rows))
-        return tallies
+            return _tallies(db, campaign_id)
 
     def calls(
         self, campaign_id: int, *, after: int = 0, limit: int = PAGE_ROWS, state: str | None = None, skip: int = 0
@@ -191,13 +207,13 @@ class Store:
                 " WHERE id = :id AND (:state IS NULL OR state = :state) ORDER BY call_id LIMIT :limit OFFSET :skip",
                 {"id": campaign_id, "after": after, "limit": limit, "state": state, "skip": skip},
             )
-            return list(map(Call._make, rows))
+            return [Call(*row) for row in rows]
 
     def call(self, call_id: int) -> Call | None:
         """One call."""
         with self._database.reading() as db:
             row = db.execute("SELECT * FROM calls WHERE call_id = ?", (call_id,)).fetchone()
-        return row and Call._make(row)
+        return row and Call(*row)
 
     def pages(self, campaign_id: int) -> Iterator[list[Call]]:
         """All of the campaign's calls, so many at a time that memory doesn't grow with their number."""
@@ -206,45 +222,46 @@ class Store:
             yield page
             page = self.calls(campaign_id, after=page[-1].call_id)
 
-    def rings(self, limit: int = -1) -> list[Rings]:
-        """What becomes of every phone number, however it is spelled, the most called first; -1 is no limit."""
+    def dialed_numbers(self, limit: int = -1) -> list[DialedNumber]:
+        """Each phone number, however it is spelled, with its calls and attempts, most calls first; -1 is no limit."""
         with self._database.reading() as db:
             rows = db.execute(
                 f"SELECT {_DIGITS}, count(*), sum(attempts) FROM calls GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT ?",  # noqa: S608
                 (limit,),
             )
-            return list(map(Rings._make, rows))
+            return [DialedNumber(*row) for row in rows]
 
     def next_due(self) -> int | None:
-        """When the next thing happens to any call."""
+        """The time of the next change to any call."""
         with self._database.reading() as db:
             due_at: int | None = db.execute("SELECT min(due_at) FROM calls WHERE due_at IS NOT NULL").fetchone()[0]
         return due_at
 
     def due(self, now: int, limit: int = PAGE_ROWS) -> list[Call]:
-        """Calls to which something happens next: those of the earliest second, if it isn't after now."""
+        """The calls that change next: those of the earliest second, if it isn't after ``now``."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT * FROM calls WHERE due_at ="
                 " (SELECT min(due_at) FROM calls WHERE due_at IS NOT NULL AND due_at <= ?) ORDER BY call_id LIMIT ?",
                 (now, limit),
             )
-            return list(map(Call._make, rows))
+            return [Call(*row) for row in rows]
 
     def change(self, changes: Sequence[tuple[Call, Call]]) -> bool:
-        """Keep what happened to calls, each as it was and as it is; False if they are gone."""
+        """Record changes of calls, each as it was and as it is; False if the calls no longer exist."""
         moved: Counter[tuple[int, str, str]] = Counter()
         for before, after in changes:
             moved[before.campaign_id, before.state, before.last_attempt or ""] -= 1
             moved[after.campaign_id, after.state, after.last_attempt or ""] += 1
         with self._database.writing() as db:
-            # One that a reset has removed meanwhile isn't there, or is another campaign's.
+            # After a reset, the id doesn't exist or is another campaign's.
             if not db.execute("SELECT 1 FROM calls WHERE call_id = ?", (changes[0][0].call_id,)).fetchone():
                 return False
             db.executemany(
-                "UPDATE calls SET state = ?, attempts = ?, last_attempt = ?, last_attempt_at = ?, callee_type = ?,"
-                " duration = ?, due_at = ? WHERE call_id = ?",
-                ((*after[6:], after.call_id) for _, after in changes),
+                "UPDATE calls SET state = :state, attempts = :attempts, last_attempt = :last_attempt, due_at = :due_at,"
+                " last_attempt_at = :last_attempt_at, callee_type = :callee_type, duration = :duration"
+                " WHERE call_id = :call_id",
+                (vars(after) for _, after in changes),
             )
             _count(db, moved)
         return True
@@ -254,6 +271,17 @@ class Store:
         return db.execute("SELECT 1 FROM campaigns WHERE name = ?", (name,)).fetchone() is not None
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 call``, ``1,234 calls``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def expired_note(calls: int, expires_at: int | None) -> str:
+    """What happened to calls that expired, in a sentence."""
+    moment = datetime.fromtimestamp(expires_at or 0, timezone.utc)
+    return f"{counted(calls, 'call')} expired at {moment:%Y-%m-%d %H:%M:%S} UTC by the sandbox's clock before being completed."
+
+
 def _count(db: sqlite3.Connection, moved: Mapping[tuple[int, str, str], int]) -> None:
     db.executemany(
         "INSERT INTO tally VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
@@ -261,8 +289,18 @@ def _count(db: sqlite3.Connection, moved: Mapping[tuple[int, str, str], int]) ->
     )
 
 
-def _campaign(row: Sequence[object]) -> QueuedCampaign:
-    campaign = QueuedCampaign(*row)  # type: ignore[arg-type]
-    return campaign._replace(
-        parameters=json.loads(str(campaign.parameters)), notes=tuple(json.loads(str(campaign.notes)))
-    )
+def _tallies(db: sqlite3.Connection, campaign_id: int) -> list[Tally]:
+    rows = db.execute("SELECT state, last_attempt, calls FROM tally WHERE campaign_id = ?", (campaign_id,))
+    return [Tally(*row) for row in rows]
+
+
+def _campaign(db: sqlite3.Connection, row: Sequence[Any]) -> QueuedCampaign:
+    campaign = dict(zip((column.name for column in fields(QueuedCampaign)), row, strict=False))
+    states = Counter[str]()
+    for tally in _tallies(db, campaign["id"]):
+        states[tally.state] += tally.calls
+    notes = json.loads(campaign["notes"])
+    if states["expired"]:
+        notes.append(expired_note(states["expired"], campaign["expires_at"]))
+    campaign |= {"parameters": json.loads(campaign["parameters"]), "notes": tuple(notes)}
+    return QueuedCampaign(**campaign, progress=Progress(**states))

@@ -1,4 +1,4 @@
-"""The connection beneath a request, for answers that end as no web framework would have them end."""
+"""The connection below a request, for responses that end in ways that a web framework doesn't offer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _SCOPE_KEY = "queuecalls.wire"
 
 
-class WireProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # which one it is shows at run time
-    """uvicorn's protocol, whose requests can get at their connection."""
+class WireProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # h11 or httptools, known at run time
+    """uvicorn's protocol, whose requests have access to their connection."""
 
     app: Any
 
@@ -36,7 +36,7 @@ class WireProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # which 
         self.app = app_with_wire
 
     def shutdown(self) -> None:
-        """End with the sandbox, at once where a client was left hanging."""
+        """End with the sandbox, at once where a client still waits for a response."""
         super().shutdown()
         if self._hanging:
             self.transport.abort()
@@ -52,15 +52,15 @@ class WireProtocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]  # which 
         self.transport.abort()
 
     def hang(self) -> None:
-        """Leave the connection open until the client goes or the sandbox stops."""
+        """Leave the connection open until the client closes it or the sandbox stops."""
         self._hanging = True
 
 
 class BrokenResponse(Response):
-    """The beginning of an answer, none at all if it is empty, and then the connection ends in its own way."""
+    """The beginning of a response of ``length`` bytes, or nothing; then the connection ends as ``ending`` says."""
 
-    def __init__(self, beginning: bytes, length: int, ending: Ending, headers: Mapping[str, str]) -> None:
-        super().__init__(beginning, headers={**headers, "Content-Length": str(length)})
+    def __init__(self, beginning: bytes, length: int, ending: Ending, media_type: str) -> None:
+        super().__init__(beginning, headers={"Content-Length": str(length)}, media_type=media_type)
         self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +68,7 @@ class BrokenResponse(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": self.body, "more_body": True})
         _ENDINGS[self._ending](scope[_SCOPE_KEY])
-        # Returning before the connection is gone would make the server finish the answer.
+        # Returning before the connection is gone would make the server finish the response.
         while (await receive())["type"] != "http.disconnect":
             pass
 

@@ -109,7 +109,7 @@ def after_faults(live: Live) -> list[Campaign]:
     airflow.trigger("outreach_held", area=212, held=held)
     airflow.wait(standing, "the middle of the uploads", SECONDS)
     airflow.kill("worker-1")
-    live.sandbox.fail_next("accept_then_reset", RESETS)
+    live.sandbox.fail_next("connection_reset", RESETS)
     live.cluster.redis.restart()
     live.cluster.start_worker("worker-3")
     airflow.wait(redelivered, "a task that is delivered once more", SECONDS)
@@ -126,7 +126,7 @@ def after_faults(live: Live) -> list[Campaign]:
 
 
 def test_whatever_goes_wrong_every_number_is_rung_at_most_once(live: Live, after_faults: list[Campaign]) -> None:
-    rings, queued = live.sandbox.rings, live.queued("outreach_held")
+    rings, queued = live.sandbox.attempts, live.queued("outreach_held")
 
     assert len(after_faults) == CAMPAIGNS
     for campaign in after_faults:

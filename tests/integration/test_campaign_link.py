@@ -71,7 +71,7 @@ def test_a_name_of_any_characters_is_percent_encoded(run: RunOperator, queuecall
     assert requests.get(done.links[0], timeout=30).url == f"{queuecalls_sandbox.url}/campaigns/1"
 
 
-@pytest.mark.parametrize("fault", ["accept_then_reset", "refuse_503"])
+@pytest.mark.parametrize("fault", ["connection_reset", "http_503"])
 def test_a_task_whose_outcome_is_unknown_has_its_link(
     run: RunOperator, queuecalls_sandbox: Sandbox, fault: str
 ) -> None:
@@ -96,7 +96,7 @@ def test_an_intent_without_a_receipt_has_its_link(
     run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path
 ) -> None:
     receipts = {"receipts_path": str(tmp_path / "receipts")}
-    queuecalls_sandbox.fail_next("accept_then_reset")
+    queuecalls_sandbox.fail_next("connection_reset")
     run(campaign_name="spring", **receipts)
     done = run(campaign_name="spring", **receipts)
 

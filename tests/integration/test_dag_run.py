@@ -145,7 +145,7 @@ def assert_asked_once_and_not_retried(run: Run, sandbox: Sandbox, sentence: str)
 
 @pytest.mark.parametrize(
     "fault",
-    ["accept_then_hang", "accept_then_reset", "accept_then_close", "accept_then_502", "half_an_answer", "html_answer"],
+    ["no_response", "connection_reset", "connection_closed", "http_502", "truncated_response", "html_response"],
 )
 def test_a_campaign_whose_answer_is_lost_is_queued_once_and_looked_up_by_a_person(
     fault: str, run_dag: Any, sandbox: Sandbox
@@ -157,7 +157,7 @@ def test_a_campaign_whose_answer_is_lost_is_queued_once_and_looked_up_by_a_perso
     assert_asked_once_and_not_retried(run, sandbox, "was queued is not known")
 
 
-@pytest.mark.parametrize("fault", ["refuse_401", "refuse_413"])
+@pytest.mark.parametrize("fault", ["http_401", "http_413"])
 def test_what_is_refused_is_not_retried(fault: str, run_dag: Any, sandbox: Sandbox) -> None:
     sandbox.fail_next(fault)
     run = run_dag()

@@ -20,11 +20,12 @@ from tests.support.postgres import postgres_server
 
 REFERENCE, NUMBERS = "patient-88", ("16175550143", "16175550178", "12025550119")
 SECRETS = (*NUMBERS, REFERENCE, "row-reference", "sandbox-login", "sandbox-pin", "storage-secret")
-#: What each task's campaign is called and what else it is given; the sandbox goes wrong by name.
+#: Each task's parameters. The tasks run in this order, and the first ones meet the faults that are armed.
+FAULTS = ("connection_reset", "http_401")
 TASKS: Mapping[str, Mapping[str, Any]] = {
+    "unknown": {"campaign_name": "summer"},
+    "refused": {"campaign_name": "autumn"},
     "queued": {"campaign_name": "spring"},
-    "unknown": {"campaign_name": "fault-accept_then_reset-summer"},
-    "refused": {"campaign_name": "fault-refuse_401-autumn"},
     "not_sent": {"campaign_name": "winter", "dry_run": True},
     "not_there": {"campaign_name": "never", "contacts": "/no/such/file.csv"},
 }
@@ -106,6 +107,8 @@ def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) 
     }
     storage = {"endpoint_url": s3_url, "region_name": "us-east-1"}
     with run_sandbox(speed=0) as sandbox, postgres_server() as postgres:
+        for fault in FAULTS:
+            sandbox.fail_next(fault)
         warehouse = postgres.new_database("outreach")
         with closing(psycopg2.connect(warehouse)) as connection:
             connection.cursor().execute(TABLES)
@@ -162,7 +165,7 @@ def test_the_tables_of_a_query_become_the_campaign(told: Told) -> None:
 
 def test_a_campaign_whose_outcome_is_unknown_may_exist(told: Told) -> None:
     assert told.events["unknown"]["eventType"] == "FAIL"
-    assert "fault-accept_then_reset-summer" in [name for _, name in told.files_and_campaign("unknown")[1]]
+    assert "summer" in [name for _, name in told.files_and_campaign("unknown")[1]]
     assert (told.facet("unknown")["outcome"], told.facet("unknown")["dryRun"]) == ("unknown", False)
 
 

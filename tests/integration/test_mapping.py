@@ -111,7 +111,7 @@ def test_one_that_is_refused_keeps_no_other_from_being_sent_and_another_run_send
     run_dag: Any, lists: list[Path], receipts: Any, sandbox: Sandbox
 ) -> None:
     given = [{"contacts": str(path), "campaign_name": f"spring {path.stem}"} for path in lists]
-    sandbox.fail_next("refuse_401")
+    sandbox.fail_next("http_401")
     run = run_dag(".expand_kwargs(lists())", given)
     assert Counter(state for task, state in run.states.items() if task != "lists") == {"success": 2, "failed": 1}
     assert len(sandbox.campaigns) == len(receipts[1]()) == 2

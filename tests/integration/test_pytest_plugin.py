@@ -65,7 +65,7 @@ def test_loading_the_plugin_imports_nothing_but_itself(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_is_fresh_in_each_test(queuecalls_sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
-    assert (queuecalls_sandbox.campaigns, queuecalls_sandbox.calls, queuecalls_sandbox.rings) == ([], [], {})
+    assert (queuecalls_sandbox.campaigns, queuecalls_sandbox.calls, queuecalls_sandbox.attempts) == ([], [], {})
     assert queuecalls_sandbox.journal == []
 
 
@@ -101,6 +101,6 @@ def test_two_sandboxes_know_nothing_of_each_other(queuecalls_sandbox: Sandbox) -
 
     with run_sandbox(speed=0) as another:
         post(another)
-        another.fail_next("refuse_503")
+        another.fail_next("http_503")
         assert (len(another.campaigns), queuecalls_sandbox.campaigns) == (1, [])
         assert post(queuecalls_sandbox).status_code == 200

@@ -1,18 +1,18 @@
-// Keeps the page current, and carries out its forms through the admin API. No more than that: the server renders all.
+// Keeps the page current, and submits its forms to the API. The server renders everything.
 "use strict";
 
 const PAUSE = 1000;
-const said = document.getElementById("said");
+const message = document.getElementById("message");
 
-function say(sentence, isError = false) {
-  said.textContent = sentence;
-  said.classList.toggle("error", isError);
-  said.classList.add("shown");
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => said.classList.remove("shown"), 4000);
+function show(sentence, isError = false) {
+  message.textContent = sentence;
+  message.classList.toggle("error", isError);
+  message.classList.add("shown");
+  clearTimeout(show.timer);
+  show.timer = setTimeout(() => message.classList.remove("shown"), 4000);
 }
 
-// What lies open stays open, and what has the focus keeps it.
+// Open details stay open, and the focus stays where it is.
 function replace(old, fresh) {
   const open = new Set([...old.querySelectorAll("details[open]")].map((details) => details.dataset.keep));
   fresh.querySelectorAll("details").forEach((details) => { details.open = open.has(details.dataset.keep); });
@@ -40,14 +40,14 @@ async function follow() {
       await refresh();
       document.body.classList.remove("lost");
     } catch {
-      if (!document.body.classList.contains("lost")) say("The sandbox does not answer. Is it still running?", true);
+      if (!document.body.classList.contains("lost")) show("The sandbox does not respond. Is it still running?", true);
       document.body.classList.add("lost");
     }
   }
   setTimeout(follow, PAUSE);
 }
 
-async function carryOut(form) {
+async function submitForm(form) {
   const [method, path] = form.dataset.api.split(" ");
   const given = {};
   for (const field of form.elements) {
@@ -56,16 +56,16 @@ async function carryOut(form) {
   const response = await fetch(path, {
     method, headers: { "Content-Type": "application/json" }, body: method === "DELETE" ? undefined : JSON.stringify(given),
   });
-  const answer = await response.json();
+  const result = await response.json();
   form.closest("dialog")?.close();
-  say(response.ok ? form.dataset.said || "Done." : answer.error, !response.ok);
+  show(response.ok ? form.dataset.done || "Done." : result.detail, !response.ok);
   await refresh();
 }
 
 document.addEventListener("submit", (event) => {
   if (!event.target.dataset.api) return;
   event.preventDefault();
-  carryOut(event.target).catch(() => say("The sandbox does not answer. Is it still running?", true));
+  submitForm(event.target).catch(() => show("The sandbox does not respond. Is it still running?", true));
 });
 
 document.addEventListener("click", (event) => {
@@ -73,7 +73,7 @@ document.addEventListener("click", (event) => {
   if (button?.dataset.dialog) document.getElementById(button.dataset.dialog).showModal();
   if (button?.dataset.copy) {
     navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent)
-      .then(() => say("Copied."), () => say("The browser does not allow it: select the text and copy it by hand.", true));
+      .then(() => show("Copied."), () => show("The browser does not allow it. Select the text and copy it by hand.", true));
   }
 });
 

@@ -1,8 +1,9 @@
-"""The sandbox with much to do: a million calls, and many campaigns at once."""
+"""A million calls, many campaigns at once, and large uploads."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import threading
 from pathlib import Path
 
@@ -10,20 +11,23 @@ import pytest
 import requests
 
 from airflow_provider_queuecalls.client.campaign import Campaign
+from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import write_rows
 from tests.support.command import command
-from tests.support.sandbox import START_URL, post
+from tests.support.sandbox import (
+    START_URL,
+    post,
+    refused_fields,
+)
 
 MILLION = 1_000_000
 
 
 @pytest.mark.patience(240)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the process's memory from /proc")
-def test_a_million_calls_are_taken_answered_shown_and_dialled_in_little_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_million_calls_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contacts = write_rows(tmp_path / "million.csv", MILLION)
     with command("sandbox", "--port", "0", "--speed", "0") as (process, printed):
         url = re.findall(r"http://[\d.:]+\d", printed)[0]
@@ -35,11 +39,11 @@ def test_a_million_calls_are_taken_answered_shown_and_dialled_in_little_memory(
 
         requests.get(url, timeout=30)
         before = peak()
-        answer = QueueCallsHook().queue_calls(contacts, Campaign(start_url=START_URL, campaign_name="million"))
+        response = QueueCallsHook().queue_calls(contacts, Campaign(start_url=START_URL, campaign_name="million"))
 
-        assert answer.call_id_count == MILLION
+        assert response.call_id_count == MILLION
         last = requests.get(f"{url}/campaigns/1?page=40000&numbers=shown", timeout=30).text
-        assert str(int(answer.call_ids[0]) + MILLION - 1) in last
+        assert str(int(response.call_ids[0]) + MILLION - 1) in last
         advanced = requests.post(f"{url}/api/clock/advance", json={"seconds": 99}, timeout=60)
         assert advanced.status_code == 200
         (campaign,) = requests.get(f"{url}/api/campaigns", timeout=30).json()
@@ -48,12 +52,12 @@ def test_a_million_calls_are_taken_answered_shown_and_dialled_in_little_memory(
 
 
 @pytest.mark.patience(240)
-def test_fifty_campaigns_at_once_are_all_queued_and_the_page_still_answers(queuecalls_sandbox: Sandbox) -> None:
+def test_fifty_simultaneous_campaigns_are_all_queued_while_the_page_responds(queuecalls_sandbox: Sandbox) -> None:
     rows = "".join(f"1617555{number:04d}\n" for number in range(400))
-    answers: list[str] = []
+    responses: list[str] = []
 
     def queue(number: int) -> None:
-        answers.append(post(queuecalls_sandbox, rows, campaign_name=f"campaign {number}").text)
+        responses.append(post(queuecalls_sandbox, rows, campaign_name=f"campaign {number}").text)
 
     threads = [threading.Thread(target=queue, args=[number]) for number in range(50)]
     for thread in threads:
@@ -63,10 +67,26 @@ def test_fifty_campaigns_at_once_are_all_queued_and_the_page_still_answers(queue
     for thread in threads:
         thread.join()
 
-    assert sum('status="queued"' in answer for answer in answers) == 50
+    assert sum('status="queued"' in response for response in responses) == 50
     assert {campaign.name for campaign in queuecalls_sandbox.campaigns} == {f"campaign {n}" for n in range(50)}
     call_ids = {call.call_id for call in queuecalls_sandbox.calls}
-    assert call_ids == {int(found) for answer in answers for found in re.findall(r'call_id="(\d+)"', answer)}
+    assert call_ids == {int(found) for response in responses for found in re.findall(r'call_id="(\d+)"', response)}
     assert len(call_ids) == 50 * 400
     queuecalls_sandbox.advance(hours=1)
-    assert set(queuecalls_sandbox.rings.values()) == {50}
+    assert set(queuecalls_sandbox.attempts.values()) == {50}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the process's memory from /proc")
+def test_an_upload_is_not_held_in_memory(tmp_path: Path) -> None:
+    def peak(process: subprocess.Popen[str]) -> int:
+        (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+        return int(kilobytes) << 10
+
+    with command("sandbox", "--port", "0") as (process, printed):
+        url = re.findall(r"http://[\d.:]+\d", printed)[0] + DEFAULT_PATH
+        requests.head(url, timeout=30)
+        before = peak(process)
+        response = requests.post(url, files={"phone_number_list": ("c.csv", b"1" * (64 << 20))}, timeout=60)
+
+        assert "phone_number_list" in refused_fields(response)
+        assert peak(process) - before < 24 << 20

@@ -1,7 +1,7 @@
-"""What the service answers, in the shape of the vendor's other answers: to a single call as XML, of siblings as JSON.
+"""The responses of the service, in the shapes of the vendor's other services: XML for a single call, JSON for siblings.
 
-Both repeat what was posted. Login and PIN are repeated in clear, as the vendor does: a client that logs its answers
-should find out here.
+Both repeat the posted form with login and PIN in clear, as the vendor does: a client that logs responses should find
+out here.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from airflow_provider_queuecalls.exceptions import Violation
 from airflow_provider_queuecalls.sandbox.store import Call
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-#: What XML cannot hold, not even escaped.
+#: Characters that XML cannot contain, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
-class Answers(Protocol):
-    """One format of answers."""
+class ResponseFormat(Protocol):
+    """One format of responses."""
 
     media_type: str
 
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
-        """The answer to a campaign that was queued, piece by piece: the fields, and the id of every call."""
+        """The response to a queued campaign, piece by piece: the form's fields, and the id of every call."""
         ...
 
     def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
-        """The answer to a campaign that was refused: every violation with its field's name, and the fields."""
+        """The response to a refused campaign: each violation with its field's name, and the form's fields."""
         ...
 
 
-class XmlAnswers:
-    """As the vendor's single call answers."""
+class XmlResponses:
+    """The format of the vendor's single call."""
 
     media_type = "text/xml"
 
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
         yield f'{_DECLARATION}<queuecalls status="queued">\n{_repeated(fields)}'
         for page in pages:
-            # A phone number that was taken holds nothing that XML would need escaped.
+            # A valid phone number contains nothing that XML would need escaped.
             yield "".join(
                 f'<queuecall call_id="{call.call_id}" phone_number="{call.phone_number}"/>\n' for call in page
             )
@@ -57,8 +57,8 @@ class XmlAnswers:
         return f'{_DECLARATION}<queuecalls status="failed">\n{errors}{_repeated(fields)}</queuecalls>\n'
 
 
-class JsonAnswers:
-    """As the vendor's sibling products answer: status, error, result."""
+class JsonResponses:
+    """The format of the vendor's sibling products: status, error, result."""
 
     media_type = "application/json"
 
@@ -75,11 +75,11 @@ class JsonAnswers:
         return json.dumps({"status": "failure", "error": errors, "result": {"fields": dict(fields)}}) + "\n"
 
 
-FORMATS: Mapping[str, Answers] = {"xml": XmlAnswers(), "json": JsonAnswers()}
+FORMATS: Mapping[str, ResponseFormat] = {"xml": XmlResponses(), "json": JsonResponses()}
 
 
 def first_of(pages: Iterable[list[Call]], calls: int) -> Iterator[list[Call]]:
-    """The first so many calls."""
+    """The first ``calls`` calls."""
     for page in pages:
         if calls <= 0:
             return
@@ -88,7 +88,7 @@ def first_of(pages: Iterable[list[Call]], calls: int) -> Iterator[list[Call]]:
 
 
 def beginning(pieces: Iterable[str], share: float) -> tuple[bytes, int]:
-    """The first share of an answer, and how long all of it would have been."""
+    """The first share of a response, and the length of the whole."""
     if not share:
         return b"", 0
     whole = "".join(pieces).encode()
