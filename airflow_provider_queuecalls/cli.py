@@ -21,7 +21,17 @@ from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOP
 #: What the extra ``sandbox`` brings, by module.
 SANDBOX_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "starlette", "uvicorn"})
 #: The sandbox's settings that have an option of the same name.
-SETTINGS = ("login", "pin", "speed", "seed", "response_format", "errors", "unique_names", "check_urls", "callback_hosts")
+SETTINGS = (
+    "login",
+    "pin",
+    "speed",
+    "seed",
+    "response_format",
+    "errors",
+    "unique_names",
+    "check_urls",
+    "callback_hosts",
+)
 USAGE_ERROR = 2
 
 

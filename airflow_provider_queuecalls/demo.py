@@ -72,7 +72,9 @@ def _compare(pushed: dict[str, Any], sandbox: Sandbox) -> int:
         print(f"    {masked(call.phone_number)}  {call.call_id}  {call.call_parameter}")
     whole = campaign.digest == pushed["digest"] and len(calls) == len(numbers) == pushed["contacts"]
     once = set(numbers.values()) == {1}
-    _print_title("Every contact is queued exactly once" if whole and once else "NOT every contact is queued exactly once")
+    _print_title(
+        "Every contact is queued exactly once" if whole and once else "NOT every contact is queued exactly once"
+    )
     return 0 if whole and once else 1
 
 
