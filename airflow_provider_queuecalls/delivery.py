@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
-from airflow_provider_queuecalls.client.client import Client
-from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.client.response import Response
-from airflow_provider_queuecalls.contacts import ContactRules, Report, check
+from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Progress, Report, check
 from airflow_provider_queuecalls.exceptions import (
     InvalidCampaign,
     InvalidContacts,
@@ -32,6 +29,12 @@ from airflow_provider_queuecalls.exceptions import (
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger
+
+if TYPE_CHECKING:
+    # Not needed to parse a DAG, and the client takes a while to import.
+    from airflow_provider_queuecalls.client.client import Client
+    from airflow_provider_queuecalls.client.multipart import Upload
+    from airflow_provider_queuecalls.client.response import Response
 
 #: The value of ``expected_digest`` that accepts every list.
 ANY_DIGEST = "any"
@@ -85,6 +88,8 @@ def deliver(
     rejects: AbstractContextManager[str | os.PathLike[str] | None] | None = None,
     expected_digest: str = ANY_DIGEST,
     dry_run: bool = False,
+    memory_limit: int = MEMORY_LIMIT,
+    progress: Progress | None = None,
     log: logging.Logger | Any | None = None,
 ) -> Delivery:
     """Check a contact file and send it as one campaign, unless its record says that it was sent.
@@ -98,6 +103,8 @@ def deliver(
         before anything is sent, however the check ends
     :param expected_digest: ``"any"``, or the digest of the only list that may be sent (``sha256:…``)
     :param dry_run: do everything except the request
+    :param memory_limit: the memory that the check may use, in MiB; default is 512
+    :param progress: called with (done, total) in bytes while the files are checked
     :param log: the logger for what happens; default is this module's
 
     Raises :class:`InvalidCampaign`, :class:`InvalidContacts` and :class:`CheckFailed` before anything is on record;
@@ -110,7 +117,16 @@ def deliver(
     expected_digest = parse_digest(expected_digest)
     with attach_campaign_name(name), ExitStack() as stack:
         with rejects or nullcontext() as rejects_path:
-            checked = stack.enter_context(check(contacts, rules, rejects_path=rejects_path))
+            checked = stack.enter_context(
+                check(
+                    contacts,
+                    rules,
+                    rejects_path=rejects_path,
+                    stop=client.stop,
+                    memory_limit=memory_limit,
+                    progress=progress,
+                )
+            )
         delivery = stack.enter_context(_delivery_attached(Delivery(Outcome.NOT_SENT, name, checked.report, dry_run)))
         log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
         _assert_expected(checked.report, expected_digest)

@@ -10,18 +10,20 @@ the lines that are good as they are, and only the others are validated in Python
 
 from __future__ import annotations
 
-from airflow_provider_queuecalls.contacts.check import CheckedContacts, check
+from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, CheckedContacts, Progress, check
 from airflow_provider_queuecalls.contacts.report import Example, Report
 from airflow_provider_queuecalls.contacts.rows import REASONS
 from airflow_provider_queuecalls.contacts.rules import PARAMETERS, ContactRules
 from airflow_provider_queuecalls.contacts.source import open_contacts
 
 __all__ = [
+    "MEMORY_LIMIT",
     "PARAMETERS",
     "REASONS",
     "CheckedContacts",
     "ContactRules",
     "Example",
+    "Progress",
     "Report",
     "check",
     "open_contacts",

@@ -1,23 +1,27 @@
-"""The hook: an Airflow Connection, one POST, a Response."""
+"""The hook: campaigns over an Airflow Connection, sent as they are or delivered once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+import secrets
+from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, mask_secret
 from airflow_provider_queuecalls._airflow.connection_form import form_field
+from airflow_provider_queuecalls._airflow.receipts import store_at
+from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.client.endpoint import CONN_TYPE, DEFAULT_CONN_ID, Endpoint
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.client.response import Response
-from airflow_provider_queuecalls.contacts import open_contacts
+from airflow_provider_queuecalls.contacts import ContactRules, open_contacts
+from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, clear_locals
 from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
+from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: Airflow masks no shorter secrets, and warns about them. Nothing here relies on its mask.
@@ -52,7 +56,7 @@ class QueueCallsHook(BaseHook):
                 mask_secret(secret)
         if endpoint.verify is False:
             self.log.warning(
-                "The connection says verify: false. Anybody between here and the service can read the PIN and the contacts."
+                "The connection has verify: false. Anybody between this machine and the service can read the PIN and the contacts."
             )
         return endpoint
 
@@ -66,37 +70,75 @@ class QueueCallsHook(BaseHook):
         return self.endpoint
 
     @clear_locals()
-    def queue_calls(
-        self,
-        contacts: str | os.PathLike[str] | Upload,
-        campaign: Campaign,
-        *,
-        before_first_byte: Callable[[], None] | None = None,
-    ) -> Response:
-        """Queue one campaign with one POST, and return the answer that says so.
+    def queue_calls(self, contacts: str | os.PathLike[str] | Upload, campaign: Campaign) -> Response:
+        """Send one campaign with one POST, without a check and without a record, and return the response that says queued.
 
-        ``contacts`` is a local path, or a file that is open already. Nothing is ever sent twice here, and no
-        redirect is followed. ``before_first_byte`` is called when the connection stands and nothing is left to do but
-        send; what it raises is raised here, and nothing was sent. Raises, by what is known of the request (contract: the outcome table):
+        Use :meth:`deliver` to check the contact file and to send it only once. No redirect is followed, and no request
+        is repeated.
+
+        :param contacts: a local contact file, or one that is open already; sent as it is
+        :param campaign: the campaign's settings
+
+        Raises, by what is known of the request:
 
         * :class:`InvalidContacts`, :class:`InvalidCampaign`, :class:`InvalidConnection`: nothing was sent
-        * :class:`NotSent`: no complete request has left; safe to try again
-        * :class:`NotAccepted`: HTTP 408, 425 or 429; safe to try again after ``retry_after`` seconds
-        * :class:`Refused`: the service said no
+        * :class:`NotSent`: the request did not reach the service; another try is safe
+        * :class:`NotAccepted`: HTTP 408, 425 or 429; another try is safe, after ``retry_after`` seconds
+        * :class:`Refused`: the service refused the campaign
         * :class:`OutcomeUnknown`: it may have been queued; sending it again may call everybody twice
         """
         with ExitStack() as stack:
             upload = contacts if isinstance(contacts, Upload) else stack.enter_context(open_contacts(contacts))
-            return self.client.queue_calls(upload, campaign, before_first_byte=before_first_byte)
+            return self.client.queue_calls(upload, campaign)
+
+    @clear_locals()
+    def deliver(
+        self,
+        contacts: str | os.PathLike[str],
+        campaign: Campaign,
+        *,
+        receipts_path: Location,
+        rules: ContactRules | None = None,
+        rejects_path: str | os.PathLike[str] | None = None,
+        expected_digest: str = ANY_DIGEST,
+        dry_run: bool = False,
+        resend: bool = False,
+    ) -> Delivery:
+        """Check a contact file and send it as one campaign, once: a record says what was sent.
+
+        :param contacts: a local contact file
+        :param campaign: the campaign's settings, with a ``campaign_name``
+        :param receipts_path: the folder for records, local or at any URL of ObjectStoragePath
+        :param rules: how the contact file is checked
+        :param rejects_path: a local file for the rows that are left out, each with line and reason
+        :param expected_digest: ``"any"``, or the digest of the only list that may be sent
+        :param dry_run: do everything except the request
+        :param resend: send a campaign that was sent before, or may have been
+
+        Raises what :func:`airflow_provider_queuecalls.delivery.deliver` raises.
+        """
+        # Each call is a permission of its own to send again.
+        this = Try(1, f"hook/{secrets.token_hex(8)}", resend)
+        return deliver(
+            campaign,
+            contacts,
+            self.client,
+            lambda key: Ledger(store_at(receipts_path, key), key, this, log=self.log),
+            rules=rules,
+            rejects=nullcontext(rejects_path),
+            expected_digest=expected_digest,
+            dry_run=dry_run,
+            log=self.log,
+        )
 
     def close(self) -> None:
         """Break off the request that is under way, if there is one, and send nothing from now on."""
         self.stop.request()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the service's head, which queues nothing, and say what that proves and what it doesn't.
+        """Send a HEAD request, which queues nothing, and report what that proves and what it does not.
 
-        Takes about ten seconds at most: five to connect, five for the answer.
+        Takes about ten seconds at most: five to connect, five for the response.
         """
         try:
             endpoint = self.endpoint
@@ -106,18 +148,18 @@ class QueueCallsHook(BaseHook):
             wrong = ". ".join(each.sentence for each in error.violations)
             return False, f"{error.subject}: {wrong}. Nothing was queued."
         except NotSent as error:
-            return False, f"No answer from {endpoint.url}: {error}. Nothing was queued."
-        reached = f"{endpoint.url} answers (HTTP {code})"
+            return False, f"No response from {endpoint.url}: {error}. Nothing was queued."
+        reached = f"{endpoint.url} responds (HTTP {code})"
         if code in (401, 403):
             return False, f"{reached} and refuses login and PIN. Nothing was queued."
         if code == 404 or 300 <= code < 400 or code >= 500:
-            return False, f"{reached}, but not as the service would: check host, port and path. Nothing was queued."
+            return False, f"{reached}, but not as the service would: check host, port, and path. Nothing was queued."
         asked = (
-            "didn't refuse login and PIN as HTTP Basic" if endpoint.basic_auth else "was not asked about login and PIN"
+            "did not refuse login and PIN as HTTP Basic" if endpoint.basic_auth else "was not asked about login and PIN"
         )
         return True, (
-            f"{reached} and {asked}. Nothing was queued. Not proven: that it accepts login and PIN in the form, and that "
-            "the account may queue calls; only a campaign shows that."
+            f"{reached} and {asked}. Nothing was queued. Only a campaign can show "
+            "whether it accepts login and PIN in the form, and whether the account may queue calls."
         )
 
     @classmethod

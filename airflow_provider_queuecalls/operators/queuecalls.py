@@ -14,6 +14,7 @@ from airflow_provider_queuecalls._airflow.storage import LocalPath, Location, de
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
+from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     EmptyContacts,
@@ -35,11 +36,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_queuecalls._airflow.compat import Context
-    from airflow_provider_queuecalls.delivery import Delivery
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-
-#: The value of ``expected_digest`` that accepts every list.
-ANY_DIGEST = "any"
 
 
 @dataclass(frozen=True)
@@ -282,8 +279,6 @@ class QueueCallsOperator(BaseOperator):
 
     def _deliver(self, sources: Sequence[Location], *arguments: Any, **options: Any) -> dict[str, Any]:
         """Deliver, return the result, and keep for OpenLineage what became of it."""
-        from airflow_provider_queuecalls.delivery import deliver
-
         try:
             delivery = deliver(*arguments, **options)
         except QueueCallsError as error:

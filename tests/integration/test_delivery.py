@@ -1,0 +1,183 @@
+"""A delivery as a whole, without Airflow: check, intent, one POST, receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.client import Campaign, Endpoint
+from airflow_provider_queuecalls.client.client import Client
+from airflow_provider_queuecalls.contacts import ContactRules
+from airflow_provider_queuecalls.delivery import Delivery, deliver
+from airflow_provider_queuecalls.exceptions import (
+    AlreadySent,
+    InvalidCampaign,
+    InvalidContacts,
+    NotSent,
+    OutcomeUnknown,
+    Refused,
+)
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, State, Try
+from airflow_provider_queuecalls.records.stores import LocalStore
+from tests.support import fault_server as faults
+
+QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
+CAMPAIGN = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name="spring")
+
+
+@pytest.fixture
+def server() -> Iterator[faults.FaultServer]:
+    with faults.FaultServer(QUEUED) as server:
+        yield server
+
+
+def client_of(server: faults.FaultServer) -> Client:
+    return Client(Endpoint(url=f"{server.url}/x", login="login", password="4711", pin="4711"))
+
+
+@pytest.fixture
+def send(server: faults.FaultServer, small_list: Path, tmp_path: Path) -> Callable[..., Delivery]:
+    def deliver_once(client: Client | None = None, campaign: Campaign = CAMPAIGN, **options: Any) -> Delivery:
+        this = Try(1, "run-1", options.pop("resend", False))
+        return deliver(
+            campaign,
+            options.pop("contacts", small_list),
+            client or client_of(server),
+            lambda key: Ledger(store_of(tmp_path, key), key, this),
+            **options,
+        )
+
+    return deliver_once
+
+
+def store_of(folder: Path, key: CampaignKey) -> LocalStore:
+    return LocalStore(folder / "records" / key.digest)
+
+
+def states(folder: Path) -> list[State]:
+    """Every entry on record."""
+    import json
+
+    files = sorted((folder / "records").rglob("*.json"))
+    return [Entry.from_json(json.loads(file.read_text())).state for file in files]
+
+
+def test_a_campaign_is_sent_once_and_its_result_returned_again(
+    send: Any, server: faults.FaultServer, tmp_path: Path
+) -> None:
+    first, again = send(), send()
+    assert (first.outcome, again.outcome) == (Outcome.QUEUED, Outcome.QUEUED)
+    assert first.response is not None
+    assert again.response is None
+    assert again.result == first.result
+    assert len(server.posts) == 1
+    assert states(tmp_path) == [State.COMPLETE, State.RECEIPT]
+
+
+def test_a_dry_run_sends_and_records_nothing(send: Any, server: faults.FaultServer, tmp_path: Path) -> None:
+    delivery = send(dry_run=True)
+    assert (delivery.outcome, delivery.dry_run, delivery.result["dry_run"]) == (Outcome.NOT_SENT, True, True)
+    assert server.requests == []
+    assert states(tmp_path) == []
+
+
+def test_only_the_expected_list_is_sent(send: Any, server: faults.FaultServer) -> None:
+    digest = send(dry_run=True).report.digest
+    with pytest.raises(InvalidContacts, match="The list is not the expected one") as caught:
+        send(expected_digest=f"sha256:{'0' * 64}")
+    assert caught.value.delivery.outcome is Outcome.NOT_SENT
+    assert server.requests == []
+    assert send(expected_digest=digest).outcome is Outcome.QUEUED
+
+
+def test_a_campaign_without_a_name_has_no_record_and_is_not_sent(send: Any, server: faults.FaultServer) -> None:
+    with pytest.raises(InvalidCampaign, match="campaign_name"):
+        send(campaign=Campaign(start_url=CAMPAIGN.start_url))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "outcome", "left"),
+    [
+        (faults.answer(403), Refused, Outcome.REFUSED, [State.COMPLETE, State.OPEN]),
+        (faults.close(), OutcomeUnknown, Outcome.UNKNOWN, [State.COMPLETE]),
+    ],
+)
+def test_a_failed_delivery_is_on_record_and_on_its_error(  # noqa: PLR0917
+    act: faults.Act, kind: type, outcome: Outcome, left: list[State], send: Any, tmp_path: Path
+) -> None:
+    with faults.FaultServer(act) as server, pytest.raises(kind) as caught:
+        send(client_of(server))
+    assert caught.value.delivery.outcome is outcome
+    assert caught.value.delivery.dry_run is False
+    assert states(tmp_path) == left
+
+
+def test_another_list_under_the_same_name_is_not_sent(send: Any, server: faults.FaultServer, tmp_path: Path) -> None:
+    send()
+    other = tmp_path / "other.csv"
+    other.write_text("16175550199\n")
+    with pytest.raises(AlreadySent):
+        send(contacts=other)
+    assert send(
+        contacts=other, rules=ContactRules(), campaign=Campaign(start_url=CAMPAIGN.start_url, campaign_name="b")
+    )
+    assert len(server.posts) == 2
+
+
+def test_the_rejects_are_there_before_anything_is_sent(send: Any, small_list: Path, tmp_path: Path) -> None:
+    rejects, seen = tmp_path / "rejects.csv", []
+    small_list.write_text(f"{small_list.read_text()}nobody\n")
+
+    def look(exchange: faults.Exchange) -> None:
+        seen.append(rejects.read_text())
+        exchange.receive()
+        exchange.answer(200, b'<queuecalls status="queued"/>')
+
+    with faults.FaultServer(look) as server:
+        send(client_of(server), rejects=nullcontext(rejects), rules=ContactRules(on_invalid="skip"))
+    assert "nobody" in seen[0]
+
+
+MOMENTS = ("find", "record_intent")
+
+
+@pytest.mark.parametrize("moment", ["at once", *MOMENTS])
+def test_a_delivery_that_is_stopped_sends_nothing(  # noqa: PLR0917
+    moment: str, send: Any, server: faults.FaultServer, small_list: Path, tmp_path: Path, mocker: Any
+) -> None:
+    client = client_of(server)
+    if moment == "at once":
+        client.stop.request()
+    else:
+        step = getattr(Ledger, moment)
+
+        def stopped_after(ledger: Ledger, *arguments: Any, **options: Any) -> Any:
+            found = step(ledger, *arguments, **options)
+            client.stop.request()
+            return found
+
+        mocker.patch.object(Ledger, moment, stopped_after)
+    with pytest.raises(NotSent, match="The task was stopped"):
+        send(client)
+    mocker.stopall()
+    server.settle()
+    assert server.posts == []
+    assert states(tmp_path)[-1:] in ([], [State.OPEN])
+    assert send().outcome is Outcome.QUEUED
+
+
+def test_the_hook_delivers_once(connect: Any, server: faults.FaultServer, small_list: Path, tmp_path: Path) -> None:
+    connect(server.url)
+    hook, receipts = QueueCallsHook(), str(tmp_path / "receipts")
+    first = hook.deliver(small_list, CAMPAIGN, receipts_path=receipts)
+    assert hook.deliver(small_list, CAMPAIGN, receipts_path=receipts).result == first.result
+    assert len(server.posts) == 1
+    hook.deliver(small_list, CAMPAIGN, receipts_path=receipts, resend=True)
+    assert len(server.posts) == 2
