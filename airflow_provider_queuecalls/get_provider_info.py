@@ -54,7 +54,17 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "s3://conn@bucket/receipts",
                         "default": "",
-                    }
+                    },
+                    "check_memory_mb": {
+                        "description": (
+                            "Memory that the check of a contact file may use, in MiB, at least 256. Files and suppression "
+                            "lists of any size fit into the default; with more, large ones are compared in fewer steps."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": "2048",
+                        "default": "512",
+                    },
                 },
             }
         },

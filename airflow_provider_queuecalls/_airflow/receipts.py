@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_queuecalls._airflow.compat import Context, conf
+from airflow_provider_queuecalls._airflow import settings
+from airflow_provider_queuecalls._airflow.compat import Context
 from airflow_provider_queuecalls._airflow.storage import (
     Location,
     local_path,
@@ -27,17 +28,15 @@ from airflow_provider_queuecalls.records.stores import (
     last_generation,
 )
 
-CONFIG_SECTION = "queuecalls"
 #: One key for a task instance, whatever its campaign is called: a name that changes from try to try makes no new task.
 STATE_KEY = "queuecalls_campaign"
 
 
 def receipt_store(context: Context, receipts_path: Location | None, key: CampaignKey) -> Store | None:
     """The store for one campaign's record; None where this Airflow has none and no ``receipts_path`` is given."""
-    if is_unset(receipts_path):
-        receipts_path = conf().get(CONFIG_SECTION, "receipts_path", fallback=None)
-    if not is_unset(receipts_path):
-        return store_at(receipts_path, key)
+    path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
+    if path is not None:
+        return store_at(path, key)
     state = context.get("task_state_store")
     return None if state is None else TaskStateStore(state, key)
 

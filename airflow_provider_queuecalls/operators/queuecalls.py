@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import LocalPath, Location, delivered, fetched
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
@@ -250,6 +251,7 @@ class QueueCallsOperator(BaseOperator):
                 rejects=delivered(self.rejects_path, "The rejects file"),
                 expected_digest=self.expected_digest,
                 dry_run=dry_run,
+                memory_limit=check_memory_mb(),
                 log=self.log,
             )
 

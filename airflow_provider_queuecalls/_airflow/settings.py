@@ -1,0 +1,34 @@
+"""The section ``[queuecalls]`` of Airflow's configuration."""
+
+from __future__ import annotations
+
+from airflow_provider_queuecalls._airflow.compat import conf
+from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
+from airflow_provider_queuecalls.parameters import is_unset, show
+
+SECTION = "queuecalls"
+
+
+def receipts_path() -> str | None:
+    """The folder for the records of all campaigns; None where it is not set."""
+    path = conf().get(SECTION, "receipts_path", fallback=None)
+    return None if is_unset(path) else path
+
+
+def check_memory_mb() -> int:
+    """The memory that a check may use, in MiB. Raises :class:`InvalidContactRules` if it is not a whole number."""
+    value = conf().get(SECTION, "check_memory_mb", fallback=None)
+    if is_unset(value):
+        return MEMORY_LIMIT
+    try:
+        return int(value)
+    except ValueError:
+        rule = f"a whole number of MiB; default is {MEMORY_LIMIT}"
+        raise InvalidContactRules(
+            [
+                Violation(
+                    "check_memory_mb", "is not a number", rule, f"[{SECTION}] in Airflow's configuration", show(value)
+                )
+            ]
+        ) from None
