@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, Context
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, determine_kwargs, task_decorator_factory
     from airflow.sdk.definitions.context import context_merge
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+    from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
     from airflow.sdk.log import mask_secret
 else:
     try:
@@ -35,6 +35,10 @@ else:
     except ImportError:
         from airflow.exceptions import AirflowFailException, AirflowSkipException
     try:
+        from airflow.sdk.exceptions import AirflowNotFoundException
+    except ImportError:
+        from airflow.exceptions import AirflowNotFoundException
+    try:
         from airflow.sdk.log import mask_secret
     except ImportError:
         try:
@@ -44,6 +48,7 @@ else:
 
 __all__ = [
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSkipException",
     "BaseHook",
     "BaseOperator",

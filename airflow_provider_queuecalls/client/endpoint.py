@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
-from airflow_provider_queuecalls.client.connection import CAMPAIGN_NAME, DEFAULT_PATH, EXTRAS, FIELDS
+from airflow_provider_queuecalls.client.connection import CAMPAIGN_NAME, DEFAULT_HOST, DEFAULT_PATH, EXTRAS, FIELDS
 from airflow_provider_queuecalls.client.hosts import ascii_url, is_loopback
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Violation
 from airflow_provider_queuecalls.parameters import read_values, show
@@ -87,6 +87,17 @@ class Endpoint:
             pin=read["pin"] or read["password"],
             **{name: read[name] for name in EXTRAS if name not in ("path", "pin", "allow_http")},
         )
+
+
+def undefined_connection(conn_id: str) -> InvalidConnection:
+    """Return the error for a connection id that is not defined, which says how to define it."""
+    fields = {"conn_type": CONN_TYPE, "host": DEFAULT_HOST, "login": "…", "password": "…"}
+    rule = (
+        "the id of a connection. To define it, add a connection of type queuecalls under Admin > Connections, or with "
+        f"`airflow connections add {conn_id} --conn-json JSON`, or set the environment variable "
+        f"AIRFLOW_CONN_{conn_id.upper()} on all workers to the same JSON, such as {json.dumps(fields, ensure_ascii=False)}"
+    )
+    return InvalidConnection([Violation("queuecalls_conn_id", "is not defined", rule, value=repr(conn_id))])
 
 
 def _extras(text: Any) -> tuple[dict[str, Any], list[Violation]]:

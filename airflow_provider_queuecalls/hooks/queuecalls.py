@@ -8,13 +8,13 @@ from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_queuecalls._airflow.compat import BaseHook, mask_secret
+from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.receipts import store_at
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
-from airflow_provider_queuecalls.client.endpoint import CONN_TYPE, DEFAULT_CONN_ID, Endpoint
+from airflow_provider_queuecalls.client.endpoint import CONN_TYPE, DEFAULT_CONN_ID, Endpoint, undefined_connection
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.client.response import Response
 from airflow_provider_queuecalls.contacts import ContactRules, open_contacts
@@ -50,7 +50,11 @@ class QueueCallsHook(BaseHook):
     @clear_locals()
     def endpoint(self) -> Endpoint:
         """The Connection, read and checked. Raises :class:`InvalidConnection`."""
-        endpoint = Endpoint.from_connection(self.get_connection(self.queuecalls_conn_id))
+        try:
+            connection = self.get_connection(self.queuecalls_conn_id)
+        except AirflowNotFoundException:
+            raise undefined_connection(self.queuecalls_conn_id) from None
+        endpoint = Endpoint.from_connection(connection)
         for secret in endpoint.secrets:
             if len(secret) >= SHORTEST_MASKED:
                 mask_secret(secret)
