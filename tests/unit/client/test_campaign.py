@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import re
 import time
@@ -20,8 +21,11 @@ from airflow_provider_queuecalls.client.campaign import (
     Campaign,
     default_campaign_name,
 )
+from airflow_provider_queuecalls.client.client import Client
+from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.kinds import EXPRESSION, NAME, TEXT, TIMESTAMP, URL, parse_flag
+from airflow_provider_queuecalls.kinds import EARLIEST_TIMESTAMP, EXPRESSION, NAME, TEXT, TIMESTAMP, URL, parse_flag
 
 START_URL = "https://ivr.example.com/start.vxml"
 FUTURE = int(time.time()) + 86_400
@@ -102,6 +106,10 @@ def test_start_url_is_required(unset: object) -> None:
         ("max_retries", "0", "0"),
         ("retry_interval", 60, "60"),
         ("retry_interval", "172800", "172800"),
+        ("retry_interval", timedelta(minutes=15), "900"),
+        ("retry_interval", "15 minutes", "900"),
+        ("retry_interval", "PT15M", "900"),
+        ("retry_interval", str(timedelta(minutes=15)), "900"),
         ("message_reference", 12345, "12345"),
         ("message_reference", "  kept as it is\r\nsecond line", "  kept as it is\r\nsecond line"),
         ("campaign_name", " spring\n", "spring"),
@@ -181,6 +189,8 @@ def test_a_number_that_is_no_unix_time_in_seconds_is_refused(value: object) -> N
         ("max_retries", 11, "is too large"),
         ("max_retries", "11", "is too large"),
         ("retry_interval", 59, "is too small"),
+        ("retry_interval", timedelta(seconds=90.5), "is not a whole number of seconds"),
+        ("retry_interval", "3 days", "is too large"),
         ("retry_interval", 172_801, "is too large"),
         ("max_retries", "three", "is not a whole number"),
         ("max_retries", "3.0", "is not a whole number"),
@@ -267,6 +277,85 @@ def test_a_start_in_the_past_starts_at_once_and_is_warned_of() -> None:
     assert campaign.warnings() == ["scheduled_timestamp has passed: the calls start at once."]
 
 
+NOW = 1_764_082_980  # 2025-11-25 15:03 UTC
+MINUTE = 60
+
+
+def untimely(**values: object) -> str:
+    """Why a campaign may not be sent at NOW; empty where it may."""
+    try:
+        Campaign(**{"start_url": START_URL, **values}).assert_timely(NOW)  # type: ignore[arg-type]
+    except InvalidCampaign as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"scheduled_timestamp": 0},
+        {"scheduled_timestamp": NOW + MINUTE},
+        {"scheduled_timestamp": NOW - 15 * MINUTE},
+        {"scheduled_timestamp": NOW - 12 * 60 * MINUTE, "expiration_timestamp": NOW + MINUTE},
+        {"scheduled_timestamp": NOW - 60 * MINUTE, "start_late": "1 hour"},
+        {"scheduled_timestamp": NOW - 60 * MINUTE, "start_late": 60},
+        {"scheduled_timestamp": NOW - 60 * MINUTE, "start_late": timedelta(hours=1)},
+        {"scheduled_timestamp": EARLIEST_TIMESTAMP, "start_late": " any\n"},
+        {"scheduled_time": "now"},
+    ],
+    ids=str,
+)
+def test_a_start_that_is_hardly_late_or_bounded_may_be_sent(values: dict[str, object]) -> None:
+    assert untimely(**values) == ""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"scheduled_timestamp": NOW - 15 * MINUTE - 1},
+        {"scheduled_timestamp": NOW - 60 * MINUTE - 1, "start_late": "1 hour"},
+        {"scheduled_timestamp": NOW - 1, "start_late": 0},
+        {"scheduled_timestamp": NOW - 16 * MINUTE, "expiration_timestamp": 0},
+        {"scheduled_timestamp": NOW - 16 * MINUTE, "expiration_time": "+3 days"},
+    ],
+    ids=str,
+)
+def test_a_start_that_is_late_is_refused(values: dict[str, object]) -> None:
+    assert "scheduled_timestamp" in untimely(**values)
+
+
+def test_a_late_start_says_what_passed_by_how_much_and_what_to_do() -> None:
+    assert untimely(scheduled_timestamp=NOW - 11 * 60 * MINUTE - 20 * MINUTE).splitlines()[1] == (
+        "  - scheduled_timestamp is 2025-11-25 03:43 UTC, which passed 11 hours 20 minutes ago, so the calls would start "
+        "at once; it must be at most 15 minutes in the past (start_late). Set expiration_timestamp to the time after "
+        "which nobody may be called, or start_late='any' to call at whatever time it is"
+    )
+
+
+@pytest.mark.parametrize("start_late", ["any", None])
+def test_an_expiration_that_has_passed_is_refused(start_late: str | None) -> None:
+    found = untimely(expiration_timestamp=NOW - 5 * MINUTE, start_late=start_late)
+    assert "expiration_timestamp is 2025-11-25 14:58 UTC, which passed 5 minutes ago; it must be in the future" in found
+
+
+@pytest.mark.parametrize("value", ["soon", -1, "-1 hours", "whenever"])
+def test_a_grace_time_that_is_not_a_duration_is_refused(value: object) -> None:
+    assert set(violations(start_late=value)) == {"start_late"}
+
+
+def test_start_late_has_no_field_in_the_form() -> None:
+    assert set(form(start_late="1 hour")) == {"login", "pin", "phone_number_list", "start_url"}
+
+
+def test_a_late_campaign_is_refused_before_the_service_is_asked_for() -> None:
+    endpoint = Endpoint(url="http://127.0.0.1:1/", login="bob", password="4711", pin="4711")
+    campaign = Campaign(start_url=START_URL, scheduled_timestamp=int(time.time()) - 86_400, campaign_name="spring")
+    with pytest.raises(InvalidCampaign, match="start_late") as caught:
+        Client(endpoint).queue_calls(Upload(io.BytesIO(b"16175550100\n"), "calls.csv", 12), campaign)
+    assert caught.value.campaign_name == "spring"
+
+
 @pytest.mark.parametrize(("expression", "count"), [("+3 days", 1), ("now", 1), ("oct 14th, 2099 11:05PM EST", 0)])
 def test_a_relative_time_is_warned_of(expression: str, count: int) -> None:
     assert len(Campaign(start_url=START_URL, scheduled_time=expression).warnings()) == count
@@ -288,6 +377,29 @@ def test_all_violations_are_reported_together_with_parameter_rule_and_source() -
     assert caught.value.campaign_name == "spring"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("max_retries", "eleven", "max_retries is 'eleven', which is not a whole number; it must be a whole number from 0 to 10"),
+        ("retry_interval", timedelta(days=3), "retry_interval is 3 days, 0:00:00, which is too large"),
+        ("scheduled_timestamp", "2099-01-01T10:00", "scheduled_timestamp is '2099-01-01T10:00', which has no time zone"),
+        ("secure", "yes", "secure is 'yes', which is neither true nor false; it must be true or false"),
+        ("campaign_name", "a\nb", "campaign_name is 'a\\nb', which contains a control character or a line break"),
+    ],
+)  # fmt: skip
+def test_an_error_repeats_a_value_that_is_harmless(name: str, value: object, sentence: str) -> None:
+    with pytest.raises(InvalidCampaign) as caught:
+        Campaign(**{"start_url": START_URL, name: value})  # type: ignore[arg-type]
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["start_url", "result_url", "message_reference", "call_parameters"])
+def test_an_error_repeats_no_url_and_no_free_text(name: str) -> None:
+    with pytest.raises(InvalidCampaign) as caught:
+        Campaign(**{"start_url": START_URL, name: f"token-Ana{'é' * 255}"})  # type: ignore[arg-type]
+    assert "Ana" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", Campaign.names())
 def test_an_error_never_repeats_a_text(name: str) -> None:
     with pytest.raises(InvalidCampaign) as caught:
@@ -301,6 +413,7 @@ def test_secure_without_a_wire_name_is_refused_with_the_way_out() -> None:
     with pytest.raises(InvalidCampaign, match="field_names") as caught:
         campaign.form({"login": "bob", "pin": "4711", "contacts": "FILE"}, {})
     assert "outside the secure environment" in str(caught.value)
+    assert '{"secure": "…"}' in str(caught.value)
 
 
 def test_any_wire_name_can_be_overridden() -> None:
