@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -94,7 +95,7 @@ class Transport:
             self._connection.request(method, self.route.target, body, headers)
         except TimeoutError:
             raise BrokenOff(f"it took no more data for {self._read_timeout:g} s (read_timeout)") from None
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             pass  # a service that refuses may respond before it has read everything
         self._stack.enter_context(
             self._time_limit(

@@ -120,8 +120,8 @@ def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFacto
     return str(path)
 
 
-def certificate(authority: trustme.CA, host: str) -> ssl.SSLContext:
+def certificate(authority: trustme.CA, host: str, **validity: Any) -> ssl.SSLContext:
     """A TLS server's side, with a certificate for the host."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(host).configure_cert(context)
+    authority.issue_cert(host, **validity).configure_cert(context)
     return context

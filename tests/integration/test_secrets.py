@@ -277,9 +277,11 @@ def test_no_connection_shows_nothing(show: Callable[..., str]) -> None:
     "proxy", ["http://me:proxy-secret@nowhere.invalid:1", "http://me:proxy-secret@127.0.0.1:1", "RELAY"]
 )
 def test_a_proxys_password_is_not_shown(proxy: str, show: Callable[..., str]) -> None:
-    with FaultServer(answer(200, b'<q status="failed">proxy-secret</q>')) as server, FaultServer(relay()) as relaying:
-        works = proxy == "RELAY"
-        proxy = proxy.replace("RELAY", relaying.url.replace("//", "//me:proxy-secret@"))
-        shown = show(server.url, Refused if works else NotSent, proxies={"http": proxy})
+    with FaultServer(answer(200, b'<q status="failed">proxy-secret</q>')) as server:
+        with FaultServer(relay(server)) as relaying:
+            works = proxy == "RELAY"
+            proxy = proxy.replace("RELAY", relaying.url.replace("//", "//me:proxy-secret@"))
+            url = "http://service.invalid"
+            shown = show(url, Refused if works else NotSent, proxies={"http": proxy}, allow_http=True)
     assert "proxy-secret" not in shown
     assert leaks(shown) == []

@@ -15,16 +15,16 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 KEPT_BYTES = 1 << 20
 BLOCK_BYTES = 64 << 10
+#: For a client that has left a connection open.
+JOIN_SECONDS = 5
 
 Headers = Iterable[tuple[str, str]]
 Body = bytes | Iterable[bytes]
@@ -109,12 +109,10 @@ class Exchange:
     def hang(self) -> None:
         self.server.stopping.wait()
 
-    def relay(self) -> None:
-        """Be a proxy: a tunnel for CONNECT, forward anything else."""
-        tunnel = self.request.method == "CONNECT"
-        target = urlsplit(f"//{self.request.target}" if tunnel else self.request.target)
-        with socket.create_connection((target.hostname, target.port)) as other:
-            if tunnel:
+    def relay(self, to: FaultServer) -> None:
+        """Be a proxy: a tunnel for CONNECT, forward anything else. Whatever the target is called, it is ``to``."""
+        with socket.create_connection((to.host, to.port)) as other:
+            if self.request.method == "CONNECT":
                 self.send(b"HTTP/1.1 200 OK\r\n\r\n")
             else:
                 other.sendall(self.request.head + self.request.body)
@@ -185,8 +183,9 @@ def hang(receive: int | None = None) -> Act:
     return lambda exchange: (exchange.receive(receive), exchange.hang())
 
 
-def relay() -> Act:
-    return Exchange.relay
+def relay(to: FaultServer) -> Act:
+    """Be a proxy before that server, which the client knows by any other name: this machine has no proxy."""
+    return lambda exchange: exchange.relay(to)
 
 
 class FaultServer:
@@ -199,6 +198,8 @@ class FaultServer:
         self._acts = acts
         self._tls = tls
         self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._last: tuple[str, int] | None = None
         self._listener = socket.socket()
         # Small, so that a list of some megabytes cannot hide in the buffers.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BLOCK_BYTES)
@@ -217,27 +218,34 @@ class FaultServer:
         return [post for post in self.posts if post.received == post.length]
 
     def __enter__(self) -> FaultServer:
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+        self._threads[0].start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """End the acts that wait, and let all others come to their end: then everything that was sent has arrived."""
         self.stopping.set()
+        with socket.socket() as last:
+            last.bind(("127.0.0.1", 0))
+            self._last = last.getsockname()
+            last.connect((self.host, self.port))
+            self._threads[0].join()  # connections are accepted in their order, this one after all others
+        for thread in self._threads:
+            thread.join(JOIN_SECONDS)
         for one in [self._listener, *self._open]:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
-    def settle(self, seconds: float = 0.05) -> None:
-        """Leave time for a request too many to arrive."""
-        time.sleep(seconds)
-
     def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections += 1
-                self._open.add(connection)
-                threading.Thread(target=self._play, args=[connection], daemon=True).start()
+        while True:
+            connection, address = self._listener.accept()
+            self._open.add(connection)
+            if address == self._last:
+                return
+            self.connections += 1
+            self._threads.append(threading.Thread(target=self._play, args=[connection], daemon=True))
+            self._threads[-1].start()
 
     def _play(self, connection: socket.socket) -> None:
         try:

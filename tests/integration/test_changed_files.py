@@ -1,0 +1,135 @@
+"""A contact file that changes during the upload."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_queuecalls.client.multipart import Upload
+from airflow_provider_queuecalls.exceptions import (
+    NotSent,
+    OutcomeUnknown,
+)
+from tests.conftest import Connect
+from tests.integration.conftest import LARGE_BYTES, write_rows
+from tests.support.fault_server import (
+    Act,
+    Exchange,
+    FaultServer,
+)
+from tests.support.outcomes import (
+    MIDWAY,
+    QUEUED_XML,
+    assert_outcome,
+    queue,
+    says,
+)
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(LARGE_BYTES // 2)
+        file.write(b"9")
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"12025550199\n")
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, LARGE_BYTES // 2)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def midway(event: Callable[[], object]) -> Act:
+    """Receive some of the body, let something happen, and receive the rest."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.receive(MIDWAY)
+        event()
+        exchange.receive()
+        if exchange.request.received == exchange.request.length:
+            exchange.answer(200, QUEUED_XML)
+
+    return act
+
+
+@pytest.mark.parametrize("change", [rewrite, grow, truncate, empty])
+def test_a_file_that_changes_during_the_upload_is_not_sent_completely(
+    change: Callable[[Path], None], connect: Connect, large_list: Path
+) -> None:
+    with FaultServer(midway(lambda: change(large_list))) as server:
+        connect(server.url)
+        result = queue(large_list)
+    assert_outcome(result, NotSent, None)
+    assert MIDWAY <= server.posts[0].received < server.posts[0].length
+    assert server.connections == 1
+
+
+def test_a_file_replaced_during_the_upload_is_sent_as_it_was_opened(connect: Connect, large_list: Path) -> None:
+    def replace() -> None:
+        (other := large_list.with_suffix(".new")).write_text("19995550100\n")
+        other.replace(large_list)
+
+    with FaultServer(midway(replace)) as server:
+        connect(server.url)
+        assert_outcome(queue(large_list), None, 200)
+    assert server.posts[0].received == server.posts[0].length > LARGE_BYTES - 12
+
+
+def test_a_file_that_cannot_be_read_any_further_is_not_sent_completely(connect: Connect, large_list: Path) -> None:
+    class BadDisk(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > LARGE_BYTES // 2:
+                raise OSError(5, "Input/output error")
+            return super().read(-1 if size is None else size)
+
+    with BadDisk(large_list) as file, FaultServer(midway(lambda: None)) as server:
+        connect(server.url)
+        result = queue(Upload(file, "calls.csv", large_list.stat().st_size))
+    assert_outcome(result, NotSent, None)
+    assert "Input/output error" in str(result)
+    assert server.posts[0].received < server.posts[0].length
+
+
+def test_a_checked_digest_that_differs_is_not_sent_completely(connect: Connect, small_list: Path) -> None:
+    with small_list.open("rb") as file, FaultServer(says(QUEUED_XML)) as server:
+        connect(server.url)
+        result = queue(Upload(file, "calls.csv", small_list.stat().st_size, digest="sha256:other"))
+    assert isinstance(result, NotSent)
+    assert server.posts[0].received < server.posts[0].length
+
+
+def test_queued_is_not_believed_where_the_last_block_could_not_be_sent(connect: Connect, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "calls.csv", 30_000)
+    blocks = itertools.count()
+    first_block_sent, closed = threading.Event(), threading.Event()
+
+    def answer_and_close(exchange: Exchange) -> None:
+        first_block_sent.wait()
+        exchange.answer(200, QUEUED_XML)
+        exchange.reset()
+        closed.set()
+
+    class LateFile(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if next(blocks):
+                first_block_sent.set()
+                closed.wait()
+            return super().read(-1 if size is None else size)
+
+    with LateFile(path) as file, FaultServer(answer_and_close) as server:
+        connect(server.url)
+        result = queue(Upload(file, "calls.csv", path.stat().st_size))
+    assert next(blocks) == 2, "two blocks, the second of them the last"
+    assert_outcome(result, OutcomeUnknown, 200)

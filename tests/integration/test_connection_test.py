@@ -1,0 +1,103 @@
+"""The hook test_connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_queuecalls.exceptions import (
+    QueueCallsError,
+)
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from tests.conftest import PIN, Connect
+from tests.support.fault_server import (
+    Act,
+    FaultServer,
+    answer,
+    close,
+    hang,
+    head,
+    raw,
+)
+from tests.support.outcomes import (
+    CAMPAIGN,
+    deaf_listener,
+)
+
+if TYPE_CHECKING:
+    from pytest_mock import MockerFixture
+
+
+@pytest.mark.parametrize(
+    ("act", "good", "words"),
+    [
+        (answer(200), True, "Not proven"),
+        (answer(405), True, "HTTP 405"),
+        (answer(401), False, "refuses login and PIN"),
+        (answer(403), False, "refuses login and PIN"),
+        (answer(404), False, "host, port and path"),
+        (answer(302, b"", [("Location", "/x")]), False, "host, port and path"),
+        (answer(500), False, "host, port and path"),
+        (close(), False, "without a response"),
+        (hang(), False, "not complete within 0.4 s"),
+        (raw(head(200, [("X", "y" * 60_000)]), pause=0.02), False, "not complete within 0.4 s"),
+    ],
+    ids=["200", "405", "401", "403", "404", "302", "500", "closed", "hanging", "dripping"],
+)
+def test_test_connection_says_what_the_service_did_and_queues_nothing(
+    act: Act, good: bool, words: str, connect: Connect, mocker: MockerFixture
+) -> None:
+    mocker.patch("airflow_provider_queuecalls.client.client.TEST_SECONDS", 0.4)
+    with FaultServer(act) as server:
+        connect(server.url)
+        ok, message = QueueCallsHook().test_connection()
+    assert ok is good
+    assert words in message
+    assert "Nothing was queued" in message
+    assert [request.method for request in server.requests] == ["HEAD"]
+    assert PIN not in message
+
+
+def test_test_connection_without_a_listener_says_so(connect: Connect) -> None:
+    with FaultServer() as server:
+        pass
+    connect(server.url)
+    ok, message = QueueCallsHook().test_connection()
+    assert not ok
+    assert "the connection was refused" in message
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".invalid"])
+def test_test_connection_with_an_unknown_host_says_so(host: str, connect: Connect) -> None:
+    connect(f"https://{host}")
+    ok, message = QueueCallsHook().test_connection()
+    assert not ok
+    assert host in message
+
+
+def test_test_connection_is_bounded_while_it_connects(connect: Connect, mocker: MockerFixture) -> None:
+    mocker.patch("airflow_provider_queuecalls.client.client.TEST_SECONDS", 0.4)
+    with deaf_listener() as url:
+        connect(url)
+        ok, message = QueueCallsHook().test_connection()
+    assert not ok
+    assert "could not be reached within 0.4 s" in message
+
+
+def test_test_connection_names_what_is_wrong_in_the_connection(connect: Connect) -> None:
+    connect("http://service.invalid", wrong=1)
+    ok, message = QueueCallsHook().test_connection()
+    assert not ok
+    assert "allow_http" in message
+    assert "Nothing was queued" in message
+    assert "queuecalls_default" not in message
+    assert "'wrong'" in message
+
+
+def test_every_wire_error_can_be_caught_as_one(connect: Connect, small_list: Path) -> None:
+    with FaultServer(answer(401)) as server:
+        connect(server.url)
+        with pytest.raises(QueueCallsError):
+            QueueCallsHook().queue_calls(small_list, CAMPAIGN)

@@ -1,0 +1,130 @@
+"""What the service responds decides the outcome, row by row of the wire contract."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_queuecalls.client.response import NOT_ACCEPTED_CODES, REFUSED_CODES
+from airflow_provider_queuecalls.exceptions import (
+    NotAccepted,
+    OutcomeUnknown,
+    Refused,
+)
+from tests.conftest import Connect
+from tests.support.fault_server import (
+    FaultServer,
+    answer,
+    answer_early,
+    head,
+    raw,
+)
+from tests.support.outcomes import (
+    MIDWAY,
+    QUEUED_XML,
+    Case,
+    assert_outcome,
+    dripping_body,
+    queue,
+    says,
+)
+
+QUEUED_JSON = b'{"status":"success","error":null,"result":{"call_ids":[1,2,3]}}'
+BILLION_LAUGHS = (
+    b'<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">'
+    + b"".join(
+        b'<!ENTITY lol%d "%s">' % (i, b"&lol%s;" % (str(i - 1).encode() if i > 1 else b"") * 10) for i in range(1, 10)
+    )
+    + b']><queuecall status="queued">&lol9;</queuecall>'
+)
+EXTERNAL_ENTITY = (
+    b'<?xml version="1.0"?><!DOCTYPE q [<!ENTITY e SYSTEM "file:///etc/hostname">]>'
+    b'<queuecall status="queued" call_id="1">&e;</queuecall>'
+)
+
+
+SHORT = {"read_timeout": 1.0}
+CASES: dict[str, Case] = {
+    # Codes
+    **{f"http_{code}": Case(answer(code, b"no"), Refused, code) for code in sorted(REFUSED_CODES)},
+    **{
+        f"http_{code}": Case(answer(code, b"moved", [("Location", "/elsewhere")]), Refused, code)
+        for code in (300, 301, 302, 303, 304, 305, 307, 308)
+    },
+    **{f"http_{code}": Case(answer(code, b"wait"), NotAccepted, code) for code in sorted(NOT_ACCEPTED_CODES)},
+    **{f"http_{code}": Case(answer(code, QUEUED_XML), OutcomeUnknown, code) for code in (500, 501, 502, 503, 504, 599)},
+    **{f"http_{code}": Case(answer(code, QUEUED_XML), OutcomeUnknown, code) for code in (402, 406, 410, 418, 600)},
+    "http_103_as_the_answer": Case(answer(103), OutcomeUnknown, 103),
+    "a_continue_before_the_answer": Case(raw(head(100) + head(200) + QUEUED_XML), None),
+    "http_503_with_retry_after": Case(answer(503, b"", [("Retry-After", "0")]), OutcomeUnknown, 503),
+    "http_401_with_a_dripping_body": Case(dripping_body(401), Refused, 401, extra=SHORT),
+    # Early answers: the body isn't read
+    "http_401_early_then_closed": Case(answer(401, b"no", receive=0), Refused, 401, large=True),
+    "http_413_early_then_closed": Case(answer(413, b"too large", receive=0), Refused, 413, large=True),
+    "http_401_early_then_drained": Case(answer_early(401, b"no"), Refused, 401, large=True),
+    "http_413_early_then_drained": Case(answer_early(413, b"too large"), Refused, 413, large=True),
+    "http_413_midway_then_closed": Case(answer(413, b"too large", receive=MIDWAY), Refused, 413, large=True),
+    "queued_before_the_body_was_complete": Case(answer(200, QUEUED_XML, receive=MIDWAY), OutcomeUnknown, large=True),
+    "failed_before_the_body_was_complete": Case(
+        answer(200, b'<queuecall status="failed"/>', receive=MIDWAY), Refused, large=True
+    ),
+    # What a 2xx says
+    "xml_queued": Case(says(QUEUED_XML), None),
+    "xml_queued_as_201": Case(answer(201, QUEUED_XML), None, 201),
+    "xml_queued_in_capitals": Case(says(b'<QUEUECALL STATUS="QUEUED"/>'), None),
+    "xml_queued_in_an_element": Case(says(b"<r><status>queued</status></r>"), None),
+    "xml_queued_labelled_json": Case(says(QUEUED_XML, ("Content-Type", "application/json")), None),
+    "xml_queued_labelled_html": Case(says(QUEUED_XML, ("Content-Type", "text/html")), None),
+    "xml_queued_gzipped": Case(says(gzip.compress(QUEUED_XML), ("Content-Encoding", "gzip")), None),
+    "json_success": Case(says(QUEUED_JSON), None),
+    "json_success_labelled_xml": Case(says(QUEUED_JSON, ("Content-Type", "text/xml")), None),
+    "json_success_with_a_null_error": Case(says(b'{"status":"success","error":null}'), None),
+    "json_success_gzipped": Case(says(gzip.compress(QUEUED_JSON), ("Content-Encoding", "gzip")), None),
+    "json_success_in_chunks": Case(lambda x: (x.receive(), x.answer(200, iter([QUEUED_JSON]))), None),
+    "xml_failed": Case(says(b'<queuecall status="failed"><error>no</error></queuecall>'), Refused),
+    "xml_error_without_a_status": Case(says(b"<result><error>bad pin</error></result>"), Refused),
+    "json_failed": Case(says(b'{"status":"failed"}'), Refused),
+    "json_failure": Case(says(b'{"status":"failure","error":"bad pin"}'), Refused),
+    "json_error_member": Case(says(b'{"error":"bad pin"}'), Refused),
+    "empty": Case(says(b""), OutcomeUnknown),
+    "no_content": Case(answer(204), OutcomeUnknown, 204),
+    "blank": Case(says(b" \r\n "), OutcomeUnknown),
+    "plain_text": Case(says(b"queued"), OutcomeUnknown),
+    "html": Case(says(b"<!DOCTYPE html><html><body>queued<br></body></html>"), OutcomeUnknown),
+    "html_that_is_xml": Case(says(b"<html><body>queued</body></html>"), OutcomeUnknown),
+    "json_without_a_status": Case(says(b'{"call_id": 1}'), OutcomeUnknown),
+    "json_with_an_unknown_status": Case(says(b'{"status":"pending"}'), OutcomeUnknown),
+    "json_that_contradicts_itself": Case(says(b'{"status":"success","error":"but"}'), OutcomeUnknown),
+    "json_failed_with_call_ids": Case(says(b'{"status":"failed","call_ids":[1,2]}'), OutcomeUnknown),
+    "json_cut_short": Case(says(QUEUED_JSON[:-1]), OutcomeUnknown),
+    "json_nested_deeply": Case(says(b'{"status":"success","x":' + b"[" * 200_000), OutcomeUnknown),
+    "xml_cut_short": Case(says(QUEUED_XML[:-1]), OutcomeUnknown),
+    "xml_with_something_behind_it": Case(says(QUEUED_XML + b"Fatal error in line 1"), OutcomeUnknown),
+    "xml_bomb": Case(says(BILLION_LAUGHS), OutcomeUnknown),
+    "xml_with_an_external_entity": Case(says(EXTERNAL_ENTITY), OutcomeUnknown),
+    "not_really_gzip": Case(says(QUEUED_XML, ("Content-Encoding", "gzip")), OutcomeUnknown),
+    "an_unreadable_retry_after": Case(
+        answer(429, b"", [("Retry-After", "Mon, 01 Jan 2035 00:00:00 +99999999999999999999")]), NotAccepted, 429
+    ),
+    "a_malformed_header": Case(
+        raw(head(200)[:-2] + b"no colon here\r\nX: y\r\n\r\n" + QUEUED_XML), None
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+def test_what_the_service_does_decides_the_outcome(
+    case: Case, connect: Connect, small_list: Path, large_list: Path
+) -> None:
+    with FaultServer(case.act) as server:
+        connect(server.url, **case.extra)
+        result = queue(large_list if case.large else small_list)
+    assert_outcome(result, case.error, case.status_code)
+    assert (server.connections, len(server.posts)) == (1, 1)
+
+
+def test_the_table_covers_every_code_of_the_contract() -> None:
+    assert {400, 401, 403, 404, 405, 409, 411, 413, 414, 415, 422} == REFUSED_CODES
+    assert {408, 425, 429} == NOT_ACCEPTED_CODES
