@@ -8,6 +8,7 @@ a handshake.
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import ssl
 import threading
@@ -24,6 +25,7 @@ from airflow_provider_queuecalls.client.response import CutShort
 from airflow_provider_queuecalls.client.route import Route
 
 BLOCK_BYTES = 256 << 10
+_log = logging.getLogger(__name__)
 
 
 class BrokenOff(ConnectionAbortedError):
@@ -63,6 +65,7 @@ class Transport:
 
     def connect(self) -> None:
         """Connect to the service. Raises :class:`OSError` and other errors of the network, and sends no request."""
+        _log.debug("Connecting to %s", self.route)
         self._stack.callback(self._connection.close)
         with self._time_limit(
             self._connect_timeout, f"it could not be reached within {self._connect_timeout:g} s (connect_timeout)"

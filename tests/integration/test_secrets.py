@@ -183,7 +183,7 @@ def show(
         shown.add_error(error)
         shown.parts += capfd.readouterr()
         assert type(error) is (expected or type(None)), shown.text
-        assert "Starting new" in shown.text, "the capture of logs is blind"
+        assert "Connecting to http" in shown.text, "the capture of logs is blind"
         return shown.text
 
     return queue
@@ -277,11 +277,13 @@ def test_no_connection_shows_nothing(show: Callable[..., str]) -> None:
     "proxy", ["http://me:proxy-secret@nowhere.invalid:1", "http://me:proxy-secret@127.0.0.1:1", "RELAY"]
 )
 def test_a_proxys_password_is_not_shown(proxy: str, show: Callable[..., str]) -> None:
-    with FaultServer(answer(200, b'<q status="failed">proxy-secret</q>')) as server:
-        with FaultServer(relay(server)) as relaying:
-            works = proxy == "RELAY"
-            proxy = proxy.replace("RELAY", relaying.url.replace("//", "//me:proxy-secret@"))
-            url = "http://service.invalid"
-            shown = show(url, Refused if works else NotSent, proxies={"http": proxy}, allow_http=True)
+    with (
+        FaultServer(answer(200, b'<q status="failed">proxy-secret</q>')) as server,
+        FaultServer(relay(server)) as relaying,
+    ):
+        works = proxy == "RELAY"
+        proxy = proxy.replace("RELAY", relaying.url.replace("//", "//me:proxy-secret@"))
+        url = "http://service.invalid"
+        shown = show(url, Refused if works else NotSent, proxies={"http": proxy}, allow_http=True)
     assert "proxy-secret" not in shown
     assert leaks(shown) == []
