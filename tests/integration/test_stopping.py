@@ -1,10 +1,12 @@
-"""A request that is stopped."""
+"""A stop request, at any moment, from a signal handler or another thread: nothing begins after it."""
 
 from __future__ import annotations
 
-import os
-import signal
+import itertools
+import random
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,60 +15,32 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_queuecalls.exceptions import (
-    NotSent,
-    OutcomeUnknown,
-)
+from airflow_provider_queuecalls.client import client
+from airflow_provider_queuecalls.client.client import Client
+from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.client.multipart import MultipartBody, Upload
+from airflow_provider_queuecalls.client.response import Response
+from airflow_provider_queuecalls.exceptions import NotSent, OutcomeUnknown, WireError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-from tests.conftest import Connect
-from tests.support.fault_server import (
-    Exchange,
-    FaultServer,
-)
+from tests.conftest import LOGIN, PIN, Connect
+from tests.support.fault_server import Exchange, FaultServer
 from tests.support.outcomes import (
+    CAMPAIGN,
     MIDWAY,
     QUEUED_XML,
     assert_outcome,
+    deaf_listener,
+    on_signal,
     queue,
     says,
+    tcp_server,
 )
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
-
-@pytest.mark.parametrize("receive", [MIDWAY, None], ids=["during the upload", "during the wait"])
-def test_closing_the_hook_from_another_thread_is_unknown(
-    receive: int | None, connect: Connect, large_list: Path
-) -> None:
-    hook = QueueCallsHook()
-
-    def close_it(exchange: Exchange) -> None:
-        exchange.receive(receive)
-        hook.close()
-        exchange.hang()
-
-    with FaultServer(close_it) as server:
-        connect(server.url)
-        assert_outcome(queue(large_list, hook), OutcomeUnknown, None)
-    assert server.connections == 1
-
-
-def test_closing_the_hook_before_it_is_connected_is_not_sent(
-    connect: Connect, small_list: Path, mocker: MockerFixture
-) -> None:
-    hook = QueueCallsHook()
-    resolve = socket.getaddrinfo
-
-    def close_first(*args: Any, **kwargs: Any) -> Any:
-        hook.close()
-        return resolve(*args, **kwargs)
-
-    with FaultServer(says(QUEUED_XML)) as server:
-        connect(server.url)
-        mocker.patch("socket.getaddrinfo", close_first)
-        assert_outcome(queue(small_list, hook), NotSent, None, sent=False)
-    assert server.posts == []
+CLIENT = str(Path(client.__file__).parent)
+STOPPED = "the task was stopped"
 
 
 def test_a_closed_hook_refuses_to_send(connect: Connect, small_list: Path) -> None:
@@ -75,66 +49,199 @@ def test_a_closed_hook_refuses_to_send(connect: Connect, small_list: Path) -> No
         connect(server.url)
         assert_outcome(queue(small_list, hook), None, 200)
         hook.close()
-        assert_outcome(queue(small_list, hook), NotSent, None, sent=False)
-    assert len(server.posts) == 1
-
-
-@contextmanager
-def on_signal(error: BaseException) -> Iterator[Callable[[], None]]:
-    """A function that raises the error in the main thread, wherever it is, as a time limit or Ctrl-C does."""
-
-    def raise_it(_: int, __: FrameType | None) -> None:
-        raise error
-
-    before = signal.signal(signal.SIGUSR1, raise_it)
-    try:
-        yield lambda: os.kill(os.getpid(), signal.SIGUSR1)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
-def task_timeout() -> BaseException:
-    try:
-        from airflow.sdk.exceptions import AirflowTaskTimeout
-    except ImportError:
-        from airflow.exceptions import AirflowTaskTimeout
-    assert not issubclass(AirflowTaskTimeout, Exception), "else Airflow would have changed the rules"
-    return AirflowTaskTimeout("Timeout")
-
-
-@pytest.mark.parametrize("receive", [MIDWAY, None], ids=["during the upload", "during the wait"])
-def test_airflows_time_limit_is_unknown_once_something_was_sent(
-    receive: int | None, connect: Connect, large_list: Path
-) -> None:
-    def interrupt(exchange: Exchange) -> None:
-        exchange.receive(receive)
-        strike()
-        exchange.hang()
-
-    with on_signal(task_timeout()) as strike, FaultServer(interrupt) as server:
-        connect(server.url)
-        assert_outcome(queue(large_list), OutcomeUnknown, None)
+        for _ in range(2):
+            assert_outcome(queue(small_list, hook), NotSent, None, sent=False)
     assert server.connections == 1
 
 
-def test_airflows_time_limit_stays_what_it_is_before_anything_was_sent(
-    connect: Connect, small_list: Path, mocker: MockerFixture
+@pytest.fixture(params=["signal", "thread"])
+def stopping(request: pytest.FixtureRequest) -> Iterator[tuple[QueueCallsHook, Callable[[], None]]]:
+    """A hook, and what stops it from another thread: by itself, or by a signal to the main thread."""
+    hook = QueueCallsHook()
+    with on_signal(hook.close) as strike:
+        yield hook, strike if request.param == "signal" else hook.close
+
+
+Stopping = tuple[QueueCallsHook, Callable[[], None]]
+
+
+def test_a_stop_while_the_connection_is_made_ends_it(
+    stopping: Stopping, connect: Connect, small_list: Path, mocker: MockerFixture
 ) -> None:
-    limit = task_timeout()
-    mocker.patch("socket.getaddrinfo", side_effect=limit)
-    connect("https://service.invalid")
-    with pytest.raises(type(limit)):
-        queue(small_list)
+    hook, stop = stopping
+    resolve = socket.getaddrinfo
+
+    def stop_soon(*args: Any, **options: Any) -> Any:
+        threading.Timer(0.1, stop).start()  # nothing else tells that the main thread is about to wait
+        return resolve(*args, **options)
+
+    with deaf_listener() as url:
+        connect(url, connect_timeout=60)
+        mocker.patch("socket.getaddrinfo", stop_soon)
+        result = queue(small_list, hook)
+    assert_outcome(result, NotSent, None, sent=False)
+    assert STOPPED in str(result)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_stays_an_interrupt(error: type[BaseException], connect: Connect, small_list: Path) -> None:
-    def interrupt(exchange: Exchange) -> None:
-        exchange.receive()
-        strike()
+@pytest.mark.parametrize("step", ["TLS", "a proxy's tunnel"])
+def test_a_stop_while_the_connection_is_set_up_ends_it(
+    step: str, stopping: Stopping, connect: Connect, small_list: Path
+) -> None:
+    hook, stop = stopping
+
+    def stop_then_wait(connection: socket.socket, over: threading.Event) -> None:
+        connection.recv(1)
+        stop()
+        over.wait()
+
+    with tcp_server(stop_then_wait) as port:
+        if step == "TLS":
+            connect(f"https://127.0.0.1:{port}", connect_timeout=60)
+        else:
+            connect("https://service.invalid", proxies={"https": f"http://127.0.0.1:{port}"}, connect_timeout=60)
+        result = queue(small_list, hook)
+    assert_outcome(result, NotSent, None, sent=False)
+    assert STOPPED in str(result)
+
+
+@pytest.mark.parametrize("receive", [MIDWAY, None], ids=["during the upload", "during the wait"])
+def test_a_stop_after_the_first_byte_is_unknown(
+    receive: int | None, stopping: Stopping, connect: Connect, large_list: Path
+) -> None:
+    hook, stop = stopping
+
+    def stop_it(exchange: Exchange) -> None:
+        exchange.receive(receive)
+        stop()
         exchange.hang()
 
-    with on_signal(error()) as strike, FaultServer(interrupt) as server:
+    with FaultServer(stop_it) as server:
         connect(server.url)
-        with pytest.raises(error):
-            queue(small_list)
+        result = queue(large_list, hook)
+    assert_outcome(result, OutcomeUnknown, None)
+    assert STOPPED in str(result)
+    assert server.connections == 1
+
+
+def test_a_stop_in_before_first_byte_sends_nothing(connect: Connect, small_list: Path) -> None:
+    hook = QueueCallsHook()
+    with FaultServer(says(QUEUED_XML)) as server:
+        connect(server.url)
+        assert_outcome(queue(small_list, hook, before_first_byte=hook.close), NotSent, None, sent=False)
+    assert server.requests == []
+
+
+def test_an_error_in_before_first_byte_is_raised_as_it_is_and_nothing_is_sent(
+    connect: Connect, small_list: Path
+) -> None:
+    def fail() -> None:
+        raise ConnectionResetError("the receipts' storage, not the service")
+
+    with FaultServer(says(QUEUED_XML)) as server:
+        connect(server.url)
+        with pytest.raises(ConnectionResetError, match="storage"):
+            queue(small_list, before_first_byte=fail)
+    assert server.requests == []
+
+
+@contextmanager
+def at_line(number: int, act: Callable[[], object]) -> Iterator[None]:
+    """Act before the so many-th line of the client that is executed, as a signal handler may."""
+    lines = itertools.count(1)
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if not frame.f_code.co_filename.startswith(CLIENT):
+            return None
+        if event == "line" and next(lines) == number:
+            act()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+class Run:
+    """One request, and what was so when it was stopped: bytes handed over, and whether the intent was on record."""
+
+    def __init__(self, server: FaultServer, number: int, contacts: Path, bodies: list[MultipartBody]) -> None:
+        self.target = f"/{number}"
+        self.result: object = None
+        self.intended = False
+        self.at_stop: tuple[int, bool] | None = None
+        self._bodies = bodies
+        self._contacts = contacts
+        self._client = Client(Endpoint(server.url + self.target, LOGIN, PIN, PIN))
+        bodies.clear()
+
+    def send(self) -> None:
+        with self._contacts.open("rb", buffering=0) as file:
+            upload = Upload(file, "calls.csv", self._contacts.stat().st_size)
+            try:
+                self.result = self._client.queue_calls(upload, CAMPAIGN, before_first_byte=self._intend)
+            except WireError as error:
+                self.result = error
+
+    def stop(self) -> None:
+        self._client.stop.request()
+        self.at_stop = sum(body.sent for body in self._bodies), self.intended
+
+    def assert_nothing_began_after_the_stop(self, server: FaultServer) -> None:
+        arrived = sum(request.received for request in server.requests if request.target == self.target)
+        assert isinstance(self.result, NotSent | OutcomeUnknown | Response)
+        assert arrived == 0 or not isinstance(self.result, NotSent)
+        if self.at_stop is not None:
+            sent, intended = self.at_stop
+            assert arrived == 0 or sent > 0, "no byte of the body leaves after a stop"
+            assert intended or isinstance(self.result, NotSent), "an intent of that moment is known to be withdrawn"
+
+    def _intend(self) -> None:
+        self.intended = True
+
+
+@pytest.fixture
+def bodies(mocker: MockerFixture) -> list[MultipartBody]:
+    """The bodies of the requests that were made."""
+    made: list[MultipartBody] = []
+
+    def make(*args: Any, **options: Any) -> MultipartBody:
+        made.append(MultipartBody(*args, **options))
+        return made[-1]
+
+    mocker.patch.object(client, "MultipartBody", make)
+    return made
+
+
+def test_nothing_begins_after_a_stop_before_any_line_of_the_client(
+    small_list: Path, bodies: list[MultipartBody]
+) -> None:
+    runs: list[Run] = []
+    with FaultServer(says(QUEUED_XML)) as server:
+        while not runs or runs[-1].at_stop is not None:
+            runs.append(run := Run(server, len(runs) + 1, small_list, bodies))
+            with at_line(len(runs), run.stop):
+                run.send()
+    for run in runs:
+        run.assert_nothing_began_after_the_stop(server)
+    assert len(runs) > 100
+    assert {type(run.result) for run in runs} == {NotSent, OutcomeUnknown, Response}, "before, during and after"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_begins_after_a_stop_from_a_thread_at_a_random_moment(
+    seed: int, large_list: Path, bodies: list[MultipartBody]
+) -> None:
+    moments = random.Random(seed)
+    runs = []
+    with FaultServer(says(QUEUED_XML)) as server:
+        for number in range(20):
+            runs.append(run := Run(server, number, large_list, bodies))
+            timer = threading.Timer(moments.choice([0, 0.002, 0.01, 0.05]) * moments.random(), run.stop)
+            timer.start()
+            run.send()
+            timer.join()
+    for run in runs:
+        run.assert_nothing_began_after_the_stop(server)

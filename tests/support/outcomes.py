@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -126,3 +127,13 @@ def tcp_server(play: Callable[[socket.socket, threading.Event], object]) -> Iter
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+@contextmanager
+def on_signal(act: Callable[[], object]) -> Iterator[Callable[[], None]]:
+    """A function for any thread that makes the main thread act, wherever it is, as a signal handler."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: act())
+    try:
+        yield lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
