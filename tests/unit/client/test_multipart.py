@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.formparser import parse_form_data
 
+from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.multipart import MultipartBody, Upload, UploadBroken, safe_file_name
 from tests.support.multipart import parse
 
@@ -163,6 +164,28 @@ def test_a_file_that_changes_is_never_sent_to_its_end(change: Any, tmp_path: Pat
         with pytest.raises(UploadBroken, match="changed"):
             drain(body)
         assert not body.complete
+
+
+@pytest.mark.parametrize("names", [{}, {"login": "user", "contacts": "list", "campaign_name": "title"}])
+def test_a_body_that_is_cut_inside_the_file_has_no_other_field(names: dict[str, str]) -> None:
+    campaign = Campaign(start_url="https://ivr.example/x", campaign_name="spring", message_reference="ref-1")
+    content = b"16175550100,ref,par\n" * 50
+    with tempfile.TemporaryFile() as file:
+        given = {"login": "bob", "pin": "4711", "contacts": upload(file, content)}
+        body = MultipartBody(campaign.form(given, names))
+        data = drain(body)
+    names = {"contacts": "phone_number_list", "login": "login", "campaign_name": "campaign_name"} | names
+    end_of_file = data.index(content) + len(content)
+    for cut in range(len(data)):
+        found = re.findall(rb'name="([^"]+)"(?:;[^\r]*\r\n[^\r]*)?\r\n\r\n(.*?)\r\n--', data[:cut], re.DOTALL)
+        complete = [name.decode() for name, _ in found]
+        if cut < end_of_file:
+            assert complete == []
+            assert b"4711" not in data[:cut]
+        elif complete:
+            assert complete[0] == names["contacts"]
+            assert complete[-1] != names["campaign_name"] or len(complete) == len(campaign.form(given, names))
+    assert data[: end_of_file - len(content)].count(b"name=") == 2, "of the field and of the file"
 
 
 def test_a_file_that_is_replaced_is_sent_as_it_was_checked(tmp_path: Path) -> None:
