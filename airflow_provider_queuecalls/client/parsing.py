@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from json.decoder import scanstring  # type: ignore[attr-defined]  # missing in its stubs
 from typing import Any
 
 from airflow_provider_queuecalls.client.shown import Outline, is_call_id
@@ -18,13 +19,12 @@ from airflow_provider_queuecalls.client.shown import Outline, is_call_id
 LISTED_CALL_IDS = 1_000
 MAX_DEPTH = 200
 #: The longest tag, string or number; and the length of all names in the JSON objects that are open at one time.
-TOKEN_BYTES, NAME_CHARACTERS = 2 << 20, 8 << 20
+TOKEN_BYTES, NAME_CHARACTERS = 2 << 20, 16 << 20
 _NAME_COST = 100  # what a set needs for a name, beside its characters
 _TEXT_CHARACTERS, _STATUS_CHARACTERS, _STATUSES = 16 << 10, 32, 8
+#: A token of JSON; of a string only the beginning.
 _JSON_TOKEN = re.compile(
-    r"[ \t\r\n]*("
-    r'[{}\[\],:]|"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"|'
-    r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
+    r'[ \t\r\n]*([{}\[\],:"]|true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?=[ \t\r\n,\]}]))'
 )
 _JSON_PORTION = 64 << 10
 
@@ -159,31 +159,37 @@ class JsonParser:
     def feed(self, data: bytes) -> None:
         self._text += self._decoder.decode(data)
         if len(self._text) >= self._wanted:
-            self._read(len(self._text))
+            self._read()
 
     def finish(self) -> None:
         """Raise an error if the text is not complete."""
         self._text += self._decoder.decode(b"", final=True) + " "
-        self._read(len(self._text))
+        self._read()
         if self._expected != "end" or self._text.strip(" \t\r\n"):
             raise Unreadable("it is not JSON")
 
-    def _read(self, size: int) -> None:
-        """Read all tokens but one that touches the end, which may go on."""
-        position = 0
-        for token in iter(_JSON_TOKEN.scanner(self._text).match, None):  # type: ignore[attr-defined]
-            if token.end() == size:
+    def _read(self) -> None:
+        """Take in all tokens but the last if it may go on in the next chunk."""
+        position, size = 0, len(self._text)
+        while match := _JSON_TOKEN.match(self._text, position):
+            token, end, value = match[1], match.end(), ""
+            if token == '"':
+                try:
+                    value, end = scanstring(self._text, end)
+                except ValueError:  # it is not complete, or not valid: then it never will be
+                    break
+            if end == size:
                 break
-            position = token.end()
-            self._take(token[1])
+            self._take(token, value)
+            position = end
         self._text = self._text[position:]
         if len(self._text) > TOKEN_BYTES:
             raise Unreadable("a string is too long, or it is not JSON")
         self._wanted = max(_JSON_PORTION, 2 * len(self._text))  # so that a long string isn't read again and again
 
-    def _take(self, token: str) -> None:
-        """Take in one token: a step of the grammar."""
-        expected, is_string = self._expected, token[0] == '"'
+    def _take(self, token: str, text: str) -> None:
+        """Take in one token: a step of the grammar. ``text`` is the string that a quotation mark begins."""
+        expected = self._expected
         if expected == "colon" and token == ":":
             self._expected = "value"
         elif expected == "comma or end" and token == ",":
@@ -191,14 +197,14 @@ class JsonParser:
             self._expected = "name" if self._open[-1].is_object else "value"
         elif token in ("}", "]") and expected in ("comma or end", "name or end" if token == "}" else "value or end"):
             self._end(token)
-        elif expected in ("name", "name or end") and is_string:
-            self._member(json.loads(token))
+        elif expected in ("name", "name or end") and token == '"':
+            self._member(text)
         elif expected in ("value", "value or end") and token not in ("}", "]", ",", ":"):
-            self._value(token)
+            self._value(token, text)
         else:
             raise Unreadable("it is not JSON")
 
-    def _value(self, token: str) -> None:
+    def _value(self, token: str, text: str) -> None:
         container = self._open[-1] if self._open else None
         # The items of an array stand for what the array is called: "call_ids": [1, 2].
         name = self._name if container is None or container.is_object else container.name.removesuffix("s")
@@ -215,18 +221,20 @@ class JsonParser:
             self._outline.markup(token)
             self._expected = "name or end" if is_object else "value or end"
             return
-        value = json.loads(token)
+        self._expected = "comma or end" if self._open else "end"
+        value = text if token == '"' else json.loads(token)
         if name != "call_id" or (isinstance(value, str | int) and not isinstance(value, bool)):
             self._findings.found(name, value, depth)
-        if self._outline.has_room:
-            quote = '"' if isinstance(value, str) else ""
-            self._outline.markup(quote)
-            if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-                self._outline.value(name, str(value) if isinstance(value, str) else token)
-            else:
-                self._outline.markup(token)
-            self._outline.markup(quote)
-        self._expected = "comma or end" if self._open else "end"
+        if not self._outline.has_room:
+            return
+        if isinstance(value, str):
+            self._outline.markup('"')
+            self._outline.value(name, value)
+            self._outline.markup('"')
+        elif token in ("true", "false", "null"):
+            self._outline.markup(token)
+        else:
+            self._outline.value(name, token)
 
     def _member(self, name: str) -> None:
         container = self._open[-1]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from airflow_provider_queuecalls.client.parsing import Findings, JsonParser, XmlParser
-from airflow_provider_queuecalls.client.shown import QUEUED_WORDS, REFUSED_WORDS, Outline, Sent, kind_and_length
+from airflow_provider_queuecalls.client.shown import QUEUED_WORDS, REFUSED_WORDS, Outline, Sent
 from airflow_provider_queuecalls.outcome import Outcome
 
 #: The longest response that is read: 1 MiB, and 512 bytes for each contact sent.
@@ -92,31 +92,31 @@ def read_response(
     """
     body = _Body(contacts)
     accepted = 200 <= status_code < 300
-    flaw = ""
     try:
         for chunk in chunks:
             body.feed(chunk)
-            if not accepted and body.length >= HEAD_BYTES:
-                raise _Flaw("the response is longer than what is read of it")
-        body.finish()
-    except (CutShort, _Flaw) as error:
-        flaw = str(error)
-    outcome, problem = _outcome_of_body(body, flaw) if accepted else _outcome_of_code(status_code)
+            if (body.flaw or not accepted) and body.length >= HEAD_BYTES:
+                body.flaw = body.flaw or "the response was not read to its end"
+                break
+        else:
+            body.finish()
+    except CutShort as error:
+        body.flaw = body.flaw or str(error)
+    outcome, problem = _outcome_of_body(body) if accepted else _outcome_of_code(status_code)
     if outcome is Outcome.QUEUED and not complete:
         outcome, problem = Outcome.UNKNOWN, "the service responded before it had received the whole contact file"
-    if flaw or not body.parser or body.kind == "HTML":
-        body.outline = Outline()  # what was parsed of it until then is not shown either
-    shown = body.outline.render(sent, body.findings.call_ids if outcome is Outcome.QUEUED else ())
+    outline = Outline() if body.flaw or body.kind == "HTML" else body.outline
+    shown = outline.render(sent, body.findings.call_ids if outcome is Outcome.QUEUED else ())
     return Response(
         outcome=outcome,
         campaign_name=campaign_name,
         status_code=status_code,
         call_ids=shown.call_ids,
         call_id_count=body.findings.call_id_count,
-        body=shown.structure or (kind_and_length(body.kind, body.length, complete=not flaw) if body.length else ""),
+        body=shown.structure or body.description,
         problem=problem,
         error_text=shown.errors,
-        name_taken=outcome is Outcome.REFUSED and (status_code == 409 or body.outline.says(_NAME_TAKEN)),
+        name_taken=outcome is Outcome.REFUSED and (status_code == 409 or outline.says(_NAME_TAKEN)),
         sent_bytes=sent_bytes,
         retry_after=retry_after,
     )
@@ -130,10 +130,10 @@ def _outcome_of_code(status_code: int) -> tuple[Outcome, str]:
     return Outcome.NOT_ACCEPTED if status_code in NOT_ACCEPTED_CODES else Outcome.UNKNOWN, problem
 
 
-def _outcome_of_body(body: _Body, flaw: str) -> tuple[Outcome, str]:
+def _outcome_of_body(body: _Body) -> tuple[Outcome, str]:
     """The outcome of a 2xx response. One that contradicts itself is unknown: something may have been queued."""
-    if flaw:
-        return Outcome.UNKNOWN, flaw
+    if body.flaw:
+        return Outcome.UNKNOWN, body.flaw
     findings = body.findings
     depth, words = min(findings.statuses.items(), default=(None, frozenset[str]()))
     failed = bool(words) and words <= REFUSED_WORDS
@@ -150,27 +150,33 @@ def _outcome_of_body(body: _Body, flaw: str) -> tuple[Outcome, str]:
     )
 
 
-class _Flaw(Exception):
-    """The body cannot be read to its end; the message says why."""
-
-
 class _Body:
-    """Feeds a body to the parser that its first character calls for."""
+    """Feeds a body to the parser that its first character calls for.
+
+    ``flaw`` says why it cannot be read, or cannot be read to its end.
+    """
 
     def __init__(self, contacts: int | Callable[[], int]) -> None:
         self.findings = Findings()
         self.outline = Outline()
         self.length = 0
-        #: What the body seems to be.
         self.kind = "text"
-        self.parser: XmlParser | JsonParser | None = None
+        self.flaw = ""
         self._contacts = contacts
+        self._parser: XmlParser | JsonParser | None = None
         self._start: bytes | None = b""
+        self._ended = False
+
+    @property
+    def description(self) -> str:
+        """Kind and length; nothing of an empty body."""
+        more = "" if self._ended else "more than "
+        return f"{self.kind}, {more}{self.length:,} bytes" if self.length else ""
 
     def feed(self, chunk: bytes) -> None:
         self.length += len(chunk)
         if self.length > RESPONSE_BYTES and self.length > self._limit:
-            raise _Flaw(f"the response is longer than {self._limit} bytes, too long for this contact file")
+            self.flaw = f"the response is longer than {self._limit} bytes, too long for this contact file"
         if self._start is not None:
             # A UTF-8 mark and blanks may go; from a UTF-16 mark the parser learns the encoding.
             self._start = chunk = (self._start + chunk).lstrip(codecs.BOM_UTF8 + b" \t\r\n")
@@ -178,14 +184,15 @@ class _Body:
                 return
             self._start = None
             self._choose(start)
-        if self.parser and chunk:
-            with _flaws():
-                self.parser.feed(chunk)
+        if self._parser and chunk and not self.flaw:
+            with self._flaws():
+                self._parser.feed(chunk)
 
     def finish(self) -> None:
-        if self.parser:
-            with _flaws():
-                self.parser.finish()
+        self._ended = True
+        if self._parser and not self.flaw:
+            with self._flaws():
+                self._parser.finish()
 
     @cached_property
     def _limit(self) -> int:
@@ -195,18 +202,17 @@ class _Body:
     def _choose(self, start: bytes) -> None:
         if start[:1] == b"<":
             self.kind = "HTML" if re.match(rb"<(?:!doctype\s+)?html\b", start, re.IGNORECASE) else "XML"
-            self.parser = XmlParser(self.findings, self.outline)
+            self._parser = XmlParser(self.findings, self.outline)
         elif start[:1] in (b"{", b"["):
             self.kind = "JSON"
-            self.parser = JsonParser(self.findings, self.outline)
+            self._parser = JsonParser(self.findings, self.outline)
         elif b"\0" in start:
             self.kind = "binary data"
 
-
-@contextmanager
-def _flaws() -> Iterator[None]:
-    # SyntaxError is ElementTree's ParseError; what defusedxml forbids and what isn't UTF-8 are ValueErrors.
-    try:
-        yield
-    except (SyntaxError, ValueError, LookupError) as error:
-        raise _Flaw(f"the response cannot be parsed ({type(error).__name__})") from None
+    @contextmanager
+    def _flaws(self) -> Iterator[None]:
+        # SyntaxError is ElementTree's ParseError; what defusedxml forbids and what isn't UTF-8 are ValueErrors.
+        try:
+            yield
+        except (SyntaxError, ValueError, LookupError) as error:
+            self.flaw = f"the response cannot be parsed ({type(error).__name__})"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from airflow_provider_queuecalls.client.campaign import PARAMETERS
@@ -39,7 +39,7 @@ _COUNT_NAMES = frozenset(
     {"count", "total", "line", "row", "code", "accepted", "rejected", "queued", "failed", "duplicates"}
     | {"contacts", "calls", "lines", "rows", "valid", "invalid"}
 )
-_CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _COUNT = re.compile("[0-9]{1,7}")
 _TEXT_CHARACTERS, _ERROR_TEXTS = 300, 3
 #: Up to this length a text hides nobody: it is compared with the credentials only.
@@ -49,8 +49,10 @@ _WORD = re.compile(r"""["'(\[]*([A-Za-z]+(?:['_-][A-Za-z]+)*)["')\]]*([.,:;!?]?)
 #: "campaignName" consists of two words, as "campaign_name" does.
 _PIECE = re.compile("[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
 _BLOCK_BYTES, _OVERLAP_BYTES = 1 << 20, 1 << 10
-#: What ends a cell or a part of one. Other punctuation is dropped: 1-202-555-0143 is 12025550143.
-_BOUNDARIES = b',;|=:"\t\r\n'
+#: What ends a cell. Other punctuation is dropped: 1-202-555-0143 is 12025550143.
+_BOUNDARIES = b',;|"\t\r\n'
+#: What may come before a number in a cell, when punctuation is dropped: tel:+12025550143;ani=18005550100;postd=9.
+_NUMBER_PREFIXES = (b"", b"1", b"tel", b"tel1", b"ani", b"ani1", b"postd")
 _ALPHANUMERIC = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _FLAT = bytes(b if (b := bytes([c]).lower()[0]) in _ALPHANUMERIC else ord(" ") for c in range(256))
 _DROPPED = bytes(c for c in range(256) if bytes([c]).lower()[0] not in _ALPHANUMERIC + _BOUNDARIES)
@@ -65,20 +67,20 @@ class Sent:
 
     def __init__(self, secrets: Iterable[str], fields: Iterable[tuple[str, str | Upload]] = ()) -> None:
         values = [value for _, value in fields]
-        self._secrets = "\n".join(secrets).encode(errors="replace")
-        self._texts = "\n".join(value for value in values if isinstance(value, str)).encode(errors="replace")
+        self._secrets = [secret.encode(errors="replace") for secret in secrets]
+        self._texts = [value.encode(errors="replace") for value in values if isinstance(value, str)]
         self._files = [value for value in values if isinstance(value, Upload)]
 
-    def repeated(self, words: Iterable[str], values: Iterable[str]) -> set[str]:
+    def repeated(self, words: Collection[str], values: Collection[str]) -> set[str]:
         """Return which of these words occur anywhere in what was sent, and which of these values equal a part of it.
 
         Reads the contact file once, if there is anything to look for.
         """
         long = {word: _flat(word.encode()) for word in words if len(word) > _SHORT}
         parts = {value: _parts(value) for value in {*values, *words} - long.keys()}
-        wanted = frozenset().union(*parts.values())
-        held = wanted.intersection(_flat(self._secrets).split())
-        wanted = frozenset(part for part in wanted - held if len(part) > _SHORT)
+        wanted = frozenset[bytes]().union(*parts.values())
+        held = wanted & {cell for secret in self._secrets for cell in _cells(secret)}
+        wanted = frozenset(part for part in wanted if len(part) > _SHORT)
         found: set[str] = set()
         try:
             for window in self._windows() if long or wanted else ():
@@ -86,13 +88,12 @@ class Sent:
                 found |= {word for word, needle in long.items() if word not in found and needle in flat}
                 held |= wanted.intersection(flat.split()) if wanted else set()
         except OSError:  # the contact file cannot be read any more
-            return {*long, *parts}
+            found = {*long, *values}
         return found | {value for value, its in parts.items() if its & held}
 
     def _windows(self) -> Iterator[bytes]:
         """All of it, in pieces that overlap."""
-        yield self._secrets
-        yield self._texts
+        yield b"\n".join(cell for text in (*self._secrets, *self._texts) for cell in _cells(text))
         for upload in self._files:
             upload.file.seek(0)
             left, overlap = upload.size, b""
@@ -138,7 +139,7 @@ class Outline:
     def value(self, name: str, text: str) -> None:
         """Add what a name has for its value."""
         if len(text) > _TEXT_CHARACTERS:  # without a word that is cut in two
-            text = " ".join(text[:_TEXT_CHARACTERS].split()[:-1])
+            text = " ".join(text[:_TEXT_CHARACTERS].split()[:-1]) or HIDDEN
         self._add(_Value(name.lower(), text), max(len(text), len(HIDDEN)))
         if name.lower() in _ERROR_NAMES and text.strip() and len(self._errors) < _ERROR_TEXTS:
             self._errors.append(_Value(name.lower(), text))
@@ -192,11 +193,6 @@ def is_call_id(text: str) -> bool:
     return bool(_CALL_ID.fullmatch(text))
 
 
-def kind_and_length(kind: str, length: int, *, complete: bool) -> str:
-    """What is shown of a response that was not parsed."""
-    return f"{kind}, {'' if complete else 'more than '}{length:,} bytes"
-
-
 def _is_number(value: _Value) -> bool:
     pattern = _CALL_ID if value.name == "call_id" else _COUNT if value.name in _COUNT_NAMES else None
     return bool(pattern and pattern.fullmatch(value.text))
@@ -223,12 +219,17 @@ def _words(chunk: str) -> set[str]:
 
 
 def _parts(value: str) -> frozenset[bytes]:
-    """What must not equal a part of what was sent, for a value to be shown: the value, and each run of its digits."""
+    """What no cell may be if a value is to be shown: the value, its runs of letters and digits, and numbers in it."""
     flat = _flat(value.encode())
-    parts = {*flat.split(), *re.findall(rb"[a-z0-9]+", value.lower().encode()), *re.findall(rb"[0-9]+", flat)}
-    # A phone number has its country code here and not there.
-    numbers = {part for part in parts if part.isdigit() and len(part) > _PHONE_DIGITS}
-    return frozenset(parts | {b"1" + number for number in numbers} | {number.removeprefix(b"1") for number in numbers})
+    numbers = {number.removeprefix(b"1") for number in re.findall(rb"[0-9]+", flat) if len(number) > _PHONE_DIGITS}
+    runs = re.findall(rb"[a-z0-9]+", value.lower().encode())
+    return frozenset({flat, *runs, *(prefix + number for prefix in _NUMBER_PREFIXES for number in numbers)})
+
+
+def _cells(text: bytes) -> list[bytes]:
+    """A text as a whole, and its parts if it holds what ends a cell."""
+    cells = _flat(text).split()
+    return [b"".join(cells), *cells]
 
 
 def _flat(data: bytes) -> bytes:

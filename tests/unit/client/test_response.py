@@ -1,8 +1,10 @@
-"""Answers: what each one means, and that none shows a secret."""
+"""Responses: which outcome each one means."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 
@@ -21,6 +23,7 @@ from airflow_provider_queuecalls.client.response import (
 )
 from airflow_provider_queuecalls.client.shown import Sent
 
+GROWTH_MB = 12
 NOTHING = Sent([])
 
 
@@ -47,8 +50,8 @@ def read(body: bytes | Iterator[bytes], code: int = 200, contacts: int = 3, comp
     ],
 )
 def test_what_says_queued_is_queued(body: bytes) -> None:
-    answer = read(body)
-    assert (answer.outcome, answer.problem) == (Outcome.QUEUED, "")
+    response = read(body)
+    assert (response.outcome, response.problem) == (Outcome.QUEUED, "")
 
 
 @pytest.mark.parametrize(
@@ -101,14 +104,32 @@ def test_what_says_failed_is_refused(body: bytes) -> None:
         b'{"status": "queued", "error": "and yet"}',
         b'{"error": "no", "call_ids": [1, 2]}',
         b'{"status": "\xff"}',
+        b'{"status": "failed", "status": "queued"}',
+        b'{"status": "queued", "status": "failed"}',
+        b'{"status": "queued", "status": "queued"}',
+        b'{"Status": "failed", "status": "queued"}',
+        b'{"error": "no", "error": null, "status": "queued"}',
+        b'{"status": "queued", "result": {"call_id": 1, "call_id": 2}}',
+        b'{"status": "queued",}',
+        b'{"status": "queued" "x": 1}',
+        b'{"status": "queued", "x": [1,]}',
+        b'{"status": "queued", "x": [1}]}',
+        b'{"status": "queued", "x": 01}',
+        b'{"status": "queued", "x": NaN}',
+        b'{"status": "queued", "x": "\t"}',
+        b'{"status": "queued", "x": "\\x41"}',
+        b'{status: "queued"}',
+        b'{"status": "queued"}]',
+        b'<queuecall status="queued"><status>failed</status></queuecall>',
+        b"<queuecall><status>failed</status><status>queued</status></queuecall>",
         b"[" * 100_000,
         b'{"a":' * 100_000,
     ],
 )
 def test_anything_else_is_unknown_and_never_success(body: bytes) -> None:
-    answer = read(body)
-    assert answer.outcome is Outcome.UNKNOWN
-    assert answer.problem
+    response = read(body)
+    assert response.outcome is Outcome.UNKNOWN
+    assert response.problem
 
 
 BOMB = (
@@ -127,9 +148,9 @@ BOMB = (
     ],
 )
 def test_entities_and_document_types_are_not_read(body: bytes) -> None:
-    answer = read(body)
-    assert answer.outcome is Outcome.UNKNOWN
-    assert "cannot be read" in answer.problem
+    response = read(body)
+    assert response.outcome is Outcome.UNKNOWN
+    assert "cannot be parsed" in response.problem
 
 
 @pytest.mark.parametrize("code", [*sorted(REFUSED_CODES), 300, 301, 302, 303, 304, 307, 308, 399])
@@ -139,7 +160,7 @@ def test_a_code_that_refuses_counts_whatever_the_body_says(code: int) -> None:
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(302, "never followed"), (401, "login or PIN"), (404, "host and path"), (413, "too long"), (422, "HTTP 422")],
+    [(302, "never followed"), (401, "login or PIN"), (404, "host and path"), (413, "too large"), (422, "HTTP 422")],
 )
 def test_a_refusal_by_code_says_what_it_means(code: int, words: str) -> None:
     assert words in read(b"", code).problem
@@ -157,12 +178,12 @@ def test_any_other_code_is_unknown(code: int) -> None:
 
 def breaking_off(body: bytes) -> Iterator[bytes]:
     yield body
-    raise CutShort("the answer was cut short")
+    raise CutShort("the response was cut short")
 
 
-def test_an_answer_cut_short_is_unknown_even_if_it_seems_whole() -> None:
-    answer = read(breaking_off(b'<r status="queued"/>'))
-    assert (answer.outcome, answer.problem) == (Outcome.UNKNOWN, "the answer was cut short")
+def test_a_response_cut_short_is_unknown_even_if_it_seems_whole() -> None:
+    response = read(breaking_off(b'<r status="queued"/>'))
+    assert (response.outcome, response.problem) == (Outcome.UNKNOWN, "the response was cut short")
 
 
 def test_a_refusal_cut_short_is_still_one() -> None:
@@ -186,13 +207,13 @@ def test_call_ids_are_collected_at_any_depth_and_in_order() -> None:
 
 def test_call_ids_beyond_a_thousand_are_counted_not_listed() -> None:
     calls = b"".join(b'<c call_id="%09d"/>' % i for i in range(1, 1502))
-    answer = read(b'<r status="queued">' + calls + b"</r>", contacts=1501)
-    assert (len(answer.call_ids), answer.call_id_count) == (LISTED_CALL_IDS, 1501)
+    response = read(b'<r status="queued">' + calls + b"</r>", contacts=1501)
+    assert (len(response.call_ids), response.call_id_count) == (LISTED_CALL_IDS, 1501)
 
 
 def test_what_is_no_id_is_counted_and_not_listed() -> None:
-    answer = read(b'<r status="queued"><c call_id="&lt;script&gt;"/></r>')
-    assert (answer.call_ids, answer.call_id_count) == ((), 1)
+    response = read(b'<r status="queued"><c call_id="&lt;script&gt;"/></r>')
+    assert (response.call_ids, response.call_id_count) == ((), 1)
 
 
 def million_calls() -> Iterator[bytes]:
@@ -202,16 +223,16 @@ def million_calls() -> Iterator[bytes]:
     yield b"</r>"
 
 
-def test_a_long_answer_is_read_without_keeping_it() -> None:
+def test_a_long_response_is_read_without_keeping_it() -> None:
     tracemalloc.start()
-    answer = read(million_calls(), contacts=200_000)
+    response = read(million_calls(), contacts=200_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert answer.call_id_count == 200_000
+    assert response.call_id_count == 200_000
     assert peak < 4 << 20
 
 
-def test_contacts_are_counted_once_and_only_for_a_long_answer() -> None:
+def test_contacts_are_counted_once_and_only_for_a_long_response() -> None:
     counted = []
 
     def count() -> int:
@@ -225,7 +246,7 @@ def test_contacts_are_counted_once_and_only_for_a_long_answer() -> None:
 
 
 @pytest.mark.parametrize("start", [b"<r>", b"{", b"x"])
-def test_an_answer_too_long_for_the_list_is_not_read_to_its_end(start: bytes) -> None:
+def test_a_response_too_long_for_the_list_is_not_read_to_its_end(start: bytes) -> None:
     read_chunks = 0
 
     def endless() -> Iterator[bytes]:
@@ -235,9 +256,9 @@ def test_an_answer_too_long_for_the_list_is_not_read_to_its_end(start: bytes) ->
             read_chunks += 1
             yield b" " * 65_536
 
-    answer = read(endless(), contacts=10)
-    assert answer.outcome is Outcome.UNKNOWN
-    assert "longer than 1053696 bytes" in answer.problem
+    response = read(endless(), contacts=10)
+    assert response.outcome is Outcome.UNKNOWN
+    assert "longer than 1053696 bytes" in response.problem
     assert read_chunks == 17
 
 
@@ -249,12 +270,111 @@ def test_no_more_than_the_beginning_of_a_refusal_is_read() -> None:
 
 @given(st.lists(st.binary(max_size=200), max_size=20), st.sampled_from([200, 204, 302, 500]))
 def test_arbitrary_bytes_never_raise_and_never_mean_success(chunks: list[bytes], code: int) -> None:
-    answer = read_response(code, chunks, contacts=1, sent=NOTHING)
-    assert answer.outcome is not Outcome.QUEUED
+    response = read_response(code, chunks, contacts=1, sent=NOTHING)
+    assert response.outcome is not Outcome.QUEUED
 
 
 @given(st.integers(1, 60))
-def test_it_does_not_matter_how_an_answer_is_cut_into_chunks(size: int) -> None:
+def test_it_does_not_matter_how_a_response_is_cut_into_chunks(size: int) -> None:
     body = b'\xef\xbb\xbf \n<?xml version="1.0"?><r status="queued"><call call_id="123456789">x</call></r>'
-    answer = read(iter([body[i : i + size] for i in range(0, len(body), size)]))
-    assert (answer.outcome, answer.call_ids) == (Outcome.QUEUED, ("123456789",))
+    response = read(iter([body[i : i + size] for i in range(0, len(body), size)]))
+    assert (response.outcome, response.call_ids) == (Outcome.QUEUED, ("123456789",))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def has_no_name_twice(text: str) -> bool:
+    """Whether the standard library reads this as JSON in which names differ, also if case is ignored."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len({name.lower() for name, _ in pairs}) < len(pairs):
+            raise ValueError
+        return dict(pairs)
+
+    def no_constant(_: str) -> None:
+        raise ValueError
+
+    try:
+        json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
+    except ValueError:
+        return False
+    return True
+
+
+@given(JSON_VALUES, st.integers(1, 9), st.booleans())
+def test_any_json_is_read_however_it_is_cut(value: object, size: int, ascii_only: bool) -> None:
+    text = json.dumps([value], ensure_ascii=ascii_only)
+    response = read(iter([text.encode(errors="replace")[i : i + size] for i in range(0, len(text) * 4, size)]))
+    assert ("cannot be parsed" in response.problem) == (not has_no_name_twice(text.encode(errors="replace").decode()))
+
+
+@given(
+    st.lists(
+        st.sampled_from([*'{}[],:"', '"a"', '"b"', " ", "\\", "\\n", "1", "-", "0", ".5", "e3", "true", "null", "nul"])
+    )
+)
+def test_what_is_not_json_is_not_taken_for_it(tokens: list[str]) -> None:
+    text = "".join(["[", *tokens])
+    assert ("cannot be parsed" in read(text.encode()).problem) == (not has_no_name_twice(text))
+
+
+MEASURE = """
+import re, sys
+from airflow_provider_queuecalls.client.response import read_response
+from airflow_provider_queuecalls.client.shown import Sent
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10
+
+def chunks(start, item, end, megabytes):
+    yield start.encode()
+    for _ in range(megabytes << 2):
+        yield item.encode() * ((256 << 10) // len(item))
+    yield end.encode()
+
+read = lambda megabytes: read_response(200, chunks(*sys.argv[1:4], megabytes), contacts=1_000_000, sent=Sent([]))
+read(1)
+before = peak()
+print("grown", peak() - before if read(8) else None)
+"""
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("[", "[],", "[]]"),
+        ("[", '{"a":1},', "{}]"),
+        ('{"call_ids":[', '"123456789",', "1]}"),
+        ('{"x":"', "x", '"}'),
+        ('{"x":"', "\\n", '"}'),
+        ("<r>", "<a/>", "</r>"),
+        ('<r x="', "x", '"/>'),
+        ("<!--", "x", "--><r/>"),
+    ],
+)
+def test_memory_does_not_grow_with_the_response(parts: tuple[str, str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE, *parts], capture_output=True, text=True, check=True)
+    assert int(done.stdout.removeprefix("grown ")) <= GROWTH_MB
+
+
+def test_ninety_thousand_names_and_a_megabyte_of_text_are_read() -> None:
+    names = ",".join(f'"name{i}": 1' for i in range(90_000))
+    attributes = " ".join(f'name{i}="1"' for i in range(90_000))
+    long = "x" * (1 << 20)
+    for body in (
+        f'{{"status": "queued", {names}}}',
+        f'{{"status": "queued", "x": "{long}"}}',
+        f'<r status="queued" {attributes}/>',
+        f'<r status="queued" x="{long}"/>',
+    ):
+        assert read(body.encode(), contacts=10_000).outcome is Outcome.QUEUED
+
+
+@pytest.mark.parametrize("body", [b"<a>" * 100_000, b'<a status="queued">' + b"<a>" * 1_000 + b"</a>" * 1_001])
+def test_deep_nesting_is_refused(body: bytes) -> None:
+    assert "cannot be parsed" in read(body).problem
