@@ -101,10 +101,6 @@ class EmptyContacts(InvalidContacts):
     """The contact file holds nobody to call, and ``on_empty="skip"`` says that this is no failure."""
 
 
-class UnreadableContacts(InvalidContacts):
-    """A contact file or a suppression list is missing, may not be read, or is no CSV text at all."""
-
-
 class InvalidContactRules(_Violations):
     """Parameters of the check have wrong values. Nothing was sent; trying again is no use."""
 

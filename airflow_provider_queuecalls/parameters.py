@@ -7,13 +7,13 @@ imports this module, so it imports next to nothing.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls.exceptions import Violation
 
@@ -128,10 +128,20 @@ def any_of(choices: Iterable[str]) -> str:
 _PHONE_NUMBER = re.compile(r"(?<![0-9])(?:1[ .-]?)?\(?[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[ .-]?[0-9]{4}(?![0-9])")
 #: Any number of the length of a phone number that stands alone.
 _BARE_NUMBER = re.compile(r"\W*(?:tel:)?[0-9][0-9 ().-]{5,}[0-9]\W*", re.IGNORECASE)
-_ROOTED_PATH = re.compile(r"/|~|\.{1,2}/|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://")
-_FILE_NAME = re.compile(r".*\.(?:csv|tsv|txt|gz|zst)", re.IGNORECASE)
+#: A text is taken for a path if it begins as one, or ends as the name of a file of rows.
+_PATH = re.compile(
+    r"(?:/|~|\.{1,2}/|[A-Za-z]:[\\/]).*|.*\.(?:csv|tsv|psv|txt|dat|gz|gzip|zst|zstd|zip|xlsx?|json|parquet)", re.I
+)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)")
+#: Characters that separate or quote cells.
+_OF_ROWS = frozenset(',;|"')
+#: A phone number has seven or more.
+MOST_DIGITS = 6
+_DATE = re.compile(
+    r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])"
+    r"(?:T\d\d:?\d\d(?::?\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\d)"
+)
 _LONGEST_SHOWN = 200
-NOT_SHOWN = "(not shown, because it does not look like a path)"
 
 
 def show(value: object) -> str:
@@ -149,30 +159,57 @@ def show(value: object) -> str:
     return repr(value)[:_LONGEST_SHOWN]
 
 
-def show_path(path: object) -> str:
-    """Return how messages refer to a path: quoted, or :data:`NOT_SHOWN` where it may be people's data or a secret.
+def show_path(location: object) -> str:
+    """Return how messages refer to a path: quoted, or by its kind and length where it must not be shown."""
+    path = path_to_show(location)
+    return f"({describe(location)})" if path is None else repr(path)
 
-    A contact or a list of numbers that is given as a path by mistake must not be repeated. So only what is known to be
-    a path is shown: an absolute path, a URL, or a name that ends as data files do; without the characters that
-    separate cells, without anything that reads as a phone number, and without a password or a query.
+
+def path_to_show(location: object) -> str | None:
+    """Return a path or URL as a message may show it; None for a value that must not be shown.
+
+    Data that is given as a path by mistake must not be repeated. So a value is shown only if it begins or ends as a
+    path does, and has no line break and no character that separates cells. Where a part of it has more than six digits
+    outside of a date, it may be a phone number, and its digits are shown as ``#``. A URL is shown without its password
+    and query.
     """
-    text = str(path).strip()
-    plain = unicodedata.normalize("NFKC", unquote(text))
-    url = "://" in plain
-    if (
-        not text.isprintable()
-        or not (_ROOTED_PATH.match(plain) or _FILE_NAME.fullmatch(plain))
-        or re.search(r"[,;|\"]", plain)
-        or _PHONE_NUMBER.search(plain)
-        or (url and not _is_harmless_url(text))
-        or ("@" in plain and not url)
-    ):
-        return NOT_SHOWN
-    return repr((text.partition("?")[0] if url else text)[:_LONGEST_SHOWN])
+    text = str(location) if isinstance(location, os.PathLike) or hasattr(type(location), "protocol") else location
+    if not isinstance(text, str) or not text.isprintable() or _OF_ROWS & set(unicodedata.normalize("NFKC", text)):
+        return None
+    text = text.strip()
+    if url := _URL.fullmatch(text):
+        text = f"{url[1]}://{_without_secrets(url[2])}"
+    elif not _PATH.fullmatch(text):
+        return None
+    masked = "/".join(map(_without_numbers, text.split("/")))
+    return masked if len(masked) <= _LONGEST_SHOWN else f"{masked[:_LONGEST_SHOWN]}…"
 
 
-def _is_harmless_url(text: str) -> bool:
+def describe(value: object) -> str:
+    """Describe a value by its kind and size, such as ``a list of 2``."""
+    if value is None:
+        return "None"
+    if isinstance(value, str):
+        return f"a text of {len(value)} characters"
+    name = type(value).__name__
+    article = "an" if name[:1].lower() in "aeiou" else "a"
     try:
-        return urlsplit(text).password is None
-    except ValueError:
-        return False
+        return f"{article} {name} of {len(value)}"  # type: ignore[arg-type]
+    except TypeError:
+        return f"{article} {name}"
+
+
+def _without_secrets(rest: str) -> str:
+    """Return what follows ``://``, without password and query. The user name is that of a connection."""
+    before, _, query = rest.partition("?")
+    if "@" in query:
+        return "…"  # a password may contain a question mark
+    user, at, address = before.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{name}:***@{address}" if colon else f"{user}{at}{address}"
+
+
+def _without_numbers(part: str) -> str:
+    if sum(map(str.isnumeric, _DATE.sub("", part))) <= MOST_DIGITS:
+        return part
+    return "".join("#" if character.isnumeric() else character for character in part)

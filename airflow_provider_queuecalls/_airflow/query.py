@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook
-from airflow_provider_queuecalls.contacts.writing import ROWS_AT_ONCE
-from airflow_provider_queuecalls.exceptions import CheckFailed, UnreadableContacts
+from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.kinds import read_structure
 from airflow_provider_queuecalls.parameters import is_unset
 
@@ -41,7 +41,7 @@ def query_result(
     PostgreSQL and MySQL keep the result on the server's side; other drivers fetch it in portions, as far as they can.
     Nothing is committed. ``parameters`` are bound by the driver, in its own style.
 
-    Raises :class:`UnreadableContacts` for a statement that cannot be run or gives no rows and for a connection that
+    Raises :class:`InvalidContacts` for a statement that cannot be run or gives no rows and for a connection that
     isn't one to a database, :class:`CheckFailed` where another try may help. Neither says anything of a row.
     """
     values = _structured("parameters", parameters)
@@ -57,7 +57,7 @@ def query_result(
             # A server-side cursor describes itself with its first rows; elsewhere, what gives no rows mustn't be asked.
             first = cursor.fetchmany(ROWS_AT_ONCE) if cursor.description or hasattr(cursor, "itersize") else ()
         if not cursor.description:
-            raise UnreadableContacts(f"The query on {conn_id!r} gave no result at all. Nothing was sent. {_TAKES}.")
+            raise InvalidContacts(f"The query on {conn_id!r} gave no result at all. Nothing was sent. {_TAKES}.")
 
         names = [str(column[0]) for column in cursor.description]
 
@@ -82,12 +82,12 @@ def _close(cursor: Any) -> None:
 
 def _statement(sql: object) -> str:
     if not isinstance(sql, str) or is_unset(sql):
-        raise UnreadableContacts(f"sql is {'empty' if is_unset(sql) else f'a {type(sql).__name__}'}. {_TAKES}.")
+        raise InvalidContacts(f"sql is {'empty' if is_unset(sql) else f'a {type(sql).__name__}'}. {_TAKES}.")
     if (count := len(kinds := _kinds(sql))) != 1:
-        raise UnreadableContacts(f"sql has {count} statements. Nothing was run or sent. {_TAKES}.")
+        raise InvalidContacts(f"sql has {count} statements. Nothing was run or sent. {_TAKES}.")
     if kinds[0] != "SELECT":
         # With a RETURNING it would give rows, and then be undone: nothing is committed here.
-        raise UnreadableContacts(f"sql is a statement to {kinds[0]}. Nothing was run or sent. {_TAKES}.")
+        raise InvalidContacts(f"sql is a statement to {kinds[0]}. Nothing was run or sent. {_TAKES}.")
     return sql
 
 
@@ -116,19 +116,19 @@ def _structured(name: str, value: object) -> Any:
         try:
             value = read_structure(value)
         except ValueError as problem:
-            raise UnreadableContacts(f"{name} {problem}. Nothing was sent.") from None
+            raise InvalidContacts(f"{name} {problem}. Nothing was sent.") from None
     if not isinstance(value, list | tuple | Mapping):
-        raise UnreadableContacts(f"{name} is a {type(value).__name__}; it takes a list or a mapping. Nothing was sent.")
+        raise InvalidContacts(f"{name} is a {type(value).__name__}; it takes a list or a mapping. Nothing was sent.")
     return value
 
 
 def database_hook(conn_id: str, hook_params: object) -> Any:
-    """Airflow's hook for a database. Raises :class:`UnreadableContacts` for a connection that isn't one to a database."""
+    """Airflow's hook for a database. Raises :class:`InvalidContacts` for a connection that isn't one to a database."""
     arguments = _structured("hook_params", hook_params) or {}
     try:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
     except ImportError:
-        raise UnreadableContacts(
+        raise InvalidContacts(
             "A query needs apache-airflow-providers-common-sql, which is not installed. Nothing was sent. "
             "Install airflow-provider-queuecalls[sql], and the provider of the database."
         ) from None
@@ -144,9 +144,9 @@ def database_hook(conn_id: str, hook_params: object) -> Any:
             problem = "cannot be used with these hook_params"
         else:
             problem = f"cannot be used ({type(error).__name__}): look at its type, and install the database's provider"
-        raise UnreadableContacts(f"The connection {conn_id!r} {problem}. Nothing was sent.") from None
+        raise InvalidContacts(f"The connection {conn_id!r} {problem}. Nothing was sent.") from None
     if not isinstance(hook, DbApiHook):
-        raise UnreadableContacts(
+        raise InvalidContacts(
             f"The connection {conn_id!r} is of type {connection.conn_type!r}, which is no database. Nothing was sent."
         )
     return hook
@@ -175,7 +175,7 @@ def _translate_errors(problem: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  # each driver has errors of its own
         # SQLite raises OperationalError for almost everything.
         lasting = "locked" not in str(error) if _of_sqlite(error) else _is_a(error, _LASTING)
-        kind, advice = (UnreadableContacts, f"{_TAKES}. ") if lasting else (CheckFailed, "It is safe to try again. ")
+        kind, advice = (InvalidContacts, f"{_TAKES}. ") if lasting else (CheckFailed, "It is safe to try again. ")
         raise kind(f"{problem}: {_shown(error)}. Nothing was sent. {advice}{_TEXT_HIDDEN}.") from None
 
 

@@ -14,10 +14,9 @@ from airflow_provider_queuecalls._airflow.storage import (
     local_path,
     problem_of,
     remote_path,
-    shown_url,
     url_of,
 )
-from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.records.ledger import CampaignKey
 from airflow_provider_queuecalls.records.stores import (
     LocalStore,
@@ -57,7 +56,7 @@ class RemoteStore:
     """
 
     def __init__(self, url: str) -> None:
-        self.location = shown_url(url)
+        self.location = show_path(url)
         self._url = url
 
     def problem(self, error: Exception) -> str:

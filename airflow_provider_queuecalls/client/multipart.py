@@ -17,11 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.progress import INTERVAL_SECONDS, Throttle
+from airflow_provider_queuecalls.progress import Throttle
 
 #: What a field's name may consist of: needs no escaping, and reads the same in every parser.
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-PROGRESS_INTERVAL = INTERVAL_SECONDS
 _BLOCK_BYTES = 256 << 10
 
 Progress = Callable[[int, int], None]
@@ -119,7 +118,7 @@ class _Watched:
         self._upload = upload
         self._left = upload.size
         self._digest = hashlib.sha256() if upload.digest else None
-        self._stamp = _stamp(upload.file)
+        self._stamp = file_stamp(os.fstat(upload.file.fileno()))
         upload.file.seek(0)
 
     def read(self, size: int) -> bytes:
@@ -144,7 +143,7 @@ class _Watched:
         return lines
 
     def _changed(self) -> bool:
-        if _stamp(self._upload.file) != self._stamp:
+        if file_stamp(os.fstat(self._upload.file.fileno())) != self._stamp:
             return True
         return self._digest is not None and f"sha256:{self._digest.hexdigest()}" != self._upload.digest
 
@@ -155,9 +154,9 @@ def safe_file_name(name: str) -> str:
     return f"{stem[: 100 - len(extension[:10])]}{extension[:10]}" or "contacts.csv"
 
 
-def _stamp(file: BinaryIO) -> tuple[int, ...]:
-    status = os.fstat(file.fileno())
-    return status.st_size, status.st_mtime_ns
+def file_stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes when a file is changed or replaced: its size, its time of last change, and where it is on disk."""
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
 def _size(part: io.BytesIO | _Watched) -> int:

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.contacts.cleaning import write_cleaned
-from airflow_provider_queuecalls.contacts.header import find_layout
+from airflow_provider_queuecalls.contacts.columns import find_layout
 from airflow_provider_queuecalls.contacts.policies import enforce
 from airflow_provider_queuecalls.contacts.reading import file_digest
 from airflow_provider_queuecalls.contacts.rejects import write_rejects
@@ -24,7 +24,7 @@ from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemo
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.source import open_source
-from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
+from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     InvalidContactRules,
@@ -91,30 +91,35 @@ def check(
         any size; with more, large files are compared in fewer steps.
 
     Raises :class:`InvalidContacts` if a rule or a policy is broken (with a ``report`` if the rows were validated),
-    among them :class:`UnreadableContacts` and :class:`EmptyContacts`, and :class:`CheckFailed` if the check could
-    not be finished and another try may help.
+    among them :class:`EmptyContacts`, and :class:`CheckFailed` if the check could not be finished and another try may
+    help.
     """
     rules = rules or ContactRules()
     stop = stop or StopRequest()
     if memory_limit < LEAST_MEMORY:
         violation = Violation("memory_limit", f"is {memory_limit}", f"at least {LEAST_MEMORY} (MiB)", "this provider")
         raise InvalidContactRules([violation])
-    with ExitStack() as stack:
-        source = open_source(path, "The contact file")
+    with ExitStack() as stack, ExitStack() as opened:
+        source = open_source(path, "The contact file", stop)
         stack.callback(source.file.close)
         if rejects_path is not None and source.is_at(rejects_path):
             raise InvalidContacts(
                 f"{source.shown} and rejects_path are the same file. Write the rejects to another file."
             )
-        sizes = [source.size, *map(_size, rules.lists)]
-        advance = _advance(progress, sum(sizes) + source.size)  # the contact file's numbers are compared after reading
+        lists = []
+        for listed in rules.lists:
+            lists.append(open_suppression_list(listed, rules, stop))
+            opened.callback(lists[-1].file.close)
+        total = 2 * source.size + sum(
+            each.size for each in lists
+        )  # the contact file's numbers are compared after reading
         with (
             _translate_errors(source.shown, memory_limit),
-            _open_results(sum(sizes), memory_limit, stop, advance) as results,
+            _open_results(total - source.size, memory_limit, stop, _advance(progress, total)) as results,
         ):
-            for listed in rules.lists:
-                with _translate_errors(f"The suppression list {str(listed)[:200]!r}", memory_limit):
-                    read_suppression_list(listed, rules, results)
+            for each in lists:
+                with _translate_errors(each.shown, memory_limit):
+                    read_suppression_list(each, results)
             validator = RowValidator(rules, find_layout(source, rules))
             read = results.read_contacts(source, validator)
             results.mark_repeats(look_for_duplicates=rules.duplicates != "keep")
@@ -123,7 +128,7 @@ def check(
             source.assert_unchanged()
             if rejects_path is not None:
                 write_rejects(rejects_path, source, validator, results.rejects(), stop)
-            enforce(rules, report, source.shown)
+            enforce(rules, report, source)
             file, size, digest = source.file, source.size, read.digest
             changed = read.bom or read.lone_cr or validator.rewrites_all
             if changed or counts.get("valid", (0, 0))[0] < report.lines:
@@ -137,7 +142,7 @@ def check(
             source.file.close()
     file.seek(0)
     if progress:
-        progress(sum(sizes) + source.size, sum(sizes) + source.size)
+        progress(total, total)
     return CheckedContacts(replace(report, digest=digest), Upload(file, source.name, size, digest))
 
 
@@ -158,13 +163,6 @@ def _advance(progress: Progress | None, total: int) -> Advance:
             progress(min(done, total), total)
 
     return advance
-
-
-def _size(path: str | os.PathLike[str]) -> int:
-    try:
-        return os.path.getsize(path)
-    except (OSError, ValueError):
-        return 0  # opening it raises the error that says what is wrong
 
 
 @contextmanager

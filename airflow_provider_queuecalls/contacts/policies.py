@@ -1,22 +1,30 @@
-"""What the rules allow, and the sentences for the person who finds that the file went beyond."""
+"""The policies of the rules, and the error if a file breaks them."""
 
 from __future__ import annotations
 
+from airflow_provider_queuecalls.contacts.causes import probable_cause
 from airflow_provider_queuecalls.contacts.report import Report
 from airflow_provider_queuecalls.contacts.rows import REASONS
 from airflow_provider_queuecalls.contacts.rules import ContactRules
+from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContacts
 
 
-def enforce(rules: ContactRules, report: Report, shown: str) -> None:
-    """Raise :class:`InvalidContacts` where the report breaks a policy, naming all that are broken at once."""
+def enforce(rules: ContactRules, report: Report, source: Source) -> None:
+    """Raise :class:`InvalidContacts` if the report breaks a policy. The message names all that are broken.
+
+    If most rows are rejected, it begins with the probable cause.
+    """
+    shown = source.shown
     if not report.contacts:
         kind = EmptyContacts if rules.on_empty == "skip" else InvalidContacts
-        content = f"holds only {'blank lines' if report.blank else 'a header line'}" if report.lines else "is empty"
-        raise kind(f"{shown} {content}: there is nobody to call. Look at what wrote it.", report=report)
-    broken = list(_broken(rules, report))
+        content = f"has only {'blank lines' if report.blank else 'a header line'}" if report.lines else "is empty"
+        raise kind(f"{shown} {content}: there is nobody to call. Check what wrote it.", report=report)
+    broken = _broken(rules, report)
     if broken:
-        raise InvalidContacts(f"{shown} was not sent: {'; '.join(broken)}.{found(report)}", report=report)
+        cause = probable_cause(source, rules) if report.rejected * 2 > report.contacts else ""
+        begins = f"{shown} was not sent{f'. {cause} ' if cause else ': '}"
+        raise InvalidContacts(f"{begins}{'; '.join(broken)}.{found(report)}", report=report)
 
 
 def _broken(rules: ContactRules, report: Report) -> list[str]:

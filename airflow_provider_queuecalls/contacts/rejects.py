@@ -10,8 +10,10 @@ from contextlib import suppress
 
 from airflow_provider_queuecalls.contacts.lines import blocks, picked
 from airflow_provider_queuecalls.contacts.rows import LONGEST_LINE, Rejected, RowValidator, split_quoted
-from airflow_provider_queuecalls.contacts.source import Source, no_room
+from airflow_provider_queuecalls.contacts.source import Source
+from airflow_provider_queuecalls.contacts.temporary import no_room
 from airflow_provider_queuecalls.exceptions import CheckFailed
+from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -51,7 +53,7 @@ def write_rejects(
         reason = getattr(error, "strerror", None) or "not a path"
         room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
         raise CheckFailed(
-            f"The rejects file {target[:200]!r} cannot be written: {reason}.{room} Nothing was sent."
+            f"The rejects file {show_path(target)} cannot be written: {reason}.{room} Nothing was sent."
         ) from None
 
 

@@ -1,9 +1,8 @@
-"""``@task.queuecalls``: a function whose rows become a calling campaign."""
+"""``@task.queuecalls``: turn the contacts that a function returns into a calling campaign."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,25 +15,27 @@ from airflow_provider_queuecalls._airflow.compat import (
 )
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.operators.queuecalls import ContactFile, QueueCallsOperator
+from airflow_provider_queuecalls.parameters import describe
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context, TaskDecorator
     from airflow_provider_queuecalls._airflow.storage import Location
 
-_GIVES = "Yield contacts, or return them, a frame, or the path or URL of a contact file"
+_ACCEPTED = "Yield or return contacts, or return a DataFrame of pandas or polars, an Arrow table, or the path or URL of a contact file"
 
 
 class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
-    """Queue a calling campaign to the contacts that a function gives.
+    """Queue a calling campaign to the contacts that a function returns or yields.
 
-    :param python_callable: the function. It yields or returns contacts: tuples of phone_number, message_reference and
-        call_parameter, or mappings with these names (or those of ``columns``; other keys are ignored); or it returns a
-        frame of pandas, polars or Arrow with these columns; or the path or URL of a contact file, as ``contacts`` is
-    :param op_args: what to call it with (templated)
-    :param op_kwargs: what to call it with by name (templated)
+    :param python_callable: the function. It yields or returns contacts: tuples of phone_number, message_reference, and
+        call_parameter, or mappings with these names (or those of ``columns``; other keys are not sent, and logged).
+        Or it returns a DataFrame of pandas or polars or an Arrow table with these columns, or the path or URL of a
+        contact file, as ``contacts`` takes it
+    :param op_args: positional arguments of the function (templated)
+    :param op_kwargs: keyword arguments of the function (templated)
 
-    What is yielded is written to a contact file as it comes, one line for each, so that line 7 of a report is row 7,
-    and never all of it in memory. An error of the function fails the task as any other, before anything is sent.
+    Contacts are written to a temporary contact file as they come, one line each, so line 7 in a report is row 7, and
+    memory does not grow with their number. An error of the function fails the task like any other, and nothing is sent.
     """
 
     custom_operator_name = "@task.queuecalls"
@@ -48,23 +49,22 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         super().__init__(contacts="", **kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Queue the campaign. What DecoratedOperator does with a function's value is not for this one."""
+        """Queue the campaign, without what DecoratedOperator does with the value that a function returns."""
         return QueueCallsOperator.execute(self, context)
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:
-        from airflow_provider_queuecalls.contacts.frames import frame_rows
-        from airflow_provider_queuecalls.contacts.writing import written
+        from airflow_provider_queuecalls.contacts.dataframes import dataframe_rows
+        from airflow_provider_queuecalls.contacts.from_rows import written
 
-        # Rows may name their columns, as a header line does. Said before the function runs, which may take a while.
+        # Rows may have names, as a file with a header line. Checked before the function runs, which may take a while.
         rules = self._rules(has_header=True)
         origin = f"the function {self.python_callable.__name__!r}"
         sources: list[Location] = []
         with ExitStack() as stack:
             given = self._called(context)
-            names, rows = frame_rows(given) or (None, given)
-            if names is None and (isinstance(given, str | os.PathLike) or hasattr(given, "protocol")):
-                _assert_path(given, origin)
+            names, rows = dataframe_rows(given) or (None, given)
+            if names is None and (isinstance(given, str | os.PathLike) or hasattr(type(given), "protocol")):
                 rules = self._rules()
                 sources.append(given)
                 contacts = stack.enter_context(self._fetched(given))
@@ -72,7 +72,9 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
                 self._assert_rows(rows, origin)
                 if isinstance(rows, Generator):
                     stack.callback(rows.close)
-                contacts = stack.enter_context(written(rows, rules, origin, names=names, log=self.log.info))
+                contacts = stack.enter_context(
+                    written(rows, rules, origin, names=names, log=self.log.info, stop=self.stop)
+                )
                 rules = rules.for_rows()
             yield ContactFile(contacts, rules, sources)
 
@@ -81,29 +83,27 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         return self.python_callable(*self.op_args, **determine_kwargs(self.python_callable, self.op_args, context))
 
     def _assert_rows(self, rows: object, origin: str) -> None:
+        from airflow_provider_queuecalls.contacts.dataframes import is_lazy
+
+        subject = f"{origin[0].upper()}{origin[1:]}"
+        if is_lazy(rows):
+            raise InvalidContacts(
+                f"{subject} returned {describe(rows)}, a query that has not run yet. Nothing was sent. Return a "
+                "DataFrame: call .collect() on it."
+            )
         if not isinstance(rows, Iterable) or isinstance(rows, bytes | bytearray | Mapping):
-            kind = "None" if rows is None else f"a {type(rows).__name__}"
-            raise InvalidContacts(f"{origin[0].upper()}{origin[1:]} returned {kind}. Nothing was sent. {_GIVES}.")
+            raise InvalidContacts(f"{subject} returned {describe(rows)}. Nothing was sent. {_ACCEPTED}.")
         given = self._rules(columns=None)
         if given.has_header or given.delimiter != ",":
             raise InvalidContacts(
-                f"{origin[0].upper()}{origin[1:]} gave rows, and has_header and delimiter are about a file. Nothing "
-                "was sent. Take them out, and a row of names too."
+                f"{subject} returned rows, and has_header and delimiter apply to files only. Nothing was sent. Leave "
+                "them out, and do not yield a row of names."
             )
 
 
-def _assert_path(given: object, origin: str) -> None:
-    """A contact that was returned as a text would be shown, as a path that doesn't exist."""
-    if isinstance(given, str) and re.match(r"\s*\+?(tel:)?[\d ().+-]{7,}\s*(,|;|$)|.*[\r\n]", given):
-        raise InvalidContacts(
-            f"{origin[0].upper()}{origin[1:]} returned a text that is no path but looks like contacts. Nothing was "
-            f"sent. {_GIVES}."
-        )
-
-
 def queuecalls_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
-    """Make a function a task that queues a calling campaign; parameters are those of QueueCallsOperator."""
-    # Not to be guessed from what the function returns: that isn't what goes to XCom.
+    """Turn a function into a task that queues a calling campaign; takes the parameters of QueueCallsOperator."""
+    # Airflow would infer multiple_outputs from what the function returns, which is not what goes to XCom.
     return task_decorator_factory(
         python_callable=python_callable,
         decorated_operator_class=DecoratedQueueCallsOperator,

@@ -316,11 +316,14 @@ class QueueCallsOperator(BaseOperator):
     def _local_suppression_lists(self, rules: ContactRules) -> Iterator[ContactRules]:
         """The same rules, with the suppression lists on this machine."""
         with ExitStack() as stack:
-            lists = [stack.enter_context(fetched(path, "The suppression list", self.log.info)) for path in rules.lists]
+            lists = [
+                stack.enter_context(fetched(path, "The suppression list", self.log.info, self.stop))
+                for path in rules.lists
+            ]
             yield replace(rules, suppress=lists)
 
     def _fetched(self, contacts: Location) -> AbstractContextManager[LocalPath]:
-        return fetched(contacts, "The contact file", self.log.info)
+        return fetched(contacts, "The contact file", self.log.info, self.stop)
 
     def _rules(self, **others: Any) -> ContactRules:
         return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()} | others)

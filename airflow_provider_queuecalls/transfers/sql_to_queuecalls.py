@@ -13,29 +13,30 @@ if TYPE_CHECKING:
 
     from airflow_provider_queuecalls._airflow.compat import Context
 
-#: Parameters of the operator that are about a file which is given, not written.
+#: Parameters of the operator that apply to contact files only.
 _OF_A_FILE = ("contacts", "has_header", "delimiter")
 
 
 class SqlToQueueCallsOperator(QueueCallsOperator):
-    """Queue a calling campaign to whom a query finds, on any database that Airflow has a DbApiHook for.
+    """Queue a calling campaign to the contacts that a query returns, on any database that has a DbApiHook in Airflow.
 
-    The result's columns are taken by name, in any order and case: ``phone_number``, ``message_reference`` and
-    ``call_parameter``, or what ``columns`` calls them; further ones are ignored. Its rows are streamed into a contact
-    file in the order of the result, one line for each, so that line 7 of a report is row 7. It is checked and sent as
-    :class:`~airflow_provider_queuecalls.operators.queuecalls.QueueCallsOperator` does with a file, and removed.
+    Columns are found by name, in any order and case: ``phone_number``, ``message_reference``, and ``call_parameter``, or
+    the names in ``columns``. Other columns are not sent, and their names are logged. Rows are streamed into a temporary
+    contact file in the order of the result, one line each, so line 7 in a report is row 7. The file is checked and sent
+    as :class:`~airflow_provider_queuecalls.operators.queuecalls.QueueCallsOperator` does.
 
-    Values are texts, whole numbers, Decimals, UUIDs and NULL; anything else fails the task with row and column, since
-    its text would be a guess. A row is never in a log or an exception. Give the query an ORDER BY: a further try that
-    finds the same people in another order is another list, and doesn't pass for the one that was sent.
+    Values are texts, whole numbers, Decimals, UUIDs, and NULL. A value of another type fails the task and is reported
+    with row and column. No row ever appears in a log or an exception. Give the query an ORDER BY: if a later try gets
+    the same contacts in another order, their digest differs, and they do not count as the list that was sent.
 
-    :param sql: one statement that gives rows (templated), or the path of a ``.sql`` file with it; nothing is committed
+    :param sql: one statement that returns rows (templated), or the path of a ``.sql`` file with it; it is never
+        committed
     :param sql_conn_id: the Connection to the database
-    :param parameters: a list or a mapping of what to bind to the statement, in the style of the database's driver;
+    :param parameters: a list or a mapping of values to bind to the statement, in the style of the database's driver;
         shown as ``***`` once rendered
     :param hook_params: arguments for the database's hook, such as ``{"database": "outreach"}``
 
-    All else is as with QueueCallsOperator, without ``contacts``, ``has_header`` and ``delimiter``.
+    All other parameters are those of QueueCallsOperator, without ``contacts``, ``has_header``, and ``delimiter``.
     """
 
     template_fields: Sequence[str] = (
@@ -55,7 +56,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
         hook_params: Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
-        # A result names its columns, as a file with a header line does.
+        # A query's result has names of columns, as a file with a header line has.
         super().__init__(contacts="", has_header=True, delimiter=",", **kwargs)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
@@ -63,7 +64,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
         self.hook_params = hook_params
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage which tables became which campaign; of a task that failed, too."""
+        """Report to OpenLineage which tables became which campaign, also if the task failed."""
         from airflow_provider_queuecalls._airflow.lineage import tables_read
         from airflow_provider_queuecalls._airflow.query import database_hook
 
@@ -76,7 +77,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002
         from airflow_provider_queuecalls._airflow.query import query_result
-        from airflow_provider_queuecalls.contacts.writing import written
+        from airflow_provider_queuecalls.contacts.from_rows import written
 
         rules = self._rules()
         self.log.info("Running the query on %r", self.sql_conn_id)
@@ -84,6 +85,13 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
             query_result(
                 self.sql, revealed(self.parameters), conn_id=self.sql_conn_id, hook_params=self.hook_params
             ) as (names, rows),
-            written(rows, rules, f"the query on {self.sql_conn_id!r}", names=names, log=self.log.info) as contacts,
+            written(
+                rows,
+                rules,
+                f"the query on {self.sql_conn_id!r}",
+                names=names,
+                log=self.log.info,
+                stop=self.stop,
+            ) as contacts,
         ):
             yield ContactFile(contacts, rules.for_rows(), [])

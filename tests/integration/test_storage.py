@@ -1,8 +1,9 @@
-"""Contact files, do-not-call lists and rejects in object storage: a real S3 API on this machine, and the operator."""
+"""Contact files, suppression lists, and rejects in object storage: a real S3 API on this machine, and the operator."""
 
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import tempfile
@@ -14,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls import progress
 from airflow_provider_queuecalls._airflow import storage
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, object_storage_path
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent, UnreadableContacts
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.parameters import show_path
+from airflow_provider_queuecalls.stopping import StopRequest
 from tests.conftest import HOME
 from tests.support import fault_server as faults
 from tests.support.command import python
@@ -135,7 +139,9 @@ def test_everything_may_lie_in_storage(bucket: Any, service: faults.FaultServer,
 DAG_FILE = """
 from datetime import datetime, timezone
 from airflow.sdk import DAG, task
+from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.stopping import StopRequest
 
 with DAG("all_in_storage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
     QueueCallsOperator(
@@ -174,7 +180,7 @@ def test_rejects_are_delivered_also_when_the_check_fails(bucket: Any, service: f
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\nnobody\n".encode())
     error = failure(contacts=url(bucket, "calls.csv"), rejects_path=url(bucket, "rejects.csv"))
     assert isinstance(error, InvalidContacts)
-    assert f"'s3://storage@{bucket.name}/calls.csv'" in str(error)
+    assert show_path(url(bucket, "calls.csv")) in str(error)
     assert "2,invalid_number,nobody" in read(bucket, "rejects.csv")
     assert service.requests == []
 
@@ -194,7 +200,7 @@ def test_the_age_of_a_list_is_that_of_the_object(bucket: Any, service: faults.Fa
     time.sleep(2.1)  # S3 keeps whole seconds
     error = failure(contacts=url(bucket, "calls.csv"), suppress=[url(bucket, "dnc.csv")], suppress_max_age="1 second")
     assert "was last changed" in str(error)
-    assert f"{bucket.name}/dnc.csv" in str(error)
+    assert show_path(url(bucket, "dnc.csv")) in str(error)
     assert service.requests == []
 
 
@@ -204,19 +210,19 @@ def test_the_age_of_a_list_is_that_of_the_object(bucket: Any, service: faults.Fa
     [
         ("s3://storage@{bucket}/missing.csv", "does not exist"),
         ("s3://storage@no-such-bucket-at-all/calls.csv", "does not exist"),
-        ("s3://undefined@{bucket}/calls.csv", "names a connection that is not defined"),
-        ("nosuchscheme://bucket/calls.csv", "Airflow knows no storage for it"),
+        ("s3://undefined@{bucket}/calls.csv", "the connection in its URL is not defined"),
+        ("nosuchscheme://bucket/calls.csv", "Airflow has no storage for this scheme"),
     ],
 )
-def test_what_cannot_be_fetched_is_named_and_nothing_is_sent(  # noqa: PLR0917
+def test_a_file_that_cannot_be_fetched_is_named_and_nothing_is_sent(  # noqa: PLR0917
     location: str, words: str, parameter: str, bucket: Any, service: faults.FaultServer, temporary: Path
 ) -> None:
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
     where = location.format(bucket=bucket.name)
     error = failure(**{"contacts": url(bucket, "calls.csv"), parameter: where})
-    assert isinstance(error, UnreadableContacts)
+    assert isinstance(error, InvalidContacts)
     assert words in str(error)
-    assert where in str(error)
+    assert show_path(where) in str(error)
     assert service.requests == []
     assert list(temporary.iterdir()) == []
 
@@ -230,7 +236,7 @@ def test_without_credentials_it_says_so(bucket: Any, s3_url: str, monkeypatch: p
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     error = failure(contacts=f"s3://keyless@{bucket.name}/calls.csv")
-    assert "the credentials of its connection don't allow it" in str(error)
+    assert "the credentials of its connection do not allow it" in str(error)
 
 
 @pytest.fixture
@@ -249,8 +255,8 @@ def test_with_wrong_credentials_it_says_so(
     parameter: str, bucket: Any, service: faults.FaultServer, small_list: Path, authenticating: None
 ) -> None:
     error = failure(**{"contacts": str(small_list), parameter: url(bucket, "file.csv")})
-    assert "the credentials of its connection don't allow it" in str(error)
-    assert bucket.name in str(error)
+    assert "the credentials of its connection do not allow it" in str(error)
+    assert show_path(url(bucket, "file.csv")) in str(error)
     assert service.requests == []
 
 
@@ -258,21 +264,21 @@ def test_receipts_with_wrong_credentials_keep_the_campaign_from_being_sent(
     bucket: Any, service: faults.FaultServer, small_list: Path, authenticating: None
 ) -> None:
     with pytest.raises(
-        NotSent, match=r"could not be read \(the credentials of its connection don't allow it \(PermissionError\)\)"
+        NotSent, match=r"could not be read \(the credentials of its connection do not allow it \(PermissionError\)\)"
     ) as caught:
         run(contacts=str(small_list), receipts_path=url(bucket, "receipts"))
-    assert bucket.name in str(caught.value)
+    assert show_path(url(bucket, "receipts"))[1:-1] in str(caught.value)
     assert service.requests == []
 
 
 @pytest.mark.parametrize(
     ("missing", "words"),
     [
-        ("apache-airflow-providers-amazon", "Airflow knows no storage for it"),
+        ("apache-airflow-providers-amazon", "Airflow has no storage for this scheme"),
         ("s3fs", "a library is not installed"),
     ],
 )
-def test_what_is_not_installed_is_named(missing: str, words: str, bucket: Any) -> None:
+def test_a_library_that_is_not_installed_is_named(missing: str, words: str, bucket: Any) -> None:
     with python(WITHOUT, missing, url(bucket, "calls.csv")) as process:
         printed, errors = process.communicate()
     assert words in printed, printed + errors
@@ -291,8 +297,9 @@ hide(importlib.metadata), hide(importlib_metadata)
 if sys.argv[1] == "s3fs":
     sys.modules["s3fs"] = None
 from airflow_provider_queuecalls._airflow.storage import fetched
+from airflow_provider_queuecalls.stopping import StopRequest
 try:
-    with fetched(sys.argv[2], "The contact file", print):
+    with fetched(sys.argv[2], "The contact file", print, StopRequest()):
         pass
 except Exception as error:
     print(type(error).__name__, error)
@@ -304,7 +311,7 @@ def test_a_storage_that_is_down_may_be_tried_again(monkeypatch: pytest.MonkeyPat
     extra = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": {"retries": {"max_attempts": 0}}}
     connection = {"conn_type": "aws", "login": "key", "password": "secret-key", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_DOWN", json.dumps(connection))
-    with pytest.raises(CheckFailed, match="it may be tried again") as caught:
+    with pytest.raises(CheckFailed, match="It is safe to try again") as caught:
         run(contacts="s3://down@bucket/calls.csv")
     assert "secret-key" not in str(caught.value)
 
@@ -322,23 +329,55 @@ def test_a_disk_that_fills_up_while_fetching_leaves_nothing_behind(
 ) -> None:
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
     full = OSError(errno.ENOSPC, "No space left on device")
-    mocker.patch.object(storage.Path, "open").return_value.__enter__.return_value.write.side_effect = full
-    with pytest.raises(CheckFailed, match=r"could not be read \(No space left on device\)"):
+    mocker.patch.object(storage, "write_all", side_effect=full)
+    with pytest.raises(CheckFailed, match=r"could not be read \(No space left on device; make room in "):
         run(contacts=url(bucket, "calls.csv"))
     mocker.stopall()
     assert service.requests == []
     assert list(temporary.iterdir()) == []
 
 
-def test_a_long_fetch_tells_its_progress(bucket: Any, mocker: Any) -> None:
+def test_a_long_fetch_logs_its_progress_and_ends_with_a_stop(bucket: Any, temporary: Path, mocker: Any) -> None:
     bucket.put_object(Key="calls.csv", Body=b"x" * (9 << 20))
-    mocker.patch.object(storage, "PROGRESS_INTERVAL", 0)
-    told: list[str] = []
-    with storage.fetched(
-        url(bucket, "calls.csv"), "The contact file", lambda text, *values: told.append(text % values)
+    mocker.patch.object(progress, "INTERVAL_SECONDS", 0)
+    logged: list[str] = []
+
+    def log(text: str, *values: object) -> None:
+        logged.append(text % values)
+        if len(logged) == 6:
+            stop.request()
+
+    stop = StopRequest()
+    with storage.fetched(url(bucket, "calls.csv"), "The contact file", log, stop) as path:
+        assert logged[0].startswith("Fetched 4 of 9 MB (44 %) of 's3://storage@")
+        assert Path(path).stat().st_size == 9 << 20
+    assert len(logged) == 4
+    with (
+        pytest.raises(NotSent, match="was stopped"),
+        storage.fetched(url(bucket, "calls.csv"), "The contact file", log, stop),
     ):
-        assert told[0].startswith("Fetched 4 of 9 MB (44 %) of s3://storage@")
-    assert len(told) == 4
+        pytest.fail("was fetched to the end")
+    assert len(logged) == 6
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no path for an open file")
+def test_a_copy_has_no_name_so_nothing_is_left_of_a_killed_process(bucket: Any, temporary: Path) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
+    with storage.fetched(url(bucket, "calls.csv"), "The contact file", print, StopRequest()) as path:
+        assert list(temporary.iterdir()) == []
+        assert Path(path).read_text() == f"{ANN}\n"
+
+
+def test_compressed_objects_are_unpacked(bucket: Any, service: faults.FaultServer, temporary: Path) -> None:
+    content = f"{ANN},ref\n{BOB}\n{CAY}\n".encode()
+    bucket.put_object(Key="calls.csv.gz", Body=gzip.compress(content))
+    bucket.put_object(Key="dnc.csv.gz", Body=gzip.compress(f"{CAY}\n".encode()))
+    result = run(contacts=url(bucket, "calls.csv.gz"), suppress=[url(bucket, "dnc.csv.gz")])
+    assert (result["contacts"], result["suppressed"]) == (2, 1)
+    assert sent(service) == f"{ANN},ref\n{BOB}\n".encode()
+    assert b'filename="calls.csv"' in bytes(service.posts[0].body)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_password_in_a_url_is_not_shown() -> None:

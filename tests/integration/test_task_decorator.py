@@ -109,6 +109,7 @@ report(queue(language(), prefix="{{ 'order' ~ '-' }}"))
     assert re.fullmatch(r"decorated_\d+ of 20\d\d-\d\d-\d\d", campaign.name)
     assert campaign.parameters["start_url"].startswith("https://ivr.example.com/decorated_")
     assert "Took 3 rows of the function 'queue'" in run.printed
+    assert "Columns of the function 'queue' that are not sent: 'age'" in run.printed
     for number in (ANN, BOB, CAY):
         assert number not in run.kept + run.printed
     assert list(temporary.iterdir()) == []
@@ -197,7 +198,7 @@ def failure(function: Callable[..., Any], **more: Any) -> BaseException:
     return caught.value.__context__  # type: ignore[return-value]
 
 
-def frames() -> dict[str, Callable[[Any], Any]]:
+def libraries() -> dict[str, Callable[[Any], Any]]:
     import pandas
     import polars
     import pyarrow
@@ -206,19 +207,29 @@ def frames() -> dict[str, Callable[[Any], Any]]:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
-def test_a_frame_is_called_by_its_columns(library: str, sandbox: Sandbox) -> None:
-    frame = frames()[library]({"score": [0.5, 0.7], "mobile": [int(BOB), int(ANN)], "message_reference": [None, "ref"]})
-    assert run_function(lambda: frame, columns={"phone_number": "mobile"})["contacts"] == 2
+def test_a_dataframe_is_called_by_its_columns(library: str, sandbox: Sandbox) -> None:
+    dataframe = libraries()[library](
+        {"score": [0.5, 0.7], "mobile": [int(BOB), int(ANN)], "message_reference": [None, "ref"]}
+    )
+    assert run_function(lambda: dataframe, columns={"phone_number": "mobile"})["contacts"] == 2
     assert called(sandbox) == [(BOB, None, None), (ANN, "ref", None)]
-    floats = frames()[library]({"phone_number": [float(BOB)]})
-    assert "read it with dtype=str, or turn it to 'Int64'" in str(failure(lambda: floats))
+    floats = libraries()[library]({"phone_number": [float(BOB)]})
+    assert "read it with dtype=str, or convert it to 'Int64'" in str(failure(lambda: floats))
+
+
+def test_a_lazy_frame_is_to_be_collected() -> None:
+    import polars
+
+    error = failure(lambda: polars.LazyFrame({"phone_number": [ANN]}))
+    assert "returned a LazyFrame, a query that has not run yet" in str(error)
+    assert "Return a DataFrame: call .collect() on it." in str(error)
 
 
 @pytest.mark.parametrize("kind", [str, Path, "file://{}".format, "s3"])
-def test_a_path_is_as_contacts_is(
+def test_a_path_may_be_returned(
     kind: Any, sandbox: Sandbox, tmp_path: Path, bucket: Any, request: pytest.FixtureRequest
 ) -> None:
-    content = f"number;ref\n{ANN};a\n"
+    content = f"number;age\n{ANN};44\n"
     path = tmp_path / "calls.csv"
     path.write_text(content)
     if kind == "s3":
@@ -245,21 +256,25 @@ def test_columns_are_for_mappings_too(sandbox: Sandbox) -> None:
     ("given", "words"),
     [
         (None, "The function '<lambda>' returned None"),
-        (5, "returned a int"),
-        (b"16175550143", "returned a bytes"),
-        ({"phone_number": ANN}, "returned a dict"),
-        ([ANN], "Row 1 of the function '<lambda>' is a str"),
-        (ANN, "is no path but looks like contacts"),
-        (f"{ANN},ref", "is no path but looks like contacts"),
-        (f"phone_number\n{ANN}\n", "is no path but looks like contacts"),
+        (5, "returned an int"),
+        (b"16175550143", "returned a bytes of 11"),
+        ({"phone_number": ANN}, "returned a dict of 1"),
+        ([ANN], "Row 1 of the function '<lambda>' is a text of 11 characters"),
+        (ANN, "It does not look like a path"),
+        (f"{ANN},ref", "It does not look like a path"),
+        (f"phone_number\n{ANN}\n", "It does not look like a path"),
         ("", "has no path"),
         ("/no/such/file.csv", "does not exist"),
         ([(ANN, 0.5)], "Row 1 of the function '<lambda>': message_reference is a float"),
         ([{"number": ANN}], "has no column 'phone_number'"),
-        (object(), "returned a object"),
+        (
+            [{"phone_number": ANN, "call_parameters": "x"}],
+            "has 'call_parameters', which is probably meant as call_parameter",
+        ),
+        (object(), "returned an object"),
     ],
 )
-def test_what_are_no_contacts_is_an_error_that_shows_none(
+def test_a_value_that_is_not_contacts_is_an_error_that_does_not_show_it(
     given: Any, words: str, sandbox: Sandbox, temporary: Path
 ) -> None:
     error = failure(lambda: given)
@@ -271,8 +286,8 @@ def test_what_are_no_contacts_is_an_error_that_shows_none(
 
 
 @pytest.mark.parametrize("rule", [{"has_header": True}, {"delimiter": ";"}])
-def test_what_is_about_a_file_is_not_for_rows(rule: Any) -> None:
-    assert "has_header and delimiter are about a file" in str(failure(lambda: [(ANN,)], **rule))
+def test_parameters_of_a_file_are_refused_with_rows(rule: Any) -> None:
+    assert "has_header and delimiter apply to files only" in str(failure(lambda: [(ANN,)], **rule))
 
 
 def test_columns_of_a_file_without_a_header_line_are_refused(tmp_path: Path) -> None:
@@ -282,7 +297,7 @@ def test_columns_of_a_file_without_a_header_line_are_refused(tmp_path: Path) -> 
     assert "columns is given, but would do nothing" in str(error)
 
 
-def test_wrong_rules_are_told_before_the_function_runs() -> None:
+def test_wrong_rules_are_reported_before_the_function_runs() -> None:
     error = failure(lambda: pytest.fail("was run"), on_invalid="perhaps")
     assert isinstance(error, InvalidContactRules)
 
@@ -368,7 +383,7 @@ def test_it_survives_serialisation(airflow: Any) -> None:
     assert set(again.task_ids) == {"call", "mapped"}
 
 
-def test_contacts_is_no_parameter_of_it(airflow: Any) -> None:
+def test_it_has_no_parameter_contacts(airflow: Any) -> None:
     assert "contacts" not in DecoratedQueueCallsOperator.template_fields
     with pytest.raises(TypeError, match="contacts"):
         decorated(lambda: None, contacts="x.csv")

@@ -1,4 +1,4 @@
-"""Frames of pandas, polars and Arrow, recognized by what they can do: nothing is imported for them."""
+"""DataFrames of pandas and polars, and Arrow tables, recognized by their methods: no library is imported for them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from airflow_provider_queuecalls.contacts.writing import ROWS_AT_ONCE
+from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE
 
 
-def frame_rows(value: Any) -> tuple[list[str], Iterator[Sequence[object]]] | None:
-    """The names of a frame's columns, and its rows; None for anything that is no frame. What is missing is None."""
+def dataframe_rows(value: Any) -> tuple[list[str], Iterator[Sequence[object]]] | None:
+    """Return the names of a DataFrame's columns and its rows; None for anything else.
+
+    A missing value is None: in pandas also NaN, NA, and NaT, which are its ways to write one.
+    """
+    if is_lazy(value):
+        return None
     if hasattr(value, "itertuples") and hasattr(value, "iloc"):
         return list(map(str, value.columns)), _pandas_rows(value)
     if hasattr(value, "iter_rows") and hasattr(value, "columns"):
@@ -23,10 +28,15 @@ def frame_rows(value: Any) -> tuple[list[str], Iterator[Sequence[object]]] | Non
     return None
 
 
-def _pandas_rows(frame: Any) -> Iterator[Sequence[object]]:
-    """The index is left out. NaN, NA and NaT are what pandas writes for nothing."""
-    for start in range(0, len(frame), ROWS_AT_ONCE):
-        part = frame.iloc[start : start + ROWS_AT_ONCE].astype(object)
+def is_lazy(value: Any) -> bool:
+    """Whether a value is a query that has not run yet, as a LazyFrame of polars."""
+    return hasattr(value, "collect") and hasattr(value, "collect_schema") and not hasattr(value, "iter_rows")
+
+
+def _pandas_rows(dataframe: Any) -> Iterator[Sequence[object]]:
+    """The rows without the index."""
+    for start in range(0, len(dataframe), ROWS_AT_ONCE):
+        part = dataframe.iloc[start : start + ROWS_AT_ONCE].astype(object)
         yield from part.where(part.notna(), None).itertuples(index=False, name=None)
 
 

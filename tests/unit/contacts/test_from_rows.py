@@ -1,9 +1,8 @@
-"""Rows of any kind as a contact file: what arrives at the check is what was given, or it is an error that names it."""
+"""Rows of any kind as a contact file: values arrive at the check as they were given, or an error names them."""
 
 from __future__ import annotations
 
 import errno
-import importlib
 import tempfile
 from collections import namedtuple
 from collections.abc import Iterator
@@ -20,12 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.frames import frame_rows
-from airflow_provider_queuecalls.contacts.writing import ROWS_AT_ONCE, written
-from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContacts
+from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, written
+from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContacts, NotSent
+from airflow_provider_queuecalls.stopping import StopRequest
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 BY_NAME = ContactRules(has_header=True, columns={"phone_number": "mobile", "call_parameter": "Spoken"})
+
+
+LOGGED: list[str] = []
+
+
+def LOG(text: str, *values: object) -> None:  # noqa: N802
+    LOGGED.append(text % values)
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def file_of(rows: Any, rules: ContactRules | None = None, names: list[str] | None = None) -> str:
-    with written(rows, rules or ContactRules(), "the test", names=names, log=lambda *_: None) as path:
+    with written(rows, rules or ContactRules(), "the test", names=names, log=LOG, stop=StopRequest()) as path:
         return Path(path).read_text(encoding="utf-8")
 
 
@@ -53,7 +59,7 @@ def checked(rows: Any, **rules: Any) -> Any:
     """The report on rows, and what would be sent."""
     asked = ContactRules(**{"on_invalid": "skip", "phone_format": "vendor", **rules})
     with (
-        written(rows, asked, "the test", log=lambda *_: None) as path,
+        written(rows, asked, "the test", log=LOG, stop=StopRequest()) as path,
         check(path, asked.for_rows()) as found,
     ):
         return found.report, found.upload.file.read().decode()
@@ -92,8 +98,8 @@ def test_a_value_arrives_as_it_is(value: Any, text: str) -> None:
         (True, "is a bool"),
         (b"16175550143", "is a bytes"),
         (bytearray(b"16175550143"), "is a bytearray"),
-        (Decimal("NaN"), "is a Decimal that is no number"),
-        (Decimal("1E+999999"), "is a Decimal that is no number"),
+        (Decimal("NaN"), "is a Decimal that is not a usable number"),
+        (Decimal("1E+999999"), "is a Decimal that is not a usable number"),
         pytest.param(10**5000, "Exceeds the limit", id="huge"),
         (Fraction(16175550143), "is a Fraction"),
         (1 + 0j, "is a complex"),
@@ -104,22 +110,32 @@ def test_a_value_arrives_as_it_is(value: Any, text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("column", ["phone_number", "message_reference", "call_parameter"])
-def test_what_has_no_single_text_is_named_by_row_and_column_and_not_shown(
+def test_a_value_without_an_exact_text_is_reported_by_row_and_column_and_not_shown(
     value: Any, words: str, column: str, temporary: Path
 ) -> None:
     good = dict.fromkeys(("phone_number", "message_reference", "call_parameter"), "x")
-    told = problem([good, {**good, column: value}])
-    assert f"Row 2 of the test: {column} {words}" in told
-    assert "Nothing was sent" in told
-    assert "5550143" not in told
+    message = problem([good, {**good, column: value}])
+    assert f"Row 2 of the test: {column} {words}" in message
+    assert "Nothing was sent" in message
+    assert "5550143" not in message
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("row", [ANN, 16175550143, None, {ANN}, b"x", (cell for cell in (ANN,))])
-def test_what_is_no_row_is_an_error(row: Any) -> None:
-    told = problem([(ANN,), row])
-    assert f"Row 2 of the test is a {type(row).__name__}" in told
-    assert "5550143" not in told
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        (ANN, "a text of 11 characters"),
+        (16175550143, "an int"),
+        (None, "None"),
+        ({ANN}, "a set of 1"),
+        (b"x", "a bytes of 1"),
+        ((cell for cell in (ANN,)), "a generator"),
+    ],
+)
+def test_a_value_that_is_not_a_row_is_an_error(row: Any, kind: str) -> None:
+    message = problem([(ANN,), row])
+    assert f"Row 2 of the test is {kind}." in message
+    assert "5550143" not in message
 
 
 def test_mappings_and_named_tuples_are_taken_by_name_in_any_order_and_case() -> None:
@@ -140,25 +156,28 @@ def test_names_place_the_values_of_all_rows() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"phone": ANN}, "Row 1 of the test has no column 'phone_number' for phone_number; it has 'phone'."),
+        (
+            {"phone": ANN},
+            "Row 1 of the test has no column 'phone_number' for phone_number (is 'phone' meant?); it has 'phone'.",
+        ),
         ({"phone_number": ANN, "Phone_Number": BOB}, "has 2 columns for phone_number"),
-        ({}, "it has none at all"),
-        ({ANN: "ref", "Ann Lee": 1}, "it has …, …."),
-        ({16175550143: "ref"}, "it has …."),
+        ({}, "it has no columns at all"),
+        ({ANN: "ref", "Ann Lee": 1}, "it has 2 more that are not shown."),
+        ({16175550143: "ref"}, "it has 1 more that is not shown."),
     ],
 )
 def test_a_mapping_without_a_number_is_an_error_that_shows_names_only(row: Any, words: str) -> None:
-    told = problem([row])
-    assert words in told
-    assert "columns={" in told
-    assert ANN not in told
+    message = problem([row])
+    assert words in message
+    assert "columns={" in message
+    assert ANN not in message
 
 
 def test_a_column_that_was_asked_for_must_be_there() -> None:
     assert "has no column 'Spoken' for call_parameter" in problem([{"mobile": ANN}], rules=BY_NAME)
 
 
-def test_rows_are_judged_as_lines_of_a_file_are_each_by_its_number() -> None:
+def test_rows_are_checked_as_lines_of_a_file_each_by_its_number() -> None:
     rows = [
         (ANN, 'say "hi"', "a, b"),
         (None,),
@@ -229,6 +248,40 @@ def test_an_error_of_the_rows_own_is_left_as_it_is(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+def test_a_stop_ends_the_writing(temporary: Path) -> None:
+    stop, taken = StopRequest(), []
+
+    def rows() -> Iterator[Any]:
+        for number in range(5 * ROWS_AT_ONCE):
+            taken.append(number)
+            if number == ROWS_AT_ONCE:
+                stop.request()
+            yield (ANN,)
+
+    with (
+        pytest.raises(NotSent, match="was stopped"),
+        written(rows(), ContactRules(), "the test", log=LOG, stop=stop),
+    ):
+        pytest.fail("a file was made")
+    assert len(taken) <= 2 * ROWS_AT_ONCE
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no path for an open file")
+def test_the_file_has_no_name_so_nothing_is_left_of_a_killed_process(temporary: Path) -> None:
+    with written([(ANN,)], ContactRules(), "the test", log=LOG, stop=StopRequest()) as path:
+        assert list(temporary.iterdir()) == []
+        assert Path(path).read_text() == f"{ANN}\n"
+        with check(path) as found:
+            assert found.upload.name == "contacts.csv"
+
+
+def test_names_that_are_not_sent_are_logged_once() -> None:
+    LOGGED.clear()
+    file_of([{"phone_number": ANN, "age": 44}, {"phone_number": BOB, "age": 45, "Ann Lee": 1, ANN: 2}] * 3)
+    assert LOGGED[1:] == ["Columns of the test that are not sent: 'age', 2 more that are not shown"]
+
+
 def test_a_disk_that_is_full_may_be_tried_again(temporary: Path) -> None:
     import resource
     import signal
@@ -247,74 +300,5 @@ def test_a_disk_that_is_full_may_be_tried_again(temporary: Path) -> None:
 def test_no_row_at_all_is_an_empty_file() -> None:
     with pytest.raises(EmptyContacts):
         checked([], on_empty="skip")
-    with pytest.raises(InvalidContacts, match="'rows of the test' is empty"):
+    with pytest.raises(InvalidContacts, match=r"The contact file \(rows of the test\) is empty"):
         checked([])
-
-
-@pytest.fixture(params=["pandas", "polars", "arrow table", "arrow batch", "arrow reader"])
-def frame(request: pytest.FixtureRequest) -> Any:
-    """Makes a frame of columns, of each library."""
-    pandas, polars, pyarrow = (importlib.import_module(name) for name in ("pandas", "polars", "pyarrow"))
-
-    def reader(columns: Any) -> Any:
-        table = pyarrow.table(columns)
-        return pyarrow.RecordBatchReader.from_batches(table.schema, table.to_batches(2))
-
-    return {
-        "pandas": pandas.DataFrame,
-        "polars": polars.DataFrame,
-        "arrow table": pyarrow.table,
-        "arrow batch": pyarrow.RecordBatch.from_pydict,
-        "arrow reader": reader,
-    }[request.param]
-
-
-def file_of_frame(value: Any, rules: ContactRules | None = None) -> str:
-    names, rows = frame_rows(value) or pytest.fail("is no frame")
-    return file_of(rows, rules, names)
-
-
-def test_a_frame_is_taken_by_the_names_of_its_columns(frame: Any) -> None:
-    count = ROWS_AT_ONCE + 3
-    columns = {
-        "score": [0.5] * count,
-        "mobile": [16172000000 + number for number in range(count)],
-        "message_reference": ["ref", None, *["é"] * (count - 2)],
-    }
-    rules = ContactRules(has_header=True, columns={"phone_number": "mobile"})
-    lines = file_of_frame(frame(columns), rules).splitlines()
-    assert lines[:3] == ["16172000000,ref", "16172000001,", "16172000002,é"]
-    assert (len(lines), lines[-1]) == (count, f"{16172000000 + count - 1},é")
-
-
-def test_numbers_that_a_frame_keeps_as_floats_are_an_error_that_says_how_to_mend_it(frame: Any) -> None:
-    with pytest.raises(InvalidContacts, match=r"Row 1 of the test: phone_number is a float.*dtype=str, or turn it to"):
-        file_of_frame(frame({"phone_number": [16175550143.0, 16175550178.0]}))
-
-
-def test_a_frame_without_a_column_for_the_number_is_an_error(frame: Any) -> None:
-    with pytest.raises(InvalidContacts, match="The test has no column 'phone_number' for phone_number; it has 'a'"):
-        file_of_frame(frame({"a": [ANN]}))
-
-
-def test_what_pandas_writes_for_nothing_is_nothing(tmp_path: Path) -> None:
-    import pandas
-
-    path = tmp_path / "people.csv"
-    path.write_text(f"phone_number,message_reference,call_parameter\n{ANN},,7\n,ref,\n{BOB},ref,8\n")
-    assert "phone_number is a float" in problem_of_frame(pandas.read_csv(path))
-    for read in (
-        pandas.read_csv(path, dtype=str),
-        pandas.read_csv(path, dtype={"phone_number": "Int64", "call_parameter": "Int64"}),
-    ):
-        assert file_of_frame(read) == f"{ANN},,7\n,ref,\n{BOB},ref,8\n"
-
-
-def problem_of_frame(value: Any) -> str:
-    with pytest.raises(InvalidContacts) as caught:
-        file_of_frame(value)
-    return str(caught.value)
-
-
-def test_what_is_no_frame_is_left_alone() -> None:
-    assert [frame_rows(value) for value in ([], "x", {}, iter(()), None, Path("x"))] == [None] * 6

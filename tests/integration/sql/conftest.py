@@ -1,0 +1,56 @@
+"""Databases, and a sandbox that takes the campaigns."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.conftest import LOGIN, PIN
+from tests.support.postgres import Postgres, postgres_server
+from tests.support.warehouse import PEOPLE, Database, postgres_database, sqlite_database
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "psycopg", "psycopg2"])
+def warehouse(
+    request: pytest.FixtureRequest, airflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Database:
+    """Each kind, with three people in it."""
+    if request.param == "sqlite":
+        database = sqlite_database(tmp_path / "warehouse.db", monkeypatch)
+    else:
+        database = postgres_database(request.getfixturevalue("postgres"), tmp_path, monkeypatch, request.param)
+    values = ", ".join(f"({key}, {number}, '{reference}')" for key, number, reference in PEOPLE)
+    database.do("CREATE TABLE people (id INT, mobile BIGINT, reference TEXT)", f"INSERT INTO people VALUES {values}")
+    return database
+
+
+@pytest.fixture
+def sandbox(connect: Any) -> Iterator[Sandbox]:
+    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
+        connect(sandbox.url, read_timeout=5)
+        yield sandbox
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go; nothing may be left there."""
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def a_connection(connect: Any, airflow: Any) -> None:
+    connect("http://127.0.0.1:1")

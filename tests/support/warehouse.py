@@ -1,0 +1,85 @@
+"""Real databases for the tests of queries, each reached by the connection ``warehouse``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
+from tests.support.postgres import Postgres
+
+ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
+PEOPLE = [(3, CAY, "order-3"), (1, ANN, "order-1"), (2, BOB, "order-2")]
+START_URL = "https://ivr.example.com/x.vxml"
+CONTEXT: Any = {
+    "ti": SimpleNamespace(
+        dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
+    )
+}
+
+
+class Database:
+    """A database of a test's own, to which the connection ``warehouse`` leads."""
+
+    def __init__(self, connect: Callable[[], Any], mark: str) -> None:
+        self._connect = connect
+        #: How its driver marks a parameter.
+        self.mark = mark
+
+    def do(self, *statements: str) -> list[Any]:
+        """Carry out statements; return what the last one found."""
+        with closing(self._connect()) as connection:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            found = cursor.fetchall() if cursor.description else []
+            connection.commit()
+            return found
+
+
+def sqlite_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    return Database(lambda: sqlite3.connect(path), "?")
+
+
+def postgres_database(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str) -> Database:
+    import psycopg2
+    from airflow.providers.postgres.hooks import postgres as provider
+
+    url = postgres.new_database(f"{driver}_{abs(hash(tmp_path))}")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url)
+    if driver == "psycopg":
+        pytest.importorskip("psycopg")
+    # The provider takes psycopg where it is installed.
+    monkeypatch.setattr(provider, "USE_PSYCOPG3", driver == "psycopg", raising=False)
+    return Database(lambda: psycopg2.connect(url), "%s")
+
+
+def operator(sql: Any = "SELECT mobile AS phone_number FROM people", **more: Any) -> SqlToQueueCallsOperator:
+    given = {"sql_conn_id": "warehouse", "start_url": START_URL, "dry_run": True, **more}
+    return SqlToQueueCallsOperator(task_id="call", sql=sql, **given)
+
+
+def run(sql: Any, **more: Any) -> Any:
+    return operator(sql, **more).execute(CONTEXT)
+
+
+def failure(sql: Any = "SELECT mobile AS phone_number FROM people", **more: Any) -> BaseException:
+    """The error beneath the failure that ends the task without a retry."""
+    with pytest.raises(AirflowFailException) as caught:
+        run(sql, **more)
+    return caught.value.__context__  # type: ignore[return-value]
+
+
+def shown(error: BaseException | None) -> str:
+    """All that a traceback would show."""
+    return "".join(traceback.format_exception(error)) if error else ""

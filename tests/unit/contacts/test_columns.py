@@ -1,0 +1,77 @@
+"""Names of columns: which are ours, and which are probably meant as ours."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.columns import place_columns, probably_meant
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+
+ANN = "16175550143"
+WITH_HEADER = ContactRules(has_header=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("call_parameters", "call_parameter"),
+        ("Call-Parameter", "call_parameter"),
+        ("callParameter", "call_parameter"),
+        ("call_paramter", "call_parameter"),
+        ("call_param", "call_parameter"),
+        ("params", "call_parameter"),
+        ("message_ref", "message_reference"),
+        ("msg_reference", "message_reference"),
+        ("messagereference", "message_reference"),
+        ("Reference", "message_reference"),
+        ("phone", "phone_number"),
+        ("phone-number", "phone_number"),
+        ("PhoneNumber", "phone_number"),
+        ("phone_nubmer", "phone_number"),
+        ("telephone number", "phone_number"),
+        ("phone_no", "phone_number"),
+        ("number", "phone_number"),
+    ],
+)
+def test_a_near_miss_is_recognized(name: str, column: str) -> None:
+    assert probably_meant(name) == column
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("phone_number", " Call_Parameter ", "call", "message", "call_date", "call_status", "call_center", "customer"),
+        *("mobile", "age", "parameter_count", "preference", "message_id", "house_number", "", "16175550143", "x" * 99),
+    ],
+)
+def test_other_names_are_not_near_misses(name: str) -> None:
+    assert probably_meant(name) is None
+
+
+def test_a_near_miss_matters_only_if_the_column_is_missing_and_not_named_otherwise() -> None:
+    assert place_columns(["phone", "number", "phone_number"], WITH_HEADER) == (2,)
+    assert place_columns(["phone_number", "call_parameters", "call_parameter"], WITH_HEADER)[2] == 2
+    named = ContactRules(has_header=True, columns={"call_parameter": "call_parameters", "message_reference": "id"})
+    assert place_columns(["phone_number", "call_parameters", "id", "reference"], named) == (0, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["call_parameters", "message_ref"])
+def test_a_near_miss_in_a_header_line_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"phone_number,{name}\n{ANN},x\n")
+    with pytest.raises(InvalidContacts, match=f"line 1, the header line, has '{name}', which is probably meant as"):
+        check(path, WITH_HEADER)
+
+
+def test_columns_that_are_not_sent_are_logged_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"age,phone_number,{ANN},Ann Lee,city\n44,{ANN},x,y,z\n")
+    with caplog.at_level(logging.INFO, "airflow_provider_queuecalls"):
+        check(path, WITH_HEADER).close()
+    assert caplog.messages == [
+        "Columns of the contact file that are not sent: 'age', 'city', 2 more that are not shown"
+    ]
