@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import traceback
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.util import parse_url
 
 from airflow_provider_queuecalls.client.connection import DEFAULT_HOST, EXTRAS
 from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.client.route import Route
 from airflow_provider_queuecalls.exceptions import InvalidConnection
 
 DEFAULT_URL = f"https://{DEFAULT_HOST}/webservice/queuecalls.php"
@@ -51,6 +59,8 @@ def violations(**values: Any) -> list[str]:
         ({"host": "localhost", "schema": "HTTP"}, "http://localhost/webservice/queuecalls.php"),
         ({"host": "::1", "schema": "http", "port": 80}, "http://[::1]:80/webservice/queuecalls.php"),
         ({"host": "http://[::1]:8099/q"}, "http://[::1]:8099/q"),
+        ({"host": "Bücher.example"}, "https://xn--bcher-kva.example/webservice/queuecalls.php"),
+        ({"host": "with_underscore.example"}, "https://with_underscore.example/webservice/queuecalls.php"),
         ({"host": "http://calls.example", "extra": {"allow_http": True}}, "http://calls.example/webservice/queuecalls.php"),
         ({"host": "http://calls.example", "extra": {"allow_http": "true"}}, "http://calls.example/webservice/queuecalls.php"),
     ],
@@ -74,6 +84,20 @@ def test_the_url_comes_from_host_scheme_port_and_path(values: dict[str, Any], ur
         ({"host": "https://calls.example:port"}, ["host"]),
         ({"host": "https://"}, ["host"]),
         ({"host": "two words"}, ["host"]),
+        ({"host": "https://…"}, ["host"]),
+        ({"host": "…"}, ["host"]),
+        ({"host": "a" * 64 + ".example"}, ["host"]),
+        ({"host": "a." * 130 + "example"}, ["host"]),
+        ({"host": "a..example"}, ["host"]),
+        ({"host": "calls\u3002example"}, ["host"]),
+        ({"host": "\uff11\uff12\uff17.0.0.1"}, ["host"]),
+        ({"host": ".example"}, ["host"]),
+        ({"host": "*.example"}, ["host"]),
+        ({"host": "calls\n.example"}, ["host"]),
+        ({"host": "ex%61mple"}, ["host"]),
+        ({"host": "fe80::1%eth0"}, ["host"]),
+        ({"host": "https://calls.example:0"}, ["host"]),
+        ({"host": "xn--a\u00e9.example"}, ["host"]),
         ({"host": "https://calls.example/a b"}, ["host"]),
         ({"host": "https://calls.example", "schema": "http"}, ["schema"]),
         ({"host": "https://calls.example:1", "port": 2}, ["port"]),
@@ -200,6 +224,85 @@ def test_an_endpoint_shows_no_secret() -> None:
         endpoint(login="bob-the-login", password="4711-secret", extra={"proxies": {"https": "http://u:pw@127.0.0.1:1"}})
     )
     assert not [secret for secret in ("bob-the-login", "4711-secret", "u:pw") if secret in shown]
+
+
+HOST_PARTS = st.sampled_from(
+    [
+        *("https://", "http://", "calls", ".example", "::1", "127.0.0.1", ":443", "a" * 64, "xn--"),
+        *"éß…\u3002\u200b\u00ad.-_:/[]@%?#* \\\t{}<>\"'`^|~!$&()+,;=0",
+    ]
+)  # fmt: skip
+
+
+@given(st.one_of(st.lists(HOST_PARTS, max_size=6).map("".join), st.text(max_size=20)))
+def test_any_host_is_refused_or_can_be_requested_and_resolved(host: str) -> None:
+    try:
+        url = endpoint(host=host, extra={"allow_http": True}).url
+    except InvalidConnection as error:
+        assert {violation.parameter for violation in error.violations} <= {"host", "schema", "path"}  # noqa: PT017
+        return
+    assert requests.Request("POST", url).prepare().url == url
+    name = urlsplit(url).hostname or ""
+    assert name == (parse_url(url).host or "").strip("[]")
+    assert name.encode("idna")  # as the resolver does
+    if re.fullmatch(r"[a-z.]+", host):
+        assert name == host
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://zoe-login:4711-s#cret@proxy.example:3128", "http://zoe-login:4711-s/cret@proxy.example:3128", "http://zoe-login:4711-s[cret@proxy.example:3128",
+        "http://zoe-login:4711-s?cret@proxy.example:3128", "http://zoe-login:4711-s%zzcret@:3128", "zoe-login:4711-scret@proxy.example:3128",
+        "socks5://zoe-login:4711-scret@proxy.example:1080", "http://zoe-login:4711-scret@proxy.example:port", "http://zoe-login:4711-\ud800cret@proxy.example",
+        "http://zoe-login:4711-scret@" + "a" * 64, "http://zoe-login:4711-scret@proxy.example:0", "http://zoe-login:4711-scret@proxy.example/path",
+    ],
+)  # fmt: skip
+def test_a_proxy_that_cannot_be_used_is_refused_and_not_shown(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidConnection) as caught:
+        endpoint(extra={"proxies": {"https": proxy}})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert [violation.parameter for violation in caught.value.violations] == ["proxies"]
+    assert not [part for part in ("4711", "zoe-login", "cret") if part in shown]
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+    if "://" not in proxy or "\ud800" in proxy:  # the environment's need no scheme, and cannot have the other
+        return
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(InvalidConnection) as caught:
+        Route.to(endpoint())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not [part for part in ("4711", "zoe-login", "cret") if part in shown]
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_proxy_may_have_credentials_that_are_quoted() -> None:
+    proxy = "http://ann:s%23cret@proxy.example:3128"
+    read = endpoint(extra={"proxies": {"https": proxy}})
+    assert read.proxies == {"https": proxy}
+    assert {"s%23cret", "s#cret"} <= set(read.secrets)
+
+
+def test_timeouts_are_durations() -> None:
+    read = endpoint(extra={"connect_timeout": "1 minute", "read_timeout": "PT10M"})
+    assert (read.connect_timeout, read.read_timeout) == (60, 600)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"port": 70_000}, "port is 70000, which is too large; it must be a whole number from 1 to 65,535 (connection 'calls')"),
+        ({"schema": "ftp"}, "schema is 'ftp', which is not valid; it must be 'https' or 'http'"),
+        ({"host": "two words"}, "host is 'two words', which contains whitespace; it must be a host name"),
+        ({"extra": {"read_timeout": "never"}}, "read_timeout is 'never', which is not a duration; it must be a number of seconds"),
+        ({"extra": {"basic_auth": "yes"}}, "basic_auth is 'yes', which is neither true nor false"),
+        ({"host": "http://calls.example"}, "schema is http, and login, PIN, and contacts would travel unencrypted; it must be https, unless allow_http is set"),
+    ],
+)  # fmt: skip
+def test_an_error_repeats_a_value_that_is_harmless(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidConnection) as caught:
+        endpoint(**values)
+    assert sentence in str(caught.value)
 
 
 def test_an_error_shows_no_secret() -> None:
