@@ -114,8 +114,6 @@ class Campaign:
 
     Every parameter accepts what a template may render to, and is normalized. Raises :class:`InvalidCampaign` with all
     violations at once, so a campaign that exists is valid; :meth:`assert_timely` checks its times against the clock.
-    ``field_names`` are the connection's overrides of wire names; giving them here reports a ``secure`` that cannot be
-    sent together with everything else.
 
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
         credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
@@ -149,6 +147,8 @@ class Campaign:
     :param start_late: By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then
         start at once. A campaign that is later is not sent, unless it has an expiration_timestamp in the future.
         Accepts a timedelta, a number of minutes, a text such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
+    :param field_names: The connection's own names of form fields, so that a ``secure`` that cannot be sent is reported
+        here, too. Accepts a mapping from parameters to names of form fields. Default: not checked before sending.
     """
 
     start_url: str | None

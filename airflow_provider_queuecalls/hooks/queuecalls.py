@@ -31,7 +31,8 @@ SHORTEST_MASKED = 5
 class QueueCallsHook(BaseHook):
     """Queues campaigns at the ``queuecalls`` web service.
 
-    :param queuecalls_conn_id: the Connection, of type ``queuecalls``
+    :param queuecalls_conn_id: The id of the connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
+    :param stop: A request to stop, after which nothing is sent. Default: one of its own, which :meth:`close` makes.
     """
 
     conn_name_attr = "queuecalls_conn_id"
