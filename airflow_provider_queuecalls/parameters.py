@@ -124,10 +124,6 @@ def any_of(choices: Iterable[str]) -> str:
 
 # What an error may repeat
 
-#: A number of the North American plan as people and files write it, anywhere in a text.
-_PHONE_NUMBER = re.compile(r"(?<![0-9])(?:1[ .-]?)?\(?[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[ .-]?[0-9]{4}(?![0-9])")
-#: Any number of the length of a phone number that stands alone.
-_BARE_NUMBER = re.compile(r"\W*(?:tel:)?[0-9][0-9 ().-]{5,}[0-9]\W*", re.IGNORECASE)
 #: A text is taken for a path if it begins as one, or ends as the name of a file of rows.
 _PATH = re.compile(
     r"(?:/|~|\.{1,2}/|[A-Za-z]:[\\/]).*|.*\.(?:csv|tsv|psv|txt|dat|gz|gzip|zst|zstd|zip|xlsx?|json|parquet)", re.I
@@ -139,7 +135,7 @@ _OF_ROWS = frozenset(',;|"')
 MOST_DIGITS = 6
 _DATE = re.compile(
     r"(?<!\d)(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])"
-    r"(?:T\d\d:?\d\d(?::?\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\d)"
+    r"(?:[T ]\d\d:?\d\d(?::?\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\d)"
 )
 _LONGEST_SHOWN = 200
 
@@ -154,9 +150,7 @@ def show(value: object) -> str:
     if not isinstance(value, str | int | float):
         return ""
     text = unicodedata.normalize("NFKC", str(value))
-    if _PHONE_NUMBER.search(text) or _BARE_NUMBER.fullmatch(text) or "@" in text:
-        return ""
-    return repr(value)[:_LONGEST_SHOWN]
+    return "" if "@" in text or _without_numbers(text) != text else repr(value)[:_LONGEST_SHOWN]
 
 
 def show_path(location: object) -> str:

@@ -18,9 +18,10 @@ COLUMNS = ("phone_number", "message_reference", "call_parameter")
 #: Excluded are characters that occur in numbers, in names of columns or in quoting.
 DELIMITERS = {",": ",", ";": ";", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"}
 
-# For signatures, as in ``duplicates: Duplicates | str``: an editor offers the choices, and a template is a str.
+# The choices, for signatures: ``Duplicates`` where mypy is to find a wrong one, and ``Duplicates | str`` where a template
+# may stand for it, which still lets an editor offer them.
 PhoneFormat: TypeAlias = Literal["nanp", "vendor"]
-Delimiter: TypeAlias = Literal[",", ";", "|", "tab"]
+Delimiter: TypeAlias = Literal[",", ";", "|", "\t", "tab"]
 Quoting: TypeAlias = Literal["refuse", "allow"]
 OnInvalid: TypeAlias = Literal["fail", "skip"]
 Duplicates: TypeAlias = Literal["fail", "drop", "keep"]
@@ -163,18 +164,18 @@ class ContactRules:
         Default: ``'fail'``.
     """
 
-    phone_format: PhoneFormat | str | None = None
+    phone_format: PhoneFormat | None = None
     normalize: bool | int | str | None = None
     has_header: bool | int | str | None = None
     columns: Mapping[str, str] | str | None = None
-    delimiter: Delimiter | str | None = None
-    quoting: Quoting | str | None = None
-    on_invalid: OnInvalid | str | None = None
+    delimiter: Delimiter | None = None
+    quoting: Quoting | None = None
+    on_invalid: OnInvalid | None = None
     max_rejects: int | str | None = None
-    duplicates: Duplicates | str | None = None
+    duplicates: Duplicates | None = None
     suppress: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None = None
     suppress_max_age: timedelta | int | str | None = None
-    on_empty: OnEmpty | str | None = None
+    on_empty: OnEmpty | None = None
 
     def __post_init__(self) -> None:
         read, violations = read_values(PARAMETERS, {name: getattr(self, name) for name in BY_NAME})

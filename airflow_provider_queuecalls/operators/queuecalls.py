@@ -15,6 +15,7 @@ from airflow_provider_queuecalls._airflow.storage import LocalPath, Location, de
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
+from airflow_provider_queuecalls.contacts.rules import Delimiter, Duplicates, OnEmpty, OnInvalid, PhoneFormat, Quoting
 from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
@@ -169,18 +170,18 @@ class QueueCallsOperator(BaseOperator):
         expiration_time: str | None = None,
         secure: bool | int | str | None = None,
         start_late: timedelta | int | str = "15 minutes",
-        phone_format: str = "nanp",
+        phone_format: PhoneFormat | str = "nanp",
         normalize: bool | str = False,
         has_header: bool | str = False,
         columns: Mapping[str, str] | str | None = None,
-        delimiter: str = ",",
-        quoting: str = "refuse",
-        on_invalid: str = "fail",
+        delimiter: Delimiter | str = ",",
+        quoting: Quoting | str = "refuse",
+        on_invalid: OnInvalid | str = "fail",
         max_rejects: int | str | None = None,
-        duplicates: str = "fail",
+        duplicates: Duplicates | str = "fail",
         suppress: Sequence[Location] | Location | None = None,
         suppress_max_age: timedelta | int | str | None = None,
-        on_empty: str = "fail",
+        on_empty: OnEmpty | str = "fail",
         rejects_path: Location | None = None,
         expected_digest: str = ANY_DIGEST,
         dry_run: bool | str = False,
