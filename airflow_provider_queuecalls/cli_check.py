@@ -5,58 +5,86 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.check import Progress
-from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT, Progress
+from airflow_provider_queuecalls.exceptions import InvalidContacts, QueueCallsError
 
-CLEAN, NOT_CLEAN = 0, 1
-#: Bytes of a file that takes long enough for a progress bar.
-LONG_FILE = 50 << 20
+CLEAN, NOT_CLEAN, NOT_CHECKED = 0, 1, 2
+#: Bytes of files that take long enough for a progress bar.
+LONG_FILES = 100 << 20
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``check``, with an option for each parameter of the check."""
     text = "check a contact file as the operator does, and send nothing"
     parser = commands.add_parser(
-        "check", help=text, description=text, epilog="Exit code: 0 clean, 1 rows or policies fail, 2 cannot be read."
+        "check",
+        help=text,
+        description=text,
+        epilog="Exit code: 0 every row is valid, duplicate, or suppressed as asked for; 1 there are rejects, or a policy "
+        "fails; 2 the file could not be checked.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     for parameter in PARAMETERS:
         option = f"--{parameter.name.replace('_', '-')}"
-        description = f"{parameter.doc} Takes {parameter.rule}.".replace("%", "%%")
+        description = f"{parameter.doc} Must be {parameter.rule}.".replace("%", "%%")
         if parameter.default is False:
             parser.add_argument(option, action="store_true", help=parameter.doc)
         elif parameter.default == ():
             parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
         else:
             parser.add_argument(option, metavar="X", help=description)
-    parser.add_argument("--rejects", metavar="OUT", help="write the rows that are left out to this CSV file")
+    parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--memory-limit",
+        type=int,
+        default=MEMORY_LIMIT,
+        metavar="MIB",
+        help=f"memory that the check may use, in MiB, at least {LEAST_MEMORY} (%(default)s); enough for files of any size",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     rules = {parameter.name: getattr(options, parameter.name) for parameter in PARAMETERS}
-    return check_file(options.file, rules, rejects_path=options.rejects, as_json=options.json)
+    try:
+        return check_file(
+            options.file,
+            rules,
+            rejects_path=options.rejects,
+            as_json=options.json,
+            memory_limit=options.memory_limit,
+        )
+    except QueueCallsError:
+        raise
+    except Exception:  # noqa: BLE001 - Python would exit with 1, which means that there are rejects
+        traceback.print_exc()
+        return NOT_CHECKED
 
 
-def check_file(path: str, rules: Mapping[str, Any], *, rejects_path: str | None, as_json: bool) -> int:
-    """Check a file and print what was found. Returns 0 where every row is good or was left out as asked for.
+def check_file(
+    path: str, rules: Mapping[str, Any], *, rejects_path: str | None, as_json: bool, memory_limit: int
+) -> int:
+    """Check a file and print the report. Returns 0 if every row is valid, duplicate, or suppressed as asked for.
 
-    Rows rejected for a reason of their own make it 1, even where the rules allow them. Raises
-    :class:`QueueCallsError` where there is nothing to report: the file cannot be read, or the rules are not valid.
+    Any other reject makes it 1, even if the rules allow it. Raises :class:`QueueCallsError` if there is no report: a
+    file cannot be read, or the rules are not valid.
     """
     problem = ""
     try:
         with (
             _bar() as progress,
-            check(path, ContactRules(**rules), rejects_path=rejects_path, progress=progress) as found,
+            check(
+                path, ContactRules(**rules), rejects_path=rejects_path, progress=progress, memory_limit=memory_limit
+            ) as checked,
         ):
-            report = found.report
+            report = checked.report
     except InvalidContacts as error:
         if error.report is None:
             raise
@@ -74,7 +102,7 @@ def _print_table(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("reason", "rows", "first line", "what it is", title=report.summary(), title_justify="left")
+    table = Table("reason", "rows", "first line", "meaning", title=report.summary(), title_justify="left")
     for column in (1, 2):
         table.columns[column].justify = "right"
     for reason, count in report.reasons.items():
@@ -84,18 +112,18 @@ def _print_table(report: Report) -> None:
 
 @contextmanager
 def _bar() -> Iterator[Progress | None]:
-    """A progress bar on standard error, if that is a terminal and the file is long."""
+    """A progress bar on standard error, if that is a terminal and the files are long."""
     if not sys.stderr.isatty():
         yield None
         return
     from rich import progress
     from rich.console import Console
 
-    columns = ("Checking", progress.BarColumn(), progress.DownloadColumn(), progress.TimeRemainingColumn())
+    columns = ("Checking", progress.BarColumn(), progress.TaskProgressColumn(), progress.TimeRemainingColumn())
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", visible=False)
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=total >= LONG_FILE)
+            bar.update(task, completed=done, total=total, visible=total >= LONG_FILES)
 
         yield show

@@ -97,7 +97,7 @@ def check(
     rules = rules or ContactRules()
     stop = stop or StopRequest()
     if memory_limit < LEAST_MEMORY:
-        violation = Violation("memory_limit", f"is {memory_limit}", f"at least {LEAST_MEMORY} (MiB)", "this provider")
+        violation = Violation("memory_limit", "is too small", f"at least {LEAST_MEMORY} (MiB)", value=str(memory_limit))
         raise InvalidContactRules([violation])
     with ExitStack() as stack, ExitStack() as opened:
         source = open_source(path, "The contact file", stop)

@@ -13,7 +13,7 @@ from airflow_provider_queuecalls.contacts.source import Source, open_source
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: A list may have a header line, any further columns and quotes, and every spelling of a number.
+#: A list may have a header line, any number of further columns and quotes, and every spelling of a number.
 _LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow")
 _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
 
@@ -25,13 +25,13 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
     problem = ""
     if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
         problem = (
-            f"was last changed {age.days} days ago, and suppress_max_age allows {rules.suppress_max_age}. Nothing was "
-            "sent. Fetch the list anew."
+            f"was last changed {age.days} days ago, and suppress_max_age is {rules.suppress_max_age}. Nothing was "
+            "sent. Fetch the list again."
         )
     elif not source.size:
         problem = (
-            "is empty, as after a failed export. Nothing was sent. Leave it out if it is not needed; a list with a "
-            "header line only is fine."
+            "is empty, as after a failed export. Nothing was sent. If no number is to be suppressed, remove it from "
+            "suppress, or write a header line to it."
         )
     if problem:
         source.file.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_duplicates_that_were_dropped_as_asked_are_clean(tmp_path: Path) -> None
             [__file__, "--duplicates", "maybe"],
             "duplicates is 'maybe', which is not valid; it must be 'fail', 'drop', or 'keep'",
         ),
-        ([__file__, "--suppress", "/no/such/list.csv"], "do-not-call list '/no/such/list.csv' does not exist"),
+        ([__file__, "--suppress", "/no/such/list.csv"], "suppression list '/no/such/list.csv' does not exist"),
         ([__file__, "--rejects", "/no/such/folder/rejects.csv"], "rejects file"),
     ],
 )
@@ -126,7 +127,44 @@ def test_a_long_file_shows_its_progress_on_a_terminal(tmp_path: Path) -> None:
     os.close(terminal)
     assert program.returncode == 0
     assert b"Checking" in shown
-    assert b"MB" in shown
+    assert b"%" in shown
+
+
+@pytest.mark.parametrize("kibibytes", [200_000, 400_000, 524_288])
+def test_too_little_memory_ends_with_2_and_a_sentence(tmp_path: Path, kibibytes: int) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text("".join(f"1617{number},x\n" for number in range(2_000_000, 2_100_000)))
+
+    def limit_address_space() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (kibibytes << 10, kibibytes << 10))
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "check", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limit_address_space,
+    )
+    assert done.returncode == 2
+    assert f"{str(path)!r} could not be checked: there is not enough memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_memory_limit_that_is_too_small_ends_with_2() -> None:
+    done = run(__file__, "--memory-limit", "100")
+    assert done.returncode == 2
+    assert "memory_limit is 100, which is too small; it must be at least 256 (MiB)" in done.stderr
+
+
+def test_an_error_of_our_own_ends_with_2_too() -> None:
+    program = PROGRAM.replace(
+        "sys.exit", "from airflow_provider_queuecalls import cli_check; cli_check.check = None; sys.exit"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "check", __file__], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "TypeError" in done.stderr
 
 
 def _read(terminal: int) -> bytes:
