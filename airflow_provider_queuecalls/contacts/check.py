@@ -85,7 +85,7 @@ def check(
     :param rules: How to check it. Default: the default of every rule.
     :param rejects_path: A file to write the rejects to, as CSV, whatever the outcome, unless a file cannot be read. Without
         rejects it gets a header line only.
-    :param progress: Called with (done, total) while the files are read, in bytes of all files together.
+    :param progress: Called with (done, total) during the check. The unit is a byte, and the total twice the size of all files.
     :param stop: Ends the check once it is requested: :class:`NotSent` is raised, and no temporary file stays.
     :param memory_limit: The memory that the check may use, in MiB, at least 256. Default: 512. It is enough for files of
         any size; with more, large files are compared in fewer steps.
@@ -110,12 +110,11 @@ def check(
         for listed in rules.lists:
             lists.append(open_suppression_list(listed, rules, stop))
             opened.callback(lists[-1].file.close)
-        total = 2 * source.size + sum(
-            each.size for each in lists
-        )  # the contact file's numbers are compared after reading
+        size = source.size + sum(each.size for each in lists)
+        total = 2 * size  # comparing the numbers takes about as long as reading the files
         with (
             _translate_errors(source.shown, memory_limit),
-            _open_results(total - source.size, memory_limit, stop, _advance(progress, total)) as results,
+            _open_results(size, memory_limit, stop, _advance(progress, total)) as results,
         ):
             for each in lists:
                 with _translate_errors(each.shown, memory_limit):

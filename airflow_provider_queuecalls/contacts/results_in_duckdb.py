@@ -53,7 +53,7 @@ class ResultsInDuckDB(Results):
         self._advance = advance
         self._files: list[BinaryIO] = []
         self._suppressed: list[str] = []
-        self._contact_bytes = 0
+        self._bytes_read = 0
         self._contacts_at_once = (memory_mb << 20) // _BYTES_PER_CONTACT
         self._closing = StopRequest()
         self._threads = ThreadPoolExecutor(2)  # one for DuckDB, one for the digest
@@ -71,7 +71,7 @@ class ResultsInDuckDB(Results):
             }
         )
         # DuckDB would draw a bar on the standard output, which is the command line's (and JSON's).
-        self._run("SET enable_progress_bar = false")
+        self._connection.execute("SET enable_progress_bar = false")
 
     def close(self) -> None:
         """Break off what is under way, and give memory and disk space back."""
@@ -92,7 +92,6 @@ class ResultsInDuckDB(Results):
         return counts
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
-        self._contact_bytes = source.size
         digest = self._threads.submit(file_digest, source.file, self._closing)
         seen, numbers = self._read(source, validator)
         self._codes = _CodesInFile(seen.lines)
@@ -122,6 +121,7 @@ class ResultsInDuckDB(Results):
                 self._finish(self._start(self._take_numbers, path_of(copy), "\n", validator, numbers))
         lines = self._value(f"SELECT count(*) FROM read_parquet('{numbers}')")
         assert_same_lines(source, seen.lines, lines)
+        self._bytes_read += source.size
         return seen, [numbers]
 
     def _take_numbers(self, path: str, line_end: str, validator: RowValidator, numbers: str) -> None:
@@ -175,7 +175,7 @@ class ResultsInDuckDB(Results):
         parts = -(-count // self._contacts_at_once)
         for part in range(parts):
             self._mark_part(f"hash(number) % {parts} = {part}", look_for_duplicates)
-            self._advance(self._contact_bytes // parts)
+            self._advance(self._bytes_read // parts)
 
     def _mark_part(self, in_part: str, look_for_duplicates: bool) -> None:
         suppressed, duplicate = CODES["suppressed"], CODES["duplicate"]

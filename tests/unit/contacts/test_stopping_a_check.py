@@ -1,0 +1,152 @@
+"""A check that is stopped or killed ends at once, and leaves no phone number in the temporary directory."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.lines import BLOCK_BYTES
+from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.exceptions import NotSent
+from airflow_provider_queuecalls.stopping import StopRequest
+
+RULES = {"on_invalid": "skip", "duplicates": "drop"}
+
+
+@pytest.fixture(scope="module", params=[2_000, 60_000], ids=["in memory", "in DuckDB"])
+def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A contact file for which every step has work to do, and a suppression list."""
+    directory = tmp_path_factory.mktemp("files")
+    contacts, suppressed = directory / "calls.csv", directory / "suppressed.csv"
+    with contacts.open("w") as file:
+        for number in range(2_000_000, 2_000_000 + request.param):
+            quoted = number % 100 == 0  # so DuckDB cannot read the file itself
+            file.write(f"1617{number - number % 10 // 9},{'x' * 60}{chr(34) * quoted}\n")
+    suppressed.write_text("".join(f"1617{number}\n" for number in range(2_001_000, 2_002_000)))
+    return contacts, suppressed
+
+
+@pytest.fixture(autouse=True)
+def temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    return directory
+
+
+class StopAtLook(StopRequest):
+    """Is requested when the check looks at it for the nth time."""
+
+    def __init__(self, nth: int) -> None:
+        super().__init__()
+        self.nth = nth
+        self.looks = 0
+
+    def raise_if_requested(self) -> None:
+        self.looks += 1
+        if self.looks == self.nth:
+            self.request()
+        super().raise_if_requested()
+
+
+def run_check(files: tuple[Path, Path], stop: StopRequest, rejects: Path) -> None:
+    contacts, suppressed = files
+    check(contacts, ContactRules(suppress=[suppressed], **RULES), stop=stop, rejects_path=rejects).close()
+
+
+def test_a_stop_request_ends_the_check_at_its_next_look(
+    files: tuple[Path, Path], tmp_path: Path, temporary_directory: Path
+) -> None:
+    rejects, open_files = tmp_path / "rejects.csv", len(os.listdir("/proc/self/fd"))
+    whole = StopAtLook(0)
+    run_check(files, whole, rejects)
+    rejects.unlink()
+    looks = range(1, whole.looks + 1)
+    for nth in {1, 2, whole.looks, *random.sample(looks, min(20, whole.looks))}:
+        stop = StopAtLook(nth)
+        with pytest.raises(NotSent) as raised:
+            run_check(files, stop, rejects)
+        assert not raised.value.sent
+        assert stop.looks <= nth + 1
+        assert list(temporary_directory.iterdir()) == []
+        assert threading.active_count() == 1
+        assert len(os.listdir("/proc/self/fd")) <= open_files + 1
+        rejects.unlink(missing_ok=True)
+
+
+def test_every_step_looks_at_the_stop_request_for_every_block(files: tuple[Path, Path], tmp_path: Path) -> None:
+    blocks = files[0].stat().st_size // BLOCK_BYTES
+    whole = StopAtLook(0)
+    run_check(files, whole, tmp_path / "rejects.csv")
+    assert whole.looks > 4 * blocks  # survey, results, rejects, cleaned copy
+
+
+def request_from_a_thread(stop: StopRequest) -> Iterator[None]:
+    timer = threading.Timer(0.3, stop.request)
+    timer.start()
+    yield
+    timer.join()
+
+
+def request_from_a_signal_handler(stop: StopRequest) -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, lambda *_: stop.request())
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("request_later", [request_from_a_thread, request_from_a_signal_handler])
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT max(i * i % 7) FROM range(1000000000000000) t(i)", "FROM range(1000000000000000) t(i) WHERE i < 0"],
+)
+def test_a_stop_request_interrupts_duckdb(request_later: Callable[[StopRequest], Iterator[None]], query: str) -> None:
+    stop = StopRequest()
+    with closing(ResultsInDuckDB(256, stop, print)) as results:
+        requesting = request_later(stop)
+        next(requesting)
+        with pytest.raises(NotSent):
+            list(results._stream(query))
+        next(requesting, None)
+
+
+def test_an_error_in_the_middle_ends_the_query_that_is_under_way() -> None:
+    with closing(ResultsInDuckDB(256, StopRequest(), print)) as results:
+        results._start(results._connection.execute, "SELECT max(i * i % 7) FROM range(1000000000000000) t(i)")
+
+
+PROGRAM = f"""
+import sys
+from airflow_provider_queuecalls.contacts import ContactRules, check
+print("started", flush=True)
+check(sys.argv[1], ContactRules(suppress=[sys.argv[2]], **{RULES!r})).close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere temporary files have a name")
+@pytest.mark.parametrize("looks", [0, 2, 10, 50, 250])
+def test_a_check_that_is_killed_leaves_nothing(files: tuple[Path, Path], temporary_directory: Path, looks: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *files],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary_directory)},
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(looks):
+            assert list(temporary_directory.iterdir()) == []
+            if process.poll() is None:
+                threading.Event().wait(0.01)
+        process.kill()
+    assert list(temporary_directory.iterdir()) == []
