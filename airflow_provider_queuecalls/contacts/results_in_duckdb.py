@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_THREADS = 4
+#: Of a line that DuckDB reads; longer ones come to it as ``?``. DuckDB keeps a few buffers of twice the size.
+_MOST_LINE_BYTES = 4 * LONGEST_LINE
 #: Bytes of DuckDB's memory for each contact that is compared at once. It needs some 60 of them to group the numbers.
 _BYTES_PER_CONTACT = 128
 _ROWS_AT_ONCE = 10_000
@@ -137,7 +139,7 @@ class ResultsInDuckDB(Results):
                 SELECT CASE WHEN {recognized} THEN {number} END AS number
                 FROM read_csv(
                     $path, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, new_line = '{end}',
-                    delim = '\x1f', quote = '', escape = '', max_line_size = {4 * LONGEST_LINE}
+                    delim = '\x1f', quote = '', escape = '', max_line_size = {_MOST_LINE_BYTES}, buffer_size = {2 * _MOST_LINE_BYTES}
                 )
                 """,
                 numbers,
