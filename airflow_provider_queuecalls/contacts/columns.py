@@ -64,26 +64,30 @@ def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
 
     Names are compared without regard to case and surrounding blanks. Raises ValueError with all problems: a column
     that is there more than once, one that is missing though it is required or named by ``columns``, and a name that
-    is so similar to that of a missing column that it is probably meant.
+    is so similar to that of a missing column that it is probably meant. ``columns`` may say None for a column that is
+    not sent.
     """
     given = rules.columns if isinstance(rules.columns, Mapping) else {}
-    wanted = {column: given.get(column, column) for column in COLUMNS}
     folded = [name.strip().casefold() for name in names]
-    others = {name: meant for name in names if (meant := probably_meant(name)) and meant not in given}
-    problems = []
-    for column, name in wanted.items():
-        times = folded.count(name.casefold())
-        similar = [repr(other) for other, meant in others.items() if meant == column and not times]
+    problems, positions = [], []
+    for column in COLUMNS:
+        name = given.get(column, column)
+        times = 0 if name is None else folded.count(name.casefold())
+        similar = [
+            repr(other) for other in names if column not in given and not times and probably_meant(other) == column
+        ]
         if times > 1:
             problems.append(f"has {times} columns for {column}")
-        elif not times and (column == "phone_number" or column in given):
+        elif not times and name is not None and (column == "phone_number" or column in given):
             meant = f" (is {' or '.join(similar)} meant?)" if similar else ""
             problems.append(f"has no column {name!r} for {column}{meant}")
         elif similar:
-            problems.append(f"has {' and '.join(similar)}, which is probably meant as {column}")
+            problems.append(
+                f"has {' and '.join(similar)}, which is probably meant as {column} (columns={{'{column}': None}} sends none)"
+            )
+        positions.append(folded.index(name.casefold()) if name is not None and times else ABSENT)
     if problems:
         raise ValueError(" and ".join(problems))
-    positions = [folded.index(name.casefold()) if name.casefold() in folded else ABSENT for name in wanted.values()]
     while positions[-1] == ABSENT:
         positions.pop()
     return tuple(positions)

@@ -34,20 +34,22 @@ def _delimiter(value: object, _: Parameter) -> str:
     raise ValueError("is not valid" if isinstance(value, str) else type_name(value))
 
 
-def _columns(value: object, _: Parameter) -> Mapping[str, str]:
+def _columns(value: object, _: Parameter) -> Mapping[str, str | None]:
     mapping = read_structure(value.strip()) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise ValueError(type_name(mapping))
     if not set(mapping) <= set(COLUMNS):
         raise ValueError("has a key that is not a column of the service's file")
-    names = list(mapping.values())
+    if mapping.get("phone_number", "") is None:
+        raise ValueError("has no name for phone_number")
+    names = [name for name in mapping.values() if name is not None]
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError("has a column name that is empty or not a text")
     if any(name.strip().isdigit() for name in names):
         raise ValueError("has a column name that is a number")
     if len({name.strip().casefold() for name in names}) < len(names):
         raise ValueError("uses one column of the file twice")
-    return {key: name.strip() for key, name in mapping.items()}
+    return {key: name and name.strip() for key, name in mapping.items()}
 
 
 def _max_rejects(value: object, _: Parameter) -> int | str:
@@ -94,7 +96,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(name="normalize", kind=FLAG, default=False, doc="Rewrite common spellings of a phone number into the one that is sent."),
     Parameter(name="has_header", kind=FLAG, default=False, doc="The first row names the columns, which may come in any order."),
     Parameter(
-        name="columns", kind=Kind(f"a mapping from {', '.join(COLUMNS[:2])}, or {COLUMNS[2]} to names in the header line", _columns, shown=False, form_type="object"),
+        name="columns", kind=Kind(f"a mapping from {', '.join(COLUMNS[:2])}, or {COLUMNS[2]} to names in the header line, or to None for a column that is not sent", _columns, shown=False, form_type="object"),
         default={}, default_doc="their own names", doc="The names of the columns in the file. Requires has_header=True.",
     ),
     Parameter(name="delimiter", kind=Kind("',', ';', '|', or 'tab'", _delimiter), default=",", doc="The character that separates the cells of the file."),
@@ -145,7 +147,8 @@ class ContactRules:
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
     :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping from phone_number,
-        message_reference, or call_parameter to names in the header line. Default: their own names.
+        message_reference, or call_parameter to names in the header line, or to None for a column that is not sent.
+        Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -167,7 +170,7 @@ class ContactRules:
     phone_format: PhoneFormat | None = None
     normalize: bool | int | str | None = None
     has_header: bool | int | str | None = None
-    columns: Mapping[str, str] | str | None = None
+    columns: Mapping[str, str | None] | str | None = None
     delimiter: Delimiter | None = None
     quoting: Quoting | None = None
     on_invalid: OnInvalid | None = None

@@ -108,7 +108,8 @@ class QueueCallsOperator(BaseOperator):
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
     :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping from phone_number,
-        message_reference, or call_parameter to names in the header line. Default: their own names.
+        message_reference, or call_parameter to names in the header line, or to None for a column that is not sent.
+        Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -173,7 +174,7 @@ class QueueCallsOperator(BaseOperator):
         phone_format: PhoneFormat | str = "nanp",
         normalize: bool | str = False,
         has_header: bool | str = False,
-        columns: Mapping[str, str] | str | None = None,
+        columns: Mapping[str, str | None] | str | None = None,
         delimiter: Delimiter | str = ",",
         quoting: Quoting | str = "refuse",
         on_invalid: OnInvalid | str = "fail",

@@ -135,7 +135,9 @@ def test_a_table_that_is_locked_is_safe_to_try_again(tmp_path: Path, monkeypatch
     )
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(CheckFailed, match=r"cannot be run: OperationalError.*Nothing was sent. It is safe to try again"):
+        with pytest.raises(
+            CheckFailed, match=r"cannot be run: OperationalError.*Nothing was sent. It is safe to try again"
+        ):
             run("SELECT mobile AS phone_number FROM people")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.columns import place_columns, probably_meant
-from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
 
 ANN = "16175550143"
 WITH_HEADER = ContactRules(has_header=True)
@@ -57,6 +57,16 @@ def test_a_near_miss_matters_only_if_the_column_is_missing_and_not_named_otherwi
     assert place_columns(["phone_number", "call_parameters", "call_parameter"], WITH_HEADER)[2] == 2
     named = ContactRules(has_header=True, columns={"call_parameter": "call_parameters", "message_reference": "id"})
     assert place_columns(["phone_number", "call_parameters", "id", "reference"], named) == (0, 2, 1)
+
+
+def test_a_column_may_be_left_out_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"phone_number,ref,call_parameter\n{ANN},x,y\n")
+    for columns in ({"message_reference": None}, '{"message_reference": null}', "{'message_reference': None}"):
+        with check(path, ContactRules(has_header=True, columns=columns)) as found:
+            assert found.upload.file.read().decode() == f"{ANN},,y\n"
+    with pytest.raises(InvalidContactRules, match="has no name for phone_number"):
+        ContactRules(has_header=True, columns={"phone_number": None})
 
 
 @pytest.mark.parametrize("name", ["call_parameters", "message_ref"])
