@@ -128,7 +128,7 @@ def test_a_campaign_name_can_be_used_once(sandbox: Sandbox, hook: QueueCallsHook
     campaign = Campaign(start_url=FORM["start_url"], campaign_name="once")
     hook.queue_calls(contacts, campaign)
 
-    with pytest.raises(Refused, match=r'field="campaign_name".*taken'):
+    with pytest.raises(Refused, match="campaign_name is taken"):
         hook.queue_calls(contacts, campaign)
 
     assert len(sandbox.campaigns) == 1
