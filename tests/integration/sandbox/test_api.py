@@ -14,13 +14,7 @@ from openapi_spec_validator import validate
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.sandbox import (
-    START_URL,
-    Listener,
-    ask,
-    get,
-    post,
-)
+from tests.support.sandbox import START_URL, Listener, ask, get, post
 
 
 def test_campaigns_are_listed_with_their_parameters_and_progress(queuecalls_sandbox: Sandbox) -> None:

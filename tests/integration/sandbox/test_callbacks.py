@@ -8,12 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.support.sandbox import (
-    Listener,
-    listening,
-    number,
-    post,
-)
+from tests.support.sandbox import Listener, listening, number, post
 
 
 @pytest.fixture

@@ -16,15 +16,7 @@ from airflow_provider_queuecalls.exceptions import Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.support.sandbox import (
-    CONTACTS,
-    FORM,
-    LOGIN,
-    PIN,
-    START_URL,
-    post,
-    post_form,
-)
+from tests.support.sandbox import CONTACTS, FORM, LOGIN, PIN, START_URL, post, post_form
 
 
 def test_the_sandbox_receives_what_the_hook_was_given(sandbox: Sandbox, hook: QueueCallsHook, contacts: Path) -> None:

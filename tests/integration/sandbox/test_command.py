@@ -19,12 +19,7 @@ from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.command import command, python
-from tests.support.sandbox import (
-    CONTACTS,
-    FORM,
-    LOGIN,
-    PIN,
-)
+from tests.support.sandbox import CONTACTS, FORM, LOGIN, PIN
 
 
 def test_the_command_names_the_missing_extra(

@@ -15,13 +15,7 @@ from airflow_provider_queuecalls.exceptions import InvalidConnection, Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.support.sandbox import (
-    FORM,
-    LOGIN,
-    PIN,
-    post_form,
-    refused_fields,
-)
+from tests.support.sandbox import FORM, LOGIN, PIN, post_form, refused_fields
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,7 @@ from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import CannotStart, run_sandbox
 from tests.support.command import command
-from tests.support.sandbox import (
-    FORM,
-    LOGIN,
-    PIN,
-    START_URL,
-    number,
-    post,
-    post_form,
-    refused_fields,
-    states,
-)
+from tests.support.sandbox import FORM, LOGIN, PIN, START_URL, number, post, post_form, refused_fields, states
 
 
 def test_the_state_survives_a_restart(tmp_path: Path) -> None:

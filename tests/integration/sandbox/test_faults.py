@@ -18,11 +18,7 @@ from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.faults import FAULTS, Fault
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.integration.conftest import write_rows
-from tests.support.sandbox import (
-    START_URL,
-    Listener,
-    post,
-)
+from tests.support.sandbox import START_URL, Listener, post
 
 OUTCOMES: dict[Outcome, type[Any]] = {
     Outcome.QUEUED: Response,

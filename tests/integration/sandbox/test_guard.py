@@ -8,11 +8,7 @@ import pytest
 
 from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.support.sandbox import (
-    ask,
-    get,
-    post,
-)
+from tests.support.sandbox import ask, get, post
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,7 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import write_rows
 from tests.support.command import command
-from tests.support.sandbox import (
-    START_URL,
-    post,
-    refused_fields,
-)
+from tests.support.sandbox import START_URL, post, refused_fields
 
 MILLION = 1_000_000
 

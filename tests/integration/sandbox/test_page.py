@@ -14,9 +14,7 @@ from playwright.sync_api import Page, expect
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
-from tests.support.sandbox import (
-    post,
-)
+from tests.support.sandbox import post
 
 MARKUP = "<img src=x onerror=\"document.title='harmed'\"><script>document.title='harmed'</script>&amp;\"'"
 DAG_FILE = """

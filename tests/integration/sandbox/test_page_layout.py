@@ -6,10 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.sandbox import (
-    ask,
-    post,
-)
+from tests.support.sandbox import ask, post
 
 
 def test_open_details_and_the_focus_stay_while_the_page_changes(page: Page, queuecalls_sandbox: Sandbox) -> None:

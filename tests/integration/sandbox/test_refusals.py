@@ -15,15 +15,7 @@ from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.exceptions import Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.support.sandbox import (
-    CONTACTS,
-    FORM,
-    LOGIN,
-    PIN,
-    post,
-    post_form,
-    refused_fields,
-)
+from tests.support.sandbox import CONTACTS, FORM, LOGIN, PIN, post, post_form, refused_fields
 
 WRONG: dict[str, list[str | None]] = {
     "login": [None, "", "another", "x" * 129],
