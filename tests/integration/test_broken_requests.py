@@ -75,7 +75,8 @@ def test_a_refused_connection_is_not_sent(connect: Connect, small_list: Path) ->
     assert "refused" in str(result)
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".invalid"])
-def test_an_unknown_host_is_not_sent(host: str, connect: Connect, small_list: Path) -> None:
-    connect(f"https://{host}")
-    assert_outcome(queue(small_list), NotSent, None, sent=False)
+def test_an_unknown_host_is_not_sent(connect: Connect, small_list: Path) -> None:
+    connect("https://nowhere.invalid")
+    result = queue(small_list)
+    assert_outcome(result, NotSent, None, sent=False)
+    assert "the host's name cannot be resolved" in str(result)

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("act", "good", "words"),
     [
-        (answer(200), True, "Not proven"),
+        (answer(200), True, "Only a campaign can show"),
         (answer(405), True, "HTTP 405"),
         (answer(401), False, "refuses login and PIN"),
         (answer(403), False, "refuses login and PIN"),
-        (answer(404), False, "host, port and path"),
-        (answer(302, b"", [("Location", "/x")]), False, "host, port and path"),
-        (answer(500), False, "host, port and path"),
+        (answer(404), False, "host, port, and path"),
+        (answer(302, b"", [("Location", "/x")]), False, "host, port, and path"),
+        (answer(500), False, "host, port, and path"),
         (close(), False, "without a response"),
         (hang(), False, "not complete within 0.4 s"),
         (raw(head(200, [("X", "y" * 60_000)]), pause=0.02), False, "not complete within 0.4 s"),

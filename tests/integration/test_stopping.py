@@ -123,24 +123,28 @@ def test_a_stop_after_the_first_byte_is_unknown(
     assert server.connections == 1
 
 
-def test_a_stop_in_before_first_byte_sends_nothing(connect: Connect, small_list: Path) -> None:
-    hook = QueueCallsHook()
+def send(client: Client, contacts: Path, before_first_byte: Callable[[], None]) -> Response | WireError:
+    with contacts.open("rb", buffering=0) as file:
+        upload = Upload(file, "calls.csv", contacts.stat().st_size)
+        try:
+            return client.queue_calls(upload, CAMPAIGN, before_first_byte=before_first_byte)
+        except WireError as error:
+            return error
+
+
+def test_a_stop_in_before_first_byte_sends_nothing(small_list: Path) -> None:
     with FaultServer(says(QUEUED_XML)) as server:
-        connect(server.url)
-        assert_outcome(queue(small_list, hook, before_first_byte=hook.close), NotSent, None, sent=False)
+        client = Client(Endpoint(server.url + "/x", LOGIN, PIN, PIN))
+        assert_outcome(send(client, small_list, client.stop.request), NotSent, None, sent=False)
     assert server.requests == []
 
 
-def test_an_error_in_before_first_byte_is_raised_as_it_is_and_nothing_is_sent(
-    connect: Connect, small_list: Path
-) -> None:
+def test_an_error_in_before_first_byte_is_raised_as_it_is_and_nothing_is_sent(small_list: Path) -> None:
     def fail() -> None:
         raise ConnectionResetError("the receipts' storage, not the service")
 
-    with FaultServer(says(QUEUED_XML)) as server:
-        connect(server.url)
-        with pytest.raises(ConnectionResetError, match="storage"):
-            queue(small_list, before_first_byte=fail)
+    with FaultServer(says(QUEUED_XML)) as server, pytest.raises(ConnectionResetError, match="storage"):
+        send(Client(Endpoint(server.url + "/x", LOGIN, PIN, PIN)), small_list, fail)
     assert server.requests == []
 
 
@@ -178,12 +182,7 @@ class Run:
         bodies.clear()
 
     def send(self) -> None:
-        with self._contacts.open("rb", buffering=0) as file:
-            upload = Upload(file, "calls.csv", self._contacts.stat().st_size)
-            try:
-                self.result = self._client.queue_calls(upload, CAMPAIGN, before_first_byte=self._intend)
-            except WireError as error:
-                self.result = error
+        self.result = send(self._client, self._contacts, self._intend)
 
     def stop(self) -> None:
         self._client.stop.request()

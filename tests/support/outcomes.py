@@ -53,11 +53,11 @@ def dripping_body(code: int) -> Act:
 
 
 def queue(
-    path: Path | Upload, hook: QueueCallsHook | None = None, campaign: Campaign = CAMPAIGN, **options: Any
+    path: Path | Upload, hook: QueueCallsHook | None = None, campaign: Campaign = CAMPAIGN
 ) -> Response | WireError:
     """Queue a campaign; the response, or the error that says what became of it."""
     try:
-        return (hook or QueueCallsHook()).queue_calls(path, campaign, **options)
+        return (hook or QueueCallsHook()).queue_calls(path, campaign)
     except WireError as error:
         return error
 
