@@ -71,14 +71,13 @@ class Client:
             campaign.assert_timely()
             fields = campaign.form(given, endpoint.field_names)
             self.stop.raise_if_requested()
-            body = MultipartBody(fields, progress=self._log_progress())
+            body = MultipartBody(fields, progress=self._log_progress(), before_first_byte=self.stop.raise_if_requested)
             with Transport(endpoint) as transport, self.stop.calling(transport.close):
                 with _translate_errors(transport, body, name):
                     transport.connect()
                 self.stop.raise_if_requested()
                 if before_first_byte:
                     before_first_byte()
-                    self.stop.raise_if_requested()
                 with _translate_errors(transport, body, name):
                     response = self._post(transport, body, fields, name)
         return _proven(response)

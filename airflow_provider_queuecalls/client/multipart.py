@@ -45,19 +45,22 @@ class MultipartBody:
 
     ``fields`` are (name, text or :class:`Upload`) in the order they are sent. ``progress`` is called with (bytes
     handed over, bytes in all) about every five seconds. ``sent`` is what has been handed over so far, so 0 proves
-    that no byte of the body has left.
+    that no byte of the body has left; ``before_first_byte`` is called at the last moment before that changes, and may
+    raise to prevent it.
     """
 
     def __init__(
         self,
         fields: Sequence[tuple[str, str | Upload]],
         progress: Progress | None = None,
+        before_first_byte: Callable[[], None] | None = None,
     ) -> None:
         self.boundary = secrets.token_hex(16)
         self.sent = 0
         #: Whether the whole body has left: whoever sends it asks for more only after the last block is out.
         self.complete = False
         self._progress = progress
+        self._before_first_byte = before_first_byte
         self._throttle = Throttle()
         self._file: _Watched | None = None
         self._parts: list[io.BytesIO | _Watched] = []
@@ -93,6 +96,8 @@ class MultipartBody:
             self._parts.pop(0)
             if self._parts:
                 block += self._parts[0].read(wanted - len(block))
+        if self._before_first_byte and not self.sent:
+            self._before_first_byte()
         self.sent += len(block)
         self.complete = wanted > 0 and not block
         if self._progress and self._throttle.due():

@@ -95,7 +95,7 @@ class Transport:
         if body is not None and content_type:
             headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
         try:
-            self._connection.request(method, self.route.target, self._blocks(body) if body else None, headers)
+            self._connection.request(method, self.route.target, body, headers)
         except TimeoutError:
             raise BrokenOff(f"it took no more data for {self._read_timeout:g} s (read_timeout)") from None
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
@@ -135,13 +135,6 @@ class Transport:
         if self._handle is not None:
             with suppress(OSError):  # it is closed already
                 self._handle.shutdown(socket.SHUT_RDWR)
-
-    def _blocks(self, body: MultipartBody) -> Iterator[bytes]:
-        """The body's blocks; none once the request is broken off."""
-        self._raise_if_broken_off()
-        while block := body.read(BLOCK_BYTES):
-            yield block
-            self._raise_if_broken_off()
 
     def _open(self, deadline: float) -> socket.socket:
         """Connect to the first of the host's addresses that accepts."""

@@ -83,6 +83,18 @@ def test_a_stop_while_the_connection_is_made_ends_it(
     assert STOPPED in str(result)
 
 
+def test_a_stop_while_the_host_is_resolved_opens_no_connection(
+    stopping: Stopping, connect: Connect, small_list: Path, mocker: MockerFixture
+) -> None:
+    hook, stop = stopping
+    resolve = socket.getaddrinfo
+    with FaultServer(says(QUEUED_XML)) as server:
+        connect(server.url)
+        mocker.patch("socket.getaddrinfo", lambda *args, **options: (stop(), resolve(*args, **options))[1])
+        assert_outcome(queue(small_list, hook), NotSent, None, sent=False)
+    assert server.connections == 0
+
+
 @pytest.mark.parametrize("step", ["TLS", "a proxy's tunnel"])
 def test_a_stop_while_the_connection_is_set_up_ends_it(
     step: str, stopping: Stopping, connect: Connect, small_list: Path
@@ -226,6 +238,8 @@ def test_nothing_begins_after_a_stop_before_any_line_of_the_client(
     for run in runs:
         run.assert_nothing_began_after_the_stop(server)
     assert len(runs) > 100
+    unknown = [run for run in runs if isinstance(run.result, OutcomeUnknown) and run.at_stop == (0, True)]
+    assert len(unknown) <= 2, "whether the first block left is unknown only at the very moment it is handed over"
     assert {type(run.result) for run in runs} == {NotSent, OutcomeUnknown, Response}, "before, during and after"
 
 
