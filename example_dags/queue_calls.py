@@ -1,35 +1,43 @@
-"""Remind people of their appointments: export a contact file, queue one campaign, report what came of it.
+"""Remind people of their appointments: write a contact file, queue one campaign, report the outcome.
 
-Started by hand, it asks for the campaign's settings and makes a dry run unless told otherwise.
+Started by hand, the DAG shows a form with its settings. It makes a dry run unless you switch that off.
 """
 
 from __future__ import annotations
 
 import csv
 import tempfile
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pendulum
 from airflow.sdk import DAG, Param, task
 
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 OFFICES = Path(__file__).parent / "data" / "offices.csv"
 
+# [START howto_calling_window]
+# Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
+ZONE = "America/New_York"
+DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
+CALLS_START, CALLS_END = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}"
+# [END howto_calling_window]
+
 # [START howto_params]
 params = {
     "region": Param(
         "all",
         title="Region",
-        description="Whose appointments to remind of.",
+        description="The region whose customers are called.",
         enum=["all", "north-east", "south", "midwest"],
         values_display={"all": "All regions", "north-east": "North-East", "south": "South", "midwest": "Midwest"},
     ),
     "appointments_per_office": Param(
         100,
         title="Appointments per office",
-        description="How many contacts to export for each of the ten offices of a region: 1 to 100.",
+        description="The number of contacts for each of the ten offices of a region: 1 to 100.",
         type="integer",
         minimum=1,
         maximum=100,
@@ -37,7 +45,7 @@ params = {
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
         title="VoiceXML script",
-        description_md="What runs when a call connects. An absolute URL of **at most 255** characters.",
+        description_md="The script that runs when a call connects. An absolute URL of **at most 255** characters.",
         type="string",
         format="uri",
         pattern="^https?://[^ ]+$",
@@ -47,7 +55,7 @@ params = {
     "result_url": Param(
         None,
         title="Result URL",
-        description="Gets the result after each call, or after its last failed attempt.",
+        description="The service posts the result of each call to this URL.",
         type=["null", "string"],
         format="uri",
         maxLength=255,
@@ -55,45 +63,37 @@ params = {
     "dry_run": Param(
         True,
         title="Dry run",
-        description="Check everything and call nobody. Switch it off to make phones ring.",
+        description="Check everything and call nobody. Switch it off to place real calls.",
         type="boolean",
-    ),
-    "start_at": Param(
-        None,
-        title="Start at",
-        description="When to start calling; empty is at once. The vendor asks for 15, 30 or 45 past, not the full hour.",
-        type=["null", "string"],
-        format="date-time",
-        section="When",
     ),
     "max_retries": Param(
         3,
-        title="Further attempts",
-        description="Failed attempts to call a number before giving up: 0 to 10.",
+        title="Retries",
+        description="How often the service calls a number again that was not reached: 0 to 10.",
         type="integer",
         minimum=0,
         maximum=10,
-        section="When",
+        section="Attempts",
     ),
     "retry_interval": Param(
         900,
         title="Seconds between attempts",
-        description="60 to 172,800, which is two days.",
+        description="60 to 172,800 (two days).",
         type="integer",
         minimum=60,
         maximum=172_800,
         examples=[300, 900, 3600],
-        section="When",
+        section="Attempts",
     ),
 }
 # [END howto_params]
 
 with DAG(
     dag_id="queue_calls",
-    description="A contact file becomes a calling campaign",
+    description="Queue a campaign from a contact file",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=pendulum.datetime(2026, 1, 1, tz=ZONE),
     catchup=False,
     params=params,
     tags=["queuecalls", "example"],
@@ -111,7 +111,7 @@ with DAG(
             for office in offices:
                 first = datetime.fromisoformat(office["first_appointment"])
                 for slot in range(params["appointments_per_office"]):
-                    number = f"1{office['area_code']}55501{slot:02}"  # 555-01xx is set aside for fiction
+                    number = f"1{office['area_code']}55501{slot:02}"  # 555-01xx is reserved for fiction
                     reference = f"{office['office']}-{first:%Y%m%d}-{slot:03}"
                     spoken = f"{first + slot * timedelta(minutes=5):%A at %H:%M} in {office['city']}"
                     writer.writerow([number, reference, spoken])
@@ -129,20 +129,21 @@ with DAG(
         result_url="{{ params.result_url }}",
         max_retries="{{ params.max_retries }}",
         retry_interval="{{ params.retry_interval }}",
-        scheduled_timestamp="{{ params.start_at }}",
+        scheduled_timestamp=CALLS_START,
+        expiration_timestamp=CALLS_END,
         dry_run="{{ params.dry_run }}",
     )
     # [END howto_operator_queuecalls]
 
     @task
     def report(result: dict[str, Any]) -> str:
-        """Say in a sentence what became of the campaign."""
+        """Log the outcome of the campaign in one sentence."""
         done = "would be called (dry run)" if result["dry_run"] else f"queued as {result['call_id_count']} calls"
         return f"{result['contacts']} contacts {done} in campaign {result['campaign_name']}"
 
     @task
     def remove_contacts(path: str) -> None:
-        """Leave no phone numbers behind."""
+        """Delete the contact file, whatever became of the campaign."""
         Path(path).unlink(missing_ok=True)
 
     contacts >> queue_calls

@@ -1,33 +1,39 @@
-"""A function yields whom to call, one contact after the other; what it yields becomes the campaign.
+"""Queue a campaign from a Python function that yields the contacts.
 
-Started by hand, it makes a dry run unless told otherwise.
+Started by hand. It makes a dry run unless you switch that off.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pendulum
 from airflow.sdk import DAG, Param, task
 
 OFFICES = Path(__file__).parent / "data" / "offices.csv"
 APPOINTMENTS_PER_OFFICE = 100
 
+# Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
+ZONE = "America/New_York"
+DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
+CALLS_START, CALLS_END = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}"
+
 params = {
     "region": Param(
         "south",
         title="Region",
-        description="Whose appointments to remind of.",
+        description="The region whose customers are called.",
         enum=["north-east", "south", "midwest"],
         values_display={"north-east": "North-East", "south": "South", "midwest": "Midwest"},
     ),
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
         title="VoiceXML script",
-        description="What runs when a call connects.",
+        description="The script that runs when a call connects.",
         type="string",
         format="uri",
         maxLength=255,
@@ -35,24 +41,29 @@ params = {
     "dry_run": Param(
         True,
         title="Dry run",
-        description="Check everything and call nobody. Switch it off to make phones ring.",
+        description="Check everything and call nobody. Switch it off to place real calls.",
         type="boolean",
     ),
 }
 
 with DAG(
     dag_id="queue_calls_from_function",
-    description="What a function yields becomes a calling campaign",
+    description="Queue a campaign from what a function yields",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=pendulum.datetime(2026, 1, 1, tz=ZONE),
     catchup=False,
     params=params,
     tags=["queuecalls", "example"],
 ) as dag:
     # [START howto_decorator_queuecalls]
     @task.queuecalls(
-        start_url="{{ params.start_url }}", dry_run="{{ params.dry_run }}", max_retries=3, retry_interval=900
+        start_url="{{ params.start_url }}",
+        max_retries=3,
+        retry_interval=900,
+        scheduled_timestamp=CALLS_START,
+        expiration_timestamp=CALLS_END,
+        dry_run="{{ params.dry_run }}",
     )
     def queue_calls(params: dict[str, Any]) -> Iterator[dict[str, str]]:
         with OFFICES.open(newline="", encoding="utf-8") as file:
@@ -63,7 +74,7 @@ with DAG(
                 for slot in range(APPOINTMENTS_PER_OFFICE):
                     appointment = first + slot * timedelta(minutes=5)
                     yield {
-                        "phone_number": f"1{office['area_code']}55501{slot:02}",  # 555-01xx is set aside for fiction
+                        "phone_number": f"1{office['area_code']}55501{slot:02}",  # 555-01xx is reserved for fiction
                         "message_reference": f"{office['office']}-{appointment:%Y%m%d}-{slot:03}",
                         "call_parameter": f"{appointment:%A at %H:%M} in {office['city']}",
                     }
@@ -72,7 +83,7 @@ with DAG(
 
     @task
     def report(result: dict[str, Any]) -> str:
-        """Say in a sentence what became of the campaign."""
+        """Log the outcome of the campaign in one sentence."""
         done = "would be called (dry run)" if result["dry_run"] else f"queued as {result['call_id_count']} calls"
         return f"{result['contacts']} contacts {done} in campaign {result['campaign_name']}"
 

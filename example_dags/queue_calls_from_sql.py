@@ -1,23 +1,28 @@
-"""A query in the warehouse finds whom to call; its result becomes the campaign, and no file is left behind.
+"""Queue a campaign from the result of a query. No contact file is left behind.
 
-Started by hand, it makes a dry run unless told otherwise. Needs airflow-provider-queuecalls[sql], the provider of your
-database, and a table ``appointments`` with the columns that ``sql/appointments.sql`` asks for.
+Started by hand. It makes a dry run unless you switch that off. It needs ``airflow-provider-queuecalls[sql]``, the Airflow
+provider of your database, and a table ``appointments`` with the columns that ``sql/appointments.sql`` selects.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
+import pendulum
 from airflow.sdk import DAG, Param, task
 
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
+
+# Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
+ZONE = "America/New_York"
+DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
+CALLS_START, CALLS_END = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}"
 
 params = {
     "sql_conn_id": Param(
         "warehouse",
         title="Database",
-        description="The connection to a database that Airflow has a provider for.",
+        description="The id of the connection to your database.",
         type="string",
         minLength=1,
     ),
@@ -31,7 +36,7 @@ params = {
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
         title="VoiceXML script",
-        description="What runs when a call connects.",
+        description="The script that runs when a call connects.",
         type="string",
         format="uri",
         maxLength=255,
@@ -39,17 +44,17 @@ params = {
     "dry_run": Param(
         True,
         title="Dry run",
-        description="Check everything and call nobody. Switch it off to make phones ring.",
+        description="Check everything and call nobody. Switch it off to place real calls.",
         type="boolean",
     ),
 }
 
 with DAG(
     dag_id="queue_calls_from_sql",
-    description="The result of a query becomes a calling campaign",
+    description="Queue a campaign from the result of a query",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=pendulum.datetime(2026, 1, 1, tz=ZONE),
     catchup=False,
     params=params,
     tags=["queuecalls", "example"],
@@ -61,6 +66,8 @@ with DAG(
         parameters={"day": "{{ params.day }}"},
         sql_conn_id="{{ params.sql_conn_id }}",
         start_url="{{ params.start_url }}",
+        scheduled_timestamp=CALLS_START,
+        expiration_timestamp=CALLS_END,
         on_invalid="skip",
         max_rejects="1%",
         duplicates="drop",
@@ -71,7 +78,7 @@ with DAG(
 
     @task
     def report(result: dict[str, Any]) -> str:
-        """Say in a sentence what became of the campaign."""
+        """Log the outcome of the campaign in one sentence."""
         done = "would be called (dry run)" if result["dry_run"] else f"queued as {result['call_id_count']} calls"
         return f"{result['contacts']} contacts {done}, {result['rejected']} rows left out"
 

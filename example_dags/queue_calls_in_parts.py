@@ -1,34 +1,40 @@
-"""A large list becomes several campaigns, one after the other, since the vendor asks not to be flooded.
+"""Split a large contact file into several campaigns and queue them one after the other.
 
-The list is checked as a whole first, so that nobody is in two campaigns, and then split. Each part is a mapped task with a
-campaign, a record and a result of its own; one that fails doesn't keep the others from being sent, and can be cleared alone.
+The whole file is checked first, so that nobody is in two campaigns. Each part is a mapped task with its own campaign, record,
+and result. A part that fails does not stop the others, and can be cleared on its own.
 
-Started by hand with the path or URL of a contact file and of a folder for the parts. It makes a dry run unless told
-otherwise.
+Started by hand with the path or URL of a contact file and of a folder for the parts. It makes a dry run unless you switch
+that off.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from itertools import islice
 from typing import Any
 
+import pendulum
 from airflow.sdk import DAG, ObjectStoragePath, Param, task
 
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+# Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
+ZONE = "America/New_York"
+DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
+CALLS_START, CALLS_END = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}"
 
 params = {
     "contacts": Param(
         "/data/outreach/calls.csv",
         title="Contact file",
-        description_md="A path that all workers share, or a URL such as `s3://conn@bucket/calls.csv`.",
+        description_md="An existing file: a path that all workers share, or a URL such as `s3://conn@bucket/calls.csv`.",
         type="string",
         minLength=1,
     ),
     "parts_path": Param(
         "/data/outreach/parts",
         title="Folder for the parts",
-        description_md="Where the parts lie while they are sent: a path that all workers share, or a URL.",
+        description_md="Where the parts are stored until they are sent: a path that all workers share, or a URL. "
+        "A local folder is created if it does not exist.",
         type="string",
         minLength=1,
     ),
@@ -42,7 +48,7 @@ params = {
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
         title="VoiceXML script",
-        description="What runs when a call connects.",
+        description="The script that runs when a call connects.",
         type="string",
         format="uri",
         maxLength=255,
@@ -50,20 +56,24 @@ params = {
     "dry_run": Param(
         True,
         title="Dry run",
-        description="Check everything and call nobody. Switch it off to make phones ring.",
+        description="Check everything and call nobody. Switch it off to place real calls.",
         type="boolean",
     ),
 }
 
 with DAG(
     dag_id="queue_calls_in_parts",
-    description="A large list becomes several campaigns, one after the other",
+    description="Split a contact file into several campaigns",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=pendulum.datetime(2026, 1, 1, tz=ZONE),
     catchup=False,
     params=params,
-    default_args={"start_url": "{{ params.start_url }}"},
+    default_args={
+        "start_url": "{{ params.start_url }}",
+        "scheduled_timestamp": CALLS_START,
+        "expiration_timestamp": CALLS_END,
+    },
     tags=["queuecalls", "example"],
 ) as dag:
     # [START howto_parts]
@@ -71,7 +81,7 @@ with DAG(
 
     @task
     def split(params: dict[str, Any], run_id: str) -> list[dict[str, str]]:
-        """Write the parts, and say for each what its campaign is made of."""
+        """Write the parts; return the parameters of each part's campaign."""
         folder, size = f"{params['parts_path']}/{run_id}", params["contacts_per_campaign"]
         ObjectStoragePath(folder).mkdir(parents=True, exist_ok=True)
         parts = []
@@ -85,7 +95,7 @@ with DAG(
 
     @task
     def remove_parts(parts: list[dict[str, str]]) -> None:
-        """Leave no phone numbers behind."""
+        """Delete the parts, whatever became of the campaigns."""
         for part in parts:
             ObjectStoragePath(part["contacts"]).unlink(missing_ok=True)
 
@@ -99,7 +109,7 @@ with DAG(
 
     @task
     def report(results: list[dict[str, Any]]) -> str:
-        """Say in a sentence what became of the list."""
+        """Log the outcome of all campaigns in one sentence."""
         results = list(results)
         done = "would be called (dry run)" if any(result["dry_run"] for result in results) else "queued"
         return f"{sum(result['contacts'] for result in results)} contacts in {len(results)} campaigns {done}"

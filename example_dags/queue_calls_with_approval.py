@@ -1,30 +1,36 @@
-"""Check a list, let a person look at the counts and approve, and only then make phones ring.
+"""Check a contact file, ask a person to approve the counts, and then queue the campaign.
 
-Started by hand with the path or URL of a contact file. Needs Airflow 3.1 or newer, where
-a task can wait for a person, and apache-airflow-providers-standard 1.13.
+Started by hand with the path or URL of a contact file. It needs Airflow 3.1 or later, where a task can wait for a person,
+and apache-airflow-providers-standard 1.13 or later.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
+import pendulum
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param
 
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
+# Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
+ZONE = "America/New_York"
+DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
+CALLS_START, CALLS_END = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}"
+
 params = {
     "contacts": Param(
         "/data/outreach/calls.csv",
         title="Contact file",
-        description_md="A path that all workers share, or a URL such as `s3://conn@bucket/calls.csv`.",
+        description_md="An existing file: a path that all workers share, or a URL such as `s3://conn@bucket/calls.csv`.",
         type="string",
         minLength=1,
     ),
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
         title="VoiceXML script",
-        description="What runs when a call connects.",
+        description="The script that runs when a call connects.",
         type="string",
         format="uri",
         maxLength=255,
@@ -33,7 +39,7 @@ params = {
     "resend": Param(
         False,
         title="Send again",
-        description="Your decision, after you have looked: send a campaign that may have been sent before.",
+        description="Send the campaign even if it may have been sent before. Look it up at the service first.",
         type="boolean",
     ),
     # [END howto_resend_param]
@@ -44,12 +50,14 @@ with DAG(
     description="Check, approve, queue",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=pendulum.datetime(2026, 1, 1, tz=ZONE),
     catchup=False,
     params=params,
     default_args={
         "contacts": "{{ params.contacts }}",
         "start_url": "{{ params.start_url }}",
+        "scheduled_timestamp": CALLS_START,
+        "expiration_timestamp": CALLS_END,
         "on_invalid": "skip",
         "duplicates": "drop",
     },
@@ -75,7 +83,7 @@ File: {{ params.contacts }}, {{ ti.xcom_pull('check')['digest'] }}
 
     queue_calls = QueueCallsOperator(
         task_id="queue_calls",
-        expected_digest="{{ ti.xcom_pull('check')['digest'] }}",  # no other list than the one that was approved
+        expected_digest="{{ ti.xcom_pull('check')['digest'] }}",  # send only the list that was approved
         resend="{{ params.resend }}",
     )
 

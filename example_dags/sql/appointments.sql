@@ -1,5 +1,5 @@
--- Whose appointment is on that day. %(day)s is how PostgreSQL's driver marks a parameter; SQLite's says :day.
--- The order belongs to the list: with it, a retry finds the same one.
+-- The appointments of one day. %(day)s is the parameter style of PostgreSQL's driver; SQLite's is :day.
+-- Keep the ORDER BY: with it, a retry reads the same list again.
 SELECT mobile AS phone_number,
        reference AS message_reference,
        spoken_time AS call_parameter

@@ -1,5 +1,5 @@
--- What the endpoint behind result_url does with each POST. The same result may come twice: it stays one row.
--- The number that was called isn't kept: the reference leads to it.
+-- What the endpoint behind result_url does with each POST. A result that is posted twice is stored once.
+-- The phone number is not stored: the message_reference leads to it.
 INSERT INTO call_results
     (campaign, message_reference, call_id, result, callee_type, attempts, last_attempt_timestamp, duration)
 VALUES

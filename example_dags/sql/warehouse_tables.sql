@@ -1,4 +1,4 @@
--- What comes back from the phone: a row for each call, and one for each run.
+-- One row for the result of each call, and one row for each run.
 CREATE TABLE call_results (
     campaign TEXT NOT NULL,
     message_reference TEXT NOT NULL,
@@ -17,5 +17,7 @@ CREATE TABLE call_summaries (
     queued_at TEXT NOT NULL,
     contacts INTEGER NOT NULL,
     results INTEGER NOT NULL,
-    completed INTEGER NOT NULL
+    completed INTEGER NOT NULL,
+    reached INTEGER NOT NULL,
+    answering_machines INTEGER NOT NULL
 );

@@ -57,6 +57,8 @@ def test_an_update_of_the_asset_starts_the_campaign_which_is_dry_unless_told_oth
     (queued,) = live.results(2)
     assert (queued["outcome"], queued["contacts"]) == ("queued", 7)
     (campaign,) = live.sandbox.campaigns
+    start, end = (int(campaign.parameters[name]) for name in ("scheduled_timestamp", "expiration_timestamp"))
+    assert end - start == (2 * 60 + 45) * 60, "calls are made from 15:15 to 18:00"
     assert (campaign.name, campaign.contacts) == (queued["campaign_name"], 7)
     assert [call.message_reference for call in live.sandbox.calls] == [f"appointment-{n}" for n in range(7)]
 

@@ -227,7 +227,7 @@ def test_the_trigger_form_shows_limits_and_refuses_what_breaks_them(page: Page, 
     expect(form.get_by_text("This field is required")).to_be_visible()
     expect(trigger).to_be_disabled()
     leave_with(field("start_url"), "ftp://voice.example/start")
-    section(form, "When")
+    section(form, "Attempts")
     for name, given, nearest in (("max_retries", "11", "10"), ("retry_interval", "59", "60")):
         leave_with(field(name), given)
         expect(field(name)).to_have_value(nearest)

@@ -132,7 +132,7 @@ def test_everybody_who_was_approved_is_called_once_and_the_results_come_back(liv
 
     live.airflow.wait(waits, "collect")
     assert live.do("SELECT * FROM call_results") == []
-    live.sandbox.advance(hours=2)
+    live.sandbox.advance(days=2)
 
     assert live.states("real") == {**SUCCESS, "collect": "success", "summarize": "success"}
     assert set(live.sandbox.numbers) == CALLED
@@ -146,9 +146,13 @@ def test_everybody_who_was_approved_is_called_once_and_the_results_come_back(liv
     ]
     queued = live.result("real", "queue_calls")
     assert queued["digest"] == live.result("real", "check")["digest"]
-    assert live.result("real", "collect") == {"completed": 3, "failed": 1}
+    assert sorted(live.result("real", "collect")) == [
+        ["completed", "human", 2],
+        ["completed", "machine", 1],
+        ["failed", "", 1],
+    ]
     assert live.do("SELECT * FROM call_summaries") == [
-        ("real", queued["campaign_name"], queued["digest"], queued["queued_at"], 4, 4, 3)
+        ("real", queued["campaign_name"], queued["digest"], queued["queued_at"], 4, 4, 3, 2, 1)
     ]
     assert list(live.bucket.objects.all()) == []
 

@@ -1,4 +1,4 @@
-"""The tasks of the example from the warehouse to the phone that Airflow lets wait for days, on a real database."""
+"""The tasks of the end-to-end example that wait for results and count them, on a real database."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -19,6 +20,7 @@ DAG_ID = "queue_calls_end_to_end"
 QUEUED = {
     "dry_run": False, "contacts": 3, "campaign_name": "spring", "digest": "sha256:0", "queued_at": "2026-11-23T14:45:07+00:00",
 }  # fmt: skip
+REACHED, BUSY = ("completed", "human"), ("failed", "busy")
 RUN: dict[str, Any] = {"params": {"sql_conn_id": "warehouse"}, "run_id": "once"}
 
 
@@ -45,37 +47,52 @@ def do(tmp_path: Path, examples: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
     return do
 
 
-def came_back(do: Callable[..., list[Any]], campaign: str, *results: str) -> None:
+def came_back(do: Callable[..., list[Any]], campaign: str, *results: tuple[str, str]) -> None:
     for number, result in enumerate(results):
-        row = (campaign, f"order-{number}", str(100000001 + number), result)
-        do("INSERT INTO call_results (campaign, message_reference, call_id, result) VALUES (?, ?, ?, ?)", *row)
+        row = (campaign, f"order-{number}", str(100000001 + number), *result)
+        do(
+            "INSERT INTO call_results (campaign, message_reference, call_id, result, callee_type) VALUES (?, ?, ?, ?, ?)",
+            *row,
+        )
 
 
 @pytest.mark.parametrize(
     ("results", "minutes_ago", "over"),
     [
         ((), -60, False),
-        (("completed", "failed"), -60, False),
-        (("completed", "failed", "completed"), -60, True),
-        (("completed", "failed"), 50, False),
-        (("completed", "failed"), 70, True),
-        ((), 70, True),
+        ((REACHED, BUSY), -60, False),
+        ((REACHED, BUSY, REACHED), -60, True),
+        ((REACHED, BUSY), 10, True),
+        ((), 10, True),
     ],
 )
-def test_collecting_ends_with_the_last_result_or_an_hour_after_the_last_call(
-    results: tuple[str, ...], minutes_ago: int, over: bool, task: Any, do: Any
+def test_collecting_ends_with_the_last_result_or_when_no_more_can_come(
+    results: tuple[tuple[str, str], ...], minutes_ago: int, over: bool, task: Any, do: Any
 ) -> None:
     came_back(do, "once", *results)
-    came_back(do, "another", *["completed"] * 9)
-    expiration = datetime.now(timezone.utc) - timedelta(minutes=minutes_ago)
-    found = task("collect")(QUEUED, expiration.isoformat(), **RUN)
+    came_back(do, "another", *[REACHED] * 9)
+    last_result = datetime.now(ZoneInfo("America/New_York")) - timedelta(minutes=minutes_ago)
+    found = task("collect")(QUEUED, f"{last_result:%Y-%m-%dT%H:%M}", **RUN)
     assert found.is_done is over
-    assert found.xcom_value == {result: results.count(result) for result in results}
+    assert sorted(found.xcom_value) == sorted([*result, results.count(result)] for result in set(results))
 
 
 def test_what_is_missing_shows_in_the_summary_which_is_written_once(task: Any, do: Any) -> None:
     summarize = task("summarize")
-    summarize(QUEUED, {}, **RUN)
-    assert summarize(QUEUED, {"completed": 1, "failed": 1}, **RUN) == "1 of 3 calls completed, 2 results"
-    row = ("once", *(QUEUED[name] for name in ("campaign_name", "digest", "queued_at", "contacts")), 2, 1)
+    summarize(QUEUED, [], **RUN)
+    assert summarize(QUEUED, [[*REACHED, 1], [*BUSY, 1]], **RUN) == "1 of 3 people reached, 0 answering machines"
+    row = ("once", *(QUEUED[name] for name in ("campaign_name", "digest", "queued_at", "contacts")), 2, 1, 1, 0)
     assert do("SELECT * FROM call_summaries") == [row]
+
+
+def test_only_a_completed_call_with_a_human_counts_as_reached(task: Any, do: Any) -> None:
+    """A type that is empty or not known, as where the detection is switched off, is counted as neither."""
+    counts = [
+        [*REACHED, 4],
+        ["completed", "machine", 3],
+        ["completed", "", 2],
+        ["completed", None, 1],
+        ["failed", "human", 9],
+    ]
+    assert task("summarize")(QUEUED, counts, **RUN) == "4 of 3 people reached, 3 answering machines"
+    assert do("SELECT results, completed, reached, answering_machines FROM call_summaries") == [(19, 10, 4, 3)]
