@@ -35,15 +35,20 @@ SETTINGS = (
 USAGE_ERROR = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit code: 0, or 2 where it could not do what it was asked."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's parser. The command-line reference of the documentation is made from it."""
     parser = argparse.ArgumentParser(prog="queuecalls", description="Calling campaigns with the queuecalls service.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     cli_check.add_parser(commands)
     _add_sandbox(commands)
     _add_demo(commands)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code: 0, or 2 where it could not do what it was asked."""
+    options = build_parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except QueueCallsError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import re
 import sys
 import tempfile
@@ -14,6 +15,9 @@ from docutils import nodes
 from sphinx.addnodes import desc_signature
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
     from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
@@ -25,6 +29,7 @@ airflow_home = tempfile.TemporaryDirectory(prefix="queuecalls-docs-")
 os.environ["AIRFLOW_HOME"] = airflow_home.name
 
 import airflow_provider_queuecalls as package
+from tools.cli_reference import cli_reference
 
 project = "airflow-provider-queuecalls"
 author = "the maintainers of airflow-provider-queuecalls"
@@ -48,6 +53,7 @@ html_css_files = ["custom.css"]
 html_show_sphinx = False
 html_show_copyright = False
 
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
@@ -56,35 +62,44 @@ autodoc_default_options = {"members": True, "undoc-members": True, "show-inherit
 autodoc_class_signature = "mixed"
 python_maximum_signature_line_length = 88
 
-#: Not for callers: how the public modules do what they do. Every other module gets a page, new ones too.
-INTERNAL = re.compile(
-    r"_.*|cli|demo|get_provider_info|stopping|client\..*|records\..*|contacts\..*|sandbox(\.(?!server$|settings$).*)?"
-)
+
+def public_modules() -> Iterator[ModuleType]:
+    """Yield the modules that others may import from: no part of the name has an underscore in front, and they define ``__all__``."""
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if any(part.startswith("_") for part in found.name.split(".")):
+            continue
+        module = importlib.import_module(found.name)
+        if hasattr(module, "__all__"):
+            yield module
 
 
-def write_api_pages(_app: Sphinx) -> None:
-    """Write a page for every public module that defines something."""
-    folder, root = HERE / "api", Path(package.__file__).parent
-    pages = {}
-    for path in sorted(root.rglob("*.py")):
-        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-        if INTERNAL.fullmatch(name):
-            continue
-        module = importlib.import_module(f"{package.__name__}.{name}")
-        exported = getattr(module, "__all__", [])
-        if path.name == "__init__.py" and not exported:
-            continue
-        parts = [name, "=" * len(name), "", f".. automodule:: {module.__name__}"]
-        # autodoc overlooks data that a package takes from one of its modules.
-        data = [each for each in exported if not callable(getattr(module, each))]
-        parts += [f"\n.. py:data:: {each}" for each in data]
-        pages[f"{name}.rst"] = "\n".join(parts) + "\n"
+def write_pages(_app: Sphinx) -> None:
+    """Write what is made from the code: a page for each public module, and the command-line reference."""
+    folder = HERE / "api"
+    pages = {f"{module.__name__.partition('.')[2]}.rst": api_page(module) for module in public_modules()}
     folder.mkdir(exist_ok=True)
     for stale in {path.name for path in folder.glob("*.rst")} - set(pages):
         (folder / stale).unlink()
     for name, text in pages.items():
-        if not (folder / name).exists() or (folder / name).read_text("utf-8") != text:
-            (folder / name).write_text(text, "utf-8")
+        write_if_changed(folder / name, text)
+    write_if_changed(HERE / "cli.md", cli_reference())
+
+
+def api_page(module: ModuleType) -> str:
+    """Return the page of a public module, with everything in its ``__all__``, also if another module defines it."""
+    name = module.__name__.partition(".")[2]
+    parts = [name, "=" * len(name), "", f".. automodule:: {module.__name__}", "   :no-members:", ""]
+    for each in module.__all__:
+        value = getattr(module, each)
+        kind = "class" if isinstance(value, type) else "function" if callable(value) else "data"
+        parts += [f".. auto{kind}:: {module.__name__}.{each}"]
+    return "\n".join(parts) + "\n"
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a file, unless it has this text already: Sphinx reads again what has changed."""
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")
 
 
 def resolve_short_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element) -> Any:
@@ -115,5 +130,5 @@ def tidy(_app: Sphinx, doctree: nodes.document) -> None:
 def setup(app: Sphinx) -> None:
     """Connect them."""
     app.connect("doctree-read", tidy)
-    app.connect("builder-inited", write_api_pages)
+    app.connect("builder-inited", write_pages)
     app.connect("missing-reference", resolve_short_name)
