@@ -91,8 +91,8 @@ def api_page(module: ModuleType) -> str:
     parts = [name, "=" * len(name), "", f".. automodule:: {module.__name__}", "   :no-members:", ""]
     for each in module.__all__:
         value = getattr(module, each)
-        kind = "class" if isinstance(value, type) else "function" if callable(value) else "data"
-        parts += [f".. auto{kind}:: {module.__name__}.{each}"]
+        kind = "autoclass" if isinstance(value, type) else "autofunction" if callable(value) else "py:data"
+        parts += [f".. {kind}:: {module.__name__}.{each}"]
     return "\n".join(parts) + "\n"
 
 
