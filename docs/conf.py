@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import pydoc
 import re
 import sys
 import tempfile
@@ -41,8 +42,6 @@ smartquotes = False  # what is typed must be shown as it is typed
 nitpick_ignore_regex = [
     # Other projects' names: their inventories would have to be fetched.
     ("py:.*", rf"(?!{package.__name__}\.)[a-z_]\w*\..*|[a-z]+|[A-Z]\w+Error"),
-    # Ours, but not for callers.
-    ("py:class", rf"{package.__name__}\..*\._\w+"),
 ]
 
 html_theme = "furo"
@@ -103,16 +102,21 @@ def write_if_changed(path: Path, text: str) -> None:
 
 
 def resolve_short_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element) -> Any:
-    """Let a docstring name what another of our modules defines without spelling out the module.
+    """Resolve a name of ours that a docstring uses without its module.
 
-    Signatures may name anything else as well: mypy has looked at them already.
+    A name that exists but is not public is shown as text. So is any other name in a signature: mypy has checked those.
     """
     if node.get("refdomain") != "py" or node.get("refspecific"):
         return None
     node["refspecific"] = True
     domain = env.get_domain("py")
     found = domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], node["reftarget"], node, text)
-    return text if found is None and in_signature(node) else found
+    return text if found is None and (in_signature(node) or exists(node["reftarget"])) else found
+
+
+def exists(name: str) -> bool:
+    """Whether a full name is one of ours, in a public module or not."""
+    return name.startswith(f"{package.__name__}.") and pydoc.locate(name) is not None
 
 
 def in_signature(node: nodes.Element | None) -> bool:

@@ -141,12 +141,12 @@ def test_airflow_tells_all_of_it() -> None:
     assert set(told["connection-types"][0]["conn-fields"]) == {entry.name for entry in FIELDS if not entry.standard}
 
 
-def test_airflow_knows_where_the_documentation_is(airflow: Any, manager: Any) -> None:
-    (url,) = importlib.metadata.metadata("airflow-provider-queuecalls").get_all("Project-URL")
-    assert url.startswith("Documentation, https://")
-    told = manager.providers["airflow-provider-queuecalls"].data.get("documentation-url")
-    if tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 1):
-        assert told.strip() == url.partition(", ")[2]
+def test_no_link_says_that_the_vendors_page_is_this_providers_documentation(manager: Any) -> None:
+    """The project has no public address yet. Only the integration, which is the service itself, names the vendor's page."""
+    assert importlib.metadata.metadata("airflow-provider-queuecalls").get_all("Project-URL") is None
+    assert not manager.providers["airflow-provider-queuecalls"].data.get("documentation-url")
+    (integration,) = get_provider_info()["integrations"]
+    assert integration["external-doc-url"].startswith("https://api-docs.plumvoice.com/")
 
 
 def test_our_options_are_airflows(airflow: Any) -> None:
