@@ -32,13 +32,6 @@ def test_links_lead_to_files(page: Path) -> None:
     assert [target for target in targets if not target.exists() and target not in GENERATED] == []
 
 
-def test_links_of_the_readme_to_headings_exist() -> None:
-    links = re.findall(r"\]\(([^)\s]+\.md)#([^)\s]+)\)", README.read_text("utf-8"))
-    for name, anchor in links:
-        headings = re.findall(r"^#+ (.*)$", (REPOSITORY / name).read_text("utf-8"), re.MULTILINE)
-        assert anchor in {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in headings}
-
-
 def test_the_command_line_reference_has_every_option_with_its_help() -> None:
     sections = dict(re.findall(r"^## queuecalls (\w+)$(.*?)(?=^## |\Z)", cli_reference(), re.MULTILINE | re.DOTALL))
     commands = subcommands(build_parser())
