@@ -9,22 +9,26 @@ from typing import Any
 #: As in (3, 2).
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 IS_AIRFLOW_2 = AIRFLOW < (3, 0)
-#: Module that newer Airflows have: what imports from it, and what an Airflow without it imports.
-_SPELLINGS = {
-    "airflow.sdk": (
+#: A module that newer Airflows have, what is written with it, and what is written without it.
+_SPELLINGS = (
+    (
+        "airflow.sdk",
         "from airflow.sdk import DAG, task",
         "from airflow import DAG\nfrom airflow.decorators import task",
     ),
-    "airflow.dag_processing.dagbag": (
+    ("airflow.sdk", "from airflow.sdk import DAG\n", "from airflow import DAG\n"),
+    ("airflow.sdk", "dag_run.run_after", "logical_date"),
+    (
+        "airflow.dag_processing.dagbag",
         "from airflow.dag_processing.dagbag import DagBag",
         "from airflow.models.dagbag import DagBag",
     ),
-}
+)
 
 
 def for_this_airflow(code: str) -> str:
     """Python that is written for the newest Airflow, with the imports of the one that is here."""
-    for module, (newer, older) in _SPELLINGS.items():
+    for module, newer, older in _SPELLINGS:
         if find_spec(module) is None:
             code = code.replace(newer, older)
     return code
