@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -13,6 +14,7 @@ from unittest import mock
 #: What DAGs call the connection that leads there, and the bucket that they use.
 STORAGE, BUCKET = "storage", "outreach"
 KEY, SECRET, REGION = "key", "secret", "us-east-1"
+MEETING_SECONDS = 100
 
 
 @contextmanager
@@ -36,6 +38,26 @@ def s3_server() -> Iterator[str]:
             yield f"http://{host}:{port}"
         finally:
             server.stop()
+
+
+@contextmanager
+def first_writers_meet(number: int) -> Iterator[None]:
+    """Hold the first write requests until ``number`` of them have arrived: every writer has then looked for an object
+    and found none. The server does it, so that no code of ours can step around it; fails if they don't all arrive."""
+    from moto.s3.responses import S3Response
+
+    put, arrivals, meeting = S3Response.put_object, itertools.count(1), threading.Barrier(number)
+    met = threading.Event()
+
+    def put_together(self: S3Response) -> Any:
+        if next(arrivals) <= number:
+            meeting.wait(MEETING_SECONDS)
+            met.set()
+        return put(self)
+
+    with mock.patch.object(S3Response, "put_object", put_together):
+        yield
+    assert met.is_set(), "the writers did not meet"
 
 
 def s3_connection(url: str) -> str:

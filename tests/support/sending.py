@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -30,31 +31,22 @@ def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> Non
 
 
 def send_and_tell_from_a_process(meeting: Any, *arguments: Any) -> None:
-    with meeting_twice(meeting):
+    with senders_meet(meeting):
         send_and_tell(*arguments)
 
 
 @contextmanager
-def meeting_twice(meeting: Any) -> Iterator[None]:
-    """All wait for each other once they have found nothing on record; and, where a storage is asked first whether
-    there is something, once more when it has said no."""
-    from airflow_provider_queuecalls._airflow.compat import object_storage_path
+def senders_meet(meeting: Any) -> Iterator[None]:
+    """Hold every sender that found nothing on record until all have found nothing. Fails if none gets so far."""
     from airflow_provider_queuecalls.records.ledger import Ledger
 
-    storage = type(object_storage_path("file:///"))
-    record_intent, exists = Ledger.record_intent, storage.exists
+    record_intent, met = Ledger.record_intent, threading.Event()
 
-    def recorded_together(ledger: Ledger, **options: Any) -> None:
+    def record_together(ledger: Ledger, **options: Any) -> None:
         meeting.wait(MEETING_SECONDS)
+        met.set()
         record_intent(ledger, **options)
 
-    def asked_together(path: Any) -> bool:
-        there = exists(path)
-        meeting.wait(MEETING_SECONDS)
-        return there
-
-    with (
-        mock.patch.object(Ledger, "record_intent", recorded_together),
-        mock.patch.object(storage, "exists", asked_together),
-    ):
+    with mock.patch.object(Ledger, "record_intent", record_together):
         yield
+    assert met.is_set(), "the senders did not meet"
