@@ -27,6 +27,24 @@ from typing import Any, ClassVar
 
 from airflow_provider_queuecalls.outcome import Outcome
 
+__all__ = [
+    "AlreadySent",
+    "CheckFailed",
+    "EmptyContacts",
+    "InvalidCampaign",
+    "InvalidConnection",
+    "InvalidContactRules",
+    "InvalidContacts",
+    "NotAccepted",
+    "NotSent",
+    "OutcomeUnknown",
+    "QueueCallsError",
+    "Refused",
+    "UnreadableContacts",
+    "Violation",
+    "WireError",
+]
+
 
 class QueueCallsError(Exception):
     """Base of all errors here.

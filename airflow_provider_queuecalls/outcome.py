@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+__all__ = ["Outcome"]
+
 
 class Outcome(str, Enum):
     """What became of a campaign."""

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.sandbox.server import Sandbox
 
+__all__ = ["queuecalls_sandbox"]
+
 
 @pytest.fixture
 def queuecalls_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:

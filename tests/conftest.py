@@ -38,6 +38,12 @@ LOGIN, PIN = "tester", "4711"
 Connect = Callable[..., None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, the tests of a module run in one of them, and only one runs a whole Airflow."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("e2e" if "e2e" in item.path.parts else item.path.name))
+
+
 def pytest_unconfigure() -> None:
     # Airflow logs at the interpreter's exit, to a stream that pytest has closed.
     logging.raiseExceptions = False

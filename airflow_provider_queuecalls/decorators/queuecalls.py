@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context, TaskDecorator
     from airflow_provider_queuecalls._airflow.storage import Location
 
+__all__ = ["DecoratedQueueCallsOperator", "queuecalls_task"]
+
 _ACCEPTED = "Yield or return contacts, or return a DataFrame of pandas or polars, an Arrow table, or the path or URL of a contact file"
 
 

@@ -24,6 +24,8 @@ from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.stopping import StopRequest
 
+__all__ = ["QueueCallsHook"]
+
 #: Airflow masks no shorter secrets, and warns about them. Nothing here relies on its mask.
 SHORTEST_MASKED = 5
 

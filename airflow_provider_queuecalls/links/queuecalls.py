@@ -9,6 +9,8 @@ from airflow_provider_queuecalls._airflow.compat import BaseOperatorLink, xcom
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import BaseOperator, Context
 
+__all__ = ["CampaignLink"]
+
 
 class CampaignLink(BaseOperatorLink):
     """Leads to the campaign in the vendor's campaign manager, as the connection's extra ``campaign_url`` says."""

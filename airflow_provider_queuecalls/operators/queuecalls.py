@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 
+__all__ = ["QueueCallsOperator"]
+
 
 @dataclass(frozen=True)
 class ContactFile:

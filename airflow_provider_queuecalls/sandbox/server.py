@@ -31,6 +31,8 @@ from airflow_provider_queuecalls.sandbox.state import State
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign
 from airflow_provider_queuecalls.sandbox.wire import WireProtocol
 
+__all__ = ["CannotStart", "Sandbox", "run_sandbox"]
+
 #: Seconds that requests under way have to end when the sandbox stops.
 GRACE_SECONDS = 2
 

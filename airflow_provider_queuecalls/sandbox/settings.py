@@ -8,6 +8,8 @@ from typing import Literal
 
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 
+__all__ = ["Settings"]
+
 
 @dataclass(frozen=True)
 class Settings:

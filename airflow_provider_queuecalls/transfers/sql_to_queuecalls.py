@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_queuecalls._airflow.compat import Context
 
+__all__ = ["SqlToQueueCallsOperator"]
+
 #: Parameters of the operator that apply to contact files only.
 _OF_A_FILE = ("contacts", "has_header", "delimiter")
 
