@@ -40,7 +40,6 @@ __all__ = [
     "OutcomeUnknown",
     "QueueCallsError",
     "Refused",
-    "UnreadableContacts",
     "Violation",
     "WireError",
 ]

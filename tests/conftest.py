@@ -38,6 +38,7 @@ LOGIN, PIN = "tester", "4711"
 Connect = Callable[..., None]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, the tests of a module run in one of them, and only one runs a whole Airflow."""
     for item in items:

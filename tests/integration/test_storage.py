@@ -7,8 +7,8 @@ import gzip
 import json
 import os
 import tempfile
-import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from tests.support.command import python
 from tests.support.dag_run import run_dag_file
 from tests.support.moved import for_this_airflow
 from tests.support.multipart import parse
+from tests.support.s3 import make_older
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 QUEUED = b'<queuecalls status="queued"/>'
@@ -197,8 +198,9 @@ def test_rejects_that_cannot_be_delivered_keep_the_campaign_from_being_sent(
 def test_the_age_of_a_list_is_that_of_the_object(bucket: Any, service: faults.FaultServer) -> None:
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
     bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
-    time.sleep(2.1)  # S3 keeps whole seconds
-    error = failure(contacts=url(bucket, "calls.csv"), suppress=[url(bucket, "dnc.csv")], suppress_max_age="1 second")
+    run(contacts=url(bucket, "calls.csv"), suppress=[url(bucket, "dnc.csv")], suppress_max_age="1 hour", dry_run=True)
+    make_older(bucket, "dnc.csv", timedelta(hours=1))
+    error = failure(contacts=url(bucket, "calls.csv"), suppress=[url(bucket, "dnc.csv")], suppress_max_age="1 hour")
     assert "was last changed" in str(error)
     assert show_path(url(bucket, "dnc.csv")) in str(error)
     assert service.requests == []

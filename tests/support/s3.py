@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -58,6 +59,14 @@ def first_writers_meet(number: int) -> Iterator[None]:
     with mock.patch.object(S3Response, "put_object", put_together):
         yield
     assert met.is_set(), "the writers did not meet"
+
+
+def make_older(bucket: Any, key: str, by: timedelta) -> None:
+    """Let an object have been written so much earlier."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket.name].keys[key].last_modified -= by
 
 
 def s3_connection(url: str) -> str:
