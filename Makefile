@@ -1,14 +1,20 @@
 # make demo       sets everything up and runs the main job through a real Airflow
-# make test       sets everything up and runs the tests
+# make quick      sets everything up and runs the unit tests: no browser, no database, less than a minute
+# make test       sets everything up and runs all tests
 # make test-all   does so with every Airflow that is supported
 
 PYTHON ?= python3
 VENV ?= .venv
 AIRFLOW_VERSION ?= 3.3.2
 INSTALL_OPTIONS ?=
+EXTRA ?= dev
+WORKERS ?= auto
 PYTEST = AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
-# In CI three Airflows share the machine, and real processes run into each other: what failed is tried once more, alone.
-SECOND_CHANCE = $(if $(CI),|| $(PYTEST) --last-failed --last-failed-no-failures none)
+PARALLEL = --numprocesses=$(WORKERS) --maxprocesses=4
+# A module stays in one process, and the longest modules come first.
+BY_MODULE = --dist=loadgroup --no-loadscope-reorder
+# Measured once, with the newest Airflow, and printed in the last lines.
+COVERAGE = $(if $(filter .venv,$(VENV)),--cov --cov-report=)
 
 # Older Airflows break with packages newer than themselves. The Pythons are spread over those that each runs on.
 OLDER = 2.11.2 3.0.6 3.1.8 3.2.2
@@ -23,34 +29,38 @@ AS_OF_3.2.2 = 2026-06-05
 LOWEST = 2.11.0
 AS_OF_LOWEST = 2025-06-20
 
-.PHONY: demo test test-all test-lowest test-prerelease cluster-test check docs wheel bench cluster-bench tables hooks clean
+.PHONY: demo quick test test-all test-lowest test-prerelease cluster-test check docs wheel bench cluster-bench tables hooks clean
 .PHONY: chromium postgresql redis
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo
 
-# The pages are tested in a real browser, and the scheduler works on a real database.
-test: $(VENV)/.ready postgresql chromium
-	$(PYTEST) $(ARGS) $(SECOND_CHANCE)
+quick: $(VENV)/.ready
+	$(PYTEST) tests/unit $(PARALLEL) --dist=worksteal $(ARGS)
 
-# Three at a time, since tests wait a lot; what each prints comes in one piece.
+# The pages are tested in a real browser, and the scheduler works on a real database. With ARGS, what they choose is
+# tested in one process.
+test: $(VENV)/.ready postgresql chromium
+	$(PYTEST) $(or $(ARGS),$(PARALLEL) $(BY_MODULE) $(COVERAGE))
+
+# Two at a time, of two processes each, since tests wait a lot; what each prints comes in one piece.
 test-all: $(VENV)/.ready postgresql chromium
-	$(MAKE) --jobs=3 --output-sync=target --keep-going test $(OLDER:%=test-%) test-lowest test-prerelease
+	$(MAKE) --jobs=2 --output-sync=target --keep-going WORKERS=2 test $(OLDER:%=test-%) test-lowest test-prerelease
 
 $(OLDER:%=test-%): test-%:
-	$(MAKE) test VENV=.venvs/$* AIRFLOW_VERSION=$* PYTHON="$$(tools/find_python.sh $(PYTHON_$*))" \
+	$(MAKE) test VENV=.venvs/$* EXTRA=test AIRFLOW_VERSION=$* PYTHON="$$(tools/find_python.sh $(PYTHON_$*))" \
 		INSTALL_OPTIONS='--exclude-newer $(AS_OF_$*)'
 
 # The oldest of everything that pyproject.toml allows a user to have; the tests' own packages are not among it.
 test-lowest: .venvs/lowest.txt
-	$(MAKE) test VENV=.venvs/lowest AIRFLOW_VERSION=$(LOWEST) PYTHON="$$(tools/find_python.sh 3.10)" \
+	$(MAKE) test VENV=.venvs/lowest EXTRA=test AIRFLOW_VERSION=$(LOWEST) PYTHON="$$(tools/find_python.sh 3.10)" \
 		INSTALL_OPTIONS='--exclude-newer $(AS_OF_LOWEST) --constraints $<'
 
 # What is to come; it says what will break, and breaks nothing yet. Pages and processes change until the release.
 test-prerelease:
-	-$(MAKE) test VENV=.venvs/prerelease AIRFLOW_VERSION='3.4.*' PYTHON="$$(tools/find_python.sh 3.13)" \
-		ARGS='tests/unit tests/integration $(ARGS)'
+	-$(MAKE) test VENV=.venvs/prerelease EXTRA=test AIRFLOW_VERSION='3.4.*' PYTHON="$$(tools/find_python.sh 3.13)" \
+		ARGS='tests/integration tests/unit $(or $(ARGS),$(PARALLEL) $(BY_MODULE))'
 
 # The newest Airflow with Celery, on as many machines as this one can pretend to be.
 cluster-test: $(VENV)/.cluster postgresql redis
@@ -105,7 +115,7 @@ $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tools/install_debian.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q uv
-	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python $(INSTALL_OPTIONS) -e '.[dev]' 'apache-airflow==$(AIRFLOW_VERSION)'
+	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python $(INSTALL_OPTIONS) -e '.[$(EXTRA)]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	@touch $@
 
 .venvs/lowest.txt: pyproject.toml $(VENV)/.ready

@@ -60,7 +60,7 @@ def run(airflow: Airflow, dag_id: str, run_id: str, campaigns: int, contacts: in
     if len(calls) != campaigns or any(task["state"] != "success" or task["try_number"] != 1 for task in tasks):
         sys.exit(f"Not every task of {dag_id} succeeded at once\n{airflow.logs()}")
     starts, ends = ([datetime.fromisoformat(task[moment]) for task in calls] for moment in ("start_date", "end_date"))
-    parts = []
+    parts: list[Mapping[str, float]] = []
     for task in calls if dag_id == "outreach" else ():
         told = airflow.xcom(task)["seconds"]
         parts.append({**told, "airflow": task["duration"] - sum(told.values())})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 import requests
@@ -39,13 +39,13 @@ class ByHand(NoOp):
         contacts = ObjectStoragePath(self.contacts).read_bytes()
         connection = BaseHook.get_connection(DEFAULT_CONN_ID)
         answer = requests.post(
-            connection.host + DEFAULT_PATH,
+            f"{connection.host}{DEFAULT_PATH}",
             data={
                 "login": connection.login, "pin": connection.password, "start_url": self.start_url,
                 "campaign_name": f"{self.dag_id} {context['run_id']} {context['ti'].map_index}",
             },
             files={"phone_number_list": ("calls.csv", contacts, "text/csv")},
-            auth=(connection.login, connection.password), timeout=60,
+            auth=(str(connection.login), str(connection.password)), timeout=60,
         )  # fmt: skip
         answer.raise_for_status()
         return {"contacts": contacts.count(b"\n")}
@@ -56,7 +56,7 @@ class Timed(QueueCallsOperator):
     the service, and the rest."""
 
     def execute(self, context: Any) -> dict[str, Any]:
-        seconds: Counter[str] = Counter()
+        seconds: defaultdict[str, float] = defaultdict(float)
         measure(seconds, "fetch", storage, "_fetch")
         measure(seconds, "check", queuecalls, "check")
         measure(seconds, "service", requests.Session, "send")
@@ -64,20 +64,20 @@ class Timed(QueueCallsOperator):
             measure(seconds, "records", Ledger, step)
         started = time.perf_counter()
         result = super().execute(context)
-        seconds["rest"] += time.perf_counter() - started - seconds.total()
+        seconds["rest"] += time.perf_counter() - started - sum(seconds.values())
         return {**result, "seconds": dict(seconds)}
 
 
-def measure(seconds: Counter[str], part: str, owner: Any, name: str) -> None:
+def measure(seconds: defaultdict[str, float], part: str, owner: Any, name: str) -> None:
     """Count the time of a function as that part's, and not as what calls it."""
     function = getattr(owner, name)
 
     def timed(*args: Any, **kwargs: Any) -> Any:
-        before, started = seconds.total(), time.perf_counter()
+        before, started = sum(seconds.values()), time.perf_counter()
         try:
             return function(*args, **kwargs)
         finally:
-            seconds[part] += time.perf_counter() - started - (seconds.total() - before)
+            seconds[part] += time.perf_counter() - started - (sum(seconds.values()) - before)
 
     setattr(owner, name, timed)
 

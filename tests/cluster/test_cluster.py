@@ -40,7 +40,7 @@ class Live:
 
     def queued(self, dag_id: str) -> dict[str, list[str]]:
         """The numbers of each campaign that a DAG has queued."""
-        names = [campaign.name for campaign in self.sandbox.campaigns if campaign.name.startswith(f"{dag_id}.")]
+        names = [name for name in (str(each.name) for each in self.sandbox.campaigns) if name.startswith(f"{dag_id}.")]
         assert len(set(names)) == len(names), "a campaign was queued twice"
         return {name: [call.phone_number for call in self.sandbox.calls_of(name)] for name in names}
 

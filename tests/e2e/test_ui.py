@@ -263,5 +263,5 @@ def test_a_run_that_is_started_there_is_followed_to_its_campaign(page: Page, liv
     page.get_by_role("link", name="Details", exact=True).click()
     with page.expect_popup() as opened:
         page.get_by_role("link", name="Campaign", exact=True).click()
-    expect(opened.value.get_by_role("heading", level=1)).to_have_text(campaign.name)
+    expect(opened.value.get_by_role("heading", level=1)).to_have_text(str(campaign.name))
     assert opened.value.url.startswith(live.sandbox.url)

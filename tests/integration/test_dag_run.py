@@ -352,15 +352,16 @@ def test_what_is_sent_is_what_was_checked(
         exchange.answer(200, QUEUED)
 
     ti = SimpleNamespace(dag_id="d", task_id="call", run_id="r", map_index=-1, try_number=1, max_tries=0)
+    context: Any = {"ti": ti}
     task = QueueCallsOperator(task_id="call", contacts=str(path), start_url=START_URL, campaign_name="spring")
     with faults.FaultServer(receive_and_change) as server:
         connect(server.url, login=LOGIN, password=PIN)
         if cut_short:
             with pytest.raises(NotSent, match="changed after it was checked") as caught:
-                task.execute({"ti": ti})
+                task.execute(context)
             assert caught.value.campaign_name == "spring"
         else:
             digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            assert task.execute({"ti": ti})["digest"] == digest
+            assert task.execute(context)["digest"] == digest
     (request,) = server.posts
     assert (request.received < request.length) is cut_short

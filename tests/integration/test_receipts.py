@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -17,7 +18,6 @@ from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls._airflow.receipts import RemoteStore
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-from airflow_provider_queuecalls.records import stores
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
 from tests.support.moved import IS_AIRFLOW_2
@@ -158,7 +158,7 @@ def test_where_nothing_can_be_recorded_nothing_is_sent(
 def test_where_the_disk_fails_nothing_is_sent_until_it_works_again(
     small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
 ) -> None:
-    failing = mocker.patch.object(stores.os, "fsync", side_effect=OSError(errno.EIO, "disk"))
+    failing = mocker.patch("os.fsync", side_effect=OSError(errno.EIO, "disk"))
     with pytest.raises(NotSent, match=r"could not be written \(disk\)"):
         send(contacts=str(small_list), receipts_path=str(tmp_path / "receipts"))
     assert service.uploads == []
@@ -170,14 +170,14 @@ def test_a_receipt_that_cannot_be_kept_is_an_error_in_the_log_of_a_task_that_suc
     small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
 ) -> None:
     parameters = {"contacts": str(small_list), "receipts_path": str(tmp_path / "receipts")}
-    link, entries = stores.os.link, itertools.count()
+    link, entries = os.link, itertools.count()
 
     def fail_at_the_receipt(*names: str) -> None:
         if next(entries):
             raise OSError(errno.ENOSPC, "disk")
         link(*names)
 
-    failing = mocker.patch.object(stores.os, "link", fail_at_the_receipt)
+    failing = mocker.patch("os.link", fail_at_the_receipt)
     with everything_logged() as logs:
         assert send(**parameters)["outcome"] == "queued"
     (error,) = {log.message for log in logs if log.level == "error"}

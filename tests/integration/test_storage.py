@@ -60,7 +60,7 @@ def url(bucket: Any, key: str) -> str:
 
 
 def read(bucket: Any, key: str) -> str:
-    return bucket.Object(key).get()["Body"].read().decode()
+    return str(bucket.Object(key).get()["Body"].read(), "utf-8")
 
 
 def run(**parameters: Any) -> dict[str, Any]:
@@ -321,7 +321,7 @@ def test_a_storage_that_is_down_may_be_tried_again(monkeypatch: pytest.MonkeyPat
 def test_there_must_be_room_before_anything_is_fetched(bucket: Any, connect: Any, mocker: Any) -> None:
     connect("http://127.0.0.1:1")
     bucket.put_object(Key="calls.csv", Body=b"x" * 1000)
-    mocker.patch.object(storage.shutil, "disk_usage", return_value=SimpleNamespace(free=500))
+    mocker.patch("shutil.disk_usage", return_value=SimpleNamespace(free=500))
     with pytest.raises(CheckFailed, match="has room for 0 MB"):
         run(contacts=url(bucket, "calls.csv"))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.logs import everything_logged
+from tests.support.logs import Entry, everything_logged
 from tests.support.moved import IS_AIRFLOW_2, dag_bag, serialized_dag, xcom_model, xcom_value
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
     assert not bag.import_errors
     dag = bag.dags[dag_id]
     # Airflow 2 prints to the stream that it found when it was loaded, which is another test's.
-    with everything_logged() if IS_AIRFLOW_2 else nullcontext([]) as logged:
+    logging: AbstractContextManager[list[Entry]] = everything_logged() if IS_AIRFLOW_2 else nullcontext([])
+    with logging as logged:
         dag_run = dag.test(**options)
     printed = "".join([*capfd.readouterr(), *(f"{entry.message} {' '.join(entry.parts)}\n" for entry in logged)])
     serialized = serialized_dag().from_dict(serialized_dag().to_dict(dag))

@@ -19,7 +19,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 KEPT_BYTES = 1 << 20
 BLOCK_BYTES = 64 << 10
@@ -217,7 +220,7 @@ class FaultServer:
         """The POSTs that came in whole: those that may have queued something."""
         return [post for post in self.posts if post.received == post.length]
 
-    def __enter__(self) -> FaultServer:
+    def __enter__(self) -> Self:
         self._threads = [threading.Thread(target=self._serve, daemon=True)]
         self._threads[0].start()
         return self

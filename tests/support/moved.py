@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -36,20 +38,12 @@ def for_this_airflow(code: str) -> str:
 
 def dag_bag(path: str) -> Any:
     """The DAGs of a file or folder."""
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:
-        from airflow.models.dagbag import DagBag
-    return DagBag(path)
+    return _first("airflow.dag_processing.dagbag:DagBag", "airflow.models.dagbag:DagBag")(path)
 
 
 def xcom_model() -> Any:
     """The table of XCom."""
-    try:
-        from airflow.models.xcom import XComModel
-    except ImportError:
-        from airflow.models.xcom import XCom as XComModel
-    return XComModel
+    return _first("airflow.models.xcom:XComModel", "airflow.models.xcom:XCom")
 
 
 def xcom_value(row: Any) -> Any:
@@ -59,8 +53,14 @@ def xcom_value(row: Any) -> Any:
 
 def serialized_dag() -> Any:
     """What turns a DAG into data and back."""
-    try:
-        from airflow.serialization.serialized_objects import DagSerialization
-    except ImportError:
-        from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
-    return DagSerialization
+    objects = "airflow.serialization.serialized_objects"
+    return _first(f"{objects}:DagSerialization", f"{objects}:SerializedDAG")
+
+
+def _first(*places: str) -> Any:
+    """The first of several ``module:name`` that this Airflow has."""
+    for place in places:
+        module, _, name = place.partition(":")
+        with suppress(ImportError, AttributeError):
+            return getattr(import_module(module), name)
+    raise ImportError(f"this Airflow has none of {', '.join(places)}")

@@ -28,7 +28,12 @@ class Postgres:
 
     def new_database(self, name: str) -> str:
         """Create a database; return its URL."""
-        createdb = [self._programs / "createdb", "--host=127.0.0.1", f"--port={self.port}", f"--username={SUPERUSER}"]
+        createdb = [
+            str(self._programs / "createdb"),
+            "--host=127.0.0.1",
+            f"--port={self.port}",
+            f"--username={SUPERUSER}",
+        ]
         subprocess.run([*createdb, name], check=True, capture_output=True)
         return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{name}"
 
@@ -40,7 +45,7 @@ def postgres_server() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="postgres-") as directory:
         owner = _owner(directory)
         data = Path(directory, "data")
-        initdb = [programs / "initdb", "--auth=trust", f"--username={SUPERUSER}", "--no-sync", "-D", data]
+        initdb = [str(programs / "initdb"), "--auth=trust", f"--username={SUPERUSER}", "--no-sync", "-D", str(data)]
         subprocess.run(initdb, check=True, capture_output=True, cwd=directory, **owner)
         port = free_port()
         settings = {
@@ -51,7 +56,11 @@ def postgres_server() -> Iterator[Postgres]:
         log = Path(directory, "log")
         with log.open("wb") as output:
             server = subprocess.Popen(
-                [programs / "postgres", "-D", data, *options], stdout=output, stderr=output, cwd=directory, **owner
+                [str(programs / "postgres"), "-D", str(data), *options],
+                stdout=output,
+                stderr=output,
+                cwd=directory,
+                **owner,
             )
         try:
             _wait(programs, port, server, log)
@@ -79,7 +88,7 @@ def _owner(directory: str) -> Mapping[str, Any]:
 
 def _wait(programs: Path, port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + START_SECONDS
-    ready = [programs / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={port}"]
+    ready = [str(programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
     while subprocess.run(ready, check=False).returncode != 0:
         running = server.poll() is None and time.monotonic() < end
         assert running, f"PostgreSQL doesn't start\n{log.read_text(errors='replace')}"

@@ -63,7 +63,7 @@ def first_writers_meet(number: int) -> Iterator[None]:
 
 def make_older(bucket: Any, key: str, by: timedelta) -> None:
     """Let an object have been written so much earlier."""
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
     s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket.name].keys[key].last_modified -= by
