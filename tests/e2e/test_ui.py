@@ -24,7 +24,6 @@ from tests.support.ports import free_port
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="the pages of older Airflows are others")
 DAG_ID, CONN_ID = "queue_calls", "queuecalls_default"
 EXAMPLES = REPOSITORY / "example_dags"
-SECONDS = 60
 STANDARD = {"host": "calls.example", "schema": "https", "port": "8443", "login": "bob", "password": "the-password"}
 EXTRA = {
     "path": "/q.php", "pin": "another-pin", "basic_auth": False, "allow_http": True, "field_names": {"secure": "is_pci"},
@@ -61,11 +60,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @pytest.fixture
 def page(browser: Browser, live: Live) -> Iterator[Page]:
-    expect.set_options(timeout=SECONDS * 1000)
     with watched_page(browser, live.airflow.url) as (page, _):
-        page.set_default_timeout(SECONDS * 1000)
         yield page
-    expect.set_options(timeout=None)
 
 
 def section(form: Locator, name: str) -> None:

@@ -17,10 +17,9 @@ import trustme
 
 from tests.conftest import HOME
 from tests.support.moved import IS_AIRFLOW_2
+from tests.support.patience import WATCHDOG_SECONDS
 from tests.support.s3 import new_bucket, s3_connection, s3_server
 
-#: Generous: nothing here is about speed, and the machine may be busy.
-WATCHDOG_SECONDS = 90
 NUMBERS = ("12025550143", "12025550178", "16175550119")
 LARGE_BYTES = 32 << 20
 
@@ -30,16 +29,14 @@ class TookTooLong(SystemExit):
 
 
 @pytest.fixture(autouse=True)
-def watchdog(airflow: Any, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Break off a test that hangs. Airflow is loaded before the clock starts; ``patience`` gives it more seconds."""
-    marker = request.node.get_closest_marker("patience")
-    seconds = marker.args[0] if marker else WATCHDOG_SECONDS
+def watchdog(airflow: Any) -> Iterator[None]:
+    """Break off a test that hangs."""
 
     def bark(*_: object) -> NoReturn:
-        raise TookTooLong(f"no end after {seconds} s")
+        raise TookTooLong(f"no end after {WATCHDOG_SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, bark)
-    signal.alarm(seconds)
+    signal.alarm(WATCHDOG_SECONDS)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

@@ -19,6 +19,7 @@ from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import LOGIN, PIN
 from tests.support.moved import IS_AIRFLOW_2, for_this_airflow
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
 from tests.support.sandbox import START_URL
 
@@ -100,7 +101,6 @@ def connection(client: Any) -> Iterator[int]:
     client.post(f"/connection/delete/{number}")
 
 
-@pytest.mark.patience(240)
 def test_every_field_is_shown_with_its_help(client: Any) -> None:
     page = client.get("/connection/add").text
     assert set(Form(page).values) >= {f"{PREFIX}{name}" for name in ALL if name != "allow_http"}
@@ -166,7 +166,7 @@ def scheduler(dags: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
 
 
 def wait(reached: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
@@ -207,7 +207,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.mark.patience(300)
 def test_a_run_that_is_started_there_reaches_the_service(
     client: Any, sandbox: Sandbox, small_list: Path, tmp_path: Path
 ) -> None:

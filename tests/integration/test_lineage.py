@@ -141,7 +141,6 @@ def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) 
         return Told(text, events, sandbox.url, f"postgres://127.0.0.1:{postgres.port}", folder)
 
 
-@pytest.mark.patience(300)
 def test_the_list_and_the_do_not_call_list_become_the_campaign_and_the_rejects(told: Told) -> None:
     read = [("s3://lineage", "out/calls.csv"), ("file", f"{told.folder}/do-not-call.csv")]
     campaign, rejects = (told.service.replace("http", "queuecalls"), "spring"), ("s3://lineage", "out/rejects.csv")

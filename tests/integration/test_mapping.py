@@ -30,8 +30,6 @@ with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
     QueueCallsOperator.partial(task_id="queue", start_url={start_url!r}, receipts_path={receipts!r}){expand}
 """
 
-pytestmark = pytest.mark.patience(240)
-
 
 @pytest.fixture
 def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:

@@ -21,12 +21,11 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
 from tests.support.moved import IS_AIRFLOW_2
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.s3 import first_writers_meet
 from tests.support.sending import send, send_and_tell, send_and_tell_from_a_process, senders_meet
 
 SENDERS = 2
-#: Two more processes load Airflow, on a machine that may be busy.
-pytestmark = pytest.mark.patience(240)
 QUEUED = b'<queuecalls status="queued"/>'
 
 
@@ -85,7 +84,7 @@ def test_of_several_at_the_same_moment_one_sends(
     outcomes = multiprocessing.get_context("spawn").Queue()
     with first_writers_meet(SENDERS) if receipts.startswith("s3:") else nullcontext():
         at_once(outcomes, {"contacts": str(small_list), "receipts_path": receipts})
-    came = [outcomes.get(timeout=5) for _ in range(SENDERS)]
+    came = [outcomes.get(timeout=PATIENCE_SECONDS) for _ in range(SENDERS)]
     assert len(service.uploads) == 1, came
     assert [outcome for outcome, _ in came].count("queued") == 1, came
     ((outcome, words),) = [one for one in came if one[0] != "queued"]

@@ -153,7 +153,6 @@ with DAG("all_in_storage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo
 """
 
 
-@pytest.mark.patience(240)
 def test_a_dag_run_has_all_its_files_in_storage(  # noqa: PLR0917
     bucket: Any,
     database: None,

@@ -20,14 +20,13 @@ from typing import Any
 import psutil
 
 from tests.support.command import REPOSITORY
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
 from tests.support.postgres import postgres_server
 
 COMPONENTS = ("api-server", "dag-processor", "scheduler")
 TASK_ID, RUN_ID = "call", "once"
 OVER = ("success", "failed", "skipped", "upstream_failed")
-#: Generous: nothing here is about speed, and the machine may be busy.
-WATCHDOG_SECONDS = 240
 #: How long Airflow waits for a sign of life of a task before it takes its worker for lost.
 HEARTBEAT_TIMEOUT = 45
 
@@ -135,7 +134,7 @@ class Airflow:
         runs = self._ask("GET", f"dags/{dag_id}/dagRuns?order_by=run_after&limit=1000")["dag_runs"]
         return [run["dag_run_id"] for run in runs]
 
-    def finished(self, dag_id: str, run_id: str = RUN_ID, seconds: float = WATCHDOG_SECONDS) -> list[Instance]:
+    def finished(self, dag_id: str, run_id: str = RUN_ID, seconds: float = PATIENCE_SECONDS) -> list[Instance]:
         """All tasks of a run, each with its last try, once the run is over."""
         path = _run(dag_id, run_id)
         self.wait(lambda: self._ask("GET", path)["state"] in OVER, f"the end of {dag_id} {run_id}", seconds)
@@ -159,8 +158,8 @@ class Airflow:
         path, index = _instance(task)
         return self._ask("GET", f"{path}/xcomEntries/return_value?deserialize=true&{index}")["value"]
 
-    def wait(self, reached: Callable[[], Any], what: str, seconds: float = WATCHDOG_SECONDS) -> Any:
-        """Ask until there is something, or the watchdog barks."""
+    def wait(self, reached: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+        """Ask until there is something. Fails if a process of Airflow's ends or patience does."""
         end, problem = time.monotonic() + seconds, None
         while time.monotonic() < end:
             for name, process in self._processes.items():
@@ -193,13 +192,13 @@ class Airflow:
             headers={"Content-Type": "application/json", "Accept": "application/json", **self._authorization},
             method=method,
         )
-        with _direct.open(request, timeout=30) as answer:
+        with _direct.open(request, timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)
 
     @property
     def _authorization(self) -> dict[str, str]:
         if not hasattr(self, "_token"):
-            with _direct.open(f"{self.url}/auth/token", timeout=30) as answer:
+            with _direct.open(f"{self.url}/auth/token", timeout=PATIENCE_SECONDS) as answer:
                 self._token = json.load(answer)["access_token"]
         return {"Authorization": f"Bearer {self._token}"}
 

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.support.patience import PATIENCE_SECONDS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")  # fmt: skip
@@ -17,8 +19,9 @@ def running_browser() -> Iterator[Browser]:
     """Start a browser, and close it."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert path, f"pages are tested in a browser, and none of {', '.join(BROWSERS)} is installed: make test does it"
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS, timeout=PATIENCE_SECONDS * 1000)
         yield browser
         browser.close()
 
@@ -27,6 +30,7 @@ def running_browser() -> Iterator[Browser]:
 def watched_page(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
     """A page of the site at the URL, and what must stay empty: requests to other sites, and errors of its scripts."""
     page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE_SECONDS * 1000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else wrong.append(request.url))  # fmt: skip

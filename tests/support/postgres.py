@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
 
 SUPERUSER = "postgres"
-START_SECONDS = 60
 
 
 class Postgres:
@@ -67,7 +67,7 @@ def postgres_server() -> Iterator[Postgres]:
             yield Postgres(programs, port)
         finally:
             server.send_signal(signal.SIGQUIT)  # without waiting for anybody
-            server.wait(30)
+            server.wait(PATIENCE_SECONDS)
 
 
 def _programs() -> Path:
@@ -87,7 +87,7 @@ def _owner(directory: str) -> Mapping[str, Any]:
 
 
 def _wait(programs: Path, port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     ready = [str(programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
     while subprocess.run(ready, check=False).returncode != 0:
         running = server.poll() is None and time.monotonic() < end

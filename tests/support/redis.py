@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
-
-START_SECONDS = 60
 
 
 class Redis:
@@ -32,7 +31,7 @@ class Redis:
     def start(self) -> None:
         """Start it, and wait until it has read what it kept."""
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        ping, end = ["redis-cli", "-p", str(self._port), "ping"], time.monotonic() + START_SECONDS
+        ping, end = ["redis-cli", "-p", str(self._port), "ping"], time.monotonic() + PATIENCE_SECONDS
         while subprocess.run(ping, capture_output=True, text=True, check=False).stdout.strip() != "PONG":
             running = self._process.poll() is None and time.monotonic() < end
             assert running, f"Redis doesn't start\n{self._log.read_text(errors='replace')}"
@@ -41,7 +40,7 @@ class Redis:
     def stop(self) -> None:
         """Let it write down what it holds, and end."""
         self._process.terminate()
-        self._process.wait(START_SECONDS)
+        self._process.wait(PATIENCE_SECONDS)
 
     def restart(self) -> None:
         """Stop and start it: its connections break."""

@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import Any
 from unittest import mock
 
+from tests.support.patience import PATIENCE_SECONDS
+
 #: What DAGs call the connection that leads there, and the bucket that they use.
 STORAGE, BUCKET = "storage", "outreach"
 KEY, SECRET, REGION = "key", "secret", "us-east-1"
-MEETING_SECONDS = 100
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def first_writers_meet(number: int) -> Iterator[None]:
 
     def put_together(self: S3Response) -> Any:
         if next(arrivals) <= number:
-            meeting.wait(MEETING_SECONDS)
+            meeting.wait(PATIENCE_SECONDS)
             met.set()
         return put(self)
 

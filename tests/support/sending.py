@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-MEETING_SECONDS = 100
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def send(run_id: str = "manual__1", **parameters: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def senders_meet(meeting: Any) -> Iterator[None]:
     record_intent, met = Ledger.record_intent, threading.Event()
 
     def record_together(ledger: Ledger, **options: Any) -> None:
-        meeting.wait(MEETING_SECONDS)
+        meeting.wait(PATIENCE_SECONDS)
         met.set()
         record_intent(ledger, **options)
 
