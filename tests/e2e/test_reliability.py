@@ -75,9 +75,10 @@ class Service(faults.FaultServer):
 
 @dataclass(frozen=True)
 class Live:
-    """A running Airflow; and for each scenario the service that it talks to, and the numbers on its list."""
+    """A running Airflow and its folder; and for each scenario the service that it talks to, and the numbers on its list."""
 
     airflow: Airflow
+    home: Path
     services: Mapping[str, Service]
     numbers: Mapping[str, list[str]]
 
@@ -103,7 +104,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         airflow.wait_for(DAG_IDS)
         for dag_id in DAG_IDS:
             airflow.trigger(dag_id)
-        yield Live(airflow, services, numbers)
+        yield Live(airflow, home, services, numbers)
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +216,7 @@ def test_a_resent_campaign_that_got_lost_is_not_repeated_either(live: Live, clea
 
 def test_of_two_runs_with_one_campaign_name_one_sends(live: Live) -> None:
     tasks = [live.airflow.task(name) for name in TWINS]
+    assert all((live.home / f"{name}.is-here").exists() for name in TWINS), "they did not meet"
     assert live.rings("twins") == {1}
     assert sorted(task.state for task in tasks) == ["failed", "success"]
     (loser,) = [task for task in tasks if task.state == "failed"]

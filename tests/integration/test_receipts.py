@@ -192,8 +192,10 @@ def test_a_log_that_is_gone_does_not_cost_the_answer(
     small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
 ) -> None:
     """As that of a task whose worker was killed."""
-    mocker.patch.object(QueueCallsHook, "log", mocker.Mock(info=mocker.Mock(side_effect=BrokenPipeError)))
+    gone = mocker.Mock(side_effect=BrokenPipeError)
+    mocker.patch.object(QueueCallsHook, "log", mocker.Mock(info=gone))
     assert send(contacts=str(small_list), receipts_path=str(tmp_path))["outcome"] == "queued"
+    assert gone.called
 
 
 def test_airflows_configuration_may_say_where_receipts_go(
