@@ -1,0 +1,124 @@
+"""What Airflow keeps of real runs against a service that repeats everything: none of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HOME
+from tests.support.echo import SHAPES, SPELLINGS, echo, folded, leaks
+from tests.support.fault_server import FaultServer
+
+LOGIN, PASSWORD, PIN = "zoë.müller@zebra", 'pä<s"/wörd', 'q&7<é>/1"w'
+REFERENCE, PARAMETERS = "patient-88 zürich", "diagnosis=private; name=Ångström"
+ROWS = (("16175550143", "REF-otter-1", "name=Zoë Böhm"), ("16175550178", "REF\u200d-badger-2", "owes\u00a0a\u00a0lot"))
+VALUES = {
+    **{"login": LOGIN, "password": PASSWORD, "pin": PIN, "message_reference": REFERENCE, "call_parameters": PARAMETERS},
+    **{f"row {i}, cell {j}": cell.removeprefix("1") for i, row in enumerate(ROWS) for j, cell in enumerate(row)},
+    **{"a part of a reference": "badger", "a part of a cell": "Böhm", "a part of the login": "müller"},
+}
+#: One shape after the other would take too long with every spelling.
+TASKS = [name for name in SHAPES if ", " not in name or name.startswith("json, split")]
+DAG_FILE = """
+import json, os
+from datetime import datetime, timezone
+from airflow import DAG
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+
+start_date = datetime(2026, 1, 1, tzinfo=timezone.utc)
+with DAG("echo", schedule=None, start_date=start_date, user_defined_macros={"given": os.environ.get}) as dag:
+    for number, shape in enumerate(json.loads(os.environ["ECHO_SHAPES"])):
+        QueueCallsOperator(
+            task_id=f"task{number}", contacts=os.environ["ECHO_CONTACTS"], start_url="https://voice.example/start",
+            campaign_name=shape, message_reference="{{ given('ECHO_REFERENCE') }}",
+            call_parameters="{{ given('ECHO_PARAMETERS') }}",
+            receipts_path=os.environ["ECHO_RECEIPTS"] if number % 2 else None,
+        )
+
+if __name__ == "__main__":
+    from tests.support.moved import dag_bag
+    dag_bag(__file__).dags["echo"].test()
+"""
+
+
+def files_below(folder: Path) -> str:
+    return "\n".join(file.read_text(errors="replace") for file in folder.rglob("*") if file.is_file())
+
+
+@pytest.fixture(scope="module")
+def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Run a DAG with a task for each shape, and return everything that is kept of it, by place."""
+    folder = tmp_path_factory.mktemp("echo")
+    contacts, events, receipts = folder / "calls.csv", folder / "events.json", folder / "receipts"
+    contacts.write_text("".join(f"{','.join(row)}\n" for row in ROWS))
+    receipts.mkdir()
+    dags = HOME / "dags" / "echo.py"
+    dags.write_text(DAG_FILE)
+    with FaultServer(echo()) as server:
+        connection = {
+            "conn_type": "queuecalls",
+            "host": server.url,
+            "login": LOGIN,
+            "password": PASSWORD,
+            "extra": {"pin": PIN},
+        }
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+                {"type": "file", "log_file_path": str(events), "append": True}
+            ),
+            "AIRFLOW_CONN_QUEUECALLS_DEFAULT": json.dumps(connection),
+            "ECHO_SHAPES": json.dumps(TASKS),
+            "ECHO_CONTACTS": str(contacts),
+            "ECHO_RECEIPTS": str(receipts),
+            "ECHO_REFERENCE": REFERENCE,
+            "ECHO_PARAMETERS": PARAMETERS,
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, str(dags)], env=environment, capture_output=True, text=True, check=False
+            )
+        finally:
+            dags.unlink()
+        assert len(server.posts) == len(TASKS), done.stdout + done.stderr
+    with closing(sqlite3.connect(HOME / "airflow.db")) as connected:
+        tables = "\n".join(connected.iterdump())
+    # At level DEBUG, dag.test() prints what Airflow is asked to mask.
+    printed = [line for line in (done.stdout + done.stderr).splitlines() if "msg=MaskSecret(" not in line]
+    return {
+        "printed": "\n".join(printed),
+        "log files": files_below(HOME / "logs"),
+        "OpenLineage": events.read_text(),
+        "receipts": files_below(receipts),
+        "XCom, rendered fields, task state and all other tables": tables,
+    }
+
+
+@pytest.mark.patience(600)
+def test_nothing_that_the_service_repeats_is_kept_anywhere(kept: dict[str, str]) -> None:
+    found = {place: leaks(text, VALUES) for place, text in kept.items()}
+    assert found == {place: [] for place in kept}
+
+
+def test_what_is_kept_shows_what_is_harmless(kept: dict[str, str]) -> None:
+    assert "Line *** is not valid: ***" in kept["printed"]
+    assert re.search(r"HTML, [0-9]+ bytes", kept["printed"])
+    assert re.search('"call_id_count": [23]', kept["receipts"])
+    assert '"eventType": "FAIL"' in kept["OpenLineage"]
+    assert "queuecalls_campaign" in kept["OpenLineage"]
+    assert "INSERT INTO" in kept["XCom, rendered fields, task state and all other tables"]
+
+
+def test_the_search_would_find_every_spelling() -> None:
+    for name, spell in SPELLINGS.items():
+        assert folded(spell(REFERENCE)) in folded(f"so {spell(REFERENCE)} it is"), name
+        assert leaks(f"so {spell(REFERENCE)} it is", {"reference": REFERENCE}), name
