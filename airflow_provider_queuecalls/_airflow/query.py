@@ -175,7 +175,7 @@ def _translate_errors(problem: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  # each driver has errors of its own
         # SQLite raises OperationalError for almost everything.
         lasting = "locked" not in str(error) if _of_sqlite(error) else _is_a(error, _LASTING)
-        kind, advice = (InvalidContacts, f"{_TAKES}. ") if lasting else (CheckFailed, "It is safe to try again. ")
+        kind, advice = (InvalidContacts, "") if lasting else (CheckFailed, "It is safe to try again. ")
         raise kind(f"{problem}: {_shown(error)}. Nothing was sent. {advice}{_TEXT_HIDDEN}.") from None
 
 

@@ -120,9 +120,14 @@ def test_postgres_errors_repeat_neither_the_statement_nor_its_parameters(
 
 def test_sqlite_errors_do_not_quote_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
     sqlite_database(tmp_path / "warehouse.db", monkeypatch)
-    error = failure("SELECT CAST(x'313631373535353031ff' AS TEXT) AS phone_number")
-    assert "The query on 'warehouse' cannot be run: OperationalError" in str(error)
-    assert "161755501" not in shown(error)
+    for sql in (
+        "SELECT CAST(x'313631373535353031ff' AS TEXT) AS phone_number",
+        'SELECT * FROM "161755501"',
+        "SELECT 161755501 x y",
+    ):
+        error = failure(sql)
+        assert "The query on 'warehouse' cannot be run: OperationalError" in str(error)
+        assert "161755501" not in shown(error)
     assert list(temporary.iterdir()) == []
 
 
