@@ -44,7 +44,8 @@ _COUNT = re.compile("[0-9]{1,7}")
 _TEXT_CHARACTERS, _ERROR_TEXTS = 300, 3
 #: Up to this length a text hides nobody: it is compared with the credentials only.
 _SHORT = 3
-_PHONE_DIGITS = 6
+#: Fewer digits are not looked up as a phone number with and without its country code.
+_PHONE_DIGITS = 7
 _WORD = re.compile(r"""["'(\[]*([A-Za-z]+(?:['_-][A-Za-z]+)*)["')\]]*([.,:;!?]?)["')\]]*""")
 #: "campaignName" consists of two words, as "campaign_name" does.
 _PIECE = re.compile("[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
@@ -221,7 +222,7 @@ def _words(chunk: str) -> set[str]:
 def _parts(value: str) -> frozenset[bytes]:
     """What no cell may be if a value is to be shown: the value, its runs of letters and digits, and numbers in it."""
     flat = _flat(value.encode())
-    numbers = {number.removeprefix(b"1") for number in re.findall(rb"[0-9]+", flat) if len(number) > _PHONE_DIGITS}
+    numbers = {number.removeprefix(b"1") for number in re.findall(rb"[0-9]+", flat) if len(number) >= _PHONE_DIGITS}
     runs = re.findall(rb"[a-z0-9]+", value.lower().encode())
     return frozenset({flat, *runs, *(prefix + number for prefix in _NUMBER_PREFIXES for number in numbers)})
 

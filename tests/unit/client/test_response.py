@@ -338,9 +338,9 @@ def chunks(start, item, end, megabytes):
     yield end.encode()
 
 read = lambda megabytes: read_response(200, chunks(*sys.argv[1:4], megabytes), contacts=1_000_000, sent=Sent([]))
-read(1)
+read(0)
 before = peak()
-print("grown", peak() - before if read(8) else None)
+print("grown", peak() - before if read(3) else None)
 """
 
 
