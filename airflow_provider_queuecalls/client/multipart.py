@@ -1,9 +1,9 @@
 """The request's body: multipart/form-data (RFC 7578) of text fields and one file, streamed.
 
 The body knows its exact length beforehand, so the request carries a Content-Length, and reads the file block by
-block, so memory doesn't grow with it. Before it hands over the file's last block it makes sure that the file is still the
-one that was to be sent. If not, it raises, and the request ends inside the file. Some servers run the service's script
-even then, with the fields that came before; with the file as the first field, there are none.
+block, so memory doesn't grow with it. Before it returns the file's last block, it makes sure that the file has not
+changed. If it has, it raises, and the request ends inside the file. Some servers run the service's script even then, with
+the fields that came before the file; a Campaign sends the file first, so there are none.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class MultipartBody:
     def read(self, size: int = -1) -> bytes:
         """Return the next block, at most ``size`` bytes; ``b""`` at the end.
 
-        Raises :class:`UploadBroken` where the file isn't any more what was to be sent.
+        Raises :class:`UploadBroken` if the file is no longer the one that was to be sent.
         """
         wanted = size if size >= 0 else self._length
         block = self._parts[0].read(wanted) if self._parts else b""
@@ -106,7 +106,7 @@ class MultipartBody:
 
     def _part(self, name: str, value: str | Upload) -> list[io.BytesIO | _Watched]:
         if not FIELD_NAME.fullmatch(name):
-            raise ValueError("a field's name holds something else than letters, digits and _ . [ ] -")
+            raise ValueError("a field name may contain only letters, digits, and _ . [ ] -")
         head = f'--{self.boundary}\r\nContent-Disposition: form-data; name="{name}"'
         if isinstance(value, str):
             return [io.BytesIO(f"{head}\r\n\r\n{value}\r\n".encode())]
@@ -116,7 +116,7 @@ class MultipartBody:
 
 
 class _Watched:
-    """Reads an :class:`Upload`, and gives its last block away only if the file is what it was."""
+    """Reads an :class:`Upload`, and returns its last block only if the file has not changed."""
 
     def __init__(self, upload: Upload) -> None:
         self.size = upload.size

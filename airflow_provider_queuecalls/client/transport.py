@@ -35,10 +35,10 @@ class BrokenOff(ConnectionAbortedError):
 class Transport:
     """The connection to one endpoint, for one request: :meth:`connect`, then :meth:`request`, then :meth:`chunks`.
 
-    :param connect_timeout: seconds for everything up to the request: TCP, a proxy's tunnel and TLS; without it the
-        endpoint's. Only resolving the host's name has limits of its own, those of the system's resolver
-    :param read_timeout: seconds for the service to take one block of the body, and again for the whole response, from
-        the body's last byte to the response's; without it the endpoint's
+    :param connect_timeout: seconds to connect, including a proxy's tunnel and TLS; default is the endpoint's. The
+        system's resolver has limits of its own, which cannot be shortened
+    :param read_timeout: seconds for the service to accept one block of the body, and again for the whole response after
+        the last block; default is the endpoint's
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Transport:
             raise CutShort("the response was cut short")
 
     def close(self, reason: str = "the task was stopped") -> None:
-        """Break off the request, from any thread or a signal handler. What has left has left, and nothing follows."""
+        """Break off the request, from any thread or a signal handler. Nothing is sent afterwards."""
         self.broken_off = self.broken_off or reason
         if self._handle is not None:
             with suppress(OSError):  # it is closed already

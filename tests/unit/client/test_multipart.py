@@ -81,7 +81,7 @@ def test_two_parsers_read_back_what_was_put_in(
 
 @pytest.mark.parametrize("name", ["", 'a"b', "a\r\nX-Injected: 1", "a b", "é", "a;b", "a=b", "x" * 65])
 def test_a_field_name_that_needs_escaping_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="field's name"):
+    with pytest.raises(ValueError, match="a field name"):
         MultipartBody([(name, "value")])
 
 
