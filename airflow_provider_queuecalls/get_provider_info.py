@@ -1,4 +1,4 @@
-"""What Airflow reads of this provider. Imported by every Airflow process."""
+"""The provider's metadata for Airflow. Every Airflow process imports this module."""
 
 from __future__ import annotations
 

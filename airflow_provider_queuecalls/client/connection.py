@@ -146,7 +146,7 @@ _VERIFY = Kind("true, false, or the path of a CA file on the worker", _verify, s
 _FIELD_NAMES = Kind(
     "a JSON object from parameters to names of letters, digits, and _ . [ ] -", _field_names, form_type="object"
 )
-_PROXIES = Kind("a JSON object from schemes to proxy URLs", _proxies, shown=False, form_type="object")
+_PROXIES = Kind("a JSON object from schemes to http(s) URLs of proxies", _proxies, shown=False, form_type="object")
 _CAMPAIGN_URL = Kind(f"{URL.rule}, with {CAMPAIGN_NAME} after the host", _campaign_url, shown=False)
 
 #: Every field of the connection.

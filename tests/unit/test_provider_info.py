@@ -149,6 +149,16 @@ def test_no_link_says_that_the_vendors_page_is_this_providers_documentation(mana
     assert integration["external-doc-url"].startswith("https://api-docs.plumvoice.com/")
 
 
+def test_the_metadata_import_nothing_but_the_standard_library_and_us() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import airflow_provider_queuecalls.get_provider_info as info\n"
+        "info.get_provider_info(); roots = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(roots - set(sys.stdlib_module_names) - {'airflow_provider_queuecalls'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_our_options_are_airflows(airflow: Any) -> None:
     code = "from airflow_provider_queuecalls._airflow.compat import conf; print('path:', repr(conf().get('queuecalls', 'receipts_path')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
