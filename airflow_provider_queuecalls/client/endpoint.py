@@ -91,13 +91,14 @@ class Endpoint:
 
 def undefined_connection(conn_id: str) -> InvalidConnection:
     """Return the error for a connection id that is not defined, which says how to define it."""
+    name = conn_id if show(conn_id) else "ID"
     fields = {"conn_type": CONN_TYPE, "host": DEFAULT_HOST, "login": "…", "password": "…"}
     rule = (
         "the id of a connection. To define it, add a connection of type queuecalls under Admin > Connections, or with "
-        f"`airflow connections add {conn_id} --conn-json JSON`, or set the environment variable "
-        f"AIRFLOW_CONN_{conn_id.upper()} on all workers to the same JSON, such as {json.dumps(fields, ensure_ascii=False)}"
+        f"`airflow connections add {name} --conn-json JSON`, or set the environment variable "
+        f"AIRFLOW_CONN_{name.upper()} on all workers to the same JSON, such as {json.dumps(fields, ensure_ascii=False)}"
     )
-    return InvalidConnection([Violation("queuecalls_conn_id", "is not defined", rule, value=repr(conn_id))])
+    return InvalidConnection([Violation("queuecalls_conn_id", "is not defined", rule, value=show(conn_id))])
 
 
 def _extras(text: Any) -> tuple[dict[str, Any], list[Violation]]:
