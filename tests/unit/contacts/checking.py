@@ -1,0 +1,86 @@
+"""What the tests of the check share: contact files, and shortcuts for the outcome of a check."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.contacts import ContactRules, Report, check
+from airflow_provider_queuecalls.exceptions import (
+    InvalidContacts,
+)
+
+ANN, BOB, CAT = "16175551234", "16175551235", "19998886666"
+NOT_A_NUMBER = "555-SECRET"
+Contacts = Callable[[bytes | str], Path]
+
+
+def sent(path: Path, **rules: Any) -> bytes:
+    """What would be sent."""
+    with check(path, ContactRules(**rules)) as checked:
+        content = checked.upload.file.read()
+        assert checked.upload.size == len(content)
+        assert checked.upload.digest == checked.report.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return content
+
+
+def refused(path: Path, **rules: Any) -> InvalidContacts:
+    """The error that says why nothing is sent."""
+    with pytest.raises(InvalidContacts) as raised:
+        check(path, ContactRules(**rules))
+    return raised.value
+
+
+def report(path: Path, **rules: Any) -> Report:
+    """What the check finds, whether it passes or not."""
+    try:
+        with check(path, ContactRules(**rules)) as checked:
+            return checked.report
+    except InvalidContacts as error:
+        found: Report = error.report
+        return found
+
+
+def reasons(path: Path, **rules: Any) -> dict[str, int]:
+    """How many rows each reason left out."""
+    return dict(report(path, **{"on_invalid": "skip", "duplicates": "drop", **rules}).reasons)
+
+
+def rejected(path: Path, **rules: Any) -> list[list[str]]:
+    """The rows of the rejects file, without its header line."""
+    rejects = path.with_name("rejects.csv")
+    with pytest.raises(InvalidContacts):
+        check(path, ContactRules(**rules), rejects_path=rejects)
+    with rejects.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Stands for a full disk: no file may grow beyond ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be nobody for a while, where the tests run as root."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

@@ -1,0 +1,109 @@
+"""The rules, read from what templates render to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.contacts import PARAMETERS, ContactRules
+from airflow_provider_queuecalls.exceptions import (
+    InvalidContactRules,
+)
+from tests.unit.contacts.checking import (
+    ANN,
+)
+
+
+def test_unset_values_are_the_defaults() -> None:
+    names = [parameter.name for parameter in PARAMETERS]
+    for unset in (None, "", " ", "None"):
+        assert ContactRules(**dict.fromkeys(names, unset)) == ContactRules()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("normalize", "True", True),
+        ("normalize", "false", False),
+        ("delimiter", "\t", "\t"),
+        ("delimiter", "tab", "\t"),
+        ("duplicates", " drop ", "drop"),
+        ("suppress", "a.csv, b.csv", ("a.csv", "b.csv")),
+        ("suppress", '["a,b.csv"]', ("a,b.csv",)),
+        ("suppress", "['a.csv']", ("a.csv",)),
+        ("suppress", Path("a.csv"), (Path("a.csv"),)),
+        ("suppress", [], ()),
+        ("suppress_max_age", 31, timedelta(days=31)),
+        ("suppress_max_age", "31", timedelta(days=31)),
+        ("suppress_max_age", "31 days", timedelta(days=31)),
+        ("suppress_max_age", "12 hours", timedelta(hours=12)),
+        ("suppress_max_age", str(timedelta(days=1, hours=2)), timedelta(days=1, hours=2)),
+        ("suppress_max_age", timedelta(hours=1), timedelta(hours=1)),
+    ],
+)
+def test_rendered_values_are_read(name: str, given: object, kept: object) -> None:
+    rules: dict[str, Any] = {name: given}
+    assert getattr(ContactRules(**rules), name) == kept
+
+
+@pytest.mark.parametrize("given", [{"phone_number": "x"}, '{"phone_number": "x"}', "{'phone_number': 'x '}"])
+def test_columns_are_a_mapping_or_the_text_of_one(given: Any) -> None:
+    assert ContactRules(has_header=True, columns=given).columns == {"phone_number": "x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("phone_format", "e164"),
+        ("phone_format", 1),
+        ("normalize", "yes please"),
+        ("normalize", 2),
+        ("delimiter", "::"),
+        ("delimiter", "1"),
+        ("quoting", True),
+        ("max_rejects", True),
+        ("max_rejects", 2.5),
+        ("max_rejects", -1),
+        ("max_rejects", "101%"),
+        ("max_rejects", "many"),
+        ("suppress", 5),
+        ("suppress", [None]),
+        ("suppress", b"a.csv"),
+        ("suppress", "['a.csv'"),
+        ("suppress_max_age", True),
+        ("suppress_max_age", 0),
+        ("suppress_max_age", -1),
+        ("suppress_max_age", "a while"),
+        ("columns", "phone"),
+        ("columns", {"phone": "x"}),
+        ("columns", {"phone_number": ""}),
+        ("columns", {"phone_number": ANN}),
+        ("columns", {"phone_number": "x", "call_parameter": "X"}),
+        ("columns", [1]),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_repeated(name: str, value: object) -> None:
+    rules: dict[str, Any] = {"has_header": True, "on_invalid": "skip", name: value}
+    with pytest.raises(InvalidContactRules) as raised:
+        ContactRules(**rules)
+    assert [violation.parameter for violation in raised.value.violations] == [name]
+
+
+def test_all_wrong_values_are_reported_together() -> None:
+    with pytest.raises(InvalidContactRules) as raised:
+        ContactRules(phone_format="x", max_rejects=1.5, columns={"a": "b"}, duplicates="y")  # type: ignore[arg-type]
+    assert {v.parameter for v in raised.value.violations} == {
+        "phone_format",
+        "max_rejects",
+        "columns",
+        "duplicates",
+    }
+
+
+def test_rules_without_effect_are_refused() -> None:
+    with pytest.raises(InvalidContactRules) as raised:
+        ContactRules(columns={"phone_number": "x"}, max_rejects=5)
+    assert {v.parameter for v in raised.value.violations} == {"columns", "max_rejects"}
