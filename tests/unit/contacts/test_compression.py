@@ -8,7 +8,7 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,9 @@ both = pytest.mark.parametrize(("pack", "extension"), FORMATS)
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Where temporary files go; nothing may be left there."""
-    directory = tmp_path / "tmp"
-    directory.mkdir()
-    monkeypatch.setattr(compression.tempfile, "tempdir", str(directory))
-    yield directory
-    assert list(directory.iterdir()) == []
+def nothing_is_left(temporary: Path) -> Iterator[None]:
+    yield
+    assert list(temporary.iterdir()) == []
 
 
 def file(tmp_path: Path, content: bytes, name: str = "calls.csv.gz") -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import tempfile
 from collections import namedtuple
 from collections.abc import Iterator
 from datetime import date
@@ -32,15 +31,6 @@ LOGGED: list[str] = []
 
 def LOG(text: str, *values: object) -> None:  # noqa: N802
     LOGGED.append(text % values)
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go; nothing may be left there."""
-    directory = tmp_path / "tmp"
-    directory.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    return directory
 
 
 def file_of(rows: Any, rules: ContactRules | None = None, names: list[str] | None = None) -> str:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
-from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
-from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.conftest import HOME, LOGIN, PIN
+from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.conftest import HOME
 from tests.support.command import python
 from tests.support.dag_run import Run, run_dag_file
+from tests.support.decorated import called, decorated
 from tests.support.moved import IS_AIRFLOW_2, for_this_airflow, serialized_dag
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 ROWS, GROWTH_MB = 1_000_000, 64
-CONTEXT: Any = {
-    "ti": SimpleNamespace(
-        dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
-    )
-}
 DAG_FILE = """
 from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, task
@@ -36,22 +28,6 @@ ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
 {tasks}
 """
-
-
-@pytest.fixture
-def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:
-    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
-        connect(sandbox.url, read_timeout=5)
-        yield sandbox
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go; nothing may be left there."""
-    directory = tmp_path / "tmp"
-    directory.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    return directory
 
 
 @pytest.fixture
@@ -69,18 +45,6 @@ def run_dag(
 
     yield run
     file.unlink()
-
-
-@pytest.fixture(autouse=True)
-def a_connection(connect: Any, airflow: Any) -> None:
-    connect("http://127.0.0.1:1")
-
-
-def called(sandbox: Sandbox) -> list[tuple[Any, ...]]:
-    return [(call.phone_number, call.message_reference, call.call_parameter) for call in sandbox.calls]
-
-
-pytestmark = pytest.mark.patience(240)
 
 
 def test_what_a_function_yields_is_called_in_its_order(run_dag: Any, sandbox: Sandbox, temporary: Path) -> None:
@@ -180,153 +144,6 @@ nobody()
 """)
     assert run.states == {"queue": "skipped", "nobody": "skipped"}
     assert sandbox.journal == []
-
-
-def decorated(function: Callable[..., Any], **more: Any) -> DecoratedQueueCallsOperator:
-    given = {"start_url": "https://ivr.example.com/x", **more}
-    return DecoratedQueueCallsOperator(task_id="call", python_callable=function, **given)
-
-
-def run_function(function: Callable[..., Any], **more: Any) -> Any:
-    return decorated(function, **more).execute(dict(CONTEXT))
-
-
-def failure(function: Callable[..., Any], **more: Any) -> BaseException:
-    """The error beneath the failure that ends the task without a retry."""
-    with pytest.raises(AirflowFailException) as caught:
-        run_function(function, **more)
-    return caught.value.__context__  # type: ignore[return-value]
-
-
-def libraries() -> dict[str, Callable[[Any], Any]]:
-    import pandas
-    import polars
-    import pyarrow
-
-    return {"pandas": pandas.DataFrame, "polars": polars.DataFrame, "arrow": pyarrow.table}
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
-def test_a_dataframe_is_called_by_its_columns(library: str, sandbox: Sandbox) -> None:
-    dataframe = libraries()[library](
-        {"score": [0.5, 0.7], "mobile": [int(BOB), int(ANN)], "message_reference": [None, "ref"]}
-    )
-    assert run_function(lambda: dataframe, columns={"phone_number": "mobile"})["contacts"] == 2
-    assert called(sandbox) == [(BOB, None, None), (ANN, "ref", None)]
-    floats = libraries()[library]({"phone_number": [float(BOB)]})
-    assert "read it with dtype=str, or convert it to 'Int64'" in str(failure(lambda: floats))
-
-
-def test_a_lazy_frame_is_to_be_collected() -> None:
-    import polars
-
-    error = failure(lambda: polars.LazyFrame({"phone_number": [ANN]}))
-    assert "returned a LazyFrame, a query that has not run yet" in str(error)
-    assert "Return a DataFrame: call .collect() on it." in str(error)
-
-
-@pytest.mark.parametrize("kind", [str, Path, "file://{}".format, "s3"])
-def test_a_path_may_be_returned(
-    kind: Any, sandbox: Sandbox, tmp_path: Path, bucket: Any, request: pytest.FixtureRequest
-) -> None:
-    content = f"number;age\n{ANN};44\n"
-    path = tmp_path / "calls.csv"
-    path.write_text(content)
-    if kind == "s3":
-        from airflow_provider_queuecalls._airflow.compat import object_storage_path
-
-        bucket.put_object(Key="calls.csv", Body=content.encode())
-        given: Any = object_storage_path(f"s3://storage@{bucket.name}/calls.csv")
-    else:
-        given = kind(path)
-    rules = {"has_header": True, "delimiter": ";", "columns": {"phone_number": "number"}}
-    assert run_function(lambda: given, **rules)["contacts"] == 1
-    assert called(sandbox) == [(ANN, None, None)]
-    assert path.exists()
-
-
-def test_columns_are_for_mappings_too(sandbox: Sandbox) -> None:
-    run_function(
-        lambda: [{"Mobile": ANN, "who": "ref"}], columns={"phone_number": "mobile", "message_reference": "who"}
-    )
-    assert called(sandbox) == [(ANN, "ref", None)]
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (None, "The function '<lambda>' returned None"),
-        (5, "returned an int"),
-        (b"16175550143", "returned a bytes of 11"),
-        ({"phone_number": ANN}, "returned a dict of 1"),
-        ([ANN], "Row 1 of the function '<lambda>' is a text of 11 characters"),
-        (ANN, "It does not look like a path"),
-        (f"{ANN},ref", "It does not look like a path"),
-        (f"phone_number\n{ANN}\n", "It does not look like a path"),
-        ("", "has no path"),
-        ("/no/such/file.csv", "does not exist"),
-        ([(ANN, 0.5)], "Row 1 of the function '<lambda>': message_reference is a float"),
-        ([{"number": ANN}], "has no column 'phone_number'"),
-        (
-            [{"phone_number": ANN, "call_parameters": "x"}],
-            "has 'call_parameters', which is probably meant as call_parameter",
-        ),
-        (object(), "returned an object"),
-    ],
-)
-def test_a_value_that_is_not_contacts_is_an_error_that_does_not_show_it(
-    given: Any, words: str, sandbox: Sandbox, temporary: Path
-) -> None:
-    error = failure(lambda: given)
-    assert isinstance(error, InvalidContacts)
-    assert words in str(error)
-    assert "5550143" not in str(error)
-    assert sandbox.journal == []
-    assert list(temporary.iterdir()) == []
-
-
-@pytest.mark.parametrize("rule", [{"has_header": True}, {"delimiter": ";"}])
-def test_parameters_of_a_file_are_refused_with_rows(rule: Any) -> None:
-    assert "has_header and delimiter apply to files only" in str(failure(lambda: [(ANN,)], **rule))
-
-
-def test_columns_of_a_file_without_a_header_line_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "calls.csv"
-    path.write_text(f"{ANN}\n")
-    error = failure(lambda: str(path), columns={"phone_number": "x"})
-    assert "columns has no effect here" in str(error)
-
-
-def test_wrong_rules_are_reported_before_the_function_runs() -> None:
-    error = failure(lambda: pytest.fail("was run"), on_invalid="perhaps")
-    assert isinstance(error, InvalidContactRules)
-
-
-def test_a_generator_is_closed_at_once_when_a_row_is_wrong() -> None:
-    steps = []
-
-    def contacts() -> Iterator[Any]:
-        try:
-            yield (0.5,)
-            yield (0.5,)
-        finally:
-            steps.append("closed")
-
-    error = failure(contacts)
-    assert "Row 1" in str(error)
-    assert steps == ["closed"]
-
-
-def test_an_error_of_the_functions_own_stays_what_it_is() -> None:
-    for error in (ValueError("odd"), AirflowSkipException("no"), FileNotFoundError("gone"), MemoryError("much")):
-
-        def contacts(error: BaseException = error) -> Iterator[Any]:
-            yield (ANN,)
-            raise error
-
-        with pytest.raises(type(error)) as caught:
-            run_function(contacts)
-        assert caught.value is error
 
 
 MEASURE = """

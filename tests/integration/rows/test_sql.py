@@ -68,7 +68,6 @@ def run_dag(
         file.unlink()
 
 
-@pytest.mark.patience(240)
 def test_a_query_in_a_file_becomes_a_campaign_in_its_order(
     run_dag: Any, warehouse: Database, sandbox: Sandbox, temporary: Path
 ) -> None:
@@ -95,7 +94,6 @@ def test_a_query_in_a_file_becomes_a_campaign_in_its_order(
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.patience(240)
 def test_each_map_index_has_a_query_and_a_campaign(run_dag: Any, warehouse: Database, sandbox: Sandbox) -> None:
     run = run_dag(
         """.partial(task_id="queue", sql_conn_id="warehouse", start_url="https://ivr.example.com/x").expand(
@@ -118,7 +116,6 @@ def appointments(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
-@pytest.mark.patience(240)
 def test_the_example_calls_nobody_unless_told_to(
     examples: Path, appointments: None, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +227,6 @@ print("measured", few, lines_of(sys.argv[1]), round(peak() - before))
 """
 
 
-@pytest.mark.patience(300)
 @pytest.mark.parametrize("kind", ["sqlite", "psycopg", "psycopg2"])
 def test_memory_does_not_grow_with_the_result(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

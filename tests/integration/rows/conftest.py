@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,19 +35,10 @@ def warehouse(
 
 
 @pytest.fixture
-def sandbox(connect: Any) -> Iterator[Sandbox]:
+def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:
     with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
         connect(sandbox.url, read_timeout=5)
         yield sandbox
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go; nothing may be left there."""
-    directory = tmp_path / "tmp"
-    directory.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    return directory
 
 
 @pytest.fixture(autouse=True)
