@@ -13,7 +13,7 @@ from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.contacts.cleaning import write_cleaned
-from airflow_provider_queuecalls.contacts.columns import find_layout
+from airflow_provider_queuecalls.contacts.columns import find_layout, listed, names_left_out
 from airflow_provider_queuecalls.contacts.policies import enforce
 from airflow_provider_queuecalls.contacts.reading import file_digest
 from airflow_provider_queuecalls.contacts.rejects import write_rejects
@@ -21,7 +21,7 @@ from airflow_provider_queuecalls.contacts.report import Example, Report
 from airflow_provider_queuecalls.contacts.results import Advance, Counts, Reading, Results, is_small
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemory
-from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, RowValidator
+from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.source import open_source
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
@@ -123,7 +123,7 @@ def check(
             read = results.read_contacts(source, validator)
             results.mark_repeats(look_for_duplicates=rules.duplicates != "keep")
             counts = results.counts()
-            report = _report(read, counts, results.rejects())
+            report = _report(read, counts, results.rejects(), validator.layout)
             source.assert_unchanged()
             if rejects_path is not None:
                 write_rejects(rejects_path, source, validator, results.rejects(), stop)
@@ -199,7 +199,7 @@ def _problem(error: Exception, memory_limit: int) -> str | None:
     return None
 
 
-def _report(read: Reading, counts: Counts, rejects: Iterator[tuple[int, str]]) -> Report:
+def _report(read: Reading, counts: Counts, rejects: Iterator[tuple[int, str]], layout: Layout) -> Report:
     blank, _ = counts.get(BLANK, (0, 0))
     header, _ = counts.get(COLUMN_NAMES, (0, 0))
     reasons = {reason: counts[reason][0] for reason in REASONS if reason in counts}
@@ -218,4 +218,5 @@ def _report(read: Reading, counts: Counts, rejects: Iterator[tuple[int, str]]) -
         examples=tuple(Example(*example) for example in islice(rejects, EXAMPLES)),
         normalized=counts.get("normalized", (0, 0))[0],
         bom=read.bom,
+        columns_not_sent=listed(names_left_out(layout.names, layout.positions)),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
 
@@ -13,8 +12,6 @@ from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.parameters import MOST_DIGITS
-
-_log = logging.getLogger(__name__)
 
 #: Words in names of columns that stand for a word of ours.
 _SYNONYMS = {
@@ -34,8 +31,7 @@ _SIMILAR = 0.88
 def find_layout(source: Source, rules: ContactRules) -> Layout:
     """Find the columns in the header line of a file: with ``has_header``, its first line that is not blank.
 
-    Raises :class:`InvalidContacts` if :func:`place_columns` finds a problem. Logs the names of columns that are left
-    out.
+    Raises :class:`InvalidContacts` if :func:`place_columns` finds a problem.
     """
     first = (numbered for block in blocks(source.file) for numbered in block.numbered() if not is_blank(numbered[1]))
     if not rules.has_header or (found := next(first, None)) is None:
@@ -54,8 +50,6 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
         raise InvalidContacts(
             f"{where} {problems}. Nothing was sent. Tell the names that the file has with columns={{…}}."
         ) from None
-    if ignored := names_left_out(names, positions):
-        _log.info("Columns of the contact file that are not sent: %s", listed(ignored))
     return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number)
 
 

@@ -43,6 +43,8 @@ class Report:
     normalized: int = 0
     #: Whether the file began with a byte-order mark.
     bom: bool = False
+    #: The columns of a file with a header line that are not sent, by name where a name may be shown; else empty.
+    columns_not_sent: str = ""
     #: ``sha256:`` and the digest of the bytes to send; None where nothing may be sent.
     digest: str | None = None
 
@@ -67,4 +69,5 @@ class Report:
         parts += [f"{self.blank:,} blank line{'s' * (self.blank > 1)} passed over"] if self.blank else []
         parts += [f"{self.normalized:,} number{'s' * (self.normalized > 1)} normalized"] if self.normalized else []
         parts += ["a byte-order mark removed"] if self.bom else []
-        return ", ".join(parts) + "."
+        columns = f" Columns that are not sent: {self.columns_not_sent}." if self.columns_not_sent else ""
+        return f"{', '.join(parts)}.{columns}"

@@ -125,7 +125,7 @@ def test_a_dag_run_has_all_its_files_in_storage(  # noqa: PLR0917
     assert first.states == again.states == {"queue": "success"}
     assert sent(service) == f"{ANN},ref\n".encode()
     assert read(bucket, "rejects.csv").splitlines()[1:] == ["3,invalid_number,nobody", f"4,suppressed,{BOB}"]
-    assert "Columns of the contact file that are not sent: 'age'" in first.printed
+    assert "Columns that are not sent: 'age'." in first.printed
     _intent, receipt = bucket.objects.filter(Prefix="receipts/")
     assert json.loads(receipt.get()["Body"].read())["result"] == first.xcom == again.xcom
     assert "was already queued" in again.printed

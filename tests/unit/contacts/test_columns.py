@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -77,11 +76,12 @@ def test_a_near_miss_in_a_header_line_is_refused(name: str, tmp_path: Path) -> N
         check(path, WITH_HEADER)
 
 
-def test_columns_that_are_not_sent_are_logged_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_summary_names_columns_that_are_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "calls.csv"
     path.write_text(f"age,phone_number,{ANN},Ann Lee,city\n44,{ANN},x,y,z\n")
-    with caplog.at_level(logging.INFO, "airflow_provider_queuecalls"):
-        check(path, WITH_HEADER).close()
-    assert caplog.messages == [
-        "Columns of the contact file that are not sent: 'age', 'city', 2 more that are not shown"
-    ]
+    with check(path, WITH_HEADER) as found:
+        summary = found.report.summary()
+    assert summary.endswith(". Columns that are not sent: 'age', 'city', 2 more that are not shown.")
+    path.write_text(f"phone_number\n{ANN}\n")
+    with check(path, WITH_HEADER) as found:
+        assert found.report.summary() == "1 contacts in 2 lines: 1 valid."

@@ -16,6 +16,7 @@ from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 
 ANN, BOB = "16175550143", "16175550178"
+OTHER_VALUES: list[Any] = [[], "x", {}, iter(()), None, Path("x")]
 
 
 @pytest.fixture(params=["pandas", "polars", "arrow table", "arrow batch", "arrow reader"])
@@ -124,4 +125,4 @@ def test_a_lazy_frame_is_recognized_without_running_it() -> None:
 
 
 def test_other_values_are_not_dataframes() -> None:
-    assert [dataframe_rows(value) for value in ([], "x", {}, iter(()), None, Path("x"))] == [None] * 6
+    assert [dataframe_rows(value) for value in OTHER_VALUES] == [None] * 6

@@ -94,7 +94,7 @@ def test_a_value_arrives_as_it_is(value: Any, text: str) -> None:
         (Fraction(16175550143), "is a Fraction"),
         (1 + 0j, "is a complex"),
         (date(2026, 1, 1), "is a date"),
-        (Enum("Named", {"ann": ANN}).ann, "is a Named"),
+        (Enum("Named", {"ann": ANN})["ann"], "is a Named"),
         ([ANN], "is a list"),
         ({ANN: ANN}, "is a dict"),
     ],
