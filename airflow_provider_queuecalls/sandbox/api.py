@@ -1,6 +1,6 @@
 """The sandbox's HTTP API. FastAPI writes its OpenAPI document.
 
-It shows phone numbers in full and asks for no login, since the sandbox listens on this machine only unless told otherwise.
+It shows phone numbers in full and asks for no login, since the sandbox listens on this machine only, unless another address is given.
 """
 # FastAPI reads the annotations at run time, so they are not postponed here.
 

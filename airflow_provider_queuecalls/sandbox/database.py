@@ -1,4 +1,4 @@
-"""The SQLite database that holds everything: its layout, and how it is read and written."""
+"""The SQLite database in which the sandbox keeps everything: its layout, and how it is read and written."""
 
 from __future__ import annotations
 

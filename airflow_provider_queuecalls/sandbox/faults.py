@@ -1,4 +1,4 @@
-"""The faults: ways in which the service or the network goes wrong. One table for the service, API, page, docs and tests."""
+"""The faults: failures of the service or the network on demand. One table for service, API, page, docs, and tests."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("connection_closed", "Queues the campaign and closes the connection without a response.", Outcome.UNKNOWN, sent=0, ending=Ending.CLOSE),
     Fault("truncated_response", "Queues the campaign and closes the connection in the middle of the response.", Outcome.UNKNOWN, sent=0.5, ending=Ending.CLOSE),
     Fault("html_response", "Queues the campaign and responds with 200 and a web page.", Outcome.UNKNOWN, headers=_AS_HTML, body=_HTML.format("Scheduled maintenance")),
-    Fault("no_call_ids", "Queues the campaign and says so, without any call id.", Outcome.QUEUED, call_ids=0),
-    Fault("fewer_call_ids", "Queues the campaign and says so, with half of the call ids.", Outcome.QUEUED, call_ids=0.5),
+    Fault("no_call_ids", "Queues the campaign, and responds without any call id.", Outcome.QUEUED, call_ids=0),
+    Fault("fewer_call_ids", "Queues the campaign, and responds with half of the call ids.", Outcome.QUEUED, call_ids=0.5),
     Fault("slow_upload", "Reads the upload at 64 KiB every 0.2 seconds, then goes on as usual.", Outcome.QUEUED, pause=0.2),
     Fault("http_401", "Queues nothing and responds with 401, whatever login and PIN.", Outcome.REFUSED, queued=False, status=401, headers={"WWW-Authenticate": 'Basic realm="queuecalls"'}, body="Unauthorized\n"),
     Fault("http_413", "Queues nothing and responds with 413, whatever the file's size.", Outcome.REFUSED, queued=False, status=413, body="Content Too Large\n"),

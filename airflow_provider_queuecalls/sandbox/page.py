@@ -1,4 +1,4 @@
-"""The page: what the sandbox holds, for people. Rendered here; a small script keeps it current and submits its forms."""
+"""The page: campaigns, calls, journal, and controls. Rendered here; a small script refreshes it and submits its forms."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox: its URL, the connection that leads to it, and what it holds."""
+    """A running sandbox: its URL, the connection that leads to it, its campaigns and calls."""
 
     url: str
     #: The Airflow Connection as JSON, to be set as AIRFLOW_CONN_QUEUECALLS_DEFAULT.

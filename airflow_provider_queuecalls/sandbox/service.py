@@ -1,4 +1,4 @@
-"""The service itself: receives a campaign, checks it, queues it, responds; and goes wrong where a fault is armed."""
+"""The service itself: receives a campaign, checks it, queues it, and responds; an armed fault interferes."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class Service:
 
 
 class _Upload:
-    """Receives the request's body: no more than is allowed, and slowly where a fault says so."""
+    """Receives the request's body: no more than is allowed, and slowly if the fault has a ``pause``."""
 
     def __init__(self, visit: _Visit, limit: int) -> None:
         self._visit = visit

@@ -17,7 +17,7 @@ from airflow_provider_queuecalls.sandbox.store import Store
 
 @dataclass(frozen=True)
 class State:
-    """What a sandbox holds and does, over one database."""
+    """All parts of a sandbox, over one database."""
 
     settings: Settings
     database: Database

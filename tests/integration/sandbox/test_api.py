@@ -71,8 +71,8 @@ def test_the_journal_shows_headers_and_fields_and_no_secret(queuecalls_sandbox: 
         "login": "***", "pin": "***", "start_url": START_URL, "campaign_name": "a",
         "phone_number_list": "the file 'contacts.csv'",
     }  # fmt: skip
-    told = json.dumps([first, second, third])
-    assert not [secret for secret in ("secret", "c2VjcmV0", "sandbox-pin", "sandbox-login") if secret in told]
+    shown = json.dumps([first, second, third])
+    assert not [secret for secret in ("secret", "c2VjcmV0", "sandbox-pin", "sandbox-login") if secret in shown]
 
 
 def test_the_journal_can_be_filtered_and_paged(queuecalls_sandbox: Sandbox) -> None:

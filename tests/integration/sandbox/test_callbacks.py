@@ -25,20 +25,20 @@ def test_start_url_is_posted_on_connect_and_result_url_at_the_end(
         result_url=f"{listener.url}/result", max_retries="1", retry_interval="60",
     )  # fmt: skip
     (call,) = queuecalls_sandbox.calls
-    dialled = int(queuecalls_sandbox.now.timestamp())
-    told = {"phone_number": number("555-0104"), "message_reference": "order-1", "call_id": str(call.call_id)}
+    dialed = int(queuecalls_sandbox.now.timestamp())
+    fields = {"phone_number": number("555-0104"), "message_reference": "order-1", "call_id": str(call.call_id)}
 
     queuecalls_sandbox.advance(seconds=59)
     assert listener.received == []
     queuecalls_sandbox.advance(seconds=1)
-    assert listener.received == [("/start?a=1", {**told, "call_parameters": "lang=en"})]
+    assert listener.received == [("/start?a=1", {**fields, "call_parameters": "lang=en"})]
     queuecalls_sandbox.advance(hours=2)
     assert listener.received[1:] == [
         (
             "/result",
             {
-                **told, "result": "completed", "callee_type": "human", "attempts": "2",
-                "last_attempt_timestamp": str(dialled + 60), "duration": "45",
+                **fields, "result": "completed", "callee_type": "human", "attempts": "2",
+                "last_attempt_timestamp": str(dialed + 60), "duration": "45",
             },
         )
     ]  # fmt: skip
@@ -59,8 +59,8 @@ def test_a_row_without_a_reference_gets_the_campaigns(queuecalls_sandbox: Sandbo
     post(queuecalls_sandbox, rows, start_url=listener.url, message_reference="the campaign's", call_parameters="a=1")
     queuecalls_sandbox.advance(seconds=1)
 
-    told = {(fields["message_reference"], fields["call_parameters"]) for _, fields in listener.received}
-    assert told == {("its own", "its parameter"), ("the campaign's", "a=1")}
+    posted = {(fields["message_reference"], fields["call_parameters"]) for _, fields in listener.received}
+    assert posted == {("its own", "its parameter"), ("the campaign's", "a=1")}
 
 
 def test_callbacks_are_sent_once_and_recorded_in_the_journal(queuecalls_sandbox: Sandbox) -> None:
@@ -115,8 +115,8 @@ def test_with_check_urls_both_must_respond_with_200(status: int, queued: bool) -
 
         assert bool(sandbox.campaigns) is queued
         assert listener.asked == ["/start", "/result"]
-        wrong = [error.get("field") for error in ElementTree.fromstring(response.content).iter("error")]
-        assert wrong == ([] if queued else ["start_url", "result_url"])
+        refused = [error.get("field") for error in ElementTree.fromstring(response.content).iter("error")]
+        assert refused == ([] if queued else ["start_url", "result_url"])
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "https://voice.example/start"])

@@ -57,28 +57,28 @@ def test_ctrl_c_and_sigterm_stop_it_cleanly(number: signal.Signals, tmp_path: Pa
     with command("sandbox", "--port", "0", "--db", str(tmp_path / "sandbox.db")) as (process, _):
         process.send_signal(number)
 
-        _, said = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert said == ""
+        assert errors == ""
 
 
 def test_a_port_in_use_is_reported_in_one_sentence(sandbox: Sandbox) -> None:
     with command("sandbox", "--port", str(urlsplit(sandbox.url).port)) as (process, printed):
-        _, said = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 2
     assert printed == ""
-    assert "another program already does" in said
-    assert said.count("\n") == 1
+    assert "another program already does" in errors
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False), ("localhost", False)])
 def test_listening_to_other_machines_prints_a_warning(host: str, warned: bool) -> None:
     with command("sandbox", "--port", "0", "--host", host) as (process, _):
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
 
-    assert ("Warning: " in said) is warned
+    assert ("Warning: " in errors) is warned
 
 
 def test_every_option_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ OUTCOMES: dict[Outcome, type[Any]] = {
 
 
 def queue(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, path: Path, name: str) -> Response | WireError:
-    """Queue a campaign by the hook; the response, or the error that says what became of it."""
+    """Queue a campaign with the hook; return the response or the error."""
     connection = {**json.loads(sandbox.connection), "extra": {"read_timeout": 1.5}}
     monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
     try:
