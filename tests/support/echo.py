@@ -143,17 +143,25 @@ SHAPES: dict[str, Callable[[Got], tuple[int, str]]] = {
     ),
     "status": lambda got: (200, json.dumps({"status": got.line, "code": got.fields["pin"]})),
 }
+
+
+def _spelled(name: str, spell: Callable[[str], str]) -> dict[str, Callable[[Got], tuple[int, str]]]:
+    """The shapes that repeat everything in one spelling."""
+
+    def in_json(got: Got) -> str:
+        parts = {"message": got.all(spell, " is not valid "), "pin": spell(got.fields["pin"])}
+        return json.dumps({"status": "queued", **parts})
+
+    return {
+        f"xml, {name}": lambda got: (200, _xml(f"<error>{html.escape(_legal(got.all(spell)))}</error>")),
+        f"raw xml, {name}": lambda got: (200, _xml(f"<error>{_legal(got.all(spell))}</error>")),
+        f"json, {name}": lambda got: (200, in_json(got)),
+        f"text, {name}": lambda got: (500, got.all(spell)),
+    }
+
+
 for _name, _spell in SPELLINGS.items():
-    SHAPES[f"xml, {_name}"] = lambda got, spell=_spell: (
-        200,
-        _xml(f"<error>{html.escape(_legal(got.all(spell)))}</error>"),
-    )
-    SHAPES[f"raw xml, {_name}"] = lambda got, spell=_spell: (200, _xml(f"<error>{_legal(got.all(spell))}</error>"))
-    SHAPES[f"json, {_name}"] = lambda got, spell=_spell: (
-        200,
-        json.dumps({"status": "queued", "message": got.all(spell, " is not valid "), "pin": spell(got.fields["pin"])}),
-    )
-    SHAPES[f"text, {_name}"] = lambda got, spell=_spell: (500, got.all(spell))
+    SHAPES |= _spelled(_name, _spell)
 
 
 def echo(shape: str | None = None, encoding: str = "utf-8") -> Act:
