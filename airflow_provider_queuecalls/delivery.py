@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -52,6 +52,8 @@ class Delivery:
     report: Report
     dry_run: bool = False
     response: Response | None = None
+    #: Those of the response that may be shown.
+    call_ids: Sequence[str] = ()
     #: The result on record, where this very campaign had been queued before.
     recorded: Mapping[str, Any] | None = None
     queued_at: str | None = None
@@ -69,7 +71,7 @@ class Delivery:
             "rejected": report.rejected,
             "duplicates": report.duplicates,
             "suppressed": report.suppressed,
-            "call_ids": list(response.call_ids) if response else [],
+            "call_ids": list(self.call_ids),
             "call_id_count": response.call_id_count if response else 0,
             "digest": report.digest,
             "queued_at": self.queued_at,
@@ -153,7 +155,8 @@ def _send(
         with _record_update(log, "is not queued, but the next try will stop as if it might be"):
             ledger.withdraw()
         raise
-    queued = replace(delivery, outcome=Outcome.QUEUED, response=response, queued_at=_now())
+    call_ids = client.harmless_call_ids(response, upload, campaign)
+    queued = replace(delivery, outcome=Outcome.QUEUED, response=response, call_ids=call_ids, queued_at=_now())
     with _record_update(log, "is queued: do not send it again by clearing this task with resend"):
         ledger.record_receipt(queued.result)
     log.info(

@@ -65,14 +65,13 @@ class Client:
         but send; what it raises is raised here, and nothing was sent. Raises :class:`InvalidCampaign`,
         :class:`NotSent`, :class:`NotAccepted`, :class:`Refused` or :class:`OutcomeUnknown`.
         """
-        endpoint, name = self.endpoint, campaign.campaign_name
-        given = {"login": endpoint.login, "pin": endpoint.pin, "contacts": upload}
+        name = campaign.campaign_name
         with attach_campaign_name(name):
             campaign.assert_timely()
-            fields = campaign.form(given, endpoint.field_names)
+            fields = self._fields(upload, campaign)
             self.stop.raise_if_requested()
             body = MultipartBody(fields, progress=self._log_progress(), before_first_byte=self.stop.raise_if_requested)
-            with Transport(endpoint) as transport, self.stop.calling(transport.close):
+            with Transport(self.endpoint) as transport, self.stop.calling(transport.close):
                 with _translate_errors(transport, body, name):
                     transport.connect()
                 self.stop.raise_if_requested()
@@ -81,6 +80,17 @@ class Client:
                 with _translate_errors(transport, body, name):
                     response = self._post(transport, body, fields, name)
         return _proven(response)
+
+    def harmless_call_ids(self, response: Response, upload: Upload, campaign: Campaign) -> list[str]:
+        """Return the response's call ids without those that repeat something that was sent.
+
+        Reads the contact file once if there is a call id.
+        """
+        return Sent(self.endpoint.secrets, self._fields(upload, campaign)).harmless(response.call_ids)
+
+    def _fields(self, upload: Upload, campaign: Campaign) -> list[tuple[str, Any]]:
+        given = {"login": self.endpoint.login, "pin": self.endpoint.pin, "contacts": upload}
+        return campaign.form(given, self.endpoint.field_names)
 
     def head(self) -> int:
         """Ask for the service's head, which queues nothing, and return the status code.

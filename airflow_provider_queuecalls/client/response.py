@@ -11,7 +11,7 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from airflow_provider_queuecalls.client.parsing import Findings, JsonParser, XmlParser
@@ -41,7 +41,8 @@ class Response:
     :param outcome: what became of the campaign
     :param campaign_name: the campaign's name, if it has one
     :param status_code: of HTTP
-    :param call_ids: the first 1,000 of them, without those that repeat something that was sent
+    :param call_ids: the first 1,000 of them, as the service sent them; use :meth:`Client.harmless_call_ids` before you
+        show or store them, since a service may repeat people's data
     :param call_id_count: how many call ids the response has in all
     :param body: the beginning of the response, at most 2,000 characters, with ``***`` for everything that is not known
         to be harmless; kind and length of a response that could not be parsed
@@ -55,7 +56,7 @@ class Response:
     outcome: Outcome
     campaign_name: str | None
     status_code: int
-    call_ids: tuple[str, ...] = ()
+    call_ids: tuple[str, ...] = field(default=(), repr=False)
     call_id_count: int = 0
     body: str = ""
     problem: str = ""
@@ -106,12 +107,12 @@ def read_response(
     if outcome is Outcome.QUEUED and not complete:
         outcome, problem = Outcome.UNKNOWN, "the service responded before it had received the whole contact file"
     outline = Outline() if body.flaw or body.kind == "HTML" else body.outline
-    shown = outline.render(sent, body.findings.call_ids if outcome is Outcome.QUEUED else ())
+    shown = outline.render(sent)
     return Response(
         outcome=outcome,
         campaign_name=campaign_name,
         status_code=status_code,
-        call_ids=shown.call_ids,
+        call_ids=tuple(body.findings.call_ids) if outcome is Outcome.QUEUED else (),
         call_id_count=body.findings.call_id_count,
         body=shown.structure or body.description,
         problem=problem,

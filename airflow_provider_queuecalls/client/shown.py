@@ -5,10 +5,10 @@ is shown is put together from the parsed structure:
 
 - a name, if it is one of the documented ones, or consists of words as below
 - a status word
-- a call id or a count, unless it equals something that was sent
+- a count, unless it equals something that was sent
 - of any other text the words that are in :data:`WORDS` and occur nowhere in what was sent
 
-Everything else is shown as ``***``. A response that cannot be parsed is shown as its kind and length. Comparisons
+Everything else is shown as ``***``; call ids have a place of their own. A response that cannot be parsed is shown as its kind and length. Comparisons
 ignore case, Unicode compatibility forms, invisible characters and separators.
 """
 
@@ -71,6 +71,11 @@ class Sent:
         self._secrets = [secret.encode(errors="replace") for secret in secrets]
         self._texts = [value.encode(errors="replace") for value in values if isinstance(value, str)]
         self._files = [value for value in values if isinstance(value, Upload)]
+
+    def harmless(self, call_ids: Collection[str]) -> list[str]:
+        """Return the call ids that repeat nothing of what was sent. Reads the contact file once if there are any."""
+        repeated = self.repeated((), call_ids)
+        return [call_id for call_id in call_ids if call_id not in repeated]
 
     def repeated(self, words: Collection[str], values: Collection[str]) -> set[str]:
         """Return which of these words occur anywhere in what was sent, and which of these values equal a part of it.
@@ -149,12 +154,13 @@ class Outline:
         """Whether an error text matches a pattern, before anything is hidden."""
         return any(pattern.search(error.text) for error in self._errors)
 
-    def render(self, sent: Sent, call_ids: Iterable[str] = ()) -> Shown:
-        """Return what may be shown of the structure, of the error texts and of the call ids."""
+    def render(self, sent: Sent) -> Shown:
+        """Return what may be shown of the structure and of the error texts."""
         values = [piece for piece in (*self._pieces, *self._errors) if isinstance(piece, _Value)]
-        numbers = {*call_ids, *(value.text for value in values if _is_number(value))}
+        values = [value for value in values if value.name != "call_id" and not _is_status(value)]
+        numbers = {value.text for value in values if _is_number(value)}
         texts = [value.text for value in values if not _is_number(value)]
-        texts += [piece.text for piece in self._pieces if isinstance(piece, _Name)]
+        texts += [piece.text for piece in self._pieces if isinstance(piece, _Name) and not _is_known(piece)]
         words = {word for text in texts for chunk in text.split() for word in _words(chunk)}
         repeated = sent.repeated(words, numbers)
 
@@ -162,9 +168,11 @@ class Outline:
             if isinstance(piece, str):
                 return piece
             if isinstance(piece, _Name):
-                return piece.text if piece.text.lower() in _KNOWN_NAMES else _harmless(piece.text, repeated)
-            if piece.name == "status" and piece.text.strip().lower() in QUEUED_WORDS | REFUSED_WORDS:
+                return piece.text if _is_known(piece) else _harmless(piece.text, repeated)
+            if _is_status(piece):
                 return piece.text.strip()
+            if piece.name == "call_id":
+                return HIDDEN
             if _is_number(piece):
                 return HIDDEN if piece.text in repeated else piece.text
             return _harmless(piece.text, repeated)
@@ -172,7 +180,6 @@ class Outline:
         return Shown(
             "".join(map(shown, self._pieces))[:BODY_CHARACTERS],
             "; ".join(text for text in map(shown, self._errors) if text != HIDDEN),
-            tuple(call_id for call_id in call_ids if call_id not in repeated),
         )
 
     def _add(self, piece: str | _Name | _Value, length: int) -> None:
@@ -182,11 +189,10 @@ class Outline:
 
 
 class Shown(NamedTuple):
-    """What may be shown: the structure, the error texts, and those of the call ids that repeat nothing."""
+    """What may be shown: the structure and the error texts."""
 
     structure: str
     errors: str
-    call_ids: tuple[str, ...]
 
 
 def is_call_id(text: str) -> bool:
@@ -194,9 +200,16 @@ def is_call_id(text: str) -> bool:
     return bool(_CALL_ID.fullmatch(text))
 
 
+def _is_known(name: _Name) -> bool:
+    return name.text.lower() in _KNOWN_NAMES
+
+
+def _is_status(value: _Value) -> bool:
+    return value.name == "status" and value.text.strip().lower() in QUEUED_WORDS | REFUSED_WORDS
+
+
 def _is_number(value: _Value) -> bool:
-    pattern = _CALL_ID if value.name == "call_id" else _COUNT if value.name in _COUNT_NAMES else None
-    return bool(pattern and pattern.fullmatch(value.text))
+    return value.name in _COUNT_NAMES and bool(_COUNT.fullmatch(value.text))
 
 
 def _harmless(text: str, repeated: set[str]) -> str:

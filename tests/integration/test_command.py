@@ -158,7 +158,7 @@ def test_a_memory_limit_that_is_too_small_ends_with_2() -> None:
 
 def test_an_error_of_our_own_ends_with_2_too() -> None:
     program = PROGRAM.replace(
-        "sys.exit", "from airflow_provider_queuecalls import cli_check; cli_check.check = None; sys.exit"
+        "sys.exit", "from airflow_provider_queuecalls.cli import check; check.check = None; sys.exit"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "check", __file__], capture_output=True, text=True, check=False

@@ -35,7 +35,7 @@ LAYERS = (
     {"links"},
     {"operators", "sensors", "triggers"},
     {"transfers", "decorators", "notifications", "plugins"},
-    {"demo", "pytest_plugin"},
+    {"pytest_plugin"},
     {"cli"},
 )
 #: Folders whose modules are written for Airflow. All others can be imported where it is not installed.
@@ -44,7 +44,7 @@ AIRFLOW_FLOOR = {
     *("transfers", "decorators", "notifications", "plugins"),
 }
 #: Commands that may start Airflow or read its connections, once they are told to.
-COMMANDS = {"cli", "demo"}
+COMMANDS = {"cli"}
 
 
 def modules() -> dict[str, Path]:

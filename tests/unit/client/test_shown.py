@@ -1,4 +1,4 @@
-"""What is shown of a response: names, status words, counts, call ids and harmless words, and nothing that was sent."""
+"""What is shown of a response: names, status words, counts and harmless words, and nothing that was sent."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def read(body: str | bytes, code: int = 200, sent: Sent = sent()) -> Response:  
         (
             '<queuecalls status="queued"><login>zebra@example.com</login><queuecall call_id="123456789" phone_number="1"/>'
             "</queuecalls>",
-            '<queuecalls status="queued"><login>***</login><queuecall call_id="123456789" phone_number="***"></queuecall>'
+            '<queuecalls status="queued"><login>***</login><queuecall call_id="***" phone_number="***"></queuecall>'
             "</queuecalls>",
         ),
         (
             '{"status": "success", "error": null, "result": {"call_ids": [1, 2], "pin": "0815"}}',
-            '{"status": "success", "error": null, "result": {"call_ids": [1, 2], "pin": "***"}}',
+            '{"status": "success", "error": null, "result": {"call_ids": [***, ***], "pin": "***"}}',
         ),
         ('{"Ana": 1, "REF-1": {"order_77": "x"}}', '{"***": ***, "***": {"***": "***"}}'),
         ("<queuecalls><Ana/><zebra>x</zebra></queuecalls>", "<queuecalls><***></***><***>***</***></queuecalls>"),
@@ -105,12 +105,13 @@ def test_the_services_own_error_text_is_found_anywhere(code: int) -> None:
         *("<script>", "tel:12025550143", "123-0815", "9" * 65),
     ],
 )
-def test_a_call_id_that_repeats_something_is_counted_and_not_shown(call_id: str) -> None:
+def test_a_call_id_that_repeats_something_is_counted_and_not_harmless(call_id: str) -> None:
     contacts = LIST + b"+17775550100;ani=8005550100,x\n"
     body = json.dumps({"status": "queued", "call_ids": [call_id, "123456789"]})
-    response = read(body, sent=sent(contacts=contacts))
-    assert (response.call_ids, response.call_id_count) == (("123456789",), 2)
-    assert call_id not in response.body
+    everything = sent(contacts=contacts)
+    response = read(body, sent=everything)
+    assert (everything.harmless(response.call_ids), response.call_id_count) == (["123456789"], 2)
+    assert not [text for text in (response.body, repr(response)) if call_id in text or "123456789" in text]
 
 
 def test_a_contact_file_that_can_no_longer_be_read_hides_all() -> None:
@@ -122,7 +123,7 @@ def test_a_contact_file_that_can_no_longer_be_read_hides_all() -> None:
     response = read(
         '<queuecalls status="queued"><error>not valid</error><call call_id="1234"/></queuecalls>', sent=gone
     )
-    assert (response.call_ids, response.error_text) == ((), "not ***")
+    assert (gone.harmless(response.call_ids), response.error_text) == ([], "not ***")
 
 
 @pytest.mark.parametrize(
@@ -239,5 +240,5 @@ def test_no_value_is_shown_however_it_is_spelled(
     value = value if as_field else cell
     everything = sent(*([value] if as_field else []), contacts=LIST + f"16175550178,{cell}\n".encode(errors="replace"))
     response = read(shape(text).encode(errors="replace"), sent=everything)
-    visible = " ".join((response.body, response.error_text, *response.call_ids))
+    visible = " ".join((response.body, response.error_text, *everything.harmless(response.call_ids)))
     assert folded(value) not in folded(visible)

@@ -1,7 +1,4 @@
-"""The command ``queuecalls``.
-
-Every subcommand imports what it needs when it runs, so that asking for help takes no time.
-"""
+"""The command ``queuecalls sandbox``: a queuecalls service on this machine."""
 
 from __future__ import annotations
 
@@ -10,16 +7,11 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
 
-from airflow_provider_queuecalls import __version__, cli_check
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.client.hosts import is_loopback
-from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
 
-#: What the extra ``sandbox`` brings, by module.
-SANDBOX_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "starlette", "uvicorn"})
 #: The sandbox's settings that have an option of the same name.
 SETTINGS = (
     "login",
@@ -32,36 +24,10 @@ SETTINGS = (
     "check_urls",
     "callback_hosts",
 )
-USAGE_ERROR = 2
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the command's parser. The command-line reference of the documentation is made from it."""
-    parser = argparse.ArgumentParser(prog="queuecalls", description="Calling campaigns with the queuecalls service.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    cli_check.add_parser(commands)
-    _add_sandbox(commands)
-    _add_demo(commands)
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit code: 0, or 2 where it could not do what it was asked."""
-    options = build_parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except QueueCallsError as error:
-        return _say_error(str(error))
-    except ModuleNotFoundError as error:
-        if error.name not in SANDBOX_MODULES:
-            raise
-        return _say_error(
-            f"The sandbox needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[sandbox]'"
-        )
-
-
-def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``sandbox``."""
     text = "run a queuecalls service on this machine that places no real calls"
     parser = commands.add_parser("sandbox", help=text, description=text)
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s)")
@@ -99,7 +65,7 @@ def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--seed", type=int, default=0, metavar="N",
         help="another seed gives another mix of answered and failed calls (%(default)s)",
     )  # fmt: skip
-    parser.set_defaults(run=_sandbox)
+    parser.set_defaults(run=_run)
 
 
 def _not_negative(text: str) -> float:
@@ -112,18 +78,7 @@ def _not_negative(text: str) -> float:
     return number
 
 
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "run the example DAG in a real Airflow against a sandbox; places no real calls"
-    commands.add_parser("demo", help=text, description=text).set_defaults(run=_demo)
-
-
-def _demo(_: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.demo import run_demo
-
-    return run_demo()
-
-
-def _sandbox(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -155,8 +110,3 @@ def _sandbox(options: argparse.Namespace) -> int:
             webbrowser.open(sandbox.url)
         sandbox.wait()
     return 0
-
-
-def _say_error(sentence: str) -> int:
-    print(f"queuecalls: {sentence}", file=sys.stderr)
-    return USAGE_ERROR

@@ -30,15 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "fails; 2 the file could not be checked.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
-    for parameter in PARAMETERS:
-        option = f"--{parameter.name.replace('_', '-')}"
-        description = f"{parameter.doc} Must be {parameter.rule}.".replace("%", "%%")
-        if parameter.default is False:
-            parser.add_argument(option, action="store_true", help=parameter.doc)
-        elif parameter.default == ():
-            parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
-        else:
-            parser.add_argument(option, metavar="X", help=description)
+    add_rules(parser)
     parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -51,12 +43,29 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_run)
 
 
+def add_rules(parser: argparse._ActionsContainer) -> None:
+    """Add an option for each parameter of the check."""
+    for parameter in PARAMETERS:
+        option = f"--{parameter.name.replace('_', '-')}"
+        description = f"{parameter.doc} Must be {parameter.rule}.".replace("%", "%%")
+        if parameter.default is False:
+            parser.add_argument(option, action="store_true", help=parameter.doc)
+        elif parameter.default == ():
+            parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
+        else:
+            parser.add_argument(option, metavar="X", help=description)
+
+
+def given_rules(options: argparse.Namespace) -> dict[str, Any]:
+    """The parameters of the check among the options."""
+    return {parameter.name: getattr(options, parameter.name) for parameter in PARAMETERS}
+
+
 def _run(options: argparse.Namespace) -> int:
-    rules = {parameter.name: getattr(options, parameter.name) for parameter in PARAMETERS}
     try:
         return check_file(
             options.file,
-            rules,
+            given_rules(options),
             rejects_path=options.rejects,
             as_json=options.json,
             memory_limit=options.memory_limit,
@@ -79,7 +88,7 @@ def check_file(
     problem = ""
     try:
         with (
-            _bar() as progress,
+            progress_bar() as progress,
             check(
                 path, ContactRules(**rules), rejects_path=rejects_path, progress=progress, memory_limit=memory_limit
             ) as checked,
@@ -111,7 +120,7 @@ def _print_table(report: Report) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress | None]:
+def progress_bar() -> Iterator[Progress | None]:
     """A progress bar on standard error, if that is a terminal and the files are long."""
     if not sys.stderr.isatty():
         yield None

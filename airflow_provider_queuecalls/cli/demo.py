@@ -5,6 +5,7 @@ Everything is kept in a temporary folder, which is removed at the end and after 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -36,6 +37,12 @@ with create_session() as session:
     row = session.scalars(select(XComModel).where(XComModel.task_id == "queue_calls", XComModel.key == "return_value")).one()
     print(json.dumps(XComModel.deserialize_value(row)))
 """
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``demo``."""
+    text = "run the example DAG in a real Airflow against a sandbox; places no real calls"
+    commands.add_parser("demo", help=text, description=text).set_defaults(run=lambda _: run_demo())
 
 
 def run_demo() -> int:

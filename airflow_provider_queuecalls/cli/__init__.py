@@ -1,0 +1,49 @@
+"""The command ``queuecalls``: one module for each subcommand.
+
+Every subcommand imports what it needs when it runs, so that asking for help takes no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from airflow_provider_queuecalls import __version__
+from airflow_provider_queuecalls.cli import check, demo, sandbox, send
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+
+SUBCOMMANDS = (check, send, sandbox, demo)
+#: What the extra ``sandbox`` brings, by module.
+SANDBOX_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "starlette", "uvicorn"})
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code: 0, or 2 where the subcommand could not be run; see each subcommand for its own."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except QueueCallsError as error:
+        return _say_error(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in SANDBOX_MODULES:
+            raise
+        return _say_error(
+            f"The sandbox needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[sandbox]'"
+        )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the command and all its subcommands."""
+    parser = argparse.ArgumentParser(prog="queuecalls", description="Calling campaigns with the queuecalls service.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for subcommand in SUBCOMMANDS:
+        subcommand.add_parser(subparsers)
+    return parser
+
+
+def _say_error(sentence: str) -> int:
+    print(f"queuecalls: {sentence}", file=sys.stderr)
+    return USAGE_ERROR

@@ -1,0 +1,136 @@
+"""The command ``queuecalls send``: deliver one contact file, with a dry run and a confirmation first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import secrets
+import signal
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+from airflow_provider_queuecalls.cli.check import add_rules, given_rules, progress_bar
+from airflow_provider_queuecalls.client import Campaign
+from airflow_provider_queuecalls.client.campaign import BY_NAME
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
+from airflow_provider_queuecalls.contacts import ContactRules
+from airflow_provider_queuecalls.exceptions import InvalidContacts, OutcomeUnknown, QueueCallsError
+
+SENT, NOT_VALID, FAILED, UNKNOWN = 0, 1, 2, 3
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``send``, with an option for each parameter of the campaign and of the check."""
+    text = "check a contact file and queue it as one campaign, once"
+    parser = commands.add_parser(
+        "send",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. A dry run comes first; then you type the number of contacts to confirm.",
+        epilog="Exit code: 0 the campaign is queued, or the dry run found nothing wrong; 1 the contact file is not valid; "
+        "2 nothing was queued; 3 the outcome is unknown.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the contact file")
+    parser.add_argument(
+        "--conn-id", default=DEFAULT_CONN_ID, metavar="ID",
+        help="Airflow connection, for example as JSON in the variable AIRFLOW_CONN_<ID> (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--receipts", metavar="FOLDER",
+        help="folder for records, a path or a URL; default is [queuecalls] receipts_path of Airflow's configuration",
+    )  # fmt: skip
+    parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and send nothing")
+    parser.add_argument("--yes", action="store_true", help="send without asking")
+    parser.add_argument("--resend", action="store_true", help="send a campaign that was sent before, or may have been")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    campaign = parser.add_argument_group("campaign")
+    for name in Campaign.names():
+        parameter = BY_NAME[name]
+        campaign.add_argument(
+            f"--{name.replace('_', '-')}", metavar="X", required=name in ("start_url", "campaign_name"),
+            help=f"{parameter.doc} Must be {parameter.rule}.".replace("%", "%%"),
+        )  # fmt: skip
+    add_rules(parser.add_argument_group("check"))
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        return _send(options)
+    except InvalidContacts as error:
+        return _fail(error, NOT_VALID if error.report is not None else FAILED)
+    except OutcomeUnknown as error:
+        return _fail(error, UNKNOWN)
+    except QueueCallsError as error:
+        return _fail(error, FAILED)
+
+
+def _send(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls._airflow.receipts import store_at
+    from airflow_provider_queuecalls._airflow.settings import receipts_path
+    from airflow_provider_queuecalls.client.client import Client
+    from airflow_provider_queuecalls.delivery import deliver
+    from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+    from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    log = logging.getLogger("queuecalls")
+    log.setLevel(logging.INFO)
+    endpoint = QueueCallsHook(options.conn_id).endpoint
+    client = Client(endpoint, log=log)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: client.stop.request())
+    rules = ContactRules(**given_rules(options))
+    values = {name: getattr(options, name) for name in Campaign.names()}
+    campaign = Campaign(**values, field_names=endpoint.field_names)
+    # Each call of the command is a permission of its own to send again.
+    this = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
+
+    def open_ledger(key: CampaignKey) -> Ledger:
+        return Ledger(store_at(receipts, key), key, this, log=log)
+
+    receipts = options.receipts or receipts_path()
+    if not receipts and not options.dry_run:
+        print("queuecalls: set --receipts to a folder for records. Nothing was sent.", file=sys.stderr)
+        return FAILED
+    with progress_bar() as progress:
+        checked = deliver(
+            campaign, options.file, client, open_ledger,
+            rules=rules, rejects=nullcontext(options.rejects), dry_run=True, progress=progress, log=log,
+        )  # fmt: skip
+    if options.dry_run or not (options.yes or _confirmed(checked.campaign_name, checked.report.valid)):
+        _print(checked.result, options)
+        return SENT if options.dry_run else FAILED
+    delivery = deliver(
+        campaign, options.file, client, open_ledger,
+        rules=rules, expected_digest=checked.report.digest or "", log=log,
+    )  # fmt: skip
+    _print(delivery.result, options)
+    return SENT
+
+
+def _confirmed(campaign_name: str, contacts: int) -> bool:
+    """Ask for the number of contacts. Where nobody can be asked, it is a no."""
+    if not sys.stdin.isatty():
+        print("queuecalls: there is no terminal to confirm on. Add --yes to send. Nothing was sent.", file=sys.stderr)
+        return False
+    prompt = f"Campaign {campaign_name} will call {contacts:,} contacts. Type their number to send it: "
+    print(prompt, end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().replace(",", "") == str(contacts):
+        return True
+    print("queuecalls: that is not the number of contacts. Nothing was sent.", file=sys.stderr)
+    return False
+
+
+def _print(result: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print(f"{result['outcome']}: campaign {result['campaign_name']}, {result['contacts']:,} contacts")
+
+
+def _fail(error: QueueCallsError, code: int) -> int:
+    print(f"queuecalls: {error}", file=sys.stderr)
+    return code
