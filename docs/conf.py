@@ -45,7 +45,7 @@ nitpick_ignore_regex = [
 ]
 
 html_theme = "furo"
-html_theme_options = {"top_of_page_buttons": []}
+html_theme_options: dict[str, Any] = {"top_of_page_buttons": []}
 html_title = f"{project} {version}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]

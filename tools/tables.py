@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -109,9 +110,7 @@ def current(pages: dict[Path, str]) -> dict[Path, str]:
         if len(places) != 1:
             raise SystemExit(f"README.md and docs/ have {len(places)} places for the table {name!r}; it takes one")
         made = f"{table()}\n"
-        pages = {
-            page: pattern.sub(lambda match, made=made: match[1] + made + match[2], text) for page, text in pages.items()
-        }
+        pages = {page: pattern.sub(partial(_put, made), text) for page, text in pages.items()}
     return pages
 
 
@@ -161,6 +160,10 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def _put(made: str, match: re.Match[str]) -> str:
+    return match[1] + made + match[2]
+
+
 def main() -> None:
     """Write the tables, or with ``--check`` end with status 1 if one isn't current."""
     paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
@@ -172,8 +175,8 @@ def main() -> None:
         after[module] = documented(before[module], name, parameters)
     stale = {path: text for path, text in after.items() if text != before[path]}
     if "--check" not in sys.argv[1:]:
-        for path, text in stale.items():
-            path.write_text(text, encoding="utf-8")
+        for file, text in stale.items():
+            file.write_text(text, encoding="utf-8")
     elif stale:
         raise SystemExit(f"{', '.join(str(path.relative_to(ROOT)) for path in stale)}: not current: run make tables")
 

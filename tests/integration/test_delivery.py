@@ -19,6 +19,7 @@ from airflow_provider_queuecalls.exceptions import (
     InvalidContacts,
     NotSent,
     OutcomeUnknown,
+    QueueCallsError,
     Refused,
 )
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -110,10 +111,11 @@ def test_a_campaign_without_a_name_has_no_record_and_is_not_sent(send: Any, serv
     ],
 )
 def test_a_failed_delivery_is_on_record_and_on_its_error(  # noqa: PLR0917
-    act: faults.Act, kind: type, outcome: Outcome, left: list[State], send: Any, tmp_path: Path
+    act: faults.Act, kind: type[QueueCallsError], outcome: Outcome, left: list[State], send: Any, tmp_path: Path
 ) -> None:
     with faults.FaultServer(act) as server, pytest.raises(kind) as caught:
         send(client_of(server))
+    assert caught.value.delivery is not None
     assert caught.value.delivery.outcome is outcome
     assert caught.value.delivery.dry_run is False
     assert states(tmp_path) == left
@@ -167,7 +169,6 @@ def test_a_delivery_that_is_stopped_sends_nothing(  # noqa: PLR0917
     with pytest.raises(NotSent, match="The task was stopped"):
         send(client)
     mocker.stopall()
-    server.settle()
     assert server.posts == []
     assert states(tmp_path)[-1:] in ([], [State.OPEN])
     assert send().outcome is Outcome.QUEUED

@@ -40,7 +40,7 @@ EXAMPLE_CONF: dict[str, dict[str, Any]] = {
 }
 NEEDS_A_PERSON = ("queue_calls_end_to_end", "queue_calls_with_approval")
 
-pytestmark = [pytest.mark.patience(240), pytest.mark.usefixtures("database")]
+pytestmark = pytest.mark.usefixtures("database")
 
 
 def code_blocks(page: Path, language: str) -> list[str]:
@@ -158,7 +158,9 @@ def test_documented_dag_switched_on_at_night_calls_nobody(
 
 
 @pytest.fixture
-def example_run(examples: Path, tmp_path: Path, run_file: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+def example_run(
+    examples: Path, tmp_path: Path, run_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Run]]:
     """Run an example against the sandbox, with a warehouse, a contact file and folders of this test's own."""
     warehouse, contacts = tmp_path / "warehouse.db", tmp_path / "calls.csv"
     contacts.write_text(CONTACTS)
@@ -178,7 +180,8 @@ def example_run(examples: Path, tmp_path: Path, run_file: Any, monkeypatch: pyte
             conf["dry_run"] = False
         if dag_id in NEEDS_A_PERSON:
             options["mark_success_pattern"] = "approve|collect|summarize"
-        return run_file(examples / f"{dag_id}.py", dag_id, moment, run_conf=conf, **options)
+        found: Run = run_file(examples / f"{dag_id}.py", dag_id, moment, run_conf=conf, **options)
+        return found
 
     text = sql.read_text()
     sql.write_text(text.replace("%(day)s", ":day"))

@@ -103,7 +103,6 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     }
 
 
-@pytest.mark.patience(600)
 def test_nothing_that_the_service_repeats_is_kept_anywhere(kept: dict[str, str]) -> None:
     found = {place: leaks(text, VALUES) for place, text in kept.items()}
     assert found == {place: [] for place in kept}

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown
 from tests.conftest import Connect
 from tests.support.fault_server import Exchange, FaultServer
+from tests.support.moved import first_of
 from tests.support.outcomes import MIDWAY, assert_outcome, on_signal, queue
 
 if TYPE_CHECKING:
@@ -25,12 +26,10 @@ def raising(error: BaseException) -> Callable[[], NoReturn]:
 
 
 def task_timeout() -> BaseException:
-    try:
-        from airflow.sdk.exceptions import AirflowTaskTimeout
-    except ImportError:
-        from airflow.exceptions import AirflowTaskTimeout
-    assert not issubclass(AirflowTaskTimeout, Exception), "else Airflow would have changed the rules"
-    return AirflowTaskTimeout("Timeout")
+    timeout = first_of("airflow.sdk.exceptions:AirflowTaskTimeout", "airflow.exceptions:AirflowTaskTimeout")
+    assert not issubclass(timeout, Exception), "else Airflow would have changed the rules"
+    error: BaseException = timeout("Timeout")
+    return error
 
 
 @pytest.mark.parametrize("receive", [MIDWAY, None], ids=["during the upload", "during the wait"])

@@ -32,7 +32,6 @@ def run(*command: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.patience(240)
 def test_the_documented_example_passes(database: None, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
     files = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, flags=re.DOTALL))

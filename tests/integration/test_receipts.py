@@ -128,7 +128,7 @@ def test_a_campaign_that_was_refused_leaves_nothing_on_record(sends: Any, connec
 def test_a_lost_answer_stops_whoever_comes_next(sends: Any, connect: Any) -> None:
     with faults.FaultServer(faults.close(), faults.answer(200, QUEUED)) as server:
         connect(server.url)
-        for words in ("the service closed the connection", "try 1 on "):
+        for words in ("the connection was closed without a response", "try 1 on "):
             with pytest.raises(AirflowFailException, match=words):
                 sends()
         assert len(server.posts) == 1
@@ -138,9 +138,9 @@ def test_a_lost_answer_stops_whoever_comes_next(sends: Any, connect: Any) -> Non
     ("where", "problem"),
     [
         ("{file}", "Not a directory"),
-        ("s3://storage@no-such-bucket-at-all/receipts", "it does not exist, look at bucket and key"),
-        ("s3://undefined@bucket/receipts", "it names a connection that is not defined"),
-        ("nosuchscheme://bucket/receipts", "Airflow knows no storage for it"),
+        ("s3://storage@no-such-bucket-at-all/receipts", "it does not exist; check bucket and key"),
+        ("s3://undefined@bucket/receipts", "the connection in its URL is not defined"),
+        ("nosuchscheme://bucket/receipts", "Airflow has no storage for this scheme"),
     ],
 )
 @pytest.mark.usefixtures("bucket")

@@ -40,6 +40,7 @@ CAMPAIGN = Campaign(
 )
 
 #: How services and frameworks write a text.
+NAMED: dict[str, str] = {'"': "quot", "&": "amp", "<": "lt", ">": "gt", "ë": "euml", "ü": "uuml", "ä": "auml", "ö": "ouml", "é": "eacute", "ï": "iuml"}  # fmt: skip
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "escaped as text": lambda text: html.escape(text, quote=False),
@@ -65,7 +66,6 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "shouted": str.upper,
     "python": lambda text: repr(text)[1:-1],
 }
-NAMED = {'"': "quot", "&": "amp", "<": "lt", ">": "gt", "ë": "euml", "ü": "uuml", "ä": "auml", "ö": "ouml", "é": "eacute", "ï": "iuml"}  # fmt: skip
 NUMBER_FORMATS = (
     "{0}{1}{2}{3}",
     "+{0}{1}{2}{3}",
@@ -73,8 +73,8 @@ NUMBER_FORMATS = (
     "{0}-{1}-{2}-{3}",
     "({1}) {2}-{3}",
     "+{0} ({1}) {2}-{3}",
+    *("{1}.{2}.{3}", "{0} {1} {2} {3}", "+{0}{1}{2}{3};ani=8005550100", "{1}/{2}-{3}", "%2B{0}{1}{2}{3}"),
 )
-NUMBER_FORMATS += ("{1}.{2}.{3}", "{0} {1} {2} {3}", "+{0}{1}{2}{3};ani=8005550100", "{1}/{2}-{3}", "%2B{0}{1}{2}{3}")
 
 
 def formats(number: str) -> list[str]:

@@ -65,7 +65,7 @@ def test_an_authority_from_the_environment_is_accepted(
 NOW = datetime.now(timezone.utc)
 
 
-FLAWS = {
+FLAWS: dict[str, dict[str, Any]] = {
     "has expired": {"not_after": NOW - timedelta(days=1)},
     "is not valid yet; check the clock": {"not_before": NOW + timedelta(days=1)},
     "is not valid for this host; check the connection's host": {"host": "elsewhere.example"},

@@ -38,12 +38,12 @@ def for_this_airflow(code: str) -> str:
 
 def dag_bag(path: str) -> Any:
     """The DAGs of a file or folder."""
-    return _first("airflow.dag_processing.dagbag:DagBag", "airflow.models.dagbag:DagBag")(path)
+    return first_of("airflow.dag_processing.dagbag:DagBag", "airflow.models.dagbag:DagBag")(path)
 
 
 def xcom_model() -> Any:
     """The table of XCom."""
-    return _first("airflow.models.xcom:XComModel", "airflow.models.xcom:XCom")
+    return first_of("airflow.models.xcom:XComModel", "airflow.models.xcom:XCom")
 
 
 def xcom_value(row: Any) -> Any:
@@ -54,10 +54,10 @@ def xcom_value(row: Any) -> Any:
 def serialized_dag() -> Any:
     """What turns a DAG into data and back."""
     objects = "airflow.serialization.serialized_objects"
-    return _first(f"{objects}:DagSerialization", f"{objects}:SerializedDAG")
+    return first_of(f"{objects}:DagSerialization", f"{objects}:SerializedDAG")
 
 
-def _first(*places: str) -> Any:
+def first_of(*places: str) -> Any:
     """The first of several ``module:name`` that this Airflow has."""
     for place in places:
         module, _, name = place.partition(":")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +16,7 @@ from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCall
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
 from airflow_provider_queuecalls.kinds import INTEGER
 from airflow_provider_queuecalls.parameters import Parameter
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-import tables
+from tools import tables
 
 
 def public_classes() -> list[type]:

@@ -110,4 +110,4 @@ def test_a_dataframe_in_place_of_a_path_is_told_what_takes_it() -> None:
     import pandas
 
     with pytest.raises(InvalidContacts, match=r"is given as a DataFrame of 2, not as a path.*@task\.queuecalls"):
-        check(pandas.DataFrame({"phone_number": [NUMBER] * 2}))  # type: ignore[arg-type]
+        check(pandas.DataFrame({"phone_number": [NUMBER] * 2}))

@@ -70,7 +70,7 @@ report(queue(language(), prefix="{{ 'order' ~ '-' }}"))
     assert called(sandbox) == [(CAY, "order-3", "lang=de"), (ANN, "order-1", None), (BOB, None, None)]
     (campaign,) = sandbox.campaigns
     assert campaign.name == run.xcom["campaign_name"]
-    assert re.fullmatch(r"decorated_\d+ of 20\d\d-\d\d-\d\d", campaign.name)
+    assert re.fullmatch(r"decorated_\d+ of 20\d\d-\d\d-\d\d", str(campaign.name))
     assert campaign.parameters["start_url"].startswith("https://ivr.example.com/decorated_")
     assert "Took 3 rows of the function 'queue'" in run.printed
     assert "Columns of the function 'queue' that are not sent: 'age'" in run.printed
@@ -186,14 +186,14 @@ def test_it_survives_serialisation(airflow: Any) -> None:
     exec(for_this_airflow("from airflow.sdk import DAG, task"), namespace)
     with DAG("reminders", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), schedule=None) as dag:
 
-        @namespace["task"].queuecalls(start_url="https://ivr.example.com/x")
+        @namespace["task"].queuecalls(start_url="https://ivr.example.com/x")  # type: ignore[untyped-decorator]
         def call(number: str) -> dict[str, str]:
             """Call one."""
             return {"phone_number": number}
 
         call(ANN)
         call.override(task_id="mapped").expand(number=[ANN, BOB])
-    task = dag.get_task("call")
+    task: Any = dag.get_task("call")
     assert (task.doc_md, task.multiple_outputs) == ("Call one.", False)
     again = serialized_dag().from_dict(serialized_dag().to_dict(dag))
     assert again.get_task("call").start_url == "https://ivr.example.com/x"

@@ -21,7 +21,6 @@ from tests.support.sandbox import START_URL, post, refused_fields
 MILLION = 1_000_000
 
 
-@pytest.mark.patience(240)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the process's memory from /proc")
 def test_a_million_calls_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contacts = write_rows(tmp_path / "million.csv", MILLION)
@@ -47,7 +46,6 @@ def test_a_million_calls_need_little_memory(tmp_path: Path, monkeypatch: pytest.
         assert peak() - before < 48
 
 
-@pytest.mark.patience(240)
 def test_fifty_simultaneous_campaigns_are_all_queued_while_the_page_responds(queuecalls_sandbox: Sandbox) -> None:
     rows = "".join(f"1617555{number:04d}\n" for number in range(400))
     responses: list[str] = []

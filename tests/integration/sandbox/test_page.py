@@ -38,7 +38,6 @@ def run_dag(contacts: Path) -> None:
         file.unlink()
 
 
-@pytest.mark.patience(240)
 def test_the_page_follows_a_campaign_from_its_dag_to_the_reset(
     database: None, page: Page, queuecalls_sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -203,6 +203,7 @@ def test_a_number_out_of_range_is_refused(name: str, value: object, problem: str
 @pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
 def test_a_text_too_long_by_one_is_refused(name: str) -> None:
     parameter = BY_NAME[name]
+    assert parameter.max_length
     start = "https://x/" if parameter.kind is URL else ""
     longest = start + "a" * (parameter.max_length - len(start))
     assert form(**{name: longest})[name] == longest
@@ -212,6 +213,7 @@ def test_a_text_too_long_by_one_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
 def test_a_text_too_long_only_in_bytes_is_refused(name: str) -> None:
     parameter = BY_NAME[name]
+    assert parameter.max_length
     start = "https://x/" if parameter.kind is URL else ""
     text = start + "é" * (parameter.max_length - len(start))
     assert re.fullmatch(r"has \d+ bytes in UTF-8", violations(**{name: text})[name])
@@ -281,9 +283,10 @@ def test_a_relative_time_is_warned_of(expression: str, count: int) -> None:
 def test_all_violations_are_reported_together_with_parameter_rule_and_source() -> None:
     with pytest.raises(InvalidCampaign) as caught:
         Campaign(
-            start_url="nowhere", max_retries=11, retry_interval=1.5, expiration_timestamp="tomorrow", secure=True,
+            start_url="nowhere", max_retries=11, retry_interval=1.5,  # type: ignore[arg-type]
+            expiration_timestamp="tomorrow", secure=True,
             campaign_name="spring", field_names={},
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
     assert [violation.parameter for violation in caught.value.violations] == [
         "start_url", "max_retries", "retry_interval", "expiration_timestamp", "secure",
     ]  # fmt: skip
@@ -363,7 +366,9 @@ def test_the_default_name_is_safe_short_and_the_same_on_every_try(dag: str, task
 
 
 @given(st.tuples(NAMES, NAMES, NAMES, st.integers(-1, 9)), st.tuples(NAMES, NAMES, NAMES, st.integers(-1, 9)))
-def test_default_names_differ_between_task_instances(one: tuple, other: tuple) -> None:
+def test_default_names_differ_between_task_instances(
+    one: tuple[str, str, str, int], other: tuple[str, str, str, int]
+) -> None:
     assert (default_campaign_name(*one) == default_campaign_name(*other)) == (one == other)
 
 

@@ -17,11 +17,11 @@ from airflow_provider_queuecalls.client.response import (
     NOT_ACCEPTED_CODES,
     REFUSED_CODES,
     CutShort,
-    Outcome,
     Response,
     read_response,
 )
 from airflow_provider_queuecalls.client.shown import Sent
+from airflow_provider_queuecalls.outcome import Outcome
 
 GROWTH_MB = 12
 NOTHING = Sent([])

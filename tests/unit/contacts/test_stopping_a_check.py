@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuck
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.stopping import StopRequest
 
-RULES = {"on_invalid": "skip", "duplicates": "drop"}
+RULES: dict[str, Any] = {"on_invalid": "skip", "duplicates": "drop"}
 
 
 @pytest.fixture(scope="module", params=[2_000, 60_000], ids=["in memory", "in DuckDB"])

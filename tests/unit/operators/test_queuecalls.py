@@ -64,7 +64,7 @@ def test_every_parameter_is_templated_and_keyword_only() -> None:
 
 
 def test_parameters_are_kept_as_they_were_given() -> None:
-    given = {name: object() for name in QueueCallsOperator.template_fields}
+    given: dict[str, Any] = {name: object() for name in QueueCallsOperator.template_fields}
     task = QueueCallsOperator(task_id="call", **given)
     assert {name: getattr(task, name) for name in given} == given
 
@@ -164,7 +164,8 @@ def test_templates_are_rendered_and_references_are_not_shown(native: bool, conta
         )  # fmt: skip
     at = datetime(2099, 1, 1, tzinfo=timezone.utc)
     values = {"path": contacts, "n": 3, "who": "patient 88", "none": None, "at": at, "yes": True}
-    task.render_template_fields({**CONTEXT, **values})
+    context: Any = {**CONTEXT, **values}
+    task.render_template_fields(context)
     assert str(task.max_retries) == "3"
     assert str(task.message_reference) == repr(task.message_reference) == "***"
     assert task.execute(CONTEXT)["contacts"] == 2

@@ -181,7 +181,7 @@ def test_an_entry_that_is_kept_in_spite_of_an_error_is_ones_own(kind: type[Memor
     assert ledger(store).find(LIST, 3) == RESULT
 
 
-DAMAGED = [None, [], {}, "x", {"intent": {}}, {"intent": None}, 0]
+DAMAGED: list[Any] = [None, [], {}, "x", {"intent": {}}, {"intent": None}, 0]
 
 
 @pytest.mark.parametrize("entry", DAMAGED)

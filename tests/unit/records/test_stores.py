@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_queuecalls.records import stores
 from airflow_provider_queuecalls.records.stores import LocalStore
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def test_an_entry_is_readable_by_its_owner_only(store: LocalStore) -> None:
 
 
 def test_a_disk_that_fails_leaves_no_part_of_an_entry(store: LocalStore, mocker: MockerFixture) -> None:
-    failing = mocker.patch.object(stores.os, "fsync", side_effect=OSError(errno.ENOSPC, "disk"))
+    failing = mocker.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "disk"))
     with pytest.raises(OSError, match="disk"):
         store.create(1, ENTRY)
     failing.assert_called_once()
