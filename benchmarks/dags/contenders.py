@@ -9,10 +9,11 @@ from typing import Any
 import requests
 from airflow.sdk import BaseHook, BaseOperator, ObjectStoragePath
 
+from airflow_provider_queuecalls import delivery
 from airflow_provider_queuecalls._airflow import storage
 from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
-from airflow_provider_queuecalls.operators import queuecalls
+from airflow_provider_queuecalls.client.transport import Transport
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.ledger import Ledger
 from tests.support.outreach import outreach_dag
@@ -58,9 +59,10 @@ class Timed(QueueCallsOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         seconds: defaultdict[str, float] = defaultdict(float)
         measure(seconds, "fetch", storage, "_fetch")
-        measure(seconds, "check", queuecalls, "check")
-        measure(seconds, "service", requests.Session, "send")
-        for step in ("settled", "record_intent", "record_receipt"):
+        measure(seconds, "check", delivery, "check")
+        for step in ("connect", "request"):
+            measure(seconds, "service", Transport, step)
+        for step in ("find", "record_intent", "record_complete", "record_receipt"):
             measure(seconds, "records", Ledger, step)
         started = time.perf_counter()
         result = super().execute(context)
