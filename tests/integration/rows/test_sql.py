@@ -217,9 +217,8 @@ def peak():
 
 def lines_of(sql):
     task = SqlToQueueCallsOperator(task_id="call", sql=sql, sql_conn_id="warehouse", start_url="https://x.example/")
-    with task._contact_file({}) as (path, _):
-        with open(path, "rb") as file:
-            return sum(1 for _ in file)
+    with task._contact_file({}) as contacts, open(contacts.path, "rb") as file:
+        return sum(1 for _ in file)
 
 few = lines_of(sys.argv[1] + " LIMIT 1000")
 before = peak()
