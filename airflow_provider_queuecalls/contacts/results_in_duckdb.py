@@ -183,7 +183,7 @@ class ResultsInDuckDB(Results):
         suppressed, duplicate = CODES["suppressed"], CODES["duplicate"]
         self._run(
             "CREATE OR REPLACE TABLE numbers AS SELECT number, min(line) AS first, count(*) > 1 AS repeated "
-            f"FROM contacts WHERE {in_part} GROUP BY number"
+            f"FROM contacts WHERE {in_part} GROUP BY number {'' if self._suppressed else 'HAVING repeated'}"
         )
         if self._suppressed:
             for (first,) in self._stream(f"SELECT first FROM suppressed JOIN numbers USING (number) WHERE {in_part}"):
@@ -238,7 +238,10 @@ class ResultsInDuckDB(Results):
 
 def _copy(query: str, path: str) -> str:
     """The statement that writes a query's rows to a temporary file."""
-    return f"COPY ({query}) TO '{path}' (FORMAT parquet, USE_TMP_FILE false)"
+    # Version 2 packs numbers into half the bytes, and takes no longer than a table in memory.
+    return (
+        f"COPY ({query}) TO '{path}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION uncompressed, USE_TMP_FILE false)"
+    )
 
 
 def _recognized(path: str) -> str:
