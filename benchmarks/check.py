@@ -45,6 +45,14 @@ with open(path, newline="", encoding="utf-8") as file:
         seen.add(row[0])
         valid += 1
 """
+#: Ours again, with every file taken for a small one, or none.
+FORCED = (
+    """
+from airflow_provider_queuecalls.contacts import results
+results.SMALL_BYTES = {small_bytes}
+"""
+    + OURS
+)
 TIMED = """
 import sys, time
 started = time.perf_counter()
@@ -63,7 +71,12 @@ def main() -> int:
     options.add_argument("--large", action="store_true")
     options.add_argument("--dirty", action="store_true")
     options.add_argument("--directory", help="where the files go; they are removed afterwards")
+    options.add_argument(
+        "--threshold", action="store_true", help="only compare Python and DuckDB around results.SMALL_BYTES"
+    )
     given = options.parse_args()
+    if given.threshold:
+        return compare_in_memory_and_in_duckdb(given.runs)
     missed: list[str] = []
     medians: dict[int, float] = {}
     with tempfile.TemporaryDirectory(dir=given.directory) as directory:
@@ -92,6 +105,24 @@ def main() -> int:
             missed += [f"50,000,000 rows: {memory} MB"] * (memory > MEGABYTES)
     print("all goals met" if not missed else f"missed: {'; '.join(missed)}")
     return bool(missed)
+
+
+def compare_in_memory_and_in_duckdb(runs: int) -> int:
+    """Print how long files around the threshold take in Python alone and in DuckDB, which has to be loaded first."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "calls.csv"
+        for rows in (2_500, 5_000, 10_000, 20_000, 40_000):
+            for kind, dirty in (("clean", False), ("dirty", True)):
+                write(path, rows, dirty=dirty)
+                seconds = []
+                for small_bytes in (1 << 40, -1):
+                    program = FORCED.format(small_bytes=small_bytes)
+                    seconds.append(statistics.median(run(program, path)[0] for _ in range(runs)))
+                print(
+                    f"{rows:>7,} {kind} rows, {path.stat().st_size >> 10:>5,} KiB: in memory {seconds[0]:.2f} s, "
+                    f"in DuckDB {seconds[1]:.2f} s"
+                )
+    return 0
 
 
 def compare(path: Path, runs: int) -> tuple[float, float, int]:

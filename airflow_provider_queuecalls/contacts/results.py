@@ -22,8 +22,9 @@ Counts = Mapping[str, tuple[int, int]]
 #: Called with the bytes that were dealt with since the last call.
 Advance = Callable[[int], object]
 
-#: A contact file and its suppression lists are small up to this size together: some 10,000 contacts.
-SMALL_BYTES = 512 << 10
+#: A contact file and its suppression lists are small up to this size together: some 35,000 contacts. Up to there Python
+#: alone is done before DuckDB is, which has to be loaded first (``benchmarks/check.py --threshold``).
+SMALL_BYTES = 2 << 20
 _CODES_AT_ONCE = 1 << 20
 
 
@@ -96,7 +97,7 @@ class Results(ABC):
 
 
 def is_small(size: int) -> bool:
-    """Whether files of this size in all are checked in Python alone. Beyond, DuckDB is faster (benchmarks/check.py)."""
+    """Whether files of this size in all are checked in Python alone."""
     return size <= SMALL_BYTES
 
 
