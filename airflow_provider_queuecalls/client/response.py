@@ -41,7 +41,7 @@ class Response:
     :param outcome: what became of the campaign
     :param campaign_name: the campaign's name, if it has one
     :param status_code: of HTTP
-    :param call_ids: the first 1,000 of them, as the service sent them; use :meth:`Client.harmless_call_ids` before you
+    :param call_ids: the first 1,000 of them, as the service sent them; use ``Client.harmless_call_ids`` before you
         show or store them, since a service may repeat people's data
     :param call_id_count: how many call ids the response has in all
     :param body: the beginning of the response, at most 2,000 characters, with ``***`` for everything that is not known
