@@ -18,9 +18,11 @@ else:
         from airflow.utils.context import Context
     try:
         from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
-        from airflow.sdk.definitions.context import context_merge
     except ImportError:
         from airflow.decorators.base import DecoratedOperator, TaskDecorator, task_decorator_factory
+    try:
+        from airflow.sdk.definitions.context import context_merge
+    except ImportError:
         from airflow.utils.context import context_merge
     try:
         from airflow.sdk.bases.decorator import determine_kwargs

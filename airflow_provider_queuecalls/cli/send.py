@@ -75,9 +75,7 @@ def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
     from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    log = logging.getLogger("queuecalls")
-    log.setLevel(logging.INFO)
+    log = _stderr_logger()
     endpoint = QueueCallsHook(options.conn_id).endpoint
     client = Client(endpoint, log=log)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,6 +107,13 @@ def _send(options: argparse.Namespace) -> int:
     )  # fmt: skip
     _print(delivery.result, options)
     return SENT
+
+
+def _stderr_logger() -> logging.Logger:
+    """A logger of our own: Airflow configures the others."""
+    log = logging.Logger("queuecalls", logging.INFO)
+    log.addHandler(logging.StreamHandler())
+    return log
 
 
 def _confirmed(campaign_name: str, contacts: int) -> bool:

@@ -55,22 +55,24 @@ class ContactFile:
 class QueueCallsOperator(BaseOperator):
     """Queue a calling campaign from a contact file.
 
-    Every parameter is templated, and takes what a template may render to: numbers and switches as texts, and
-    ``''`` or ``'None'`` where a campaign parameter is not given.
+    Every parameter is templated, and accepts what a template renders: numbers and switches as text, and ``''`` or
+    ``'None'`` for a parameter that is not set.
 
-    :param contacts: the contact file, rows of phone number, message_reference and call_parameter: a local path, a
-        ``file://`` URL, or any URL or path of ObjectStoragePath, such as ``s3://conn@bucket/key``
-    :param rejects_path: where to write a CSV of the rows that are left out, each with line and reason; the same
-        kinds of paths. It is written before anything is sent, also if the check fails.
-    :param expected_digest: the ``digest`` of an earlier dry run, whose counts somebody has approved: a list that differs
-        by a byte is not sent, and fails the task. Default ``'any'``; a template that renders to nothing is an error.
-    :param dry_run: do everything but the request. A template that renders to nothing is an error, not a no.
-    :param resend: a person's decision to send a campaign that may have been sent before, or was; it counts once for
-        a run and once more for every time that the task is cleared, not again for automatic retries
-    :param receipts_path: a folder, local or at any URL, for one small JSON file per campaign name that says what was
-        sent; default is ``[queuecalls] receipts_path`` of Airflow's configuration, else the task's own state
-        (Airflow 3.3), which Clear discards from 3.4 on
-    :param queuecalls_conn_id: the Connection, of type ``queuecalls``
+    :param contacts: The contact file, with rows of phone number, message_reference, and call_parameter. Accepts a local
+        path, a ``file://`` URL, or any path or URL of ObjectStoragePath, such as ``s3://conn@bucket/key``. Required.
+    :param rejects_path: Where to write the rejects as CSV, each with line and reason. Accepts what ``contacts`` accepts.
+        It is written before anything is sent, also if the check fails. Default: not written.
+    :param expected_digest: Send only the list with this digest, which a dry run has returned and a person has approved.
+        Accepts ``'any'``, or ``sha256:`` and 64 hexadecimal digits. A value that renders to an empty string is an error.
+        Default: ``'any'``.
+    :param dry_run: Do everything except the request. Accepts true or false. A value that renders to an empty string is
+        an error. Default: ``False``.
+    :param resend: Send a campaign that was sent before, or may have been. ``True`` sends once per run, and once more each
+        time the task is cleared. Automatic retries never resend. Accepts true or false. Default: ``False``.
+    :param receipts_path: The folder for the records of what was sent. Accepts a local path or any URL of
+        ObjectStoragePath. Default: ``[queuecalls] receipts_path`` of Airflow's configuration; without it, the task's own
+        state (Airflow 3.3 and later), which Clear discards from 3.4 on.
+    :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
         credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
     :param result_url: Where the service posts the result of each call, after the call or its last failed attempt.
@@ -129,20 +131,15 @@ class QueueCallsOperator(BaseOperator):
     :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
         Default: ``'fail'``.
 
-    The campaign's parameters have the rules of :data:`airflow_provider_queuecalls.client.campaign.PARAMETERS`, those of the
-    check the rules of :data:`airflow_provider_queuecalls.contacts.PARAMETERS`. ``campaign_name`` defaults to a name
-    of the task instance that is the same on every try.
+    Pushes a dict to XCom: ``outcome``, ``campaign_name``, ``contacts`` (how many were sent), ``rejected``,
+    ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
+    ``dry_run``, and ``response`` (what may be shown of the response). If the connection has a ``campaign_url``, the key
+    ``campaign_url`` is pushed before the request.
 
-    Pushes to XCom a dict of ``outcome``, ``campaign_name``, ``contacts`` (the rows sent), ``rejected``,
-    ``duplicates``, ``suppressed`` (the rows left out), ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``, ``dry_run`` and ``response`` (the
-    beginning of the answer, without secrets and people's data); and before the request ``campaign_url``, where the
-    connection has one.
-
-    Fails without a retry where a retry is no use or might call people twice; only
-    :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
-    :class:`~airflow_provider_queuecalls.exceptions.NotAccepted` and
-    :class:`~airflow_provider_queuecalls.exceptions.CheckFailed` are left to Airflow's retries. With
-    ``on_empty="skip"`` the task is skipped where there is nobody to call.
+    Airflow's retries apply to :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
+    :class:`~airflow_provider_queuecalls.exceptions.NotAccepted`, and
+    :class:`~airflow_provider_queuecalls.exceptions.CheckFailed`. All other errors fail the task without a retry, because
+    a retry cannot help or might call people twice.
     """
 
     template_fields: Sequence[str] = (
