@@ -35,14 +35,6 @@ params = {
         format="uri",
         maxLength=255,
     ),
-    # [START howto_resend_param]
-    "resend": Param(
-        False,
-        title="Send again",
-        description="Send the campaign even if it may have been sent before. Look it up at the service first.",
-        type="boolean",
-    ),
-    # [END howto_resend_param]
 }
 
 with DAG(
@@ -84,7 +76,8 @@ File: {{ params.contacts }}, {{ ti.xcom_pull('check')['digest'] }}
     queue_calls = QueueCallsOperator(
         task_id="queue_calls",
         expected_digest="{{ ti.xcom_pull('check')['digest'] }}",  # send only the list that was approved
-        resend="{{ params.resend }}",
+        # To send the campaign of one run again: set the Airflow Variable resend_run to the id of the run, and clear this task.
+        resend="{{ var.value.get('resend_run', '') == run_id }}",
     )
 
     check >> approve >> queue_calls

@@ -39,7 +39,7 @@ def campaign_table() -> str:
         if p.name not in ("login", "pin")
     ]
     rows.append([f"`{START_LATE.name}`", "not sent", _rule(START_LATE), _default(START_LATE), START_LATE.doc])
-    return _table(["parameter", "wire name", "accepts", "default", "what it does"], rows)
+    return _table(["parameter", "form field", "accepts", "default", "what it does"], rows)
 
 
 def connection_table() -> str:

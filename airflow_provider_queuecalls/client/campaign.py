@@ -72,7 +72,7 @@ PARAMETERS: tuple[FormField, ...] = (
     _field(7, "message_reference", TEXT, "A text that is posted to start_url with every call. Never shown.", max_length=255),
     _field(8, "call_parameters", TEXT, "Another text that is posted to start_url with every call. Never shown.", max_length=255),
     _field(
-        9, "max_retries", INTEGER, "How many attempts to call a number may fail before the service gives up.",
+        9, "max_retries", INTEGER, "How many further attempts the service makes to call a number that was not reached.",
         name_evidence=f"{DOCUMENTED}; another page says max_retry", minimum=0, maximum=10,
     ),
     _field(10, "retry_interval", WHOLE_SECONDS, "The time between two attempts to call a number.", unit="seconds", minimum=60, maximum=172_800),
@@ -126,8 +126,8 @@ class Campaign:
         255 bytes in UTF-8. Default: not sent.
     :param call_parameters: Another text that is posted to start_url with every call. Never shown. Accepts a text of at
         most 255 bytes in UTF-8. Default: not sent.
-    :param max_retries: How many attempts to call a number may fail before the service gives up. Accepts a whole number
-        from 0 to 10. Default: not sent.
+    :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
+        whole number from 0 to 10. Default: not sent.
     :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
         a text such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
     :param scheduled_timestamp: When the calls start; 0 starts them at once. Accepts a datetime with a time zone, an ISO

@@ -84,8 +84,8 @@ class QueueCallsOperator(BaseOperator):
         255 bytes in UTF-8. Default: not sent.
     :param call_parameters: Another text that is posted to start_url with every call. Never shown. Accepts a text of at
         most 255 bytes in UTF-8. Default: not sent.
-    :param max_retries: How many attempts to call a number may fail before the service gives up. Accepts a whole number
-        from 0 to 10. Default: not sent.
+    :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
+        whole number from 0 to 10. Default: not sent.
     :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
         a text such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
     :param scheduled_timestamp: When the calls start; 0 starts them at once. Accepts a datetime with a time zone, an ISO
