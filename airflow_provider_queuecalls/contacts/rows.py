@@ -21,13 +21,13 @@ REASONS: Mapping[str, str] = {
     "control_character": "a control character or a line break within a cell; take it out",
     "quoted_cell": "quotes, or a comma that would need them; take them out, or set quoting='allow' and quote as RFC 4180 says",
     "too_many_cells": "more cells than columns; the row is phone number, message_reference, call_parameter unless has_header names others",
-    "header": "names instead of a number in the first row; leave the line out or set has_header=True",
+    "header": "column names instead of a phone number in the first row; leave the line out or set has_header=True",
     "no_number": "no phone number",
     "spreadsheet_number": "a number that a spreadsheet has rewritten, as 1.6E+10; export that column as text",
-    "invalid_number": "no number in the phone_format asked for; normalize=True accepts common spellings",
+    "invalid_number": "not a phone number in the given phone_format; normalize=True accepts common spellings",
     "message_reference_too_long": "a message_reference of more than 128 bytes of UTF-8",
     "call_parameter_too_long": "a call_parameter of more than 255 bytes of UTF-8",
-    "suppressed": "a number on a do-not-call list",
+    "suppressed": "a number on a suppression list",
     "duplicate": "a number that an earlier row has already",
 }
 #: Not reasons to reject: a line without a row, and the line that names the columns.
