@@ -5,11 +5,11 @@
     ├── InvalidConnection     the Airflow Connection is not valid
     ├── InvalidContactRules   a parameter of the check is not valid
     ├── InvalidContacts       the contact file, or a row of it, is not valid (has a report)
-    │   └── EmptyContacts     it has nobody to call, and on_empty is "skip"
+    │   └── EmptyContacts     it has no row, and on_empty is "skip"
     ├── CheckFailed           the check could not be finished             another try is safe
     ├── AlreadySent           the campaign was sent, with another list
     ├── NotSent               the request did not reach the service       another try is safe
-    ├── NotAccepted           the service said "not now"                  another try is safe
+    ├── NotAccepted           the service asked to try later              another try is safe
     ├── Refused               the service refused the campaign
     └── OutcomeUnknown        the campaign may be queued: look it up
 
@@ -95,13 +95,13 @@ class _Violations(QueueCallsError):
 
 
 class InvalidCampaign(_Violations):
-    """Parameters of the campaign break the documented rules. Nothing was sent; trying again is no use."""
+    """A parameter of the campaign is not valid. Nothing was sent; another try would fail again."""
 
     subject = "The campaign's parameters are not valid"
 
 
 class InvalidConnection(_Violations):
-    """The Airflow Connection has wrong, unknown or missing values. Nothing was sent; trying again is no use."""
+    """The Airflow connection has values that are wrong, unknown, or missing. Nothing was sent; another try would fail again."""
 
     subject = "The queuecalls connection is not valid"
 
@@ -115,21 +115,21 @@ class InvalidContacts(QueueCallsError):
 
 
 class EmptyContacts(InvalidContacts):
-    """The contact file holds nobody to call, and ``on_empty="skip"`` says that this is no failure."""
+    """The contact file has no row, and ``on_empty`` is ``"skip"``."""
 
 
 class InvalidContactRules(_Violations):
-    """Parameters of the check have wrong values. Nothing was sent; trying again is no use."""
+    """A parameter of the check is not valid. Nothing was sent; another try would fail again."""
 
     subject = "The rules for the contact file are not valid"
 
 
 class CheckFailed(QueueCallsError):
-    """The check could not be finished: the file changed meanwhile, or there was no room. Trying again may help."""
+    """The check could not be finished: the file changed during the check, or a disk was full. Another try may help."""
 
 
 class WireError(QueueCallsError):
-    """What became of the request. ``status_code`` is None where no answer came; ``sent`` says whether any
+    """Base of the errors around the request. ``status_code`` is None if there was no response; ``sent`` says whether any
     byte of the body may have left this machine."""
 
     def __init__(
@@ -150,7 +150,7 @@ class NotSent(WireError):
 
 
 class NotAccepted(WireError):
-    """The service said "not now" (408, 425, 429). Safe to try again, after ``retry_after`` seconds if it said so."""
+    """The service asked to try later (408, 425, 429). Safe to try again, after ``retry_after`` seconds if that is set."""
 
     outcome = Outcome.NOT_ACCEPTED
 
@@ -160,7 +160,7 @@ class NotAccepted(WireError):
 
 
 class Refused(WireError):
-    """The service refused the campaign. Nothing was queued; trying again unchanged is no use."""
+    """The service refused the campaign. Nothing was queued; another try without changes would fail again."""
 
     outcome = Outcome.REFUSED
 

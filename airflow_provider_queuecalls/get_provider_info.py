@@ -45,10 +45,11 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "receipts_path": {
                         "description": (
-                            "Folder for the receipts of all campaigns, a local path that all workers share or any URL "
-                            "of ObjectStoragePath, such as s3://conn@bucket/receipts. One small JSON file per campaign "
-                            "name, so that no campaign is sent twice, across Clear and deployments too. Where it is "
-                            "empty, Airflow 3.3 keeps the same in the task's own state, which Clear discards from 3.4 on."
+                            "Folder for the records of all campaigns, so that no campaign is sent twice, also after Clear "
+                            "and across deployments: a local path that all workers share, or any URL of "
+                            "ObjectStoragePath, such as s3://conn@bucket/receipts. Each campaign has a folder in it, with "
+                            "small JSON files. If it is empty, Airflow 3.3 keeps the record in the task's own state, "
+                            "which Clear deletes in Airflow 3.4 or later."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
