@@ -175,7 +175,7 @@ FIELDS: tuple[Field, ...] = (
     Field(name="basic_auth", kind=FLAG, default=True, label="HTTP Basic", doc="Send login and PIN with HTTP Basic authentication, too."),
     Field(name="allow_http", kind=FLAG, default=False, label="Allow plain http", doc="Send login, PIN, and contacts unencrypted to another machine."),
     Field(name="field_names", kind=_FIELD_NAMES, default={}, default_doc="the documented names", label="Field names", example='{"secure": "is_pci"}', doc="Other names for form fields than the documented ones."),
-    Field(name="connect_timeout", kind=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long to wait for the connection."),
+    Field(name="connect_timeout", kind=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long connecting may take: TCP, a proxy's tunnel, and TLS."),
     Field(
         name="read_timeout", kind=SECONDS, unit="seconds", maximum=86_400, default=300, label="Read timeout",
         doc="How long to wait for the whole response, and for the service to accept the next part of the upload.",
@@ -183,7 +183,7 @@ FIELDS: tuple[Field, ...] = (
     Field(name="verify", kind=_VERIFY, default=True, label="Verify TLS", doc="How to verify the certificate of the service. false accepts any certificate, and logs a warning."),
     Field(
         name="proxies", kind=_PROXIES, default_doc="the proxies of the worker's environment", label="Proxies",
-        example='{"https": "http://proxy.example:3128"}', doc="The proxies to use.",
+        example='{"https": "http://proxy.example:3128"}', doc="The proxies to use, unless the host is this machine. SOCKS proxies are not supported.",
     ),
     Field(
         name="campaign_url", kind=_CAMPAIGN_URL, default_doc="no link", label="Campaign URL", example=f"https://manager.example/campaigns?name={CAMPAIGN_NAME}",
