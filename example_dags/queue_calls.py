@@ -143,7 +143,7 @@ with DAG(
 
     @task
     def remove_contacts(path: str) -> None:
-        """Delete the contact file, whatever became of the campaign."""
+        """Delete the contact file, also if the campaign failed."""
         Path(path).unlink(missing_ok=True)
 
     contacts >> queue_calls

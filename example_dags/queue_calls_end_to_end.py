@@ -24,15 +24,15 @@ from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 # [START howto_calling_window]
 # Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
-# The day is that of the run, not of the try: an approval that comes after the window is refused.
+# The day is that of the run, not of the try: after an approval that comes too late, nothing is sent.
 ZONE = "America/New_York"
 DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
 CALLS_START, CALLS_END, LAST_RESULT = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}", f"{DAY}T19:00"
 # [END howto_calling_window]
 
 # [START howto_callee_types]
-# The vendor documents that a human or an answering machine picks up, but not how result_url spells it. The sandbox posts
-# these two. Compare them with your first real results.
+# The vendor documents that a human or an answering machine can answer, but not how result_url spells the two. The sandbox
+# posts these words. Compare them with your first real results.
 HUMAN, MACHINE = "human", "machine"
 # [END howto_callee_types]
 

@@ -95,7 +95,7 @@ with DAG(
 
     @task
     def remove_parts(parts: list[dict[str, str]]) -> None:
-        """Delete the parts, whatever became of the campaigns."""
+        """Delete the parts, also if campaigns failed."""
         for part in parts:
             ObjectStoragePath(part["contacts"]).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Start a campaign when an asset says that a contact file is there.
+"""Start a campaign when an asset is updated with a new contact file.
 
 Two DAGs share the asset. Start ``queue_calls_export`` by hand: it writes a contact file and updates the asset. The update
 starts ``queue_calls_on_asset``, which queues the campaign. It makes a dry run unless you switch that off in the form.

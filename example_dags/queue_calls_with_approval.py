@@ -1,7 +1,7 @@
 """Check a contact file, ask a person to approve the counts, and then queue the campaign.
 
-Started by hand with the path or URL of a contact file. It needs Airflow 3.1 or later, where a task can wait for a person,
-and apache-airflow-providers-standard 1.13 or later.
+Started by hand with the path or URL of a contact file. If the person approves, real calls are placed. It needs Airflow 3.1
+or later, where a task can wait for a person, and apache-airflow-providers-standard 1.13 or later.
 """
 
 from __future__ import annotations
