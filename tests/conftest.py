@@ -38,13 +38,6 @@ LOGIN, PIN = "tester", "4711"
 Connect = Callable[..., None]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers, the tests of a module run in one of them, and only one runs a whole Airflow."""
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        item.add_marker(pytest.mark.xdist_group("e2e" if "e2e" in item.path.parts else item.path.name))
-
-
 def pytest_unconfigure() -> None:
     # Airflow logs at the interpreter's exit, to a stream that pytest has closed.
     logging.raiseExceptions = False

@@ -101,7 +101,8 @@ def url_of(location: object) -> str | None:
 
 def local_path(location: Any) -> LocalPath:
     """The path of a ``file://`` URL; anything else is returned as it is, and the check reports what is wrong with it."""
-    text = str(location).strip() if isinstance(location, str | os.PathLike) else ""
+    is_path = isinstance(location, str | os.PathLike) or hasattr(location, "protocol")  # as ObjectStoragePath has
+    text = str(location).strip() if is_path else ""
     if not text.lower().startswith("file://"):
         return cast("LocalPath", location)
     parts = urlsplit(text)

@@ -171,10 +171,10 @@ def test_what_is_saved_and_reopened_is_kept(page: Page, live: Live) -> None:
 def test_test_says_what_is_right_or_wrong(page: Page, live: Live) -> None:
     refused = {"host": "calls.example", "schema": "http", "port": "80"}
     for name, changed, title, sentence in (
-        ("good", {}, "Successful", "answers (HTTP 200) and didn't refuse login and PIN as HTTP Basic. Nothing was queued."),
-        ("wrong-pin", {"password": "wrong"}, "Failed", "answers (HTTP 401) and refuses login and PIN. Nothing was queued."),
+        ("good", {}, "Successful", "responds (HTTP 200) and did not refuse login and PIN as HTTP Basic. Nothing was queued."),
+        ("wrong-pin", {"password": "wrong"}, "Failed", "responds (HTTP 401) and refuses login and PIN. Nothing was queued."),
         ("down", {"port": str(free_port())}, "Failed", "the connection was refused. Nothing was queued."),
-        ("plain", refused, "Failed", "login, PIN and contacts would travel unencrypted; set allow_http to do so"),
+        ("plain", refused, "Failed", "login, PIN, and contacts would travel unencrypted"),
     ):  # fmt: skip
         form = new_connection(page, name)
         filled(form, {**live.account, **changed})
@@ -250,8 +250,8 @@ def test_a_run_that_is_started_there_is_followed_to_its_campaign(page: Page, liv
     page.goto(f"/dags/{DAG_ID}/runs/{run_id}/tasks/queue_calls")
     log = page.locator("code").filter(has_text="Queued campaign").first
     expect(log).to_contain_text("60 contacts in 60 lines: 60 valid.")
-    expect(log).to_contain_text("The service answered HTTP 200")
-    expect(log).to_contain_text(f"Queued campaign of 60 contacts with 60 call ids: {campaign.name}")
+    expect(log).to_contain_text("The service responded with HTTP 200")
+    expect(log).to_contain_text(f"Queued campaign {campaign.name} of 60 contacts with 60 call ids")
     shown = page.content()
     secrets = (live.account["login"], live.account["password"])
     assert [each for each in (*secrets, *live.sandbox.numbers) if each in shown] == []

@@ -100,15 +100,15 @@ def test_what_arrives_is_what_was_given(run_dag: Any, connect: Any, contacts: Pa
     assert "transfer-encoding" not in request.headers
     assert request.headers["authorization"] == f"Basic {base64.b64encode(f'{LOGIN}:{PIN}'.encode()).decode()}"
     assert [(part.name, part.file_name, part.content) for part in parts_of(request)] == [
-        ("login", None, LOGIN.encode()),
-        ("pin", None, PIN.encode()),
-        ("campaign_name", None, run.xcom["campaign_name"].encode()),
         ("phone_number_list", "calls_f_r_heute.csv", contacts.read_bytes()),
         ("start_url", None, START_URL.encode()),
         ("message_reference", None, REFERENCE.encode()),
         ("call_parameters", None, CALL_PARAMETERS.encode()),
         ("max_retries", None, b"3"),
         ("retry_interval", None, b"900"),
+        ("login", None, LOGIN.encode()),
+        ("pin", None, PIN.encode()),
+        ("campaign_name", None, run.xcom["campaign_name"].encode()),
     ]
     assert run.xcom["campaign_name"].endswith(" spring")
     assert run.xcom["digest"] == f"sha256:{hashlib.sha256(contacts.read_bytes()).hexdigest()}"

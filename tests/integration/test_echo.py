@@ -19,7 +19,7 @@ from tests.support.fault_server import FaultServer
 
 LOGIN, PASSWORD, PIN = "zoë.müller@zebra", 'pä<s"/wörd', 'q&7<é>/1"w'
 REFERENCE, PARAMETERS = "patient-88 zürich", "diagnosis=private; name=Ångström"
-ROWS = (("16175550143", "REF-otter-1", "name=Zoë Böhm"), ("16175550178", "REF\u200d-badger-2", "owes\u00a0a\u00a0lot"))
+ROWS = (("17735550162", "REF-otter-1", "name=Zoë Böhm"), ("17735550187", "REF\u200d-badger-2", "owes\u00a0a\u00a0lot"))
 VALUES = {
     **{"login": LOGIN, "password": PASSWORD, "pin": PIN, "message_reference": REFERENCE, "call_parameters": PARAMETERS},
     **{f"row {i}, cell {j}": cell.removeprefix("1") for i, row in enumerate(ROWS) for j, cell in enumerate(row)},
