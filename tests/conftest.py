@@ -47,12 +47,12 @@ def pytest_report_header() -> str:
     return f"airflow: {version('apache-airflow')}"
 
 
-@pytest.fixture(params=["memory", "tables"])
+@pytest.fixture(params=["memory", "duckdb"])
 def results_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the size of a contact file, the verdicts on its lines lie in memory, or in tables."""
+    """Whatever the size of a contact file, its results are kept in memory, or in DuckDB."""
     from airflow_provider_queuecalls.contacts import results
 
-    monkeypatch.setattr(results, "SMALL_BYTES", {"memory": 1 << 40, "tables": -1}[request.param])
+    monkeypatch.setattr(results, "SMALL_BYTES", {"memory": 1 << 40, "duckdb": -1}[request.param])
 
 
 @pytest.fixture(scope="session")

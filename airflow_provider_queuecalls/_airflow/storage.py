@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
-from airflow_provider_queuecalls.contacts.temporary import LocalCopy, no_room, temporary_file, write_all
+from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Throttle

@@ -1,20 +1,20 @@
-"""The contact file: checked whole, cleaned on request, and handed over as what will be sent::
+"""Checks a contact file as a whole, cleans it if the rules allow it, and returns what is to be sent::
 
     with check("calls.csv", ContactRules(duplicates="drop")) as contacts:
         print(contacts.report.summary())
         send(contacts.upload)
 
-A small file is validated line by line in Python, by rules written once in ``rows``. In a large one DuckDB recognizes
-the lines that are good as they are, and only the others are validated in Python; both give the same results.
+Every rule about a row is in ``rows``. In a small file, every line is checked in Python. In a large one, DuckDB recognizes
+the lines that are valid and sent unchanged, and only the others are checked in Python. The results are the same.
 """
 
 from __future__ import annotations
 
 from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, CheckedContacts, Progress, check
+from airflow_provider_queuecalls.contacts.files import open_contacts
 from airflow_provider_queuecalls.contacts.report import Example, Report
 from airflow_provider_queuecalls.contacts.rows import REASONS
 from airflow_provider_queuecalls.contacts.rules import PARAMETERS, ContactRules
-from airflow_provider_queuecalls.contacts.source import open_contacts
 
 __all__ = [
     "MEMORY_LIMIT",

@@ -1,4 +1,4 @@
-"""The steps of a check: open the files, validate the rows, mark repeats, write the rejects, apply the policies."""
+"""The steps of a check: open the files, check the rows, mark repeats, write the rejects, enforce the policies."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.contacts.cleaning import write_cleaned
-from airflow_provider_queuecalls.contacts.columns import find_layout, listed, names_left_out
-from airflow_provider_queuecalls.contacts.policies import enforce
-from airflow_provider_queuecalls.contacts.reading import file_digest
-from airflow_provider_queuecalls.contacts.rejects import write_rejects
-from airflow_provider_queuecalls.contacts.report import Example, Report
-from airflow_provider_queuecalls.contacts.results import Advance, Counts, Reading, Results, is_small
+from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
+from airflow_provider_queuecalls.contacts.files import is_same_file, open_source, show_role
+from airflow_provider_queuecalls.contacts.output import write_cleaned, write_rejects
+from airflow_provider_queuecalls.contacts.report import Example, Report, enforce
+from airflow_provider_queuecalls.contacts.results import (
+    Advance,
+    Counts,
+    Reading,
+    Results,
+    ResultsInMemory,
+    file_digest,
+    is_small,
+)
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemory
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
-from airflow_provider_queuecalls.contacts.source import open_source
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
@@ -34,27 +38,28 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: The memory that a check may use, in MiB, and the least that it works with.
+#: The memory that a check may use by default, in MiB, and the least that may be given.
 MEMORY_LIMIT = 512
 LEAST_MEMORY = 256
 
+#: Called with the number of bytes that have been processed, and their total.
 Progress = Callable[[int, int], None]
 
-EXAMPLES = 10
+_EXAMPLES = 10
 
 
 @dataclass
 class CheckedContacts:
-    """A contact file that passed: what to send, and what the check found. Close it, or use it in a ``with``.
+    """A contact file that passed the check: what to send, and the report. Close it, or use it in a ``with`` statement.
 
-    The file is open, at its start, and stays what was checked even if the path is given to another file.
+    The file is open at its start. It stays the file that was checked even if another file gets its name.
     """
 
     report: Report
     upload: Upload
 
     def close(self) -> None:
-        """Close the file; a cleaned temporary one vanishes with that."""
+        """Close the file. A cleaned copy is deleted."""
         self.upload.file.close()
 
     def __enter__(self) -> CheckedContacts:
@@ -77,22 +82,22 @@ def check(
 ) -> CheckedContacts:
     """Check a local contact file as a whole, and return what is to be sent.
 
-    That is the file itself, byte for byte, if every row is valid and none needs a change, with LF or CRLF as line
-    ends. Otherwise it is a cleaned copy: UTF-8, LF, commas, the vendor's order of columns, without blank lines,
-    byte-order mark, header line and rejects.
+    That is the file itself, byte for byte, if every row is valid, none needs a change, and lines end with LF or CRLF.
+    Otherwise it is a cleaned copy: UTF-8, LF, commas, and the service's order of columns, without blank lines, byte-order
+    mark, header line, and rejects.
 
     :param path: The contact file.
     :param rules: How to check it. Default: the default of every rule.
-    :param rejects_path: A file to write the rejects to, as CSV, whatever the outcome, unless a file cannot be read. Without
-        rejects it gets a header line only.
-    :param progress: Called with (done, total) during the check. The unit is a byte, and the total twice the size of all files.
-    :param stop: Ends the check once it is requested: :class:`NotSent` is raised, and no temporary file stays.
+    :param rejects_path: A file to write the rejects to as CSV, whatever the outcome, unless a file cannot be read. Without
+        rejects it has a header line only. It must not be the contact file or a suppression list.
+    :param progress: Called with (done, total) during the check, in bytes. The total is twice the size of all files.
+    :param stop: Ends the check once it is requested: :class:`NotSent` is raised, and temporary files are deleted.
     :param memory_limit: The memory that the check may use, in MiB, at least 256. Default: 512. It is enough for files of
         any size; with more, large files are compared in fewer steps.
 
-    Raises :class:`InvalidContacts` if a rule or a policy is broken (with a ``report`` if the rows were validated),
-    among them :class:`EmptyContacts`, and :class:`CheckFailed` if the check could not be finished and another try may
-    help.
+    Raises :class:`InvalidContacts` if a rule or a policy is violated (with a ``report`` if the rows were checked),
+    :class:`EmptyContacts` if there are no rows and ``on_empty`` is ``"skip"``, and :class:`CheckFailed` if the check could
+    not be finished and another try may help.
     """
     rules = rules or ContactRules()
     stop = stop or StopRequest()
@@ -100,15 +105,12 @@ def check(
         violation = Violation("memory_limit", "is too small", f"at least {LEAST_MEMORY} (MiB)", value=str(memory_limit))
         raise InvalidContactRules([violation])
     with ExitStack() as stack, ExitStack() as opened:
+        _assert_rejects_elsewhere(rejects_path, path, rules)
         source = open_source(path, "The contact file", stop)
         stack.callback(source.file.close)
-        if rejects_path is not None and source.is_at(rejects_path):
-            raise InvalidContacts(
-                f"{source.shown} and rejects_path are the same file. Write the rejects to another file."
-            )
         lists = []
-        for listed in rules.lists:
-            lists.append(open_suppression_list(listed, rules, stop))
+        for location in rules.lists:
+            lists.append(open_suppression_list(location, rules, stop))
             opened.callback(lists[-1].file.close)
         size = source.size + sum(each.size for each in lists)
         total = 2 * size  # comparing the numbers takes about as long as reading the files
@@ -145,14 +147,27 @@ def check(
     return CheckedContacts(replace(report, digest=digest), Upload(file, source.name, size, digest))
 
 
+def _assert_rejects_elsewhere(
+    rejects_path: str | os.PathLike[str] | None, path: str | os.PathLike[str], rules: ContactRules
+) -> None:
+    for what, read in (("The contact file", path), *(("The suppression list", each) for each in rules.lists)):
+        if is_same_file(read, rejects_path):
+            raise InvalidContacts(
+                f"{show_role(what, read)} and rejects_path are the same file. Nothing was sent. Write the rejects to "
+                "another file."
+            )
+
+
 def _open_results(size: int, memory_limit: int, stop: StopRequest, advance: Advance) -> AbstractContextManager[Results]:
     if is_small(size):
         return nullcontext(ResultsInMemory(stop, advance))
-    return closing(ResultsInDuckDB(memory_limit // 2, stop, advance))  # the other half is for all else in the process
+    return closing(
+        ResultsInDuckDB(memory_limit // 2, stop, advance)
+    )  # the other half is for everything else in the process
 
 
 def _advance(progress: Progress | None, total: int) -> Advance:
-    """Count what has been read for ``progress``."""
+    """Return a function that adds up the bytes that were processed, and calls ``progress``."""
     done = 0
 
     def advance(size: int) -> None:
@@ -166,7 +181,7 @@ def _advance(progress: Progress | None, total: int) -> Advance:
 
 @contextmanager
 def _translate_errors(shown: str, memory_limit: int) -> Iterator[None]:
-    """Raise :class:`CheckFailed` for errors of the disk, of memory and of DuckDB, whose texts may quote a row."""
+    """Raise :class:`CheckFailed` for errors of the disk, of memory, and of DuckDB, whose texts may contain a row."""
     try:
         yield
     except QueueCallsError:
@@ -181,7 +196,7 @@ def _translate_errors(shown: str, memory_limit: int) -> Iterator[None]:
 def _problem(error: Exception, memory_limit: int) -> str | None:
     duckdb = sys.modules.get("duckdb")
     room = (
-        f"The check needs room in {tempfile.gettempdir()!r}: up to twice the size of the contact file, and the size of "
+        f"The check needs room in {tempfile.gettempdir()!r}: up to twice the size of the contact file, plus the size of "
         "the suppression lists."
     )
     if isinstance(error, OSError):
@@ -215,8 +230,8 @@ def _report(read: Reading, counts: Counts, rejects: Iterator[tuple[int, str]], l
         suppressed=suppressed,
         reasons=reasons,
         first_lines={reason: counts[reason][1] for reason in reasons},
-        examples=tuple(Example(*example) for example in islice(rejects, EXAMPLES)),
+        examples=tuple(Example(*example) for example in islice(rejects, _EXAMPLES)),
         normalized=counts.get("normalized", (0, 0))[0],
         bom=read.bom,
-        columns_not_sent=listed(names_left_out(layout.names, layout.positions)),
+        columns_not_sent=show_names(names_not_sent(layout.names, layout.positions)),
     )

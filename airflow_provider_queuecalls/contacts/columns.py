@@ -1,35 +1,34 @@
-"""Which column is which: by the header line of a file, or by the names that rows bring along."""
+"""Finding the columns by their names: those in the header line of a file, or those of rows."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from airflow_provider_queuecalls.contacts.lines import blocks
-from airflow_provider_queuecalls.contacts.rows import ABSENT, Layout, RowValidator, is_blank
+from airflow_provider_queuecalls.contacts.files import Source
+from airflow_provider_queuecalls.contacts.lines import blocks, is_blank
+from airflow_provider_queuecalls.contacts.rows import ABSENT, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
-from airflow_provider_queuecalls.contacts.source import Source
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.parameters import MOST_DIGITS
 
-#: Words in names of columns that stand for a word of ours.
+#: Words in the names of columns, and the word in our names that they stand for.
 _SYNONYMS = {
     **{"msg": "message", "ref": "reference", "param": "parameter"},
     **dict.fromkeys(("tel", "telephone"), "phone"),
     **dict.fromkeys(("no", "nr", "num"), "number"),
 }
-#: Names that are one word of ours only, and what is probably meant.
+#: Names that are only one word of our names, and the column that is probably meant.
 _SHORT_NAMES = {
     **{"phone": "phone_number", "number": "phone_number"},
     **{"reference": "message_reference", "parameter": "call_parameter"},
 }
-#: Of difflib's ratio: one or two wrong letters, not another word.
+#: The least ratio of difflib for a name that is meant: one or two wrong letters, not another word.
 _SIMILAR = 0.88
 
 
 def find_layout(source: Source, rules: ContactRules) -> Layout:
-    """Find the columns in the header line of a file: with ``has_header``, its first line that is not blank.
+    """Find the columns by the header line of a file, which is its first line that is not blank if ``has_header`` is set.
 
     Raises :class:`InvalidContacts` if :func:`place_columns` finds a problem.
     """
@@ -48,18 +47,18 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
         positions = place_columns(names, rules)
     except ValueError as problems:
         raise InvalidContacts(
-            f"{where} {problems}. Nothing was sent. Tell the names that the file has with columns={{…}}."
+            f"{where} {problems}. Nothing was sent. Give the names that the file has as columns={{…}}."
         ) from None
     return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number)
 
 
 def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
-    """Find the vendor's columns among names: the place of each, ABSENT for one that isn't there, up to the last that is.
+    """Find the service's columns among names. Returns the position of each column up to the last one that exists, ABSENT
+    for one that does not.
 
-    Names are compared without regard to case and surrounding blanks. Raises ValueError with all problems: a column
-    that is there more than once, one that is missing though it is required or named by ``columns``, and a name that
-    is so similar to that of a missing column that it is probably meant. ``columns`` may say None for a column that is
-    not sent.
+    Case and surrounding spaces are ignored. Raises ValueError with all problems: a column that occurs more than once, a
+    missing column that is required or named in ``columns``, and a name that is probably meant as that of a missing
+    column. A column that is None in ``columns`` is not sent.
     """
     given = rules.columns if isinstance(rules.columns, Mapping) else {}
     folded = [name.strip().casefold() for name in names]
@@ -88,7 +87,10 @@ def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
 
 
 def probably_meant(name: str) -> str | None:
-    """The column of ours that another name is probably meant as, such as ``call_parameters``; None for other names."""
+    """Return the column that a similar name is probably meant as, such as ``call_parameters``; None for other names."""
+    # Here, so that it is not imported by every process that parses a DAG.
+    from difflib import get_close_matches
+
     if len(name) > 64 or sum(map(str.isnumeric, name)) > MOST_DIGITS:
         return None  # it may be a value
     words = re.split("[^0-9a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", "_", name).casefold())
@@ -96,16 +98,16 @@ def probably_meant(name: str) -> str | None:
     joined = "_".join(_SYNONYMS.get(word, word) for word in singular)
     if name.strip().casefold() in COLUMNS:
         return None
-    return _SHORT_NAMES.get(joined) or next(iter(difflib.get_close_matches(joined, COLUMNS, 1, _SIMILAR)), None)
+    return _SHORT_NAMES.get(joined) or next(iter(get_close_matches(joined, COLUMNS, 1, _SIMILAR)), None)
 
 
-def names_left_out(names: Sequence[str], positions: Collection[int]) -> list[str]:
+def names_not_sent(names: Sequence[str], positions: Collection[int]) -> list[str]:
     """The names of the columns that are not sent."""
     return [name for place, name in enumerate(names) if place not in positions]
 
 
-def listed(names: Collection[str]) -> str:
-    """Names of columns as a message lists them. A name that may be a value is counted, not shown."""
+def show_names(names: Collection[str]) -> str:
+    """List names of columns for a message. A name that may be a value is counted, not shown."""
     plain = [repr(name) for name in names if is_plain_name(name)][:20]
     hidden = len(names) - len(plain)
     return ", ".join([*plain, *([f"{hidden} more that {'is' if hidden == 1 else 'are'} not shown"] if hidden else [])])

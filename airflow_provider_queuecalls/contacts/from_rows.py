@@ -1,4 +1,7 @@
-"""A contact file made of rows: of a query, of a function, or of a DataFrame. One line per row, for the usual check."""
+"""A contact file written from rows of a query, a function, or a DataFrame: one line per row, for the usual check.
+
+DataFrames of pandas and polars and Arrow tables are recognized by their methods, without importing a library.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,33 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from numbers import Integral
+from typing import Any
 from uuid import UUID
 
-from airflow_provider_queuecalls.contacts.columns import listed, names_left_out, place_columns
-from airflow_provider_queuecalls.contacts.rows import ABSENT, is_blank, write_row
+from airflow_provider_queuecalls.contacts.columns import names_not_sent, place_columns, show_names
+from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
+from airflow_provider_queuecalls.contacts.lines import is_blank, write_row
+from airflow_provider_queuecalls.contacts.rows import ABSENT
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
-from airflow_provider_queuecalls.contacts.temporary import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import describe
 from airflow_provider_queuecalls.progress import Throttle
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: Rows that are held in memory together.
+#: Rows that are in memory at the same time.
 ROWS_AT_ONCE = 10_000
 
-#: Of a Decimal. Beyond, a few bytes of it would fill the disk.
+#: The most digits of a Decimal: a short one such as 1E+999999999 would fill the disk.
 _MOST_DIGITS = 10_000
-#: Spreadsheets write a line break within a cell as this character. The check rejects it, and the row stays one line.
+#: Line breaks within a cell become a vertical tab, so that the row stays one line, and the check rejects it.
 _WITHOUT_LINE_BREAKS = {ord("\n"): "\v", ord("\r"): "\v"}
 _HOW_A_ROW_LOOKS = f"A row is a tuple or a list ({', '.join(COLUMNS)}), or a mapping with these names"
 
 
 @contextmanager
-def written(
+def write_contact_file(
     rows: Iterable[object],
     rules: ContactRules,
     origin: str,
@@ -40,19 +45,19 @@ def written(
     log: Callable[..., object],
     stop: StopRequest,
 ) -> Iterator[LocalCopy]:
-    """Write rows to a temporary contact file, one line each, in their order; give its path.
+    """Write rows to a temporary contact file, one line each, in their order. Yields its path.
 
     A row is a tuple or a list of phone number, message_reference, and call_parameter, of which the last two may be
-    missing, or a mapping with these names or those of ``rules.columns``. With ``names`` every row is a sequence of
-    values in the order of these names. Other names are not sent; ``log``, which takes a message and its arguments,
-    reports them once. ``origin`` is what messages call the rows' source.
+    missing, or a mapping with these names or the names in ``rules.columns``. With ``names``, every row is a sequence of
+    values in the order of these names. Other columns are not sent; their names are logged once with ``log``, which takes
+    a message and its arguments. ``origin`` is how messages refer to the source of the rows.
 
-    A value is a text, a whole number, a Decimal, a UUID, or None for an empty cell. Whether the values make a good
-    contact is decided by the check.
+    A value is a text, a whole number, a Decimal, a UUID, or None for an empty cell. The check decides whether the values
+    are a valid contact.
 
     Raises :class:`InvalidContacts` with row and column for a value of another type, such as a float, and for names that
-    are missing or misspelled; :class:`CheckFailed` if there is no room; :class:`NotSent` if a stop is requested. Errors
-    that the rows raise themselves are not changed.
+    are missing or misspelled; :class:`CheckFailed` if the disk is full; :class:`NotSent` if a stop is requested. Errors
+    that the rows themselves raise are not changed.
     """
     lines = _Lines(rules, origin, names)
     blocks = _blocks(lines.of(rows))
@@ -71,8 +76,8 @@ def written(
             if throttle.due():
                 log("Took %s rows of %s so far", f"{done:,}", origin)
         log("Took %s rows of %s", f"{done:,}", origin)
-        if lines.left_out:
-            log("Columns of %s that are not sent: %s", origin, listed(lines.left_out))
+        if lines.not_sent:
+            log("Columns of %s that are not sent: %s", origin, show_names(lines.not_sent))
         yield LocalCopy(file, "contacts.csv", f"(rows of {origin})")
 
 
@@ -80,16 +85,16 @@ def _blocks(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
     first = True
     while block := list(islice(lines, ROWS_AT_ONCE)):
         if first and block[0].startswith(codecs.BOM_UTF8):
-            block[0] = codecs.BOM_UTF8 + block[0]  # the check removes the file's mark; this one belongs to the cell
+            block[0] = codecs.BOM_UTF8 + block[0]  # the check removes the first one; the other belongs to the cell
         first = False
         yield block
 
 
 class _Lines:
-    """Turns rows into lines. ``left_out`` are the names that were not sent so far."""
+    """Turns rows into lines. ``not_sent`` are the names of columns that have not been sent so far."""
 
     def __init__(self, rules: ContactRules, origin: str, names: Sequence[str] | None) -> None:
-        self.left_out: dict[str, None] = {}
+        self.not_sent: dict[str, None] = {}
         self._rules = rules
         self._origin = origin
         self._places = None if names is None else self._placed(names, origin)
@@ -97,7 +102,7 @@ class _Lines:
         self._places_of_keys: tuple[int, ...] = ()
 
     def of(self, rows: Iterable[object]) -> Iterator[bytes]:
-        """Each row as a line, without its end."""
+        """Yield each row as a line, without its end."""
         for number, row in enumerate(rows, 1):
             cells = []
             for place, value in enumerate(self._values(row, number)):
@@ -109,11 +114,11 @@ class _Lines:
                         f"Row {number:,} of {self._origin}: {column} {problem}. Nothing was sent."
                     ) from None
             line = write_row(cells)
-            # The check passes over a blank line, but rejects a row without a number.
+            # The check skips a blank line, but rejects a row without a phone number.
             yield line + b"," if is_blank(line) else line
 
     def _values(self, row: object, number: int) -> Sequence[object]:
-        """A row's values in the order of our columns."""
+        """The values of a row in the order of the service's columns."""
         if self._places is None:
             given = row._asdict() if hasattr(row, "_asdict") else row
             if isinstance(given, Mapping):
@@ -133,11 +138,11 @@ class _Lines:
         except ValueError as problems:
             # A name that is not an identifier may be a value: the key of a mapping from numbers, or an unnamed column.
             raise InvalidContacts(
-                f"{where[0].upper()}{where[1:]} {problems}; it has {listed(names) or 'no columns at all'}. Nothing was sent. "
+                f"{where[0].upper()}{where[1:]} {problems}; it has {show_names(names) or 'no columns at all'}. Nothing was sent. "
                 "Name the columns phone_number, message_reference, and call_parameter, or pass their names with "
-                "columns={…}; leave out what is not to be sent."
+                "columns={…}, and leave out columns that are not to be sent."
             ) from None
-        self.left_out.update(dict.fromkeys(names_left_out(names, places)))
+        self.not_sent.update(dict.fromkeys(names_not_sent(names, places)))
         return places
 
 
@@ -146,7 +151,7 @@ def _picked(values: Sequence[object], places: Sequence[int]) -> Sequence[object]
 
 
 def _cell(value: object) -> str:
-    """The text of a value. Raises ValueError with the problem, never with the value."""
+    """Return the text of a value. Raises ValueError with the problem, never with the value."""
     if isinstance(value, str):
         return value if value.isprintable() else value.translate(_WITHOUT_LINE_BREAKS)
     if value is None:
@@ -165,3 +170,42 @@ def _cell(value: object) -> str:
             "number. In SQL, CAST it to a text or a BIGINT; in pandas, read it with dtype=str, or convert it to 'Int64'"
         )
     raise ValueError(f"is {describe(value)}: give it as a text")
+
+
+# DataFrames.
+
+
+def dataframe_rows(value: Any) -> tuple[list[str], Iterator[Sequence[object]]] | None:
+    """Return the names of a DataFrame's columns and its rows; None for any other value.
+
+    A missing value becomes None. In pandas, NaN, NA, and NaT are missing values.
+    """
+    if is_lazy(value):
+        return None
+    if hasattr(value, "itertuples") and hasattr(value, "iloc"):
+        return list(map(str, value.columns)), _pandas_rows(value)
+    if hasattr(value, "iter_rows") and hasattr(value, "columns"):
+        return list(value.columns), value.iter_rows()
+    if hasattr(value, "schema") and (hasattr(value, "to_batches") or hasattr(value, "read_next_batch")):
+        batches = value.to_batches(ROWS_AT_ONCE) if hasattr(value, "to_batches") else value
+        return list(value.schema.names), chain.from_iterable(map(_arrow_rows, batches))
+    if hasattr(value, "schema") and hasattr(value, "to_pylist") and hasattr(value, "num_rows"):
+        return list(value.schema.names), _arrow_rows(value)
+    return None
+
+
+def is_lazy(value: Any) -> bool:
+    """Whether a value is a query that has not run yet, such as a LazyFrame of polars."""
+    return hasattr(value, "collect") and hasattr(value, "collect_schema") and not hasattr(value, "iter_rows")
+
+
+def _pandas_rows(dataframe: Any) -> Iterator[Sequence[object]]:
+    """Yield the rows, without the index."""
+    for start in range(0, len(dataframe), ROWS_AT_ONCE):
+        part = dataframe.iloc[start : start + ROWS_AT_ONCE].astype(object)
+        yield from part.where(part.notna(), None).itertuples(index=False, name=None)
+
+
+def _arrow_rows(batch: Any) -> Iterator[Sequence[object]]:
+    for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in batch.slice(start, ROWS_AT_ONCE).columns), strict=True)

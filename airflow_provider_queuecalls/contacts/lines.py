@@ -1,28 +1,34 @@
-"""The lines of a file, as an editor shows and numbers them, in bounded memory.
+"""The lines of a file and the cells of a line: blocks of whole lines in bounded memory, and quoting by RFC 4180.
 
-LF, CRLF and a CR of its own end a line; nothing else does (so U+0085 and U+2028 don't). A line end at the end of
-the file begins no further line. A byte-order mark at the start belongs to no line.
+Lines are numbered as in an editor. LF, CRLF, and a single CR end a line; nothing else does (not U+0085 or U+2028). A line
+end at the end of the file does not start another line. A byte-order mark at the start is not part of a line.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import BinaryIO, TypeVar
 
-from airflow_provider_queuecalls.contacts.rows import LONGEST_LINE, ControlCharacters
 from airflow_provider_queuecalls.stopping import StopRequest
 
 BLOCK_BYTES = 256 << 10
 BOM = codecs.BOM_UTF8
+#: A longer line is kept up to here. It is never valid, and never a header.
+LONGEST_LINE = 1 << 20
 _MOST_DELIMITERS = 1 << 16
+
+#: The characters of Unicode's category Cc, and two others that some programs take for a line end.
+_CONTROL = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029))
+_TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
 
 Mark = TypeVar("Mark")
 
 
 class Block:
-    """Some whole lines. ``first`` is the number of the first of them, ``abridged`` whether there is more of it."""
+    """Some whole lines. ``first`` is the number of the first one; ``abridged`` means that ``data`` is part of one line."""
 
     def __init__(self, first: int, data: bytes, abridged: bool = False) -> None:
         self.first = first
@@ -31,7 +37,7 @@ class Block:
 
     @cached_property
     def count(self) -> int:
-        """How many lines these are."""
+        """The number of lines."""
         data = self.data
         ends = data.count(b"\n")
         if b"\r" in data:
@@ -55,8 +61,8 @@ def blocks(
 ) -> Iterator[Block]:
     """Read a file from its start as blocks of whole lines.
 
-    ``tap`` gets every byte read. A line of more than about a mebibyte comes as a block of its own, abridged so that
-    its result stays the same. Raises :class:`NotSent` before it reads on after ``stop`` was requested.
+    ``tap`` is called with every piece that is read. A line of more than about 1 MiB is a block of its own, abridged so
+    that its result stays the same. Raises :class:`NotSent` instead of reading on once ``stop`` is requested.
     """
 
     def read() -> bytes:
@@ -88,8 +94,8 @@ def blocks(
         yield Block(first, rest)
 
 
-def picked(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterator[tuple[int, bytes, Mark]]:
-    """The marked lines alone, as (number, line, mark). Reads hardly further than the last of them."""
+def pick_lines(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterator[tuple[int, bytes, Mark]]:
+    """Yield the marked lines only, as (number, line, mark). Reads hardly further than the last one."""
     wanted = next(marks, None)
     if wanted is None:
         return
@@ -106,12 +112,12 @@ def picked(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterato
 
 
 def _after_last_line(data: bytes) -> int:
-    """Where the last complete line ends. A CR at the very end may be half of a CRLF, so it doesn't count yet."""
+    """Where the last complete line ends. A CR at the very end may be half of a CRLF, so it does not count yet."""
     return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, max(len(data) - 1, 0)) + 1
 
 
 def _abridged(head: bytes, delimiter: str, read: Callable[[], bytes]) -> tuple[bytes, bytes]:
-    """Read to the end of a line that is too long to keep; return it abridged, and what was read beyond it."""
+    """Read to the end of a line that is too long to keep. Returns it abridged, and the data that was read beyond it."""
     cut = LONGEST_LINE + 4
     while head[cut] & 0xC0 == 0x80 and cut > LONGEST_LINE:
         cut -= 1  # not within a character
@@ -124,15 +130,16 @@ def _abridged(head: bytes, delimiter: str, read: Callable[[], bytes]) -> tuple[b
             rest.add(piece[:end])
             if piece[end:] == b"\r":
                 piece += read()
-            return kept + rest.telling(), piece[end + (2 if piece.startswith(b"\r\n", end) else 1) :]
+            return kept + rest.substitute(), piece[end + (2 if piece.startswith(b"\r\n", end) else 1) :]
         rest.add(piece)
         piece = read()
-    return kept + rest.telling(), b""
+    return kept + rest.substitute(), b""
 
 
 class _Rest:
-    """What decides the result on a line beyond its first mebibyte: a byte that is not UTF-8, a control character,
-    the number of delimiters, and quotes, odd or even. (All else is decided: one of the cells is too long by now.)"""
+    """The part of a line beyond its first mebibyte, of which only this can still change the result: a byte that is not
+    UTF-8, a control character, the number of delimiters, and whether the number of quotes is even. A cell that is too
+    long has been found by then."""
 
     def __init__(self, delimiter: str, kept: bytes) -> None:
         self._control = ControlCharacters(delimiter)
@@ -143,14 +150,14 @@ class _Rest:
         self._decode(kept)
 
     def add(self, piece: bytes) -> None:
-        """Take in a further part of the line."""
+        """Take in another piece of the line."""
         self._decode(piece)
         self._controls = self._controls or len(piece.translate(None, self._control.ascii)) < len(piece)
         self._delimiters += piece.count(self._delimiter)
         self._quotes += piece.count(b'"')
 
-    def telling(self) -> bytes:
-        """A short text with the same effect on the result."""
+    def substitute(self) -> bytes:
+        """A short text that has the same effect on the result."""
         self._decode(b"", final=True)
         quotes = b'"' * (2 - self._quotes % 2) if self._quotes else b""
         delimiters = self._delimiter * min(self._delimiters, _MOST_DELIMITERS)
@@ -165,3 +172,57 @@ class _Rest:
             self._invalid = True
         else:
             self._controls = self._controls or bool(self._control.in_text.search(text))
+
+
+class ControlCharacters:
+    """The characters that ``control_character`` rejects: a pattern for text, and faster ones for bytes.
+
+    A tab that separates cells is not one of them.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        characters = _CONTROL - {delimiter}
+        self.in_text = re.compile(f"[{re.escape(''.join(sorted(characters)))}]")
+        self.ascii = "".join(filter(str.isascii, characters)).encode()
+        self.beyond_ascii = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+
+
+def is_blank(line: bytes) -> bool:
+    """Whether a line is empty or has only spaces and tabs. A row of empty cells is not blank."""
+    return not line.strip(b" \t")
+
+
+def split_quoted(text: str, delimiter: str) -> list[str] | None:
+    """Split a row as RFC 4180 defines it, where a quote may only open and close a cell. Returns None if it is violated."""
+    cell = re.compile(rf'(?:"([^"]*(?:""[^"]*)*)"|([^"{delimiter}]*))([{delimiter}]|\Z)')
+    cells, position, more = [], 0, True
+    while more:
+        match = cell.match(text, position)
+        if match is None:
+            return None
+        quoted, bare, end = match.groups()
+        cells.append(bare if quoted is None else quoted.replace('""', '"'))
+        position, more = match.end(), end != ""
+    return cells
+
+
+def write_row(cells: Iterable[str]) -> bytes:
+    """Write a row as RFC 4180 defines it, with quotes only where they are needed."""
+    written = ('"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in cells)
+    # The check reports a lone surrogate: its bytes are not UTF-8.
+    return ",".join(written).encode(errors="surrogatepass")
+
+
+def leaves_cell_open(line: bytes, delimiter: bytes, is_open: bool = False) -> bool:
+    """Whether a quoted cell continues in the next line. ``is_open``: whether one continues from the line before."""
+    position = 0
+    while True:
+        if is_open or line[position : position + 1] == b'"':
+            closing = _TO_CLOSING_QUOTE.match(line, position + (not is_open))
+            if closing is None:
+                return True
+            position = closing.end()
+        is_open = False
+        position = line.find(delimiter, position) + 1
+        if not position:
+            return False

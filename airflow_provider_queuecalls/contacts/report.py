@@ -1,14 +1,46 @@
-"""What a check found, as data: numbers, reasons and line numbers, never a value of the file."""
+"""What a check found: the report, the error if it breaks a policy of the rules, and the probable cause of most rejects.
+
+A report and a message contain counts, reasons, and line numbers, never a value from the file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import codecs
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any, NamedTuple
+
+from airflow_provider_queuecalls.contacts.columns import is_plain_name, place_columns, probably_meant
+from airflow_provider_queuecalls.contacts.files import Source
+from airflow_provider_queuecalls.contacts.lines import is_blank
+from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
+from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
+from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContactRules, InvalidContacts
+
+#: The beginning of a file, in which a probable cause is looked for.
+_SAMPLE_BYTES = 64 << 10
+_SAMPLE_LINES = 20
+#: With the right settings, at most one in this many rows of the sample is still rejected.
+_ROWS_PER_REJECT = 10
+_MOST_CHANGES = 4
+#: Settings that may be the cause, in the order in which they are tried, each with the property of the file that it is for.
+_SETTINGS: Mapping[tuple[str, Any], str] = {
+    ("delimiter", ";"): "its cells are separated by semicolons",
+    ("delimiter", "\t"): "its cells are separated by tabs",
+    ("delimiter", "|"): "its cells are separated by '|'",
+    ("has_header", True): "its first row names the columns",
+    ("quoting", "allow"): "its cells are quoted",
+    ("normalize", True): "its numbers lack the leading 1, or have spaces or other signs",
+    ("phone_format", "vendor"): "its numbers begin with + or tel:, or are those of other countries",
+}
 
 
 class Example(NamedTuple):
-    """One row that is left out."""
+    """One reject."""
 
     line: int
     reason: str
@@ -16,36 +48,36 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """The counts of one check. Every line of the file is in exactly one of ``valid``, ``rejected``,
-    ``duplicates``, ``suppressed`` and ``blank``, or is the header line of a file with one."""
+    """The counts of one check. Every line of the file counts as exactly one of ``valid``, ``rejected``, ``duplicates``,
+    ``suppressed``, and ``blank``, or it is the header line of a file with one."""
 
-    #: Lines as an editor counts them.
+    #: Lines, as counted in an editor.
     lines: int
-    #: Lines with nothing in them but spaces and tabs.
+    #: Lines that are empty or have only spaces and tabs.
     blank: int
-    #: Rows: lines that are not blank, without the header line where ``has_header`` is set.
+    #: Rows: lines that are not blank, without the header line if ``has_header`` is set.
     contacts: int
     #: Rows to send.
     valid: int
-    #: Rows left out for any reason but the next two.
+    #: Rows that are rejected for a reason other than the next two.
     rejected: int
-    #: Rows left out, or to be left out, because their number comes earlier in the file; 0 with duplicates="keep".
+    #: Rows whose number is that of an earlier row; 0 with duplicates="keep".
     duplicates: int
-    #: Rows left out because their number is on a do-not-call list.
+    #: Rows whose number is on a suppression list.
     suppressed: int
-    #: How many rows each reason left out, ``duplicate`` and ``suppressed`` included, in the order of the reasons.
+    #: The number of rows per reason, including ``duplicate`` and ``suppressed``, in the order of the reasons.
     reasons: Mapping[str, int]
-    #: For each of ``reasons``, the first line it was found in.
+    #: For each of ``reasons``, the number of the first line that has it.
     first_lines: Mapping[str, int] = field(default_factory=dict)
-    #: The first ten rows left out.
+    #: The first ten rejects.
     examples: Sequence[Example] = ()
-    #: Rows to send whose number was rewritten.
+    #: Rows to send whose phone number is rewritten.
     normalized: int = 0
-    #: Whether the file began with a byte-order mark.
+    #: Whether the file begins with a byte-order mark.
     bom: bool = False
-    #: The columns of a file with a header line that are not sent, by name where a name may be shown; else empty.
+    #: The columns that are not sent, by name where a name may be shown; empty without a header line.
     columns_not_sent: str = ""
-    #: ``sha256:`` and the digest of the bytes to send; None where nothing may be sent.
+    #: ``sha256:`` and the digest of the bytes to send; None if nothing may be sent.
     digest: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,8 +98,145 @@ class Report:
         """One sentence for the log."""
         parts = [f"{self.contacts:,} contacts in {self.lines:,} lines: {self.valid:,} valid"]
         parts += [f"{count:,} {reason}" for reason, count in self.reasons.items()]
-        parts += [f"{self.blank:,} blank line{'s' * (self.blank > 1)} passed over"] if self.blank else []
+        parts += [f"{self.blank:,} blank line{'s' * (self.blank > 1)} skipped"] if self.blank else []
         parts += [f"{self.normalized:,} number{'s' * (self.normalized > 1)} normalized"] if self.normalized else []
         parts += ["a byte-order mark removed"] if self.bom else []
         columns = f" Columns that are not sent: {self.columns_not_sent}." if self.columns_not_sent else ""
         return f"{', '.join(parts)}.{columns}"
+
+
+def enforce(rules: ContactRules, report: Report, source: Source) -> None:
+    """Raise :class:`InvalidContacts` if the report breaks a policy of the rules. The message lists all that are broken.
+
+    If most rows are rejected, the message begins with the probable cause.
+    """
+    shown = source.shown
+    if not report.contacts:
+        kind = EmptyContacts if rules.on_empty == "skip" else InvalidContacts
+        content = f"has only {'blank lines' if report.blank else 'a header line'}" if report.lines else "is empty"
+        raise kind(f"{shown} {content}: there is nobody to call. Check the task that wrote it.", report=report)
+    broken = _broken(rules, report)
+    if broken:
+        cause = _probable_cause(source, rules) if report.rejected * 2 > report.contacts else ""
+        beginning = f"{shown} was not sent{f'. {cause} ' if cause else ': '}"
+        raise InvalidContacts(f"{beginning}{'; '.join(broken)}.{_list_reasons(report)}", report=report)
+
+
+def _broken(rules: ContactRules, report: Report) -> list[str]:
+    broken = []
+    share = f"{report.rejected:,} of {report.contacts:,} rows"
+    if report.rejected and rules.on_invalid == "fail":
+        broken.append(f"{share} cannot be called (on_invalid='skip' sends the others)")
+    elif not rules.allows(report.rejected, report.contacts):
+        broken.append(f"{share} cannot be called, and max_rejects allows {rules.max_rejects}")
+    if report.duplicates and rules.duplicates == "fail":
+        broken.append(
+            f"{report.duplicates:,} rows repeat a number (duplicates='drop' sends the first row of each only)"
+        )
+    if not report.valid:
+        broken.append("no row is left to call")
+    return broken
+
+
+def _list_reasons(report: Report) -> str:
+    """The reasons, one per line, each with its count and the number of the first line that has it."""
+    return "".join(
+        f"\n  - {reason}: {count:,} {'row' if count == 1 else 'rows'}, first in line {report.first_lines[reason]:,}: "
+        f"{REASONS[reason]}"
+        for reason, count in report.reasons.items()
+    )
+
+
+# The probable cause.
+
+
+def _probable_cause(source: Source, rules: ContactRules) -> str:
+    """Return sentences with the probable cause of most rejects and what to do; empty if no cause is found.
+
+    A cause is a change of the rules or of the encoding that makes nearly all of the first rows valid. The smallest
+    number of changes is preferred. The sentences contain nothing from the file but names of columns.
+    """
+    texts = list(_texts(os.pread(source.file.fileno(), _SAMPLE_BYTES, 0)))
+    possible = [setting for setting in _SETTINGS if getattr(rules, setting[0]) != setting[1]]
+    for count in range(_MOST_CHANGES + 1):
+        for changes in combinations(possible, count):
+            for encoding, lines in texts:
+                columns = _columns_if_valid(lines, rules, dict(changes))
+                if columns is not None:
+                    return _sentences(encoding, changes, columns)
+    return ""
+
+
+def _sentences(encoding: str, changes: Sequence[tuple[str, Any]], columns: Mapping[str, str]) -> str:
+    facts = [*filter(None, [encoding]), *(_SETTINGS[change] for change in changes)]
+    settings = [f"{name}={value!r}" for name, value in changes]
+    if columns:
+        settings.append(f"columns={columns!r}" if all(map(is_plain_name, columns.values())) else "columns={…}")
+    actions = ["write it as UTF-8 with at most one byte-order mark"] if encoding else []
+    actions += [f"set {' and '.join(settings)}"] if settings else []
+    advice = " and ".join(actions)
+    return f"Probable cause: {' and '.join(facts)}. {advice[0].upper()}{advice[1:]}." if facts else ""
+
+
+def _texts(sample: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Yield the first rows of a file in each possible encoding, with what is wrong with the encoding."""
+    readings = {"": "utf-8"}
+    if b"\0" in sample:
+        readings = {"it is UTF-16, little-endian": "utf-16-le", "it is UTF-16, big-endian": "utf-16-be"}
+    elif not _is_utf8(sample):
+        readings = {"it is Windows-1252 or Latin-1": "cp1252"}
+    for meaning, encoding in readings.items():
+        text = sample.decode(encoding, errors="replace")
+        marks = len(text) - len(text.lstrip("\ufeff"))
+        lines = re.split("\r\n|\n|\r", text.lstrip("\ufeff"))
+        if len(sample) == _SAMPLE_BYTES:
+            lines.pop()
+        rows = [line for line in lines if not is_blank(line.encode(errors="replace"))]
+        yield meaning or ("it begins with two byte-order marks" if marks > 1 else ""), rows[:_SAMPLE_LINES]
+
+
+def _is_utf8(sample: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _columns_if_valid(lines: Sequence[str], rules: ContactRules, changes: Mapping[str, Any]) -> dict[str, str] | None:
+    """Check the rows with changed rules. Returns the ``columns`` that make them valid, or None if they are not valid."""
+    try:
+        changed = replace(rules, **changes)
+    except InvalidContactRules:
+        return None
+    rows = [line.encode(errors="replace") for line in lines]
+    if not changed.has_header:
+        return {} if _valid(rows, RowValidator(changed)) else None
+    names = RowValidator(changed).column_names(rows[0]) if rows else None
+    for columns, positions in _placed(names or [], changed):
+        layout = Layout(positions, COLUMNS[: len(positions)], len(names or []), tuple(names or []))
+        if _valid(rows[1:], RowValidator(changed, layout)):
+            return columns
+    return None
+
+
+def _placed(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+    """Yield ``columns`` to try, with the positions of the columns: by their names, else with each as that of the numbers."""
+    with suppress(ValueError):
+        yield {}, place_columns(names, rules)
+        return
+    similar = {column: name for name in names if (column := probably_meant(name))}
+    for name in names:
+        columns = {column: given for column, given in {**similar, "phone_number": name}.items() if given != column}
+        with suppress(ValueError, InvalidContactRules):
+            yield columns, place_columns(names, replace(rules, columns=columns))
+
+
+def _valid(rows: Sequence[bytes], validator: RowValidator) -> bool:
+    """Whether nearly all rows are valid."""
+    rejected = 0
+    for number, row in enumerate(rows):
+        rejected += validator(row, first=number == 0).reason is not None
+        if rejected * _ROWS_PER_REJECT > len(rows):
+            return False
+    return bool(rows)

@@ -1,36 +1,46 @@
-"""The result for every line of a contact file: a byte a line, so that any number of lines takes little memory."""
+"""The results for all lines of a file: what both ways to get them share, and the way for small files, in plain Python.
+
+A result is one byte per line, so that any number of lines takes little memory. ``results_in_duckdb`` is the way for
+large files.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple, Protocol, overload
 
+from airflow_provider_queuecalls.contacts.files import Source
+from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, pick_lines
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, RowValidator
-from airflow_provider_queuecalls.contacts.source import Source
+from airflow_provider_queuecalls.exceptions import CheckFailed
+from airflow_provider_queuecalls.stopping import StopRequest
 
-#: Every result, at its code. ``valid``: the row is sent as the fast path sends it, ``rewritten``: with some other
-#: change, ``normalized``: with another number. All others are not sent.
+#: Every result, at the index that is its code. ``valid``: the row is sent as :meth:`RowValidator.fast_path_row` returns
+#: it. ``rewritten``: the row needs another change. ``normalized``: its number is rewritten. All others are not sent.
 RESULTS = ("valid", "rewritten", "normalized", BLANK, COLUMN_NAMES, *REASONS)
 CODES: Mapping[str, int] = {result: code for code, result in enumerate(RESULTS)}
 _REJECTED = re.compile(b"[" + re.escape(bytes(CODES[reason] for reason in REASONS)) + b"]")
 
-#: For each result, how many lines have it, and the first of them.
+#: For each result, the number of lines that have it, and the first of them.
 Counts = Mapping[str, tuple[int, int]]
-#: Called with the bytes that were dealt with since the last call.
+#: Called with the number of bytes that were processed since the last call.
 Advance = Callable[[int], object]
 
-#: A contact file and its suppression lists are small up to this size together: some 35,000 contacts. Up to there Python
-#: alone is done before DuckDB is, which has to be loaded first (``benchmarks/check.py --threshold``).
+#: A contact file and its suppression lists are small up to this total size, about 35,000 contacts. Up to there Python
+#: is faster than loading DuckDB first (measured by ``benchmarks/check.py --threshold``).
 SMALL_BYTES = 2 << 20
 _CODES_AT_ONCE = 1 << 20
+_DIGEST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading a contact file showed, besides the results."""
+    """What reading a contact file found out, apart from the results."""
 
     lines: int
     bom: bool
@@ -39,7 +49,7 @@ class Reading:
 
 
 class LineCodes(Protocol):
-    """The code of each line's result, from 0 for line 1. A ``bytearray`` is one."""
+    """The code of each line's result; line 1 is at index 0. A ``bytearray`` is one."""
 
     def __len__(self) -> int: ...
 
@@ -54,25 +64,25 @@ class LineCodes(Protocol):
 
 class Results(ABC):
     """The results of a check. Call :meth:`add_suppression_list` for every list, then :meth:`read_contacts`, then
-    :meth:`mark_repeats`; after that the results are complete."""
+    :meth:`mark_repeats`. After that the results are complete."""
 
     def __init__(self) -> None:
         self._codes: LineCodes = bytearray()
 
     @abstractmethod
     def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
-        """Add the numbers of a suppression list, and count its rows that are not valid, by reason."""
+        """Add the numbers of a suppression list, and count its lines by result."""
 
     @abstractmethod
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
-        """Validate every line of the contact file by itself."""
+        """Check every line of the contact file by itself."""
 
     @abstractmethod
     def mark_repeats(self, *, look_for_duplicates: bool) -> None:
-        """Mark the valid rows whose number is suppressed, then those whose number an earlier row has."""
+        """Reject the valid rows whose number is suppressed, then those whose number an earlier row has."""
 
     def codes(self, first: int, count: int) -> bytes | bytearray:
-        """The codes of ``count`` lines, from line ``first`` on."""
+        """The codes of ``count`` lines, starting with line ``first``."""
         return self._codes[first - 1 : first - 1 + count]
 
     def counts(self) -> Counts:
@@ -86,7 +96,8 @@ class Results(ABC):
         return counts
 
     def rejects(self) -> Iterator[tuple[int, str]]:
-        """The rows that are not sent, by line, each with its reason. Blank lines and the header line are not rows."""
+        """The line numbers of the rows that are not sent, each with the reason. Blank lines and the header line are not
+        rows."""
         for start, codes in self._parts():
             for match in _REJECTED.finditer(codes):
                 yield start + match.start() + 1, RESULTS[codes[match.start()]]
@@ -96,8 +107,51 @@ class Results(ABC):
             yield start, self._codes[start : start + _CODES_AT_ONCE]
 
 
+class ResultsInMemory(Results):
+    """For small files: every line is checked in Python, the numbers are in a set, and nothing is written to the disk."""
+
+    def __init__(self, stop: StopRequest, advance: Advance) -> None:
+        super().__init__()
+        self._stop = stop
+        self._advance = advance
+        self._suppressed: set[int] = set()
+        self._contacts: list[tuple[int, int]] = []
+
+    def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
+        counts: dict[str, tuple[int, int]] = {}
+        seen = survey(source, validator, self._stop, self._advance)
+        for line, number, code in self._all_lines(source, validator, seen.lines):
+            add_to_counts(counts, line, code)
+            if number is not None:
+                self._suppressed.add(number)
+        return counts
+
+    def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
+        seen = survey(source, validator, self._stop, self._advance)
+        self._codes = bytearray(seen.lines)
+        for line, number, code in self._all_lines(source, validator, seen.lines):
+            self._codes[line - 1] = code
+            if number is not None:
+                self._contacts.append((line, number))
+        return Reading(seen.lines, seen.bom, seen.lone_cr, file_digest(source.file, self._stop))
+
+    def _all_lines(self, source: Source, validator: RowValidator, lines: int) -> Iterable[LineResult]:
+        results = list(line_results(source, validator, iter(range(1, lines + 1)), self._stop))
+        assert_same_lines(source, lines, len(results))
+        return results
+
+    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+        earlier: set[int] = set()
+        for line, number in self._contacts:
+            if number in self._suppressed:
+                self._codes[line - 1] = CODES["suppressed"]
+            elif look_for_duplicates and number in earlier:
+                self._codes[line - 1] = CODES["duplicate"]
+            earlier.add(number)
+
+
 def is_small(size: int) -> bool:
-    """Whether files of this size in all are checked in Python alone."""
+    """Whether files of this total size are checked in Python alone."""
     return size <= SMALL_BYTES
 
 
@@ -105,3 +159,93 @@ def add_to_counts(counts: dict[str, tuple[int, int]], line: int, code: int) -> N
     """Count one more line."""
     before, first = counts.get(RESULTS[code], (0, line))
     counts[RESULTS[code]] = before + 1, first
+
+
+# Reading a file in Python.
+
+
+class LineResult(NamedTuple):
+    """The result for one line: the number it calls (None if it is not sent), and the result's code."""
+
+    line: int
+    number: int | None
+    code: int
+
+
+@dataclass
+class Survey:
+    """The properties of a file as a whole. ``duckdb_safe``: DuckDB cannot misread any of its lines."""
+
+    lines: int = 0
+    bom: bool = False
+    lone_cr: bool = False
+    duckdb_safe: bool = True
+    line_ends: set[str] = field(default_factory=set)
+
+    def add(self, block: Block, validator: RowValidator) -> None:
+        """Take in another block."""
+        data = block.data
+        if b"\r" in data:
+            pairs = data.count(b"\r\n")
+            self.lone_cr = self.lone_cr or data.count(b"\r") > pairs
+            self.line_ends |= {"\r\n"} if pairs else set()
+            self.line_ends |= {"\n"} if data.count(b"\n") > pairs else set()
+            data = data.replace(b"\r\n", b"\n")
+        elif b"\n" in data:
+            self.line_ends.add("\n")
+        self.duckdb_safe = self.duckdb_safe and not block.abridged and validator.duckdb_safe(data)
+        self.lines += block.count
+
+
+def survey(source: Source, validator: RowValidator, stop: StopRequest, advance: Advance) -> Survey:
+    """Read a file once, without checking any line."""
+    seen = Survey()
+    at_start = True
+
+    def tap(data: bytes) -> None:
+        nonlocal at_start
+        seen.bom = seen.bom or (at_start and data.startswith(BOM))
+        at_start = False
+        advance(len(data))
+
+    for block in blocks(source.file, validator.delimiter, tap, stop):
+        seen.add(block, validator)
+    return seen
+
+
+def line_results(
+    source: Source, validator: RowValidator, wanted: Iterator[int], stop: StopRequest
+) -> Iterator[LineResult]:
+    """Check the lines with these numbers, which are in ascending order. All others must be known to be valid, and not to
+    have quotes."""
+    in_open_cell, blank = False, 0
+    marks = ((line, None) for line in wanted)
+    for number, line, _ in pick_lines(blocks(source.file, validator.delimiter, stop=stop), marks):
+        result = validator(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
+        # A valid row closes every cell that it opens.
+        in_open_cell = result.reason is not None and validator.leaves_cell_open(line, in_open_cell)
+        blank += result.reason == BLANK
+        name = result.reason
+        if name is None:
+            rewritten = result.row != validator.fast_path_row(line)
+            name = "normalized" if result.normalized else "rewritten" if rewritten else "valid"
+        yield LineResult(number, result.number, CODES[name])
+
+
+def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:
+    """Raise :class:`CheckFailed` if the second reading of a file found another number of lines than the first."""
+    source.assert_unchanged()
+    if lines != surveyed:
+        raise CheckFailed(
+            f"{source.shown} was read twice, first with {surveyed:,} lines and then with {lines:,}. Nothing was sent."
+        )
+
+
+def file_digest(file: BinaryIO, stop: StopRequest) -> str:
+    """Return the SHA-256 digest of a whole file. It does not move the file's position, so others may read it meanwhile."""
+    sha256, position = hashlib.sha256(), 0
+    while data := os.pread(file.fileno(), _DIGEST_BYTES, position):
+        stop.raise_if_requested()
+        sha256.update(data)
+        position += len(data)
+    return f"sha256:{sha256.hexdigest()}"

@@ -1,128 +1,78 @@
-"""What makes a row good: the one definition of every rule about numbers, cells and rows.
+"""Where a row is checked: the one definition of every rule about phone numbers, cells, and rows.
 
-:class:`RowValidator` gives the result on one line. :meth:`RowValidator.fast_path_sql` is its shortcut for the engine: an expression
-that holds only for lines on which the result is known beforehand, namely good and sent as they are. Whatever it
-does not recognize is judged here, so it may miss good lines but never pass a bad one.
+:class:`RowValidator` checks one line in Python. :meth:`RowValidator.fast_path_sql` is a shortcut for DuckDB: an expression
+that is true only for lines that are valid and sent unchanged. A line that it does not recognize is checked in Python, so
+it may miss valid lines, but it never accepts an invalid one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from airflow_provider_queuecalls.contacts.phone_numbers import NANP, looks_rewritten, normalized_number, number_called
+from airflow_provider_queuecalls.contacts.lines import (
+    LONGEST_LINE,
+    ControlCharacters,
+    is_blank,
+    leaves_cell_open,
+    split_quoted,
+    write_row,
+)
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 
-#: Every reason to leave a row out, in the order in which they are looked for, with what to do about it.
+#: Every reason to reject a row, in the order in which they are checked, with its meaning and what to do about it.
 REASONS: Mapping[str, str] = {
     "not_utf8": "bytes that are not UTF-8; write the file as UTF-8",
-    "control_character": "a control character or a line break within a cell; take it out",
-    "quoted_cell": "quotes, or a comma that would need them; take them out, or set quoting='allow' and quote as RFC 4180 says",
-    "too_many_cells": "more cells than columns; the row is phone number, message_reference, call_parameter unless has_header names others",
-    "header": "column names instead of a phone number in the first row; leave the line out or set has_header=True",
+    "control_character": "a control character or a line break within a cell; remove it",
+    "quoted_cell": "quotes, or a comma that requires them; remove them, or set quoting='allow' and quote as in RFC 4180",
+    "too_many_cells": "more cells than columns; a row is phone_number, message_reference, call_parameter unless has_header is set",
+    "header": "column names instead of a phone number in the first row; remove the line or set has_header=True",
     "no_number": "no phone number",
-    "spreadsheet_number": "a number that a spreadsheet has rewritten, as 1.6E+10; export that column as text",
+    "spreadsheet_number": "a phone number that a spreadsheet has rewritten, such as 1.6E+10; export that column as text",
     "invalid_number": "not a phone number in the given phone_format; normalize=True accepts common spellings",
     "message_reference_too_long": "a message_reference of more than 128 bytes of UTF-8",
     "call_parameter_too_long": "a call_parameter of more than 255 bytes of UTF-8",
-    "suppressed": "a number on a suppression list",
-    "duplicate": "a number that an earlier row has already",
+    "suppressed": "a phone number on a suppression list",
+    "duplicate": "a phone number that an earlier row has",
 }
-#: Not reasons to reject: a line without a row, and the line that names the columns.
+#: The results for lines that are not rows: a blank line, and the header line of a file with one.
 BLANK = "blank"
 COLUMN_NAMES = "column_names"
 
-#: Unit of the limits: characters and bytes of UTF-8, the stricter counts, which is always the bytes.
+#: The service's limits are in characters. Bytes of UTF-8 are stricter, since no character has less than one.
 MAX_BYTES = {"message_reference": 128, "call_parameter": 255}
-#: A longer line is read up to here; it is never good, and never a header.
-LONGEST_LINE = 1 << 20
 
-#: Characters of Unicode's category Cc, and the two that some programs take for a line end.
-_CONTROL = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029))
-
-
-class ControlCharacters:
-    """What ``control_character`` finds, in text and, faster, in bytes. A tab that separates cells is none."""
-
-    def __init__(self, delimiter: str) -> None:
-        characters = _CONTROL - {delimiter}
-        self.in_text = re.compile(f"[{re.escape(''.join(sorted(characters)))}]")
-        self.ascii = "".join(filter(str.isascii, characters)).encode()
-        self.beyond_ascii = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
-
-
-def is_blank(line: bytes) -> bool:
-    """Whether a line holds nothing, or nothing but spaces and tabs. A row of empty cells is not blank."""
-    return not line.strip(b" \t")
+#: The position of a column that the file does not have.
+ABSENT = 1 << 30
+#: DuckDB's regular expressions repeat a group a thousand times at most.
+_MOST_REPEATS = 1000
 
 
 def names_columns(cells: Sequence[str]) -> bool:
-    """Whether a first row names columns: its first cell begins with a letter, and no cell holds seven digits or more."""
+    """Whether a first row names columns: its first cell begins with a letter, and no cell has seven digits or more."""
     text = cells[0].strip()
     digits = max(sum(map(str.isdigit, cell)) for cell in cells)
     return text[:1].isalpha() and ":" not in text and digits < 7
 
 
-class Rejected(Exception):
-    """A row breaks the rule with this code."""
+class _Rejected(Exception):
+    """The row is rejected for this reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-def split_quoted(text: str, delimiter: str) -> list[str]:
-    """Split a row by RFC 4180. A quote may only open and close a cell; raises :class:`Rejected` otherwise."""
-    cell = re.compile(rf'(?:"([^"]*(?:""[^"]*)*)"|([^"{delimiter}]*))([{delimiter}]|\Z)')
-    cells, position, more = [], 0, True
-    while more:
-        match = cell.match(text, position)
-        if match is None:
-            is_open = leaves_cell_open(text.encode(), delimiter.encode())
-            raise Rejected("control_character" if is_open else "quoted_cell")
-        quoted, bare, end = match.groups()
-        cells.append(bare if quoted is None else quoted.replace('""', '"'))
-        position, more = match.end(), end != ""
-    return cells
-
-
-def write_row(cells: Iterable[str]) -> bytes:
-    """Write a row by RFC 4180, with quotes only where they are needed."""
-    written = ('"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in cells)
-    # A lone surrogate is no UTF-8, and for the check to name.
-    return ",".join(written).encode(errors="surrogatepass")
-
-
-_TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
-
-
-def leaves_cell_open(line: bytes, delimiter: bytes, is_open: bool = False) -> bool:
-    """Whether a quoted cell goes on in the next line. ``is_open``: whether one came from the line before."""
-    position = 0
-    while True:
-        if is_open or line[position : position + 1] == b'"':
-            closing = _TO_CLOSING_QUOTE.match(line, position + (not is_open))
-            if closing is None:
-                return True
-            position = closing.end()
-        is_open = False
-        position = line.find(delimiter, position) + 1
-        if not position:
-            return False
-
-
-#: The place of a column that the file doesn't have.
-ABSENT = 1 << 30
-#: The engine's regular expressions repeat no part more than a thousand times.
-_MOST_REPEATS = 1000
-
-
 @dataclass(frozen=True)
 class Layout:
-    """Where the cells are. ``positions`` are the places of number, reference and parameter in a row (or ABSENT),
-    ``cells`` is how many a row may have (None: any number), ``names`` are those of the header line, where there is one."""
+    """Where the cells of a row are.
+
+    ``positions`` are the positions of phone number, reference, and parameter in a row (or ABSENT), and ``columns`` are
+    their names. ``cells`` is the most cells that a row may have (None: any number). ``names`` are the names in the
+    header line, if there is one.
+    """
 
     positions: tuple[int, ...] = (0, 1, 2)
     columns: tuple[str, ...] = COLUMNS
@@ -132,7 +82,7 @@ class Layout:
 
 
 class RowResult(NamedTuple):
-    """On one line: why it is left out (None: it is good), the number it calls, and the row to send."""
+    """The result for one line: why it is rejected (None if it is valid), the number it calls, and the row to send."""
 
     reason: str | None
     number: int | None = None
@@ -141,7 +91,7 @@ class RowResult(NamedTuple):
 
 
 class RowValidator:
-    """Gives the result on one line at a time. Knows nothing of other lines, so of neither duplicates nor lists."""
+    """Checks one line at a time. It knows no other lines, so it finds neither duplicates nor suppressed numbers."""
 
     def __init__(self, rules: ContactRules, layout: Layout | None = None) -> None:
         self.rules = rules
@@ -153,10 +103,10 @@ class RowValidator:
     def __call__(
         self, line: bytes, *, number: int | None = None, first: bool = False, in_open_cell: bool = False
     ) -> RowResult:
-        """RowValidator one line, given without its line end.
+        """Check one line, given without its line end.
 
-        ``number``: the line's. ``first``: it is the first that is not blank. ``in_open_cell``: it begins within a
-        quoted cell that an earlier line has opened, so whatever it looks like, it is no row.
+        ``number`` is the line's number. ``first``: no line before it has a row. ``in_open_cell``: the line begins
+        within a quoted cell that an earlier line has opened, so it is not a row whatever it looks like.
         """
         if is_blank(line) and not in_open_cell:
             return RowResult(BLANK)
@@ -165,18 +115,18 @@ class RowValidator:
         try:
             cells = self._cells(self._text(line, in_open_cell))
             if first and not self.layout.names and len(line) <= LONGEST_LINE and names_columns(cells):
-                raise Rejected("header")
-            return self._good(line, cells)
-        except Rejected as rejected:
+                raise _Rejected("header")
+            return self._valid_row(line, cells)
+        except _Rejected as rejected:
             return RowResult(rejected.reason)
 
     def _text(self, line: bytes, in_open_cell: bool) -> str:
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            raise Rejected("not_utf8") from None
+            raise _Rejected("not_utf8") from None
         if in_open_cell or self.control.in_text.search(text):
-            raise Rejected("control_character")
+            raise _Rejected("control_character")
         return text
 
     def _cells(self, text: str) -> list[str]:
@@ -184,81 +134,84 @@ class RowValidator:
         quotable = self.rules.quoting == "allow"
         if '"' not in text:
             cells = text.split(self.delimiter)
-        elif quotable:
-            cells = split_quoted(text, self.delimiter)
+        elif not quotable:
+            raise _Rejected("quoted_cell")
+        elif (split := split_quoted(text, self.delimiter)) is not None:
+            cells = split
         else:
-            raise Rejected("quoted_cell")
+            raise _Rejected("control_character" if self.leaves_cell_open(text.encode(), False) else "quoted_cell")
         if self.delimiter == "\t" and any("\t" in cell for cell in self._wanted(cells)):
-            raise Rejected("control_character")  # no delimiter within quotes, nor in what is sent
+            raise _Rejected("control_character")  # the delimiter within quotes, in a cell that is sent
         if not quotable and self.delimiter != "," and any("," in cell for cell in self._wanted(cells)):
-            raise Rejected("quoted_cell")
+            raise _Rejected("quoted_cell")
         if self.layout.cells is not None and len(cells) > self.layout.cells:
-            raise Rejected("too_many_cells")
+            raise _Rejected("too_many_cells")
         return cells
 
     def _wanted(self, cells: Sequence[str]) -> list[str]:
         return [cells[position] if position < len(cells) else "" for position in self.layout.positions]
 
-    def _good(self, line: bytes, cells: Sequence[str]) -> RowResult:
+    def _valid_row(self, line: bytes, cells: Sequence[str]) -> RowResult:
         given, *others = self._wanted(cells)
         number, called = self._number(given)
         for column, cell in zip(self.layout.columns[1:], others, strict=True):
             if len(cell.encode()) > MAX_BYTES[column]:
-                raise Rejected(f"{column}_too_long")
-        if len(line) > LONGEST_LINE:  # with hundreds of columns that are ignored
-            raise Rejected("too_many_cells")
+                raise _Rejected(f"{column}_too_long")
+        if len(line) > LONGEST_LINE:  # only with hundreds of columns that are not sent
+            raise _Rejected("too_many_cells")
         if number == given and not self.rewrites_all and b'"' not in line:
             return RowResult(None, called, line)
         row = [number, *others] if self.layout.names else [number, *others][: len(cells)]
         return RowResult(None, called, write_row(row), number != given)
 
     def _number(self, given: str) -> tuple[str, int]:
-        """The number as it is sent, and as an integer."""
+        """The phone number as it is sent, and as an integer."""
         if not given.strip(" "):
-            raise Rejected("no_number")
+            raise _Rejected("no_number")
         if looks_rewritten(given):
-            raise Rejected("spreadsheet_number")
+            raise _Rejected("spreadsheet_number")
         phone_format = str(self.rules.phone_format)
         number = normalized_number(given, phone_format) if self.rules.normalize else given
         called = number_called(number, phone_format)
         if called is None:
-            raise Rejected("invalid_number")
+            raise _Rejected("invalid_number")
         return number, called
 
     def column_names(self, line: bytes) -> list[str] | None:
-        """The names in a header line, without blanks around them; None where it cannot be read."""
+        """The names in a header line, without spaces around them. None if the line is not valid."""
         try:
             text = line.decode()
-            cells = split_quoted(text, self.delimiter) if self.rules.quoting == "allow" else text.split(self.delimiter)
-        except (UnicodeDecodeError, Rejected):
+        except UnicodeDecodeError:
             return None
-        if self.control.in_text.search(text) or (self.rules.quoting == "refuse" and '"' in text):
+        allowed = self.rules.quoting == "allow"
+        cells = split_quoted(text, self.delimiter) if allowed else text.split(self.delimiter)
+        if cells is None or self.control.in_text.search(text) or ('"' in text and not allowed):
             return None
         return [cell.strip() for cell in cells]
 
     def leaves_cell_open(self, line: bytes, in_open_cell: bool) -> bool:
-        """Whether the next line begins within a quoted cell; never, where quotes are refused."""
+        """Whether the next line begins within a quoted cell. Never true where quotes are refused."""
         if self.rules.quoting == "refuse" or not (in_open_cell or b'"' in line):
             return False
         return leaves_cell_open(line, self.delimiter.encode(), in_open_cell)
 
     @property
     def rewrites_all(self) -> bool:
-        """Whether every row has to be laid out anew, not only those that need it."""
+        """Whether every row has to be rewritten, not only those that need a change themselves."""
         return bool(self.layout.names) or self.delimiter != ","
 
-    def row_of_good_line(self, plain: bytes) -> bytes:
+    def fast_path_row(self, line: bytes) -> bytes:
         """The row to send for a line that :meth:`fast_path_sql` recognizes."""
         if not self.rewrites_all:
-            return plain
-        cells = plain.split(self.delimiter.encode())
+            return line
+        cells = line.split(self.delimiter.encode())
         if not self.layout.names:
             return b",".join(cells)
         return b",".join(cells[position] if position < len(cells) else b"" for position in self.layout.positions)
 
     def duckdb_safe(self, data: bytes) -> bool:
-        """Whether lines that end in LF hold only what the engine reads exactly as we do: UTF-8 without control
-        characters and quotes."""
+        """Whether DuckDB reads lines exactly as Python does: lines of UTF-8 that end in LF, without control characters
+        and quotes."""
         if len(data.translate(None, self._not_duckdb_safe)) < len(data):
             return False
         if data.isascii():
@@ -270,7 +223,8 @@ class RowValidator:
         return self.control.beyond_ascii.search(data) is None
 
     def fast_path_sql(self) -> tuple[str, str]:
-        """Two expressions over a duckdb_safe ``line``: whether it is good and needs no change in itself, and its number."""
+        """Two expressions over a ``line`` that is duckdb_safe: whether it is valid and needs no change itself, and its
+        number."""
         separator = self.delimiter
         place = self.layout.positions[0]
         others = zip(self.layout.columns[1:], self.layout.positions[1:], strict=True)
@@ -290,3 +244,65 @@ class RowValidator:
             conditions.append(f"regexp_matches(line, '^{skipped}{NANP}([{separator}]|$)')")
         number = f"split_part(line, '{separator}', {place + 1})" if place else "left(line, 11)"
         return " AND ".join(conditions), f"CAST({number} AS BIGINT)"
+
+
+# Phone numbers.
+
+#: A number of the North American Numbering Plan, as the service documents it. For Python's ``re`` and for DuckDB.
+NANP = "1[2-9][0-9]{2}[2-9][0-9]{6}"
+_NANP = re.compile(NANP)
+_TEN_DIGITS = re.compile(NANP[1:])
+_VENDOR = re.compile(
+    r"(?:[Tt][Ee][Ll]:)?(?P<plus>\+?)(?P<digits>[1-9][0-9]{6,14})"
+    r"(?:;(?:ani=\+?[1-9][0-9]{6,14}|postd=[0-9*#,pw]{1,32})){0,2}"
+)
+_WRITTEN_NANP = re.compile(
+    r"(?:[Tt][Ee][Ll]:)?(?:\+?1[ .-]{0,3})?(?:\(([2-9][0-9]{2})\)|([2-9][0-9]{2}))[ .-]{0,3}([2-9][0-9]{2})[ .-]{0,3}([0-9]{4})"
+)
+_WRITTEN_INTERNATIONAL = re.compile(r"(?:[Tt][Ee][Ll]:)?\+[2-9](?:[ .-]{0,3}[0-9]){6,14}")
+_SPREADSHEET = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[Ee][+-]?[0-9]+|[0-9]+\.0*")
+
+
+def number_called(text: str, phone_format: str) -> int | None:
+    """Return the number that ``text`` calls as an integer, or None if it is not a phone number in this format.
+
+    Two spellings of a number give the same integer, so duplicates and suppressed numbers are found by it. A caller ID
+    (``;ani=``) or an extension (``;postd=``) does not make it a different number.
+
+    ``vendor`` accepts 7 to 15 digits that do not begin with 0, with or without ``tel:`` and ``+``. Eleven digits that
+    begin with 1 must be a North American number. Ten digits without ``+`` that look like a North American number
+    without its 1 are rejected, because they would call another country.
+    """
+    if phone_format == "nanp":
+        return int(text) if _NANP.fullmatch(text) else None
+    if not (match := _VENDOR.fullmatch(text)):
+        return None
+    digits = match["digits"]
+    if len(digits) == 11 and digits[0] == "1" and not _NANP.fullmatch(digits):
+        return None
+    if not match["plus"] and _TEN_DIGITS.fullmatch(digits):
+        return None
+    return int(digits)
+
+
+def normalized_number(text: str, phone_format: str) -> str:
+    """Rewrite a common spelling of a phone number into the one that is sent. Returns any other text unchanged.
+
+    A number in the right format only loses the spaces around it. ``(617) 555-1234``, ``617.555.1234``,
+    ``+1 617 555 1234``, and ten digits become ``16175551234``; in the vendor's format ``+44 20 7183 8750`` becomes
+    ``+442071838750``. No-break and zero-width spaces are not accepted: they are a sign of damaged text. An extension is
+    never cut off.
+    """
+    stripped = text.strip(" ")
+    if number_called(stripped, phone_format) is not None:
+        return stripped
+    if match := _WRITTEN_NANP.fullmatch(stripped):
+        return "1" + "".join(part for part in match.groups() if part)
+    if phone_format == "vendor" and _WRITTEN_INTERNATIONAL.fullmatch(stripped):
+        return "+" + re.sub("[^0-9]", "", stripped)
+    return text
+
+
+def looks_rewritten(text: str) -> bool:
+    """Whether a spreadsheet has rewritten a number: it has an exponent, or a fraction of zeros only."""
+    return _SPREADSHEET.fullmatch(text.strip(" ")) is not None

@@ -1,4 +1,4 @@
-"""What the check of a contact file is asked to do: every parameter in one table."""
+"""The parameters of the check in one table, and :class:`ContactRules`, which validates them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violatio
 from airflow_provider_queuecalls.kinds import CHOICE, FLAG, read_duration, read_structure, type_name
 from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
 
-#: The columns of what is sent, in the service's order.
+#: The columns of the file that is sent, in the service's order.
 COLUMNS = ("phone_number", "message_reference", "call_parameter")
-#: Excluded are characters that occur in numbers, in names of columns or in quoting.
+#: The accepted delimiters: none that occurs in phone numbers, in names of columns, or in quoting.
 DELIMITERS = {",": ",", ";": ";", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"}
 
-# The choices, for signatures: ``Duplicates`` where mypy is to find a wrong one, and ``Duplicates | str`` where a template
-# may stand for it, which still lets an editor offer them.
+# The choices, for signatures. ``Duplicates`` lets mypy find a wrong one; ``Duplicates | str`` also accepts a template, and an
+# editor still offers the choices.
 PhoneFormat: TypeAlias = Literal["nanp", "vendor"]
 Delimiter: TypeAlias = Literal[",", ";", "|", "\t", "tab"]
 Quoting: TypeAlias = Literal["refuse", "allow"]
@@ -73,7 +73,7 @@ def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise ValueError(type_name(value))
-    # What has a protocol is an ObjectStoragePath, which is not a PathLike; its text is a URL.
+    # A value with a protocol is an ObjectStoragePath, which is not a PathLike. Its text is a URL.
     texts = [str(path) if hasattr(path, "protocol") else path for path in value]
     paths = [path.strip() if isinstance(path, str) else path for path in texts]
     if not all(isinstance(path, str | os.PathLike) and path not in ("", "None") for path in paths):
@@ -106,7 +106,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     _choice(
         "on_invalid", "What to do with rows that are rejected.",
-        {"fail": "fail the task and send nothing", "skip": "leave them out and send the others"},
+        {"fail": "fail the task and send nothing", "skip": "send the other rows only"},
     ),
     Parameter(
         name="max_rejects", kind=Kind("a count such as 5, or a percentage of the rows such as '2%'", _max_rejects), default_doc="no limit",
@@ -118,7 +118,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         name="suppress", kind=Kind("a path or URL, or a list of them", _paths, shown=False), default=(), default_doc="none",
-        doc="Suppression lists (do-not-call lists): contacts with these phone numbers are left out.",
+        doc="Suppression lists (do-not-call lists): contacts with these phone numbers are not sent.",
     ),
     Parameter(
         name="suppress_max_age", unit="days",
@@ -154,12 +154,12 @@ class ContactRules:
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
         ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
     :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
-        leave them out and send the others. Default: ``'fail'``.
+        send the other rows only. Default: ``'fail'``.
     :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
     :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
         nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. Accepts a
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
         path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
         sent. Accepts a timedelta, a number of days, or a text such as '31 days' or 'PT12H'. Default: no limit.
@@ -184,11 +184,11 @@ class ContactRules:
         read, violations = read_values(PARAMETERS, {name: getattr(self, name) for name in BY_NAME})
         for name, value in read.items():
             object.__setattr__(self, name, value)
-        for name, needed, useless in (
+        for name, needed, has_no_effect in (
             ("columns", "has_header=True", bool(self.columns) and not self.has_header),
             ("max_rejects", "on_invalid='skip'", self.max_rejects is not None and self.on_invalid == "fail"),
         ):
-            if useless and needed.partition("=")[0] not in violations:
+            if has_no_effect and needed.partition("=")[0] not in violations:
                 violations[name] = Violation(name, "has no effect here", f"unset, or given together with {needed}")
         if violations:
             raise InvalidContactRules(list(violations.values()))
@@ -199,7 +199,7 @@ class ContactRules:
         return tuple(BY_NAME)
 
     def for_rows(self) -> ContactRules:
-        """The same rules for a file that was written from rows: without a header line, comma-delimited."""
+        """The same rules for a file that is written from rows: without a header line, comma-delimited."""
         return replace(self, has_header=False, columns={}, delimiter=",")
 
     @property
@@ -208,7 +208,7 @@ class ContactRules:
         return self.suppress if isinstance(self.suppress, tuple) else ()  # always a tuple once normalized
 
     def allows(self, rejected: int, contacts: int) -> bool:
-        """Whether so many rejected rows out of ``contacts`` are within ``max_rejects``."""
+        """Whether this many rejected rows out of ``contacts`` are within ``max_rejects``."""
         if self.max_rejects is None:
             return True
         if isinstance(self.max_rejects, int):

@@ -1,4 +1,4 @@
-"""Suppression lists: every number on them, in any spelling, and no row is skipped."""
+"""Suppression lists: the phone numbers of all rows, in any spelling. A row that cannot be parsed is an error."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import time
 from datetime import timedelta
 
+from airflow_provider_queuecalls.contacts.files import Source, open_source
 from airflow_provider_queuecalls.contacts.results import Results
 from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
-from airflow_provider_queuecalls.contacts.source import Source, open_source
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: A list may have a header line, any number of further columns and quotes, and every spelling of a number.
+#: A list may have a header line, any number of columns, quotes, and every spelling of a phone number.
 _LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow")
 _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
 
@@ -30,8 +30,8 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
         )
     elif not source.size:
         problem = (
-            "is empty, as after a failed export. Nothing was sent. If no number is to be suppressed, remove it from "
-            "suppress, or write a header line to it."
+            "is empty, as after a failed export. Nothing was sent. If no number is to be suppressed, remove the "
+            "list from suppress, or write a header line to it."
         )
     if problem:
         source.file.close()
@@ -42,11 +42,11 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
 def read_suppression_list(source: Source, results: Results) -> None:
     """Add the numbers of a suppression list to the results. Every row of it must be valid."""
     counts = results.add_suppression_list(source, RowValidator(_LIST_RULES, _LIST_LAYOUT))
-    wrong = {reason: counts[reason] for reason in REASONS if reason in counts and reason != "header"}
-    if wrong:
+    invalid = {reason: counts[reason] for reason in REASONS if reason in counts and reason != "header"}
+    if invalid:
         reasons = "".join(
             f"\n  - {reason}: {count:,}, first in line {first:,}: {REASONS[reason]}"
-            for reason, (count, first) in wrong.items()
+            for reason, (count, first) in invalid.items()
         )
         raise InvalidContacts(
             f"{source.shown} has rows that cannot be parsed, and skipping them could call a person who must not "

@@ -56,8 +56,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:
-        from airflow_provider_queuecalls.contacts.dataframes import dataframe_rows
-        from airflow_provider_queuecalls.contacts.from_rows import written
+        from airflow_provider_queuecalls.contacts.from_rows import dataframe_rows, write_contact_file
 
         # Rows may have names, as a file with a header line. Checked before the function runs, which may take a while.
         rules = self._rules(has_header=True)
@@ -75,7 +74,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
                 if isinstance(rows, Generator):
                     stack.callback(rows.close)
                 contacts = stack.enter_context(
-                    written(rows, rules, origin, names=names, log=self.log.info, stop=self.stop)
+                    write_contact_file(rows, rules, origin, names=names, log=self.log.info, stop=self.stop)
                 )
                 rules = rules.for_rows()
             yield ContactFile(contacts, rules, sources)
@@ -85,7 +84,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         return self.python_callable(*self.op_args, **determine_kwargs(self.python_callable, self.op_args, context))
 
     def _assert_rows(self, rows: object, origin: str) -> None:
-        from airflow_provider_queuecalls.contacts.dataframes import is_lazy
+        from airflow_provider_queuecalls.contacts.from_rows import is_lazy
 
         subject = f"{origin[0].upper()}{origin[1:]}"
         if is_lazy(rows):

@@ -119,12 +119,12 @@ class QueueCallsOperator(BaseOperator):
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
         ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
     :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
-        leave them out and send the others. Default: ``'fail'``.
+        send the other rows only. Default: ``'fail'``.
     :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
     :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
         nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. Accepts a
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
         path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
         sent. Accepts a timedelta, a number of days, or a text such as '31 days' or 'PT12H'. Default: no limit.

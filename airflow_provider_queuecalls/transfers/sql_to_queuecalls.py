@@ -79,7 +79,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002
         from airflow_provider_queuecalls._airflow.query import query_result
-        from airflow_provider_queuecalls.contacts.from_rows import written
+        from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
 
         rules = self._rules()
         self.log.info("Running the query on %r", self.sql_conn_id)
@@ -87,7 +87,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
             query_result(
                 self.sql, revealed(self.parameters), conn_id=self.sql_conn_id, hook_params=self.hook_params
             ) as (names, rows),
-            written(
+            write_contact_file(
                 rows,
                 rules,
                 f"the query on {self.sql_conn_id!r}",

@@ -289,7 +289,7 @@ def test_rows_left_out_are_counted_and_named_and_the_others_are_sent(
     assert list_sent.decode() == good
     assert [run.xcom[name] for name in ("contacts", "rejected", "duplicates", "suppressed")] == [3, 1, 1, 0]
     assert run.xcom["digest"] == f"sha256:{hashlib.sha256(list_sent).hexdigest()}"
-    assert "5 contacts in 6 lines: 3 valid, 1 invalid_number, 1 duplicate, 1 blank line passed over" in run.printed
+    assert "5 contacts in 6 lines: 3 valid, 1 invalid_number, 1 duplicate, 1 blank line skipped" in run.printed
     (written,) = tmp_path.glob("rejects-2*.csv")
     assert [line.split(",")[:2] for line in written.read_text().splitlines()[1:]] == [
         ["4", "duplicate"],

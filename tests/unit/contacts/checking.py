@@ -1,4 +1,4 @@
-"""What the tests of the check share: contact files, and shortcuts for the outcome of a check."""
+"""Shared by the tests of the check: phone numbers, and functions that run a check and return one of its results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
-from airflow_provider_queuecalls.exceptions import (
-    InvalidContacts,
-)
+from airflow_provider_queuecalls.exceptions import InvalidContacts
 
 ANN, BOB, CAT = "16175551234", "16175551235", "19998886666"
 NOT_A_NUMBER = "555-SECRET"
@@ -24,7 +22,7 @@ Contacts = Callable[[bytes | str], Path]
 
 
 def sent(path: Path, **rules: Any) -> bytes:
-    """What would be sent."""
+    """The bytes that would be sent."""
     with check(path, ContactRules(**rules)) as checked:
         content = checked.upload.file.read()
         assert checked.upload.size == len(content)
@@ -33,14 +31,14 @@ def sent(path: Path, **rules: Any) -> bytes:
 
 
 def refused(path: Path, **rules: Any) -> InvalidContacts:
-    """The error that says why nothing is sent."""
+    """The error of a check that fails."""
     with pytest.raises(InvalidContacts) as raised:
         check(path, ContactRules(**rules))
     return raised.value
 
 
 def report(path: Path, **rules: Any) -> Report:
-    """What the check finds, whether it passes or not."""
+    """The report of a check, whether it passes or fails."""
     try:
         with check(path, ContactRules(**rules)) as checked:
             return checked.report
@@ -50,7 +48,7 @@ def report(path: Path, **rules: Any) -> Report:
 
 
 def reasons(path: Path, **rules: Any) -> dict[str, int]:
-    """How many rows each reason left out."""
+    """The number of rows per reason."""
     return dict(report(path, **{"on_invalid": "skip", "duplicates": "drop", **rules}).reasons)
 
 
@@ -65,7 +63,7 @@ def rejected(path: Path, **rules: Any) -> list[list[str]]:
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Stands for a full disk: no file may grow beyond ``size`` bytes."""
+    """Simulate a full disk: no file can grow beyond ``size`` bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -76,7 +74,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Be nobody for a while, where the tests run as root."""
+    """Run as the user nobody if the tests run as root, who may read every file."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65_534)

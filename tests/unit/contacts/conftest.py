@@ -13,7 +13,7 @@ from tests.unit.contacts.checking import Contacts
 
 @pytest.fixture
 def contacts(tmp_path: Path) -> Contacts:
-    """Writes a contact file and returns its path."""
+    """A function that writes a contact file and returns its path."""
 
     def write(content: bytes | str) -> Path:
         path = tmp_path / "calls.csv"
@@ -25,7 +25,7 @@ def contacts(tmp_path: Path) -> Contacts:
 
 @pytest.fixture(autouse=True)
 def workspace(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where temporary files go. Every test leaves it as empty as it was."""
+    """The directory for temporary files. It must be empty after every test."""
     directory = tmp_path_factory.mktemp("workspace")
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     yield directory

@@ -1,7 +1,7 @@
-"""The rules for contact files once more, as plainly as Python can say them: a slow second opinion.
+"""A second implementation of the check, which is slow and simple. The tests compare the provider's check with it.
 
-Shares no code with the provider. One function gives the verdict on every line of a file: the reason it is left out
-("blank" and "column_names" for lines that hold no row), or None and the row to send.
+It shares no code with the provider. :func:`check_file` returns for every line of a file why it is rejected ("blank" and
+"column_names" for lines that are not rows), or None and the row to send.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ COLUMNS = ("phone_number", "message_reference", "call_parameter")
 LONGEST_LINE = 1 << 20
 
 
-def verdicts(
+def check_file(
     data: bytes,
     *,
     phone_format: str = "nanp",
@@ -41,7 +41,7 @@ def verdicts(
             found.append(("column_names", b""))
             first = False
             continue
-        reason, number, row = judge(
+        reason, number, row = check_row(
             line, first, was_open, is_open, header, columns or {}, phone_format, normalize, delimiter, quoting
         )
         first = False
@@ -70,7 +70,7 @@ def split_lines(data: bytes) -> list[bytes]:
 
 
 def open_after(line: bytes, delimiter: str, is_open: bool) -> bool:
-    """Follow the quotes of one line, byte by byte; within an unquoted cell they mean nothing."""
+    """Follow the quotes of one line, byte by byte. Within an unquoted cell they have no meaning."""
     state = "quoted" if is_open else "start"
     for byte in line.decode("latin-1"):
         if state == "quoted":
@@ -87,7 +87,7 @@ def open_after(line: bytes, delimiter: str, is_open: bool) -> bool:
 
 
 def cells_of(text: str, delimiter: str, quoting: str) -> list[str] | None:
-    """The cells of a row by RFC 4180, or None where the quotes break it."""
+    """The cells of a row as RFC 4180 defines them, or None if the quotes violate it."""
     if quoting == "refuse":
         return None if '"' in text else text.split(delimiter)
     cells, cell, state = [], "", "start"
@@ -115,7 +115,7 @@ def cells_of(text: str, delimiter: str, quoting: str) -> list[str] | None:
     return None if state == "quoted" else [*cells, cell]
 
 
-def judge(  # noqa: PLR0911, PLR0912, PLR0917 - one rule after the other
+def check_row(  # noqa: PLR0911, PLR0912, PLR0917 - one rule after another
     line: bytes,
     first: bool,
     was_open: bool,
@@ -262,7 +262,7 @@ def normalized(text: str, phone_format: str) -> str:
 
 
 def written_groups(text: str) -> str | None:
-    """Read [+]1, area, exchange and line, with up to three separators between; the area may be in parentheses."""
+    """Read [+]1, area, exchange, and line, with up to three separators between them. The area may be in parentheses."""
     if text[:1] == "+" and text[1:2] != "1":
         return None
     text = text.removeprefix("+")

@@ -1,4 +1,4 @@
-"""Our check and a plain one agree on every line of generated files, and what comes out is clean."""
+"""The check and ``plain_checker`` agree on every line of generated files, and the file that is sent passes the check again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.unit.contacts import plain_checker
 
 pytestmark = pytest.mark.usefixtures("results_kept")
 
-GOOD = ["16175551234", "16175551235", "19998886666", "12002000000"]
+VALID = ["16175551234", "16175551235", "19998886666", "12002000000"]
 SPELLINGS = [
     "(617) 555-1234", "617.555.1234", "+1 617 555 1234", "6175551234", " 16175551234 ", "tel:+16175551234", "1-617-555-1234",
     "tel:16175551234", "+16175551234", "+1234567890;ani=8001234567", "16175551234;postd=12", "+44 20 7183 8750", "442071838750",
     "+6175551234", "1 (617)555.1234", "(617 555-1234", "617--- 5551234", "16175551234;ani=1;ani=2", "TEL:+4790123456",
 ]  # fmt: skip
 #: Digits to ``str.isdigit``, not to a telephone.
-FULLWIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in GOOD[0])
+FULLWIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in VALID[0])
 BAD = [
     "", " ", "1.61756E+10", "16175551234.0", "16175551234.", "1,5e3", "06175551234", "11175551234", "16171551234", "161755512345",
     "phone_number", "Téléphone 1", "電話", FULLWIDTH, "١٦١٧٥٥٥١٢٣٤", "16175551234\u200b", "\u00a016175551234", "16175551234 x12",
@@ -64,7 +64,7 @@ QUOTED = [
     '"\n16175559999\n"',
 ]
 
-numbers = st.one_of(st.sampled_from(GOOD), st.sampled_from(GOOD), st.sampled_from(SPELLINGS), st.sampled_from(BAD))
+numbers = st.one_of(st.sampled_from(VALID), st.sampled_from(VALID), st.sampled_from(SPELLINGS), st.sampled_from(BAD))
 texts = st.one_of(st.sampled_from(TEXTS), st.text(max_size=5))
 cells = st.one_of(texts, texts, st.sampled_from(QUOTED))
 rows = st.one_of(
@@ -118,22 +118,24 @@ def assert_agreement(
 ) -> None:
     assume(not data.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff")))
     path.write_bytes(data)
-    expected = plain_checker.verdicts(data, suppress=suppress, **{k: v for k, v in options.items() if k != "suppress"})
+    expected = plain_checker.check_file(
+        data, suppress=suppress, **{k: v for k, v in options.items() if k != "suppress"}
+    )
     report, rejects, sent = run(path, options)
     assert rejects == [
         (line, reason) for line, (reason, _) in enumerate(expected, 1) if reason not in (None, "blank", "column_names")
     ]
     assert report.reasons == plain_checker.counts(expected)
-    good = [row for reason, row in expected if reason is None]
-    assert sent.replace(b"\r\n", b"\n").split(b"\n") == ([*good, b""] if sent.endswith(b"\n") else good or [b""])
+    valid = [row for reason, row in expected if reason is None]
+    assert sent.replace(b"\r\n", b"\n").split(b"\n") == ([*valid, b""] if sent.endswith(b"\n") else valid or [b""])
     header = sum(reason == "column_names" for reason, _ in expected)
     assert report.lines == len(expected)
     assert (
         report.valid + report.rejected + report.duplicates + report.suppressed + report.blank + header == report.lines
     )
     assert report.contacts == report.lines - report.blank - header
-    assert report.valid == len(good)
-    if good:
+    assert report.valid == len(valid)
+    if valid:
         assert_clean(path.with_name("sent.csv"), sent, options)
 
 
@@ -156,7 +158,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=[1 << 20, 13])
 def _block_sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Line ends and characters fall on every side of a block's border."""
+    """Blocks that end within characters and line ends."""
     monkeypatch.setattr(lines, "BLOCK_BYTES", request.param)
 
 
@@ -170,10 +172,10 @@ thoroughly = settings(
 def test_both_checkers_agree_on_a_row(row: list[str], first: bool, options: dict[str, Any]) -> None:
     line = options["delimiter"].join(row).replace("\r", "").replace("\n", "").encode(errors="ignore")
     filler = b" \n" if first else b"?\n"
-    *_, (reason, sent) = plain_checker.verdicts(filler + line + b"\n", **options)
-    verdict = RowValidator(ContactRules(**options))(line, first=first)
-    assert verdict.reason == reason
-    assert verdict.row == (sent if reason is None else b"")
+    *_, (reason, sent) = plain_checker.check_file(filler + line + b"\n", **options)
+    result = RowValidator(ContactRules(**options))(line, first=first)
+    assert result.reason == reason
+    assert result.row == (sent if reason is None else b"")
 
 
 @pytest.mark.usefixtures("_block_sizes")
@@ -192,10 +194,12 @@ def test_both_checkers_agree_on_any_bytes(path: Path, data: bytes, options: dict
 @settings(thoroughly, max_examples=40)
 @given(data=st.data(), options=rules)
 def test_both_checkers_agree_on_suppressed_numbers(path: Path, data: st.DataObject, options: dict[str, Any]) -> None:
-    listed = path.with_name("listed.csv")
-    listed.write_text("number,name\n(617) 555-1234,x\n\ntel:+19998886666\n+44 20 7183 8750\n")
+    suppression_list = path.with_name("suppression_list.csv")
+    suppression_list.write_text("number,name\n(617) 555-1234,x\n\ntel:+19998886666\n+44 20 7183 8750\n")
     suppress = frozenset({16175551234, 19998886666, 442071838750})
-    assert_agreement(path, data.draw(files(options["delimiter"])), {**options, "suppress": [str(listed)]}, suppress)
+    assert_agreement(
+        path, data.draw(files(options["delimiter"])), {**options, "suppress": [str(suppression_list)]}, suppress
+    )
 
 
 @settings(thoroughly, max_examples=40)
@@ -218,7 +222,7 @@ def test_both_checkers_agree_on_files_with_a_header(
 
 @settings(thoroughly, max_examples=25)
 @given(data=st.data(), options=rules.filter(lambda options: options["quoting"] == "refuse"))
-def test_a_line_too_long_to_keep_gets_the_same_verdict(
+def test_both_checkers_agree_on_a_line_that_is_too_long_to_keep(
     path: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, options: dict[str, Any]
 ) -> None:
     for module in (lines, row_rules, plain_checker):

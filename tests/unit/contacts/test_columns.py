@@ -1,4 +1,4 @@
-"""Names of columns: which are ours, and which are probably meant as ours."""
+"""Finding the columns by their names, and names that are probably meant as those of the service's columns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WITH_HEADER = ContactRules(has_header=True)
         ("number", "phone_number"),
     ],
 )
-def test_a_near_miss_is_recognized(name: str, column: str) -> None:
+def test_a_similar_name_is_recognized(name: str, column: str) -> None:
     assert probably_meant(name) == column
 
 
@@ -47,18 +47,18 @@ def test_a_near_miss_is_recognized(name: str, column: str) -> None:
         *("mobile", "age", "parameter_count", "preference", "message_id", "house_number", "", "16175550143", "x" * 99),
     ],
 )
-def test_other_names_are_not_near_misses(name: str) -> None:
+def test_other_names_are_not_similar(name: str) -> None:
     assert probably_meant(name) is None
 
 
-def test_a_near_miss_matters_only_if_the_column_is_missing_and_not_named_otherwise() -> None:
+def test_a_similar_name_is_a_problem_only_if_the_column_is_missing_and_has_no_other_name() -> None:
     assert place_columns(["phone", "number", "phone_number"], WITH_HEADER) == (2,)
     assert place_columns(["phone_number", "call_parameters", "call_parameter"], WITH_HEADER)[2] == 2
     named = ContactRules(has_header=True, columns={"call_parameter": "call_parameters", "message_reference": "id"})
     assert place_columns(["phone_number", "call_parameters", "id", "reference"], named) == (0, 2, 1)
 
 
-def test_a_column_may_be_left_out_for_good(tmp_path: Path) -> None:
+def test_a_column_that_is_none_in_the_rules_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "calls.csv"
     path.write_text(f"phone_number,ref,call_parameter\n{ANN},x,y\n")
     for columns in ({"message_reference": None}, '{"message_reference": null}', "{'message_reference': None}"):
@@ -69,7 +69,7 @@ def test_a_column_may_be_left_out_for_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["call_parameters", "message_ref"])
-def test_a_near_miss_in_a_header_line_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_similar_name_in_a_header_line_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "calls.csv"
     path.write_text(f"phone_number,{name}\n{ANN},x\n")
     with pytest.raises(InvalidContacts, match=f"line 1, the header line, has '{name}', which is probably meant as"):

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules
-from airflow_provider_queuecalls.contacts.dataframes import dataframe_rows, is_lazy
-from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, written
+from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, dataframe_rows, is_lazy, write_contact_file
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -39,7 +38,7 @@ def dataframe(request: pytest.FixtureRequest) -> Any:
 
 def file_of(value: Any, rules: ContactRules | None = None) -> str:
     names, rows = dataframe_rows(value) or pytest.fail("is not a DataFrame")
-    with written(
+    with write_contact_file(
         rows, rules or ContactRules(), "the test", names=names, log=lambda *_: None, stop=StopRequest()
     ) as path:
         return Path(path).read_text(encoding="utf-8")
@@ -91,7 +90,7 @@ def test_missing_values_of_pandas_are_empty_cells(missing: str, dtype: Any) -> N
     )
 
 
-def test_a_nan_is_a_float_where_the_library_has_another_value_for_missing() -> None:
+def test_a_nan_is_a_float_in_a_library_with_another_missing_value() -> None:
     import polars
     import pyarrow
 
@@ -100,7 +99,7 @@ def test_a_nan_is_a_float_where_the_library_has_another_value_for_missing() -> N
         assert "message_reference is a float" in problem(make(columns))
 
 
-def test_a_file_that_pandas_has_read_keeps_its_empty_cells(tmp_path: Path) -> None:
+def test_a_file_that_pandas_reads_as_text_keeps_its_empty_cells(tmp_path: Path) -> None:
     import pandas
 
     path = tmp_path / "people.csv"

@@ -1,4 +1,4 @@
-"""Rows of any kind as a contact file: values arrive at the check as they were given, or an error names them."""
+"""Rows as a contact file: the check gets every value as it was given, or an error names its row and column."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, written
+from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, write_contact_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContacts, NotSent
 from airflow_provider_queuecalls.stopping import StopRequest
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 BY_NAME = ContactRules(has_header=True, columns={"phone_number": "mobile", "call_parameter": "Spoken"})
-
-
 LOGGED: list[str] = []
 
 
@@ -38,7 +36,9 @@ def LOG(text: str, *values: object) -> None:  # noqa: N802
 
 
 def file_of(rows: Any, rules: ContactRules | None = None, names: list[str] | None = None) -> str:
-    with written(rows, rules or ContactRules(), "the test", names=names, log=LOG, stop=StopRequest()) as path:
+    with write_contact_file(
+        rows, rules or ContactRules(), "the test", names=names, log=LOG, stop=StopRequest()
+    ) as path:
         return Path(path).read_text(encoding="utf-8")
 
 
@@ -50,16 +50,16 @@ def problem(rows: Any, **more: Any) -> str:
 
 
 def checked(rows: Any, **rules: Any) -> Any:
-    """The report on rows, and what would be sent."""
+    """The report of a check of rows, and what would be sent."""
     asked = ContactRules(**{"on_invalid": "skip", "phone_format": "vendor", **rules})
     with (
-        written(rows, asked, "the test", log=LOG, stop=StopRequest()) as path,
+        write_contact_file(rows, asked, "the test", log=LOG, stop=StopRequest()) as path,
         check(path, asked.for_rows()) as found,
     ):
         return found.report, found.upload.file.read().decode()
 
 
-def test_rows_come_out_in_their_order_one_line_each_and_leave_nothing_behind(temporary: Path) -> None:
+def test_rows_are_written_in_their_order_one_line_each_and_no_file_is_left(temporary: Path) -> None:
     count = 2 * ROWS_AT_ONCE + 1
     rows = ((16172000000 + number, f"ref-{number}") for number in range(count))
     assert file_of(rows) == "".join(f"{16172000000 + number},ref-{number}\n" for number in range(count))
@@ -80,7 +80,7 @@ def test_rows_come_out_in_their_order_one_line_each_and_leave_nothing_behind(tem
         (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
     ],
 )
-def test_a_value_arrives_as_it_is(value: Any, text: str) -> None:
+def test_a_value_is_written_unchanged(value: Any, text: str) -> None:
     assert file_of([("x", value)]) == f"x,{text}\n"
 
 
@@ -107,8 +107,8 @@ def test_a_value_arrives_as_it_is(value: Any, text: str) -> None:
 def test_a_value_without_an_exact_text_is_reported_by_row_and_column_and_not_shown(
     value: Any, words: str, column: str, temporary: Path
 ) -> None:
-    good = dict.fromkeys(("phone_number", "message_reference", "call_parameter"), "x")
-    message = problem([good, {**good, column: value}])
+    valid = dict.fromkeys(("phone_number", "message_reference", "call_parameter"), "x")
+    message = problem([valid, {**valid, column: value}])
     assert f"Row 2 of the test: {column} {words}" in message
     assert "Nothing was sent" in message
     assert "5550143" not in message
@@ -132,7 +132,7 @@ def test_a_value_that_is_not_a_row_is_an_error(row: Any, kind: str) -> None:
     assert "5550143" not in message
 
 
-def test_mappings_and_named_tuples_are_taken_by_name_in_any_order_and_case() -> None:
+def test_mappings_and_named_tuples_are_read_by_name_in_any_order_and_case() -> None:
     named = namedtuple("named", "spoken other MOBILE")
     rows = [
         {"mobile": ANN, "message_reference": "ref", "spoken": "lang=en", "age": 44},
@@ -142,7 +142,7 @@ def test_mappings_and_named_tuples_are_taken_by_name_in_any_order_and_case() -> 
     assert file_of(rows, BY_NAME) == f"{ANN},ref,lang=en\n{BOB},,lang=de\n{CAY},,lang=fr\n"
 
 
-def test_names_place_the_values_of_all_rows() -> None:
+def test_names_define_the_columns_of_all_rows() -> None:
     names = ["CALL_PARAMETER", "id", "phone_number"]
     assert file_of([("par", 1.5, ANN), ["par", 2, BOB]], names=names) == f"{ANN},,par\n{BOB},,par\n"
 
@@ -167,11 +167,11 @@ def test_a_mapping_without_a_number_is_an_error_that_shows_names_only(row: Any, 
     assert ANN not in message
 
 
-def test_a_column_that_was_asked_for_must_be_there() -> None:
+def test_a_column_that_the_rules_name_is_required() -> None:
     assert "has no column 'Spoken' for call_parameter" in problem([{"mobile": ANN}], rules=BY_NAME)
 
 
-def test_rows_are_checked_as_lines_of_a_file_each_by_its_number() -> None:
+def test_the_line_numbers_of_a_report_are_the_numbers_of_the_rows() -> None:
     rows = [
         (ANN, 'say "hi"', "a, b"),
         (None,),
@@ -200,18 +200,18 @@ def test_rows_are_checked_as_lines_of_a_file_each_by_its_number() -> None:
 
 
 @pytest.mark.parametrize("cell", ['say "hi"', "a, b", '"'])
-def test_quotes_are_for_the_rules_to_allow(cell: str) -> None:
+def test_a_cell_that_needs_quotes_is_rejected_unless_the_rules_allow_quotes(cell: str) -> None:
     report, sent = checked([(ANN, cell), (BOB,)])
     assert report.reasons == {"quoted_cell": 1}
     assert sent == f"{BOB}\n"
 
 
-def test_a_byte_order_mark_in_the_first_cell_is_the_cells() -> None:
+def test_a_byte_order_mark_in_the_first_cell_is_part_of_it() -> None:
     report, _ = checked([(f"\ufeff{ANN}",), (BOB,)])
     assert report.reasons == {"invalid_number": 1}
 
 
-def test_rows_that_are_a_header_line_are_not_called() -> None:
+def test_a_row_of_names_is_rejected_as_a_header() -> None:
     report, _ = checked([("phone_number", "message_reference"), (ANN, "ref")])
     assert report.reasons == {"header": 1}
 
@@ -221,7 +221,7 @@ cells = st.none() | st.text(max_size=5) | st.text('", \n\r\t\v\ufeff\u2028a1', m
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(cells, max_size=4)))
-def test_no_row_is_lost_or_becomes_two_and_what_is_sent_was_given(rows: list[list[Any]]) -> None:
+def test_every_row_becomes_one_line_and_only_given_rows_are_sent(rows: list[list[Any]]) -> None:
     rows = [*rows, [ANN, "last"]]
     report, sent = checked(rows, duplicates="keep", quoting="allow")
     assert report.lines == report.contacts == len(rows)
@@ -229,10 +229,10 @@ def test_no_row_is_lost_or_becomes_two_and_what_is_sent_was_given(rows: list[lis
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     lines = [",".join('"' + t.replace('"', '""') + '"' if '"' in t or "," in t else t for t in row) for row in texts]
     left = iter(lines)
-    assert all(line in left for line in sent.splitlines()), "in their order, and nothing else"
+    assert all(line in left for line in sent.splitlines()), "rows are sent in their order, and nothing else is sent"
 
 
-def test_an_error_of_the_rows_own_is_left_as_it_is(temporary: Path) -> None:
+def test_an_error_that_the_rows_raise_is_not_changed(temporary: Path) -> None:
     def rows() -> Iterator[Any]:
         yield (ANN,)
         raise OSError(errno.ENOSPC, "of the function's own")
@@ -242,7 +242,7 @@ def test_an_error_of_the_rows_own_is_left_as_it_is(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_stop_ends_the_writing(temporary: Path) -> None:
+def test_a_stop_request_ends_the_writing(temporary: Path) -> None:
     stop, taken = StopRequest(), []
 
     def rows() -> Iterator[Any]:
@@ -254,16 +254,16 @@ def test_a_stop_ends_the_writing(temporary: Path) -> None:
 
     with (
         pytest.raises(NotSent, match="was stopped"),
-        written(rows(), ContactRules(), "the test", log=LOG, stop=stop),
+        write_contact_file(rows(), ContactRules(), "the test", log=LOG, stop=stop),
     ):
-        pytest.fail("a file was made")
+        pytest.fail("a file was written")
     assert len(taken) <= 2 * ROWS_AT_ONCE
     assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no path for an open file")
-def test_the_file_has_no_name_so_nothing_is_left_of_a_killed_process(temporary: Path) -> None:
-    with written([(ANN,)], ContactRules(), "the test", log=LOG, stop=StopRequest()) as path:
+def test_the_file_has_no_name_so_a_killed_process_leaves_nothing(temporary: Path) -> None:
+    with write_contact_file([(ANN,)], ContactRules(), "the test", log=LOG, stop=StopRequest()) as path:
         assert list(temporary.iterdir()) == []
         assert Path(path).read_text() == f"{ANN}\n"
         with check(path) as found:
@@ -276,7 +276,7 @@ def test_names_that_are_not_sent_are_logged_once() -> None:
     assert LOGGED[1:] == ["Columns of the test that are not sent: 'age', 2 more that are not shown"]
 
 
-def test_a_disk_that_is_full_may_be_tried_again(temporary: Path) -> None:
+def test_a_full_disk_is_an_error_after_which_another_try_may_help(temporary: Path) -> None:
     import resource
     import signal
 
@@ -291,7 +291,7 @@ def test_a_disk_that_is_full_may_be_tried_again(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_no_row_at_all_is_an_empty_file() -> None:
+def test_no_rows_are_an_empty_file() -> None:
     with pytest.raises(EmptyContacts):
         checked([], on_empty="skip")
     with pytest.raises(InvalidContacts, match=r"The contact file \(rows of the test\) is empty"):

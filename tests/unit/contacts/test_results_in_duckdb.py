@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check, results_in_duckdb
-from airflow_provider_queuecalls.contacts.results import CODES, Results
+from airflow_provider_queuecalls.contacts.files import open_source
+from airflow_provider_queuecalls.contacts.results import CODES, Results, ResultsInMemory
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.contacts.results_in_memory import ResultsInMemory
 from airflow_provider_queuecalls.contacts.rows import RowValidator
-from airflow_provider_queuecalls.contacts.source import open_source
 from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.unit.contacts.checking import (
@@ -62,16 +61,19 @@ def test_a_line_of_a_gigabyte_is_rejected_in_bounded_memory(contacts: Contacts) 
 
 def codes_of(results: Results, contacts: Path, suppressed: Path, *, look_for_duplicates: bool = True) -> bytes:
     """The codes of all lines of a contact file."""
-    source, listed = open_source(contacts, "The contact file"), open_source(suppressed, "The suppression list")
-    with source.file, listed.file:
-        read_suppression_list(listed, results)
+    source, suppression_list = (
+        open_source(contacts, "The contact file"),
+        open_source(suppressed, "The suppression list"),
+    )
+    with source.file, suppression_list.file:
+        read_suppression_list(suppression_list, results)
         read = results.read_contacts(source, RowValidator(ContactRules(normalize=True)))
         results.mark_repeats(look_for_duplicates=look_for_duplicates)
         return bytes(results.codes(1, read.lines))
 
 
 @pytest.mark.parametrize("look_for_duplicates", [True, False])
-def test_numbers_compared_in_parts_give_the_results_of_python(
+def test_comparing_the_numbers_in_parts_gives_the_same_results_as_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look_for_duplicates: bool
 ) -> None:
     numbers = [random.randrange(2_000_000, 2_003_000) for _ in range(6_000)]
@@ -89,7 +91,7 @@ def test_numbers_compared_in_parts_give_the_results_of_python(
 
 @pytest.mark.parametrize("numbers", [range(1_000_000), range(100_000)], ids=["all different", "90 % duplicates"])
 def test_memory_does_not_depend_on_the_size_of_the_files(tmp_path: Path, numbers: range) -> None:
-    """With a sixteenth of the memory that a check has by default; DuckDB may not write to the disk."""
+    """DuckDB gets an eighth of its default memory here, and may not spill to the disk."""
     contacts, suppressed = tmp_path / "calls.csv", tmp_path / "suppressed.csv"
     rows = "".join(f"1617{2_000_000 + number},x\n" for number in numbers)
     contacts.write_text(rows * (1_000_000 // len(numbers)))

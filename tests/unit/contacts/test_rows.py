@@ -1,17 +1,16 @@
-"""Each row has one reason at most to be rejected."""
+"""Valid rows, and the one reason for which each invalid row is rejected."""
 
 from __future__ import annotations
 
 import pytest
 
-from airflow_provider_queuecalls.contacts import REASONS, lines
+from airflow_provider_queuecalls.contacts import REASONS
 from tests.unit.contacts.checking import (
     ANN,
     BOB,
     CAT,
     Contacts,
     reasons,
-    report,
     sent,
 )
 
@@ -86,16 +85,6 @@ def test_names_are_a_header_in_the_first_row_only(contacts: Contacts) -> None:
     assert reasons(contacts("\nphone\nphone\n")) == {"header": 1, "invalid_number": 1}
 
 
-def test_only_line_feeds_and_carriage_returns_end_a_line(contacts: Contacts) -> None:
-    path = contacts(f"{ANN},a\u2028b\n{BOB},a\u0085b\n{CAT},\x0b\x0c\x1c\n")
-    assert report(path).lines == 3
-
-
-def test_line_numbers_are_those_of_an_editor(contacts: Contacts) -> None:
-    path = contacts(f"\ufeff{ANN}\r\n\n\r{BOB}\rx\r\r\ny")
-    assert [example.line for example in report(path).examples] == [5, 7]
-
-
 def test_a_quoted_cell_over_several_lines_rejects_all_of_them(contacts: Contacts) -> None:
     path = contacts(f'{ANN},"a\n{BOB}\n\nb"\n{CAT}\n')
     assert sent(path, quoting="allow", on_invalid="skip") == f"{CAT}\n".encode()
@@ -138,13 +127,6 @@ def test_ten_digits_repeat_the_eleven_they_are_normalized_to(contacts: Contacts)
 def test_a_reject_does_not_make_a_later_row_a_duplicate(contacts: Contacts) -> None:
     path = contacts(f"{ANN},{'r' * 129}\n{ANN}\n")
     assert reasons(path) == {"message_reference_too_long": 1}
-
-
-def test_the_first_row_of_a_number_is_kept_across_blocks(contacts: Contacts) -> None:
-    numbers = [f"1617555{n:04d},{'r' * 100}\n" for n in range(2000)]
-    path = contacts("".join(numbers * 6))
-    assert path.stat().st_size > lines.BLOCK_BYTES
-    assert sent(path, duplicates="drop") == "".join(numbers).encode()
 
 
 def test_the_reasons_are_in_the_order_in_which_they_are_looked_for() -> None:

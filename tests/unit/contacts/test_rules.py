@@ -1,4 +1,4 @@
-"""The rules, read from what templates render to."""
+"""The rules, and the values of templates that they accept."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, ContactRules
-from airflow_provider_queuecalls.exceptions import (
-    InvalidContactRules,
-)
-from tests.unit.contacts.checking import (
-    ANN,
-)
+from airflow_provider_queuecalls.exceptions import InvalidContactRules
+from tests.unit.contacts.checking import ANN
 
 
 def test_unset_values_are_the_defaults() -> None:
@@ -44,7 +40,7 @@ def test_unset_values_are_the_defaults() -> None:
         ("suppress_max_age", timedelta(hours=1), timedelta(hours=1)),
     ],
 )
-def test_rendered_values_are_read(name: str, given: object, kept: object) -> None:
+def test_rendered_values_are_normalized(name: str, given: object, kept: object) -> None:
     rules: dict[str, Any] = {name: given}
     assert getattr(ContactRules(**rules), name) == kept
 
@@ -85,14 +81,14 @@ def test_columns_are_a_mapping_or_the_text_of_one(given: Any) -> None:
         ("columns", [1]),
     ],
 )
-def test_a_wrong_value_is_named_and_not_repeated(name: str, value: object) -> None:
+def test_the_error_names_the_parameter_of_an_invalid_value(name: str, value: object) -> None:
     rules: dict[str, Any] = {"has_header": True, "on_invalid": "skip", name: value}
     with pytest.raises(InvalidContactRules) as raised:
         ContactRules(**rules)
     assert [violation.parameter for violation in raised.value.violations] == [name]
 
 
-def test_all_wrong_values_are_reported_together() -> None:
+def test_all_invalid_values_are_reported_together() -> None:
     with pytest.raises(InvalidContactRules) as raised:
         ContactRules(phone_format="x", max_rejects=1.5, columns={"a": "b"}, duplicates="y")  # type: ignore[arg-type]
     assert {v.parameter for v in raised.value.violations} == {

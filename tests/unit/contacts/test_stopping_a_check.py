@@ -1,4 +1,4 @@
-"""A check that is stopped or killed ends at once, and leaves no phone number in the temporary directory."""
+"""A check that is stopped or killed ends at once, and leaves no file in the temporary directory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RULES: dict[str, Any] = {"on_invalid": "skip", "duplicates": "drop"}
 
 @pytest.fixture(scope="module", params=[2_000, 60_000], ids=["in memory", "in DuckDB"])
 def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A contact file for which every step has work to do, and a suppression list."""
+    """A contact file that makes every step do something, and a suppression list."""
     directory = tmp_path_factory.mktemp("files")
     contacts, suppressed = directory / "calls.csv", directory / "suppressed.csv"
     with contacts.open("w") as file:
@@ -47,7 +47,7 @@ def temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 class StopAtLook(StopRequest):
-    """Is requested when the check looks at it for the nth time."""
+    """Is requested when the check asks for the nth time whether to stop."""
 
     def __init__(self, nth: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def run_check(files: tuple[Path, Path], stop: StopRequest, rejects: Path) -> Non
     check(contacts, ContactRules(suppress=[suppressed], **RULES), stop=stop, rejects_path=rejects).close()
 
 
-def test_a_stop_request_ends_the_check_at_its_next_look(
+def test_a_stop_request_ends_the_check_the_next_time_it_asks(
     files: tuple[Path, Path], tmp_path: Path, temporary_directory: Path
 ) -> None:
     rejects, open_files = tmp_path / "rejects.csv", len(os.listdir("/proc/self/fd"))
@@ -87,7 +87,7 @@ def test_a_stop_request_ends_the_check_at_its_next_look(
         rejects.unlink(missing_ok=True)
 
 
-def test_every_step_looks_at_the_stop_request_for_every_block(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_every_step_asks_for_every_block_whether_to_stop(files: tuple[Path, Path], tmp_path: Path) -> None:
     blocks = files[0].stat().st_size // BLOCK_BYTES
     whole = StopAtLook(0)
     run_check(files, whole, tmp_path / "rejects.csv")
@@ -123,7 +123,7 @@ def test_a_stop_request_interrupts_duckdb(request_later: Callable[[StopRequest],
         next(requesting, None)
 
 
-def test_an_error_in_the_middle_ends_the_query_that_is_under_way() -> None:
+def test_closing_the_results_ends_a_query_that_is_running() -> None:
     with closing(ResultsInDuckDB(256, StopRequest(), print)) as results:
         results._start(results._connection.execute, "SELECT max(i * i % 7) FROM range(1000000000000000) t(i)")
 
@@ -138,7 +138,7 @@ check(sys.argv[1], ContactRules(suppress=[sys.argv[2]], **{RULES!r})).close()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere temporary files have a name")
 @pytest.mark.parametrize("looks", [0, 2, 10, 50, 250])
-def test_a_check_that_is_killed_leaves_nothing(files: tuple[Path, Path], temporary_directory: Path, looks: int) -> None:
+def test_a_check_that_is_killed_leaves_no_file(files: tuple[Path, Path], temporary_directory: Path, looks: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *files],
         stdout=subprocess.PIPE,

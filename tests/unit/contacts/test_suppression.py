@@ -23,21 +23,21 @@ pytestmark = pytest.mark.usefixtures("results_kept")
 
 
 @pytest.fixture
-def listed(tmp_path: Path) -> Path:
-    path = tmp_path / "listed.csv"
+def suppression_list(tmp_path: Path) -> Path:
+    path = tmp_path / "suppression_list.csv"
     path.write_text(f'number,"name, first"\n(617) 555-1234,"Ann, A."\n\ntel:+{CAT},x,y,z,\n')
     return path
 
 
-def test_a_suppressed_number_is_not_sent_in_any_spelling(contacts: Contacts, listed: Path) -> None:
+def test_a_suppressed_number_is_not_sent_in_any_spelling(contacts: Contacts, suppression_list: Path) -> None:
     path = contacts(f"+{ANN};postd=1,r\n{BOB},r\n{CAT},r\n")
-    assert sent(path, phone_format="vendor", suppress=[listed]) == f"{BOB},r\n".encode()
+    assert sent(path, phone_format="vendor", suppress=[suppression_list]) == f"{BOB},r\n".encode()
 
 
-def test_several_lists_add_up(contacts: Contacts, listed: Path, tmp_path: Path) -> None:
+def test_several_lists_are_combined(contacts: Contacts, suppression_list: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text(BOB)
-    assert reasons(contacts(f"{ANN}\n{BOB}\n"), suppress=f"{listed}, {other}") == {"suppressed": 2}
+    assert reasons(contacts(f"{ANN}\n{BOB}\n"), suppress=f"{suppression_list}, {other}") == {"suppressed": 2}
 
 
 def test_a_missing_list_fails(contacts: Contacts, tmp_path: Path) -> None:
@@ -49,26 +49,30 @@ def test_a_missing_list_fails(contacts: Contacts, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"), [(NOT_A_NUMBER, "invalid_number"), (",Ann", "no_number"), ("1.6E+10", "spreadsheet_number")]
 )
-def test_a_list_with_a_row_that_cannot_be_parsed_fails(contacts: Contacts, listed: Path, row: str, reason: str) -> None:
-    listed.write_text(f"{BOB}\n{row}\n")
-    assert f"{reason}: 1, first in line 2" in str(refused(contacts(ANN), suppress=[listed], on_invalid="skip"))
+def test_a_list_with_a_row_that_cannot_be_parsed_fails(
+    contacts: Contacts, suppression_list: Path, row: str, reason: str
+) -> None:
+    suppression_list.write_text(f"{BOB}\n{row}\n")
+    assert f"{reason}: 1, first in line 2" in str(
+        refused(contacts(ANN), suppress=[suppression_list], on_invalid="skip")
+    )
 
 
-def test_a_list_with_the_numbers_in_another_column_fails(contacts: Contacts, listed: Path) -> None:
-    listed.write_text(f"Ann,{ANN}\n")
-    assert "invalid_number: 1, first in line 1" in str(refused(contacts(ANN), suppress=[listed]))
+def test_a_list_with_the_numbers_in_another_column_fails(contacts: Contacts, suppression_list: Path) -> None:
+    suppression_list.write_text(f"Ann,{ANN}\n")
+    assert "invalid_number: 1, first in line 1" in str(refused(contacts(ANN), suppress=[suppression_list]))
 
 
-def test_an_empty_list_fails_but_a_header_line_alone_passes(contacts: Contacts, listed: Path) -> None:
+def test_an_empty_list_fails_but_a_header_line_alone_passes(contacts: Contacts, suppression_list: Path) -> None:
     path = contacts(ANN)
-    listed.write_text("")
-    assert "failed export" in str(refused(path, suppress=[listed]))
-    listed.write_text("phone_number\n")
-    assert sent(path, suppress=[listed]) == path.read_bytes()
+    suppression_list.write_text("")
+    assert "failed export" in str(refused(path, suppress=[suppression_list]))
+    suppression_list.write_text("phone_number\n")
+    assert sent(path, suppress=[suppression_list]) == path.read_bytes()
 
 
-def test_a_list_older_than_suppress_max_age_fails(contacts: Contacts, listed: Path) -> None:
+def test_a_list_older_than_suppress_max_age_fails(contacts: Contacts, suppression_list: Path) -> None:
     path = contacts(BOB)
-    os.utime(listed, (time.time() - 32 * 86_400,) * 2)
-    assert "32 days ago" in str(refused(path, suppress=[listed], suppress_max_age="31 days"))
-    assert sent(path, suppress=[listed], suppress_max_age=33) == BOB.encode()
+    os.utime(suppression_list, (time.time() - 32 * 86_400,) * 2)
+    assert "32 days ago" in str(refused(path, suppress=[suppression_list], suppress_max_age="31 days"))
+    assert sent(path, suppress=[suppression_list], suppress_max_age=33) == BOB.encode()

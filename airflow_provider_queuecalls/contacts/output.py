@@ -1,0 +1,109 @@
+"""The two files that a check writes: the cleaned copy, which is sent, and the rejects file, which a person reads."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import compress
+from typing import BinaryIO
+
+from airflow_provider_queuecalls.contacts.files import Source, no_room, temporary_file
+from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, pick_lines, split_quoted
+from airflow_provider_queuecalls.contacts.results import CODES, Results
+from airflow_provider_queuecalls.contacts.rows import RowValidator
+from airflow_provider_queuecalls.exceptions import CheckFailed
+from airflow_provider_queuecalls.parameters import show_path
+from airflow_provider_queuecalls.stopping import StopRequest
+
+_VALID, *_CHANGED = (CODES[result] for result in ("valid", "rewritten", "normalized"))
+_IS_CHANGED = re.compile(b"[" + re.escape(bytes(_CHANGED)) + b"]")
+#: Maps a code to 1 if the line is sent, else to 0.
+_IS_SENT = bytes(code in (_VALID, *_CHANGED) for code in range(256))
+#: A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_cleaned(source: Source, validator: RowValidator, results: Results, stop: StopRequest) -> BinaryIO:
+    """Write the valid rows to a temporary file, which is deleted when it is closed.
+
+    UTF-8 without byte-order mark, LF, commas, the service's order of columns; no blank lines, no header line.
+    """
+    file = temporary_file()
+    try:
+        for block in blocks(source.file, validator.delimiter, stop=stop):
+            file.write(_cleaned_block(block, results.codes(block.first, block.count), validator))
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _cleaned_block(block: Block, codes: bytes | bytearray, validator: RowValidator) -> bytes:
+    data = block.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    if codes.count(_VALID) == len(codes) and not validator.rewrites_all:
+        return data
+    lines = data.splitlines(keepends=True)
+    rows = [validator.fast_path_row(line[:-1]) + b"\n" for line in lines] if validator.rewrites_all else lines
+    for match in _IS_CHANGED.finditer(codes):
+        index = match.start()
+        rows[index] = validator(lines[index][:-1]).row + b"\n"
+    return b"".join(compress(rows, codes.translate(_IS_SENT)))
+
+
+def write_rejects(
+    path: str | os.PathLike[str],
+    source: Source,
+    validator: RowValidator,
+    rejects: Iterator[tuple[int, str]],
+    stop: StopRequest,
+) -> None:
+    """Write line, reason, and cells of each reject as CSV to a file that only its owner can read.
+
+    A cell that a spreadsheet would run as a formula gets a leading apostrophe. Bytes that are not UTF-8 and control
+    characters are written as ``\\x..``. A line of more than 1 MiB is cut off there. The file gets its name only when it
+    is complete. Raises :class:`CheckFailed` if it cannot be written.
+    """
+    target = os.fspath(path)
+    directory, name = os.path.split(target)
+    try:
+        descriptor, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", dir=directory or ".")
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(
+                    ["line", "reason", *(_safe(name) for name in validator.layout.names or validator.layout.columns)]
+                )
+                for line, row, reason in pick_lines(blocks(source.file, validator.delimiter, stop=stop), rejects):
+                    writer.writerow([line, reason, *map(_safe, _cells(row[:LONGEST_LINE], validator))])
+            os.replace(partial, target)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(partial)
+            raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
+        raise CheckFailed(
+            f"The rejects file {show_path(target)} cannot be written: {reason}.{room} Nothing was sent."
+        ) from None
+
+
+def _cells(row: bytes, validator: RowValidator) -> list[str]:
+    text = row.decode(errors="backslashreplace")
+    quoted = split_quoted(text, validator.delimiter) if validator.rules.quoting == "allow" else None
+    return text.split(validator.delimiter) if quoted is None else quoted
+
+
+def _safe(cell: str) -> str:
+    harmless = "'" + cell if cell.startswith(_FORMULA) else cell
+    return "".join(
+        f"\\x{ord(character):02x}" if ord(character) < 32 or 127 <= ord(character) < 160 else character
+        for character in harmless
+    )
