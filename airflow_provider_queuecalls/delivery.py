@@ -27,7 +27,7 @@ from airflow_provider_queuecalls.exceptions import (
     attach_campaign_name,
 )
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def deliver(
                 )
             )
         delivery = stack.enter_context(_delivery_attached(Delivery(Outcome.NOT_SENT, name, checked.report, dry_run)))
-        log.info("Checked %s: %s", checked.upload.name, checked.report.summary())
+        log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
         _assert_expected(checked.report, expected_digest)
         if dry_run:
             campaign.assert_timely()

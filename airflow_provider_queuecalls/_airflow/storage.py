@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import posixpath
 import re
 import shutil
 import tempfile
@@ -74,6 +75,26 @@ def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None
                 if file.exists():
                     with translate_errors(f"{what} {show_path(url)}", "written"), file.open("rb") as here:
                         _deliver(here, url)
+
+
+def assert_rejects_elsewhere(rejects_path: Location | None, location: Location, what: str) -> None:
+    """Raise :class:`InvalidContacts` if a remote file that is to be read is the one that the rejects would replace.
+
+    The check itself compares local files. ``what`` is the file's role, as a message begins.
+    """
+    url, rejects_url = url_of(location), url_of(rejects_path)
+    if url is not None and rejects_url is not None and _object_of(url) == _object_of(rejects_url):
+        raise InvalidContacts(
+            f"{what} {show_path(url)} and rejects_path are the same file. Nothing was sent. Write the rejects to another "
+            "file."
+        )
+
+
+def _object_of(url: str) -> tuple[str, str]:
+    """Return bucket and key. Neither the scheme nor the connection tells two objects apart: s3://, s3a://, and two
+    connections may lead to one bucket."""
+    store, _, key = url.partition("://")[2].partition("/")
+    return store.rpartition("@")[2].lower(), posixpath.normpath(f"/{key.lstrip('/')}")
 
 
 def remote_path(url: str) -> Any:

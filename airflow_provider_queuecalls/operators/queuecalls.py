@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
-from airflow_provider_queuecalls._airflow.storage import LocalPath, Location, delivered, fetched
+from airflow_provider_queuecalls._airflow.storage import (
+    LocalPath,
+    Location,
+    assert_rejects_elsewhere,
+    delivered,
+    fetched,
+)
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
@@ -317,14 +323,12 @@ class QueueCallsOperator(BaseOperator):
     def _local_suppression_lists(self, rules: ContactRules) -> Iterator[ContactRules]:
         """The same rules, with the suppression lists on this machine."""
         with ExitStack() as stack:
-            lists = [
-                stack.enter_context(fetched(path, "The suppression list", self.log.info, self.stop))
-                for path in rules.lists
-            ]
+            lists = [stack.enter_context(self._fetched(path, "The suppression list")) for path in rules.lists]
             yield replace(rules, suppress=lists)
 
-    def _fetched(self, contacts: Location) -> AbstractContextManager[LocalPath]:
-        return fetched(contacts, "The contact file", self.log.info, self.stop)
+    def _fetched(self, location: Location, what: str = "The contact file") -> AbstractContextManager[LocalPath]:
+        assert_rejects_elsewhere(self.rejects_path, location, what)
+        return fetched(location, what, self.log.info, self.stop)
 
     def _rules(self, **others: Any) -> ContactRules:
         return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()} | others)

@@ -81,6 +81,15 @@ def test_a_campaign_is_sent_once_and_its_result_returned_again(
     assert states(tmp_path) == [State.COMPLETE, State.RECEIPT]
 
 
+def test_a_phone_number_in_the_name_of_the_contact_file_is_not_logged(
+    send: Any, small_list: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    send(contacts=small_list.rename(tmp_path / "16175550143.csv"), dry_run=True)
+    assert "Checked '###########.csv': " in caplog.text
+    assert "16175550143" not in caplog.text
+
+
 def test_a_dry_run_sends_and_records_nothing(send: Any, server: faults.FaultServer, tmp_path: Path) -> None:
     delivery = send(dry_run=True)
     assert (delivery.outcome, delivery.dry_run, delivery.result["dry_run"]) == (Outcome.NOT_SENT, True, True)

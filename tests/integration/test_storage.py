@@ -150,6 +150,30 @@ def test_rejects_that_cannot_be_delivered_keep_the_campaign_from_being_sent(
     assert service.requests == []
 
 
+@pytest.mark.parametrize(
+    "alias",
+    [
+        "s3://storage@{}/out/calls.csv",
+        " s3://storage@{}/out/calls.csv",
+        "s3://{}/out/calls.csv",
+        "S3A://another@{}/out/../out//calls.csv",
+    ],
+)
+@pytest.mark.parametrize("role", ["contacts", "suppress"])
+def test_rejects_never_replace_a_file_that_is_read(
+    bucket: Any, service: faults.FaultServer, tmp_path: Path, alias: str, role: str
+) -> None:
+    """Refused before the file is read: here it does not even exist."""
+    contacts = tmp_path / "calls.csv"
+    contacts.write_text(f"{ANN}\n")
+    files = {"contacts": contacts, role: url(bucket, "out/calls.csv")}
+    for rejects_path in (alias.format(bucket.name), object_storage_path(url(bucket, "out/calls.csv"))):
+        error = failure(**files, rejects_path=rejects_path)
+        assert isinstance(error, InvalidContacts)
+        assert f"{show_path(url(bucket, 'out/calls.csv'))} and rejects_path are the same file" in str(error)
+    assert list(bucket.objects.all()) == service.requests == []
+
+
 def test_the_age_of_a_list_is_that_of_the_object(bucket: Any, service: faults.FaultServer) -> None:
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
     bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
