@@ -161,9 +161,8 @@ def _assert_rejects_elsewhere(
 def _open_results(size: int, memory_limit: int, stop: StopRequest, advance: Advance) -> AbstractContextManager[Results]:
     if is_small(size):
         return nullcontext(ResultsInMemory(stop, advance))
-    return closing(
-        ResultsInDuckDB(memory_limit // 2, stop, advance)
-    )  # the other half is for everything else in the process
+    duckdb_memory = memory_limit // 2  # the other half is for everything else in the process
+    return closing(ResultsInDuckDB(duckdb_memory, stop, advance))
 
 
 def _advance(progress: Progress | None, total: int) -> Advance:

@@ -12,18 +12,18 @@ from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.parameters import MOST_DIGITS
 
-#: Words in the names of columns, and the word in our names that they stand for.
+#: Words in the names of columns, and the word in the service's names that they stand for.
 _SYNONYMS = {
     **{"msg": "message", "ref": "reference", "param": "parameter"},
     **dict.fromkeys(("tel", "telephone"), "phone"),
     **dict.fromkeys(("no", "nr", "num"), "number"),
 }
-#: Names that are only one word of our names, and the column that is probably meant.
+#: Names that are only one word of a service's name, and the column that is probably meant.
 _SHORT_NAMES = {
     **{"phone": "phone_number", "number": "phone_number"},
     **{"reference": "message_reference", "parameter": "call_parameter"},
 }
-#: The least ratio of difflib for a name that is meant: one or two wrong letters, not another word.
+#: The least ratio of difflib at which a name is similar: one or two wrong letters, not another word.
 _SIMILAR = 0.88
 
 
@@ -76,7 +76,7 @@ def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
             problems.append(f"has no column {name!r} for {column}{meant}")
         elif similar:
             problems.append(
-                f"has {' and '.join(similar)}, which is probably meant as {column} (columns={{'{column}': None}} sends none)"
+                f"has {' and '.join(similar)}, which is probably meant as {column} (if not, set columns={{'{column}': None}})"
             )
         positions.append(folded.index(name.casefold()) if name is not None and times else ABSENT)
     if problems:

@@ -160,10 +160,12 @@ def show_role(what: str, path: str | os.PathLike[str]) -> str:
 
 
 def is_same_file(path: object, other: object) -> bool:
-    """Whether two paths lead to the same existing file."""
+    """Whether two values are paths that lead to the same existing file."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(other, str | os.PathLike):
+        return False  # an integer would be a file descriptor
     try:
-        return os.path.samefile(cast("str", path), cast("str", other))
-    except (OSError, TypeError, ValueError):
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):
         return False
 
 

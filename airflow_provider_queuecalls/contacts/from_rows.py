@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 10_000
 _MOST_DIGITS = 10_000
 #: Line breaks within a cell become a vertical tab, so that the row stays one line, and the check rejects it.
 _WITHOUT_LINE_BREAKS = {ord("\n"): "\v", ord("\r"): "\v"}
-_HOW_A_ROW_LOOKS = f"A row is a tuple or a list ({', '.join(COLUMNS)}), or a mapping with these names"
+_ROW_FORMAT = f"A row is a tuple or a list ({', '.join(COLUMNS)}), or a mapping with these names"
 
 
 @contextmanager
@@ -74,8 +74,8 @@ def write_contact_file(
                 ) from None
             done += len(block)
             if throttle.due():
-                log("Took %s rows of %s so far", f"{done:,}", origin)
-        log("Took %s rows of %s", f"{done:,}", origin)
+                log("Wrote %s rows of %s to a contact file so far", f"{done:,}", origin)
+        log("Wrote %s rows of %s to a contact file", f"{done:,}", origin)
         if lines.not_sent:
             log("Columns of %s that are not sent: %s", origin, show_names(lines.not_sent))
         yield LocalCopy(file, "contacts.csv", f"(rows of {origin})")
@@ -128,9 +128,7 @@ class _Lines:
                 return _picked(tuple(given.values()), self._places_of_keys)
         if isinstance(row, tuple | list):
             return row if self._places is None else _picked(row, self._places)
-        raise InvalidContacts(
-            f"Row {number:,} of {self._origin} is {describe(row)}. Nothing was sent. {_HOW_A_ROW_LOOKS}."
-        )
+        raise InvalidContacts(f"Row {number:,} of {self._origin} is {describe(row)}. Nothing was sent. {_ROW_FORMAT}.")
 
     def _placed(self, names: Sequence[str], where: str) -> tuple[int, ...]:
         try:
@@ -157,7 +155,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        raise ValueError("is a bool: give it as a text, such as 'yes'")
+        raise ValueError("is a bool: give it as text, such as 'yes'")
     if isinstance(value, Integral | UUID):
         return str(value)
     if isinstance(value, Decimal):
@@ -166,10 +164,10 @@ def _cell(value: object) -> str:
         return f"{value:f}"
     if isinstance(value, float):
         raise ValueError(
-            "is a float, which adds a fraction to a number and may have lost digits: give it as a text or as a whole "
-            "number. In SQL, CAST it to a text or a BIGINT; in pandas, read it with dtype=str, or convert it to 'Int64'"
+            "is a float, which adds a fraction to a number and may have lost digits: give it as text or as a whole "
+            "number. In SQL, CAST it to a text type or BIGINT; in pandas, read it with dtype=str, or convert it to 'Int64'"
         )
-    raise ValueError(f"is {describe(value)}: give it as a text")
+    raise ValueError(f"is {describe(value)}: give it as text")
 
 
 # DataFrames.

@@ -34,7 +34,7 @@ _SETTINGS: Mapping[tuple[str, Any], str] = {
     ("delimiter", "|"): "its cells are separated by '|'",
     ("has_header", True): "its first row names the columns",
     ("quoting", "allow"): "its cells are quoted",
-    ("normalize", True): "its numbers lack the leading 1, or have spaces or other signs",
+    ("normalize", True): "its numbers lack the leading 1, or have spaces or punctuation",
     ("phone_format", "vendor"): "its numbers begin with + or tel:, or are those of other countries",
 }
 
@@ -126,15 +126,15 @@ def _broken(rules: ContactRules, report: Report) -> list[str]:
     broken = []
     share = f"{report.rejected:,} of {report.contacts:,} rows"
     if report.rejected and rules.on_invalid == "fail":
-        broken.append(f"{share} cannot be called (on_invalid='skip' sends the others)")
+        broken.append(f"{share} are rejected (on_invalid='skip' sends the others)")
     elif not rules.allows(report.rejected, report.contacts):
-        broken.append(f"{share} cannot be called, and max_rejects allows {rules.max_rejects}")
+        broken.append(f"{share} are rejected, and max_rejects allows {rules.max_rejects}")
     if report.duplicates and rules.duplicates == "fail":
         broken.append(
-            f"{report.duplicates:,} rows repeat a number (duplicates='drop' sends the first row of each only)"
+            f"{report.duplicates:,} rows repeat a phone number (duplicates='drop' sends only the first row with each number)"
         )
     if not report.valid:
-        broken.append("no row is left to call")
+        broken.append("no valid row is left")
     return broken
 
 

@@ -1,7 +1,7 @@
 """The results for large files: DuckDB recognizes the rows that are valid and sent unchanged, and compares the numbers.
 
-Memory is bounded, whatever the size of the files, and DuckDB never spills to the disk: the numbers are in temporary files
-of ours, which have no name, and are compared in parts that fit into DuckDB's memory.
+Memory is bounded, whatever the size of the files, and DuckDB never spills to the disk: the numbers are in our own
+temporary files, which have no name, and are compared in parts that fit into DuckDB's memory.
 """
 
 # ruff: noqa: S608 - a query is built from our own constants, never from a value in a file
@@ -75,7 +75,7 @@ class ResultsInDuckDB(Results):
                 "disabled_optimizers": "join_order,build_side_probe_side",
             }
         )
-        # DuckDB would draw it on standard output, where the command line prints its result.
+        # DuckDB would draw the bar on standard output, where the command line prints its result.
         self._connection.execute("SET enable_progress_bar = false")
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ def test_a_query_in_a_file_becomes_a_campaign_in_its_order(
         (ANN, "order-1"),
     ]
     assert (run.xcom["outcome"], run.xcom["contacts"]) == ("queued", 3)
-    assert "Took 3 rows of the query on 'warehouse'" in run.printed
+    assert "Wrote 3 rows of the query on 'warehouse' to a contact file" in run.printed
     assert "FROM people" in run.kept, "a person can see what was asked"
     assert "***" in run.kept
     for secret in (ANN, BOB, CAY, "order-", "5550143"):
@@ -198,9 +198,7 @@ def test_rows_are_checked_and_rejected_by_their_number(warehouse: Database, sand
     ]
     assert sandbox.numbers == {BOB: 1}
     error = failure(sql)
-    assert "The contact file (rows of the query on 'warehouse') was not sent: 4 of 5 rows cannot be called" in str(
-        error
-    )
+    assert "The contact file (rows of the query on 'warehouse') was not sent: 4 of 5 rows are rejected" in str(error)
     assert run(sql, quoting="allow", on_invalid="skip")["contacts"] == 3
 
 

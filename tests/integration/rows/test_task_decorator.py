@@ -72,7 +72,7 @@ report(queue(language(), prefix="{{ 'order' ~ '-' }}"))
     assert campaign.name == run.xcom["campaign_name"]
     assert re.fullmatch(r"decorated_\d+ of 20\d\d-\d\d-\d\d", str(campaign.name))
     assert campaign.parameters["start_url"].startswith("https://ivr.example.com/decorated_")
-    assert "Took 3 rows of the function 'queue'" in run.printed
+    assert "Wrote 3 rows of the function 'queue' to a contact file" in run.printed
     assert "Columns of the function 'queue' that are not sent: 'age'" in run.printed
     for number in (ANN, BOB, CAY):
         assert number not in run.kept + run.printed

@@ -153,14 +153,14 @@ def test_a_suppression_list_may_be_compressed_and_keeps_its_age(pack: Pack, exte
 
 @both
 @pytest.mark.parametrize("cut", [6, 20, -1, -9])
-def test_an_incomplete_file_is_message(pack: Pack, extension: str, cut: int, tmp_path: Path) -> None:
+def test_an_incomplete_file_is_refused(pack: Pack, extension: str, cut: int, tmp_path: Path) -> None:
     text = message(file(tmp_path, pack(CONTENT * 100)[:cut]))
     assert "cannot be unpacked: its " in text
     assert "data is incomplete. Nothing was sent" in text
 
 
 @both
-def test_a_damaged_file_is_message(pack: Pack, extension: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(pack: Pack, extension: str, tmp_path: Path) -> None:
     packed = pack(b"".join(os.urandom(20).hex().encode() + b"\n" for _ in range(500)))
     for place in range(20, len(packed) - 30, len(packed) // 20):
         damaged = packed[:place] + bytes([packed[place] ^ 0x55]) + packed[place + 1 :]
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_message(pack: Pack, extension: str, tmp_path: Path) -
     assert "data is damaged" in message(file(tmp_path, pack(CONTENT) + b"garbage"))
 
 
-def test_a_wrong_checksum_is_message(tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(CONTENT))
     packed[-8] ^= 1
     assert "its gzip data is damaged" in message(file(tmp_path, bytes(packed)))

@@ -93,12 +93,12 @@ def test_suppressed_rows_and_duplicates_do_not_count_for_max_rejects(contacts: C
 
 def test_duplicates_fail_by_default(contacts: Contacts) -> None:
     path = contacts(f"{ANN},1\n{ANN},2\n")
-    assert "repeat a number" in str(refused(path, on_invalid="skip"))
+    assert "repeat a phone number" in str(refused(path, on_invalid="skip"))
     assert sent(path, duplicates="keep") == path.read_bytes()
 
 
 def test_a_file_without_a_valid_row_fails(contacts: Contacts) -> None:
-    assert "no row is left" in str(refused(contacts("x\n"), on_invalid="skip", on_empty="skip"))
+    assert "no valid row is left" in str(refused(contacts("x\n"), on_invalid="skip", on_empty="skip"))
 
 
 @pytest.mark.parametrize(("content", "words"), [("", "is empty"), ("\n \r\n\t", "blank lines"), ("\ufeff", "is empty")])
@@ -160,10 +160,10 @@ def cause(tmp_path: Path, content: str | bytes, **rules: Any) -> str:
         ("".join(f"id,{n}\n" for n in ["phone_number", *NUMBERS]), "its first row names the columns",
          "Set has_header=True."),
         ("".join(f'"{n}","a, b"\n' for n in NUMBERS), "its cells are quoted", "Set quoting='allow'."),
-        ("".join(f"{n[1:]}\n" for n in NUMBERS), "its numbers lack the leading 1, or have spaces or other signs",
+        ("".join(f"{n[1:]}\n" for n in NUMBERS), "its numbers lack the leading 1, or have spaces or punctuation",
          "Set normalize=True."),
         ("".join(f" {n} \n" for n in NUMBERS), "or have spaces", "Set normalize=True."),
-        ("".join(f"+{n}\n" for n in NUMBERS), "or have spaces or other signs", "Set normalize=True."),
+        ("".join(f"+{n}\n" for n in NUMBERS), "or have spaces or punctuation", "Set normalize=True."),
         ("".join(f"+442071838{n[-3:]}\n" for n in NUMBERS), "those of other countries", "Set phone_format='vendor'."),
         ("Ref;Mobile\n" + "".join(f"x;{n[1:]}\n" for n in NUMBERS),
          "separated by semicolons and its first row names the columns and its numbers lack the leading 1",
