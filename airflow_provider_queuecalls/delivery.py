@@ -101,7 +101,7 @@ def deliver(
     :param client: where to send
     :param open_ledger: gives the ledger for a campaign; called once the list was checked and is to be sent
     :param rules: how the contact file is checked; default is every rule's default
-    :param rejects: gives the path of a local file for the rows that are left out, each with line and reason; left
+    :param rejects: gives the path of a local file for the rejects, each with line and reason; left
         before anything is sent, however the check ends
     :param expected_digest: ``"any"``, or the digest of the only list that may be sent (``sha256:…``)
     :param dry_run: do everything except the request
