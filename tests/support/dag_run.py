@@ -52,6 +52,8 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
     with logging as logged:
         dag_run = dag.test(**options)
     printed = "".join([*capfd.readouterr(), *(f"{entry.message} {' '.join(entry.parts)}\n" for entry in logged)])
+    # Parts of Airflow that need no links switch them off for their whole process, which is this one here.
+    serialized_dag()._load_operator_extra_links = True
     serialized = serialized_dag().from_dict(serialized_dag().to_dict(dag))
     with create_session() as session:
         instances = sorted(dag_run.get_task_instances(session=session), key=lambda ti: (ti.task_id, ti.map_index))
