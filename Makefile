@@ -48,9 +48,13 @@ test: $(VENV)/.ready postgresql chromium
 test-all: $(VENV)/.ready postgresql chromium
 	$(MAKE) --jobs=2 --output-sync=target --keep-going WORKERS=2 test $(OLDER:%=test-%) test-lowest test-prerelease
 
+# What needs no Airflow (tests/unit/test_layout.py holds that it doesn't) is tested with the newest and the lowest.
+BELOW_AIRFLOW = tests/unit/client tests/unit/contacts tests/unit/records tests/integration/client tests/integration/sandbox
+AIRFLOW_FLOOR = tests/e2e tests/integration tests/unit $(BELOW_AIRFLOW:%=--ignore=%) $(PARALLEL) $(BY_MODULE)
+
 $(OLDER:%=test-%): test-%:
 	$(MAKE) test VENV=.venvs/$* EXTRA=test AIRFLOW_VERSION=$* PYTHON="$$(tools/find_python.sh $(PYTHON_$*))" \
-		INSTALL_OPTIONS='--exclude-newer $(AS_OF_$*)'
+		INSTALL_OPTIONS='--exclude-newer $(AS_OF_$*)' ARGS='$(or $(ARGS),$(AIRFLOW_FLOOR))'
 
 # The oldest of everything that pyproject.toml allows a user to have; the tests' own packages are not among it.
 test-lowest: .venvs/lowest.txt
@@ -60,7 +64,7 @@ test-lowest: .venvs/lowest.txt
 # What is to come; it says what will break, and breaks nothing yet. Pages and processes change until the release.
 test-prerelease:
 	-$(MAKE) test VENV=.venvs/prerelease EXTRA=test AIRFLOW_VERSION='3.4.*' PYTHON="$$(tools/find_python.sh 3.13)" \
-		ARGS='tests/integration tests/unit $(or $(ARGS),$(PARALLEL) $(BY_MODULE))'
+		ARGS='$(or $(ARGS),$(AIRFLOW_FLOOR) --ignore=tests/e2e)'
 
 # The newest Airflow with Celery, on as many machines as this one can pretend to be.
 cluster-test: $(VENV)/.cluster postgresql redis
