@@ -161,7 +161,7 @@ class Outline:
         numbers = {value.text for value in values if _is_number(value)}
         texts = [value.text for value in values if not _is_number(value)]
         texts += [piece.text for piece in self._pieces if isinstance(piece, _Name) and not _is_known(piece)]
-        words = {word for text in texts for chunk in text.split() for word in _words(chunk)}
+        words = {word for text in texts for _, words in _chunks(text) for word in words}
         repeated = sent.repeated(words, numbers)
 
         def shown(piece: str | _Name | _Value) -> str:
@@ -215,13 +215,30 @@ def _is_number(value: _Value) -> bool:
 def _harmless(text: str, repeated: set[str]) -> str:
     """The harmless words of a text, and ``***`` for what stands between them."""
     shown: list[str] = []
-    for chunk in text.split():
-        words = _words(chunk)
+    for chunk, words in _chunks(text):
         if words and repeated.isdisjoint(words):
             shown.append("".join(filter(None, _WORD.fullmatch(chunk).groups())))  # type: ignore[union-attr]
         elif shown[-1:] != [HIDDEN]:
             shown.append(HIDDEN)
     return " ".join(shown)
+
+
+def _chunks(text: str) -> list[tuple[str, set[str]]]:
+    """The chunks of a text, each with what must not occur in what was sent if the chunk is to be shown.
+
+    Short words may be shown, but not next to each other if together they occur there.
+    """
+    chunks = [(chunk, _words(chunk)) for chunk in text.split()]
+    run: list[tuple[str, set[str]]] = []
+    for _, words in chunks:
+        longest = max(words, key=len, default="")
+        run = [*run, (longest, words)] if longest and len(longest) <= _SHORT else []
+        while len("".join(word for word, _ in run[1:])) > _SHORT:
+            run = run[1:]
+        if len(together := "".join(word for word, _ in run)) > _SHORT:
+            for _, its in run:
+                its.add(together)
+    return chunks
 
 
 def _words(chunk: str) -> set[str]:

@@ -151,6 +151,14 @@ def test_a_word_of_the_contact_file_is_not_shown(cell: str, padding: int) -> Non
     assert read("<error>quota exceeded</error>", sent=sent(cell)).error_text == "*** exceeded"
 
 
+@pytest.mark.parametrize("cell", ["is no", "isno", "at is no use"])
+def test_short_words_are_shown_unless_they_are_sent_together(cell: str) -> None:
+    everything = sent(contacts=LIST + f"16175550178,{cell}\n".encode())
+    assert read("<error>It is no use</error>", sent=sent()).error_text == "It is no use"
+    assert read("<error>It is valid, no</error>", sent=everything).error_text == "It is valid, no"
+    assert "is no" not in read("<error>It is no number</error>", sent=everything).error_text
+
+
 def test_the_words_are_plain_and_none_is_too_long() -> None:
     assert all(re.fullmatch("[a-z']{1,16}", word) for word in WORDS)
 
@@ -240,5 +248,6 @@ def test_no_value_is_shown_however_it_is_spelled(
     value = value if as_field else cell
     everything = sent(*([value] if as_field else []), contacts=LIST + f"16175550178,{cell}\n".encode(errors="replace"))
     response = read(shape(text).encode(errors="replace"), sent=everything)
-    visible = " ".join((response.body, response.error_text, *everything.harmless(response.call_ids)))
-    assert folded(value) not in folded(visible)
+    visible = "|".join((response.body, response.error_text, *everything.harmless(response.call_ids)))
+    # What stands between two marks of the format, or of what is hidden.
+    assert not any(folded(value) in folded(part) for part in re.split(r"[*<>{}\[\]\":=|]", visible))
