@@ -28,7 +28,7 @@ HIDDEN = "***"
 QUEUED_WORDS = frozenset({"queued", "success"})
 REFUSED_WORDS = frozenset({"failed", "failure", "error"})
 #: Names of the service's interface. They are public, so they are shown even if a contact holds the same word.
-_KNOWN_NAMES = {parameter.wire_name for parameter in PARAMETERS} | {
+KNOWN_NAMES = {parameter.wire_name for parameter in PARAMETERS} | {
     *("queuecalls", "queuecall", "status", "call_id", "call_ids", "call", "calls", "result", "phone_number"),
     *("error", "errors", "message", "reason", "code"),
 }
@@ -201,7 +201,7 @@ def is_call_id(text: str) -> bool:
 
 
 def _is_known(name: _Name) -> bool:
-    return name.text.lower() in _KNOWN_NAMES
+    return name.text.lower() in KNOWN_NAMES
 
 
 def _is_status(value: _Value) -> bool:
