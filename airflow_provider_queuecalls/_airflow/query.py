@@ -14,7 +14,7 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.kinds import read_structure
 from airflow_provider_queuecalls.parameters import is_unset
 
-_TAKES = "It takes one statement that gives rows, as SELECT does"
+_TAKES = "It must be one statement that returns rows, such as SELECT"
 #: Errors, as PEP 249 and Python call them, that no further try will cure: a statement that is not valid, values that
 #: cannot be cast, parameters that do not fit the statement.
 _LASTING = {"ProgrammingError", "NotSupportedError", "DataError", "TypeError", "LookupError", "ValueError"}
@@ -57,7 +57,7 @@ def query_result(
             # A server-side cursor describes itself with its first rows; elsewhere, what gives no rows mustn't be asked.
             first = cursor.fetchmany(ROWS_AT_ONCE) if cursor.description or hasattr(cursor, "itersize") else ()
         if not cursor.description:
-            raise InvalidContacts(f"The query on {conn_id!r} gave no result at all. Nothing was sent. {_TAKES}.")
+            raise InvalidContacts(f"The query on {conn_id!r} returned no result. Nothing was sent. {_TAKES}.")
 
         names = [str(column[0]) for column in cursor.description]
 
@@ -118,7 +118,7 @@ def _structured(name: str, value: object) -> Any:
         except ValueError as problem:
             raise InvalidContacts(f"{name} {problem}. Nothing was sent.") from None
     if not isinstance(value, list | tuple | Mapping):
-        raise InvalidContacts(f"{name} is a {type(value).__name__}; it takes a list or a mapping. Nothing was sent.")
+        raise InvalidContacts(f"{name} is a {type(value).__name__}; it must be a list or a mapping. Nothing was sent.")
     return value
 
 

@@ -8,6 +8,7 @@ import logging
 import secrets
 import signal
 import sys
+import traceback
 from contextlib import nullcontext
 from typing import Any
 
@@ -29,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=text,
         description=f"{text[0].upper()}{text[1:]}. A dry run comes first; then you type the number of contacts to confirm.",
         epilog="Exit code: 0 the campaign is queued, or the dry run found nothing wrong; 1 the contact file is not valid; "
-        "2 nothing was queued; 3 the outcome is unknown.",
+        "2 nothing was queued; 3 the outcome is unknown: look the campaign up before you send it again.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     parser.add_argument(
@@ -65,6 +66,9 @@ def _run(options: argparse.Namespace) -> int:
         return _fail(error, UNKNOWN)
     except QueueCallsError as error:
         return _fail(error, FAILED)
+    except Exception:  # noqa: BLE001 - Python would exit with 1, which means that the contact file is not valid
+        traceback.print_exc()
+        return UNKNOWN
 
 
 def _send(options: argparse.Namespace) -> int:

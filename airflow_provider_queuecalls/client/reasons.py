@@ -21,7 +21,7 @@ _CERTIFICATE_PROBLEMS = {
     ),
     **dict.fromkeys((62, 64), "is not valid for this host; check the connection's host"),
 }
-#: OpenSSL's reasons for an answer that is not TLS at all.
+#: OpenSSL's reasons for a response that is not TLS at all.
 _NOT_TLS = {
     "WRONG_VERSION_NUMBER",
     "HTTP_REQUEST",

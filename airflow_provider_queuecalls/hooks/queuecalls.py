@@ -117,7 +117,7 @@ class QueueCallsHook(BaseHook):
         :param campaign: the campaign's settings, with a ``campaign_name``
         :param receipts_path: the folder for records, local or at any URL of ObjectStoragePath
         :param rules: how the contact file is checked
-        :param rejects_path: a local file for the rows that are left out, each with line and reason
+        :param rejects_path: a local file for the rejects, each with line and reason
         :param expected_digest: ``"any"``, or the digest of the only list that may be sent
         :param dry_run: do everything except the request
         :param resend: send a campaign that was sent before, or may have been

@@ -255,7 +255,7 @@ class Ledger:
 
     def _damaged(self, problem: object) -> OutcomeUnknown:
         return OutcomeUnknown(
-            f"Cannot tell whether campaign {self._key.campaign_name!r} was sent: its record in {self._store.location} "
+            f"Cannot tell whether campaign {self._key.campaign_name!r} was queued: its record in {self._store.location} "
             f"is not valid ({problem}). Nothing was sent. Look for the campaign in the vendor's campaign manager. If it "
             "is not there, remove the record and clear the task; if it is, keep both.",
             campaign_name=self._key.campaign_name,

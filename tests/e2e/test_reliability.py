@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -50,7 +51,7 @@ CLEARED = ("cleared_with_receipts", "cleared_without_receipts", "resent_with_rec
 TWINS = ("twin_a", "twin_b")
 DAG_IDS = (
     *(*FAULTS, *KILLED_TOO_LATE, *KILLED_IN_TIME, *KILLED_AFTER_THE_RECEIPT, *CLEARED, *TWINS),
-    *("answer_429", "cleared_while_it_waits"),
+    *("answer_429", "cleared_while_it_waits", "marked_failed"),
 )
 
 
@@ -225,6 +226,21 @@ def test_of_two_runs_with_one_campaign_name_one_sends(live: Live) -> None:
         "'spring-recall' is being sent by another task at the same time. This task sent nothing." in loser.said[1]
         or "Cannot tell whether campaign 'spring-recall' was queued" in loser.said[1]
     )
+
+
+def test_a_task_that_is_marked_failed_sends_nothing_and_leaves_no_copy_of_its_list(live: Live) -> None:
+    name = "marked_failed"
+    here = live.home / f"{name}.is-here"
+    live.airflow.wait(here.exists, "the check")
+    live.airflow.mark_failed(name)
+    process = Path("/proc", here.read_text())
+    live.airflow.wait(lambda: not process.exists(), "the end of the task's process")
+    assert live.airflow.task(name).state == "failed"
+    assert live.services[name].posts == []
+    assert not list((live.home / "receipts of marked_failed").rglob("*"))
+    number = live.numbers[name][0].encode()
+    copies = [path for path in Path(tempfile.gettempdir()).glob("queuecalls-*") if path.is_file()]
+    assert not [path for path in copies if number in path.read_bytes()]
 
 
 def assert_it_says_what_to_look_up(said: str, name: str) -> None:

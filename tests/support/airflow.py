@@ -100,6 +100,10 @@ class Airflow:
         choice = {"dag_run_id": RUN_ID, "task_ids": [TASK_ID], "only_failed": False, "dry_run": False}
         assert self._ask("POST", f"dags/{dag_id}/clearTaskInstances", choice)["total_entries"] == 1
 
+    def mark_failed(self, dag_id: str) -> None:
+        """What a person does who marks the running task as failed."""
+        self._ask("PATCH", f"{_run(dag_id, RUN_ID)}/taskInstances/{TASK_ID}", {"new_state": "failed"})
+
     def task(self, dag_id: str, *, after_try: int = 0) -> Task:
         """The task, once it is over, and has had a further try than that one."""
         path = f"{_run(dag_id, RUN_ID)}/taskInstances/{TASK_ID}"

@@ -57,7 +57,7 @@ def test_a_query_that_cannot_be_run_is_an_error_that_says_why(
 def test_a_statement_without_a_result_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = sqlite_database(tmp_path / "warehouse.db", monkeypatch)
     database.do("CREATE TABLE people (id INT)")
-    assert "gave no result at all. Nothing was sent. It takes one statement" in str(failure("PRAGMA foreign_keys = ON"))
+    assert "returned no result. Nothing was sent. It must be one statement" in str(failure("PRAGMA foreign_keys = ON"))
 
 
 def test_a_number_that_the_database_keeps_as_a_float_is_an_error(warehouse: Database) -> None:
