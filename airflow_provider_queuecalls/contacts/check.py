@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -43,6 +44,9 @@ MEMORY_LIMIT = 512
 LEAST_MEMORY = 256
 
 #: Called with the number of bytes that have been processed, and their total.
+#: The address space that Python, DuckDB, and their threads take besides, in MiB.
+PROGRAM_ADDRESS_SPACE = 512
+
 Progress = Callable[[int, int], None]
 
 _EXAMPLES = 10
@@ -161,8 +165,20 @@ def _assert_rejects_elsewhere(
 def _open_results(size: int, memory_limit: int, stop: StopRequest, advance: Advance) -> AbstractContextManager[Results]:
     if is_small(size):
         return nullcontext(ResultsInMemory(stop, advance))
+    if _address_space_mb() < memory_limit + PROGRAM_ADDRESS_SPACE:
+        raise MemoryError  # DuckDB might wait forever for a thread that could not be started
     duckdb_memory = memory_limit // 2  # the other half is for everything else in the process
     return closing(ResultsInDuckDB(duckdb_memory, stop, advance))
+
+
+def _address_space_mb() -> float:
+    """What the system lets this process address (``ulimit -v``), in MiB."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return math.inf
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return math.inf if limit == resource.RLIM_INFINITY else limit / (1 << 20)
 
 
 def _advance(progress: Progress | None, total: int) -> Advance:
@@ -205,8 +221,8 @@ def _problem(error: Exception, memory_limit: int) -> str | None:
     no_thread = isinstance(error, RuntimeError) and "thread" in str(error)
     if out_of_memory or cannot_load or no_thread:
         return (
-            f"there is not enough memory. The check uses up to {memory_limit} MiB (memory_limit). Give the process more "
-            "memory, or raise memory_limit if DuckDB ran out of its share."
+            f"there is not enough memory. The check uses up to {memory_limit} MiB (memory_limit; in Airflow, [queuecalls] check_memory_mb). Give the process "
+            "more memory, or raise the limit if DuckDB ran out of its share."
         )
     if duckdb and isinstance(error, duckdb.Error):
         return f"DuckDB stopped with {type(error).__name__}. {room}"

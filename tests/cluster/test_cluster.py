@@ -171,7 +171,7 @@ def test_each_fault_did_its_harm(live: Live, after_faults: list[Campaign]) -> No
     assert len(failed) == SLOTS + RESETS
     assert "Connection to broker lost" in live.airflow.log("worker-2")
     if live.cluster.has_own_machines:
-        assert all("try 1 on worker-1 began" in campaign.said[2] for campaign in lost)
+        assert all("try 1 on host worker-1 started" in campaign.said[2] for campaign in lost)
 
 
 def campaign_name(dag_id: str, index: int) -> str:
