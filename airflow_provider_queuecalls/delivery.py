@@ -15,7 +15,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
-from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Progress, Report, check
+from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.check import Progress
 from airflow_provider_queuecalls.exceptions import (
     InvalidCampaign,
     InvalidContacts,

@@ -10,7 +10,7 @@ the lines that are valid and sent unchanged, and only the others are checked in 
 
 from __future__ import annotations
 
-from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, CheckedContacts, Progress, check
+from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, CheckedContacts, check
 from airflow_provider_queuecalls.contacts.files import open_contacts
 from airflow_provider_queuecalls.contacts.report import Example, Report
 from airflow_provider_queuecalls.contacts.rows import REASONS
@@ -23,7 +23,6 @@ __all__ = [
     "CheckedContacts",
     "ContactRules",
     "Example",
-    "Progress",
     "Report",
     "check",
     "open_contacts",

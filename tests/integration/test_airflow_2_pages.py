@@ -104,7 +104,7 @@ def connection(client: Any) -> Iterator[int]:
 def test_every_field_is_shown_with_its_help(client: Any) -> None:
     page = client.get("/connection/add").text
     assert set(Form(page).values) >= {f"{PREFIX}{name}" for name in ALL if name != "allow_http"}
-    assert "Where the service lies on its host." in page
+    assert "The path of the service on its host." in page
 
 
 def test_what_is_saved_and_reopened_is_kept(client: Any, connection: int) -> None:
