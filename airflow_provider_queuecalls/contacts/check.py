@@ -221,8 +221,8 @@ def _problem(error: Exception, memory_limit: int) -> str | None:
     no_thread = isinstance(error, RuntimeError) and "thread" in str(error)
     if out_of_memory or cannot_load or no_thread:
         return (
-            f"there is not enough memory. The check uses up to {memory_limit} MiB (memory_limit; in Airflow, [queuecalls] check_memory_mb). Give the process "
-            "more memory, or raise the limit if DuckDB ran out of its share."
+            f"there is not enough memory. The check uses up to {memory_limit} MiB (memory_limit; in Airflow, [queuecalls] "
+            "check_memory_mb). Give the process more memory, or raise the limit if DuckDB ran out of its share."
         )
     if duckdb and isinstance(error, duckdb.Error):
         return f"DuckDB stopped with {type(error).__name__}. {room}"
