@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -185,9 +186,14 @@ def test_a_redirect_is_refused_and_not_followed(run_dag: Any, connect: Any) -> N
 
 
 def test_airflows_own_time_limit_during_the_wait_does_not_lead_to_a_retry(run_dag: Any, connect: Any) -> None:
-    with faults.FaultServer(faults.hang()) as server:
+    def time_out(exchange: faults.Exchange) -> None:
+        exchange.receive()
+        os.kill(os.getpid(), signal.SIGALRM)  # as Airflow's timer does, which is set for longer here
+        exchange.hang()
+
+    with faults.FaultServer(time_out) as server:
         connect(server.url, login=LOGIN, password=PIN)
-        run = run_dag(execution_timeout="timedelta(seconds=2)")
+        run = run_dag(execution_timeout="timedelta(minutes=30)")
     assert len(server.posts) == 1
     assert (run.states["queue"], run.tries) == ("failed", 1)
     assert "Cannot tell whether" in run.printed
