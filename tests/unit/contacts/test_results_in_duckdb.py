@@ -91,14 +91,14 @@ def test_comparing_the_numbers_in_parts_gives_the_same_results_as_python(
 
 @pytest.mark.parametrize("numbers", [range(1_000_000), range(100_000)], ids=["all different", "90 % duplicates"])
 def test_memory_does_not_depend_on_the_size_of_the_files(tmp_path: Path, numbers: range) -> None:
-    """DuckDB gets an eighth of its default memory here, and may not spill to the disk."""
+    """DuckDB gets a fifth of its default memory here, and may not spill to the disk."""
     contacts, suppressed = tmp_path / "calls.csv", tmp_path / "suppressed.csv"
     rows = "".join(f"1617{2_000_000 + number},x\n" for number in numbers)
     contacts.write_text(rows * (1_000_000 // len(numbers)))
     suppressed.write_text(
         "".join(f"1{617 + area}{2_000_000 + number}\n" for area in range(2) for number in range(0, 4_000_000, 2))
     )
-    with closing(ResultsInDuckDB(32, StopRequest(), lambda _: None)) as results:
+    with closing(ResultsInDuckDB(48, StopRequest(), lambda _: None)) as results:
         codes = codes_of(results, contacts, suppressed)
     assert codes.count(CODES["suppressed"]) == 500_000
     assert codes.count(CODES["valid"]) == len(numbers) // 2
