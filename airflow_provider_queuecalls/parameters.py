@@ -71,7 +71,7 @@ class Parameter:
 
     @property
     def default_words(self) -> str:
-        """What an unset value means, in words; empty for a required parameter."""
+        """What an unset value means, as text; empty for a required parameter."""
         if self.default_doc or self.default is None:
             return self.default_doc
         if isinstance(self.default, bool):

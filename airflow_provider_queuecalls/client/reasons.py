@@ -1,4 +1,4 @@
-"""Why a request failed, in words for its error message. None repeats what the service or a proxy wrote."""
+"""Why a request failed, as its error message says it. None repeats what the service or a proxy wrote."""
 
 from __future__ import annotations
 

@@ -125,7 +125,9 @@ def test_a_stop_request_interrupts_duckdb(request_later: Callable[[StopRequest],
 
 def test_closing_the_results_ends_a_query_that_is_running() -> None:
     with closing(ResultsInDuckDB(256, StopRequest(), print)) as results:
-        results._start(results._connection.execute, "SELECT max(i * i % 7) FROM range(1000000000000000) t(i)")
+        running = results._start(results._connection.execute, "SELECT max(i * i % 7) FROM range(1000000000000000) t(i)")
+        assert not running.done()
+    assert running.done()
 
 
 PROGRAM = f"""
