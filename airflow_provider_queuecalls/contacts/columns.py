@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import blocks, is_blank
@@ -86,6 +87,7 @@ def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
     return tuple(positions)
 
 
+@lru_cache(maxsize=128)  # the search for a probable cause asks for the same names again and again
 def probably_meant(name: str) -> str | None:
     """Return the column that a similar name is probably meant as, such as ``call_parameters``; None for other names."""
     # Here, so that it is not imported by every process that parses a DAG.

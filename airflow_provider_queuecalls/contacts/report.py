@@ -24,6 +24,8 @@ from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContact
 #: The beginning of a file, in which a probable cause is looked for.
 _SAMPLE_BYTES = 64 << 10
 _SAMPLE_LINES = 20
+#: With more columns than this, the one with the phone numbers is looked for by its name only.
+_MOST_COLUMNS = 100
 #: With the right settings, at most one in this many rows of the sample is still rejected.
 _ROWS_PER_REJECT = 10
 _MOST_CHANGES = 4
@@ -224,6 +226,8 @@ def _placed(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[st
     """Yield ``columns`` to try, with the positions of the columns: by their names, else with each as that of the numbers."""
     with suppress(ValueError):
         yield {}, place_columns(names, rules)
+        return
+    if len(names) > _MOST_COLUMNS:
         return
     similar = {column: name for name in names if (column := probably_meant(name))}
     for name in names:

@@ -32,7 +32,8 @@ def test_the_command_names_the_missing_extra(
     assert "pip install 'airflow-provider-queuecalls[sandbox]'" in capsys.readouterr().err
 
 
-def test_importing_the_command_loads_no_heavy_module() -> None:
+def test_importing_the_command_loads_no_heavy_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # coverage itself imports sqlite3
     heavy = {"airflow", "defusedxml", "fastapi", "pydantic", "requests", "sqlite3", "starlette", "uvicorn"}
     process = python("import sys, airflow_provider_queuecalls.cli; print(*sys.modules)")
 
