@@ -29,6 +29,8 @@ from airflow_provider_queuecalls.records.stores import (
 
 #: One key for a task instance, whatever its campaign is called: a name that changes from try to try makes no new task.
 STATE_KEY = "queuecalls_campaign"
+#: Schemes of storages whose file systems create an object only where there is none: S3, Google Cloud Storage, and Azure.
+EXCLUSIVE_SCHEMES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl"})
 
 
 def receipt_store(context: Context, receipts_path: Location | None, key: CampaignKey) -> Store | None:
@@ -57,6 +59,7 @@ class RemoteStore:
 
     def __init__(self, url: str) -> None:
         self.location = show_path(url)
+        self.exclusive = url.partition("://")[0].lower() in EXCLUSIVE_SCHEMES
         self._url = url
 
     def problem(self, error: Exception) -> str:
@@ -91,6 +94,7 @@ class TaskStateStore:
     """
 
     location = "the task's state"
+    exclusive = True
 
     def __init__(self, state: Any, key: CampaignKey) -> None:
         self._state = state

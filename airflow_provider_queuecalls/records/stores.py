@@ -22,6 +22,8 @@ class Store(Protocol):
 
     #: Where that is, for messages.
     location: str
+    #: Whether :meth:`create` compares and sets in one step, so that of two tries at the same moment one is stopped.
+    exclusive: bool
 
     def problem(self, error: Exception) -> str:
         """What an error of this store means, for messages. Its own text may hold credentials."""
@@ -37,6 +39,7 @@ class NoStore:
     """Keeps nothing, for whoever accepts that a campaign may be sent again."""
 
     location = "no store"
+    exclusive = False
 
     def problem(self, error: Exception) -> str:
         return type(error).__name__
@@ -51,6 +54,8 @@ class NoStore:
 class LocalStore:
     """A folder of this machine with one small JSON file for each entry, created exclusively and written through to
     the disk."""
+
+    exclusive = True
 
     def __init__(self, folder: Path) -> None:
         self.location = str(folder)

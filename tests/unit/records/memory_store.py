@@ -10,6 +10,7 @@ class MemoryStore:
     """Keeps entries as every store does: a generation is created once."""
 
     location = "memory"
+    exclusive = True
 
     def __init__(self) -> None:
         self.entries: dict[int, Any] = {}
@@ -29,6 +30,8 @@ class MemoryStore:
 
 class ReplacingStore(MemoryStore):
     """Does not compare: whoever writes last is believed. A ledger on it calls people twice."""
+
+    exclusive = False
 
     def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
         self.entries[generation] = dict(entry)
