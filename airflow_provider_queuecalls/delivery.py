@@ -22,6 +22,7 @@ from airflow_provider_queuecalls.exceptions import (
     InvalidContacts,
     NotAccepted,
     NotSent,
+    OutcomeUnknown,
     QueueCallsError,
     Refused,
     Violation,
@@ -151,10 +152,14 @@ def _send(
 ) -> Delivery:
     """Send the campaign, and put on record what became of it."""
     try:
-        response = client.queue_calls(upload, campaign, before_first_byte=lambda: ledger.record_intent(complete=True))
+        response = client.queue_calls(upload, campaign, record=ledger)
     except (NotSent, NotAccepted, Refused):
         with _record_update(log, "is not queued, but the next try will stop as if it might be"):
             ledger.withdraw()
+        raise
+    except OutcomeUnknown:
+        with _record_update(log, "may be queued, but the next try will send it: do not let it"):
+            ledger.record_complete()
         raise
     call_ids = client.harmless_call_ids(response, upload, campaign)
     queued = replace(delivery, outcome=Outcome.QUEUED, response=response, call_ids=call_ids, queued_at=_now())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import http.client
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
-from airflow_provider_queuecalls.client.multipart import MultipartBody, Progress, Upload, UploadBroken
+from airflow_provider_queuecalls.client.multipart import MultipartBody, Progress, Upload
 from airflow_provider_queuecalls.client.reasons import reason_of
 from airflow_provider_queuecalls.client.response import Response, read_response
 from airflow_provider_queuecalls.client.shown import Sent
@@ -34,11 +34,25 @@ WHAT_TO_DO = (
     "It may have been queued, so it is not sent again. Look for {name} in the vendor's campaign manager, or ask their "
     "support. If it is there, mark this task as successful; if it isn't, clear the task and run it with resend=True."
 )
+ENDED_INSIDE_FILE = (
+    "The request ended inside the contact file, before start URL, login, PIN and campaign name, so nothing was queued. It "
+    "is safe to try again."
+)
 IF_NAME_TAKEN = (
     "A campaign of this name seems to exist already. If it is yours, its receipt says when it was queued and with how "
     "many contacts: do not send the same contacts again. If it is not, set another campaign_name."
 )
 TEST_SECONDS = 5.0
+
+
+class Record(Protocol):
+    """Puts on record how far a request has come. What either method raises ends the request and is raised as it is."""
+
+    def record_intent(self, *, complete: bool) -> None:
+        """Called when the first byte is about to leave; ``complete``: and the end of the contact file with it."""
+
+    def record_complete(self) -> None:
+        """Called when the end of the contact file is about to leave. Until then nothing can be queued."""
 
 
 class Client:
@@ -56,27 +70,32 @@ class Client:
         self.stop = stop or StopRequest()
         self._log = log or logging.getLogger(__name__)
 
-    def queue_calls(
-        self, upload: Upload, campaign: Campaign, *, before_first_byte: Callable[[], None] | None = None
-    ) -> Response:
+    def queue_calls(self, upload: Upload, campaign: Campaign, *, record: Record | None = None) -> Response:
         """Send one campaign with one POST, and return the response if it says queued.
 
-        No redirect is followed. ``before_first_byte`` is called when the connection stands and nothing is left to do
-        but send; what it raises is raised here, and nothing was sent. Raises :class:`InvalidCampaign`,
-        :class:`NotSent`, :class:`NotAccepted`, :class:`Refused` or :class:`OutcomeUnknown`.
+        No redirect is followed. ``record`` is told when the connection stands and nothing is left to do but send, and
+        again before the end of the contact file leaves. Raises :class:`InvalidCampaign`, :class:`NotSent`,
+        :class:`NotAccepted`, :class:`Refused` or :class:`OutcomeUnknown`.
         """
         name = campaign.campaign_name
         with attach_campaign_name(name):
             campaign.assert_timely()
             fields = self._fields(upload, campaign)
             self.stop.raise_if_requested()
-            body = MultipartBody(fields, progress=self._log_progress(), before_first_byte=self.stop.raise_if_requested)
+
+            def before_file_end() -> None:
+                self.stop.raise_if_requested()
+                if record:
+                    record.record_complete()
+                    self.stop.raise_if_requested()
+
+            body = MultipartBody(fields, progress=self._log_progress(), before_file_end=before_file_end)
             with Transport(self.endpoint) as transport, self.stop.calling(transport.close):
                 with _translate_errors(transport, body, name):
                     transport.connect()
                 self.stop.raise_if_requested()
-                if before_first_byte:
-                    before_first_byte()
+                if record:
+                    record.record_intent(complete=body.is_short)
                 with _translate_errors(transport, body, name):
                     response = self._post(transport, body, fields, name)
         return _proven(response)
@@ -120,6 +139,7 @@ class Client:
             contacts=lambda: body.lines + 1,
             sent=Sent(self.endpoint.secrets, fields),
             complete=body.complete,
+            file_complete=body.file_complete,
             campaign_name=campaign_name,
             sent_bytes=body.sent,
             retry_after=_seconds(reply.headers.get("Retry-After")),
@@ -166,6 +186,11 @@ def _proven(response: Response) -> Response:
             retry_after=response.retry_after,
             **details,
         )
+    if response.outcome is Outcome.NOT_SENT:
+        raise NotSent(
+            f"Could not send all of {name}: the service responded too early ({response.problem}). {ENDED_INSIDE_FILE}{said}",
+            **details,
+        )
     raise OutcomeUnknown(
         f"Cannot tell whether {name} was queued: {response.problem}. {WHAT_TO_DO.format(name=name)}{said}", **details
     )
@@ -181,45 +206,38 @@ def _translate_errors(transport: Transport, body: MultipartBody, campaign_name: 
         failure = failure_of(error, reason, body, campaign_name, str(transport.route))
         if failure is error:
             raise
-        raise failure from (None if reason or isinstance(error, UploadBroken) else error)
+        raise failure from (None if reason else error)
 
 
 def failure_of(
     error: BaseException, reason: str | None, body: MultipartBody, campaign_name: str | None, to: str
 ) -> BaseException:
-    """Return what is raised for a request that ended with an error, by what has been sent of its body.
+    """Return what is raised for a request that ended with an error, by how much of its body had been sent.
 
-    ============================ ================= =================
-    error                        nothing was sent  a part was sent
-    ============================ ================= =================
-    an error of this package     the error itself  the error itself
-    Ctrl-C, exit                 the error itself  the error itself
-    another BaseException        the error itself  OutcomeUnknown
-    UploadBroken                 NotSent           NotSent
-    any other Exception          NotSent           OutcomeUnknown
-    ============================ ================= =================
+    ============================ ==================== =================
+    error                        the file's end not   the file's end
+    ============================ ==================== =================
+    an error of this package     the error itself     the error itself
+    Ctrl-C, exit                 the error itself     the error itself
+    another BaseException        the error itself     OutcomeUnknown
+    any other Exception          NotSent              OutcomeUnknown
+    ============================ ==================== =================
 
-    Only NotSent is safe to try again. Another BaseException is Airflow's own time limit, which Airflow would try again.
-    UploadBroken ends the request inside the contact file, the first of its fields.
+    The contact file is the first field, so a request that ends inside it has nothing that could be queued. Another
+    BaseException is Airflow's own time limit, which Airflow tries again.
     """
     if isinstance(error, QueueCallsError | KeyboardInterrupt | SystemExit):
         return error
-    if not (body.sent or isinstance(error, Exception)):
+    if not (body.file_complete or isinstance(error, Exception)):
         return error
     name = _named(campaign_name)
     reason = reason or type(error).__name__
-    if isinstance(error, UploadBroken):
-        return NotSent(
-            f"Could not send all of {name}: {error}. The request ended inside the file, before start URL, login, PIN and "
-            "campaign name, so there is nothing that could have been queued. It is safe to try again.",
-            campaign_name=campaign_name,
-            sent=bool(body.sent),
+    if not body.file_complete:
+        what, so = (
+            ("all of ", ENDED_INSIDE_FILE) if body.sent else ("", "Nothing was sent, so it is safe to try again.")
         )
-    if not body.sent:
         return NotSent(
-            f"Could not send {name} to {to}: {reason}. Nothing was sent, so it is safe to try again.",
-            campaign_name=campaign_name,
-            sent=False,
+            f"Could not send {what}{name} to {to}: {reason}. {so}", campaign_name=campaign_name, sent=bool(body.sent)
         )
     how_much = "all of it" if body.complete else f"{body.sent:,} of {len(body):,} bytes"
     return OutcomeUnknown(

@@ -3,7 +3,8 @@
 The body knows its exact length beforehand, so the request carries a Content-Length, and reads the file block by
 block, so memory doesn't grow with it. Before it returns the file's last block, it makes sure that the file has not
 changed. If it has, it raises, and the request ends inside the file. Some servers run the service's script even then, with
-the fields that came before the file; a Campaign sends the file first, so there are none.
+the fields that came before the file; a Campaign sends the file first, so there are none. That is why nothing can have
+been queued as long as the file is not complete.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from airflow_provider_queuecalls.progress import Throttle
 
 #: What a field's name may consist of: needs no escaping, and reads the same in every parser.
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-_BLOCK_BYTES = 256 << 10
+#: What a connection takes at a time.
+BLOCK_BYTES = 256 << 10
 
 Progress = Callable[[int, int], None]
 
@@ -45,29 +47,37 @@ class MultipartBody:
 
     ``fields`` are (name, text or :class:`Upload`) in the order they are sent. ``progress`` is called with (bytes
     handed over, bytes in all) about every five seconds. ``sent`` is what has been handed over so far, so 0 proves
-    that no byte of the body has left; ``before_first_byte`` is called at the last moment before that changes, and may
-    raise to prevent it.
+    that no byte of the body has left; ``file_complete`` says whether the end of the file was. ``before_file_end`` is called
+    at the last moment before that changes, and may raise to prevent it.
     """
 
     def __init__(
         self,
         fields: Sequence[tuple[str, str | Upload]],
         progress: Progress | None = None,
-        before_first_byte: Callable[[], None] | None = None,
+        before_file_end: Callable[[], None] | None = None,
     ) -> None:
         self.boundary = secrets.token_hex(16)
         self.sent = 0
+        self.file_complete = False
         #: Whether the whole body has left: whoever sends it asks for more only after the last block is out.
         self.complete = False
         self._progress = progress
-        self._before_first_byte = before_first_byte
+        self._before_file_end = before_file_end
+        self._file_end = 0
         self._throttle = Throttle()
         self._file: _Watched | None = None
         self._parts: list[io.BytesIO | _Watched] = []
+        self._length = 0
         for name, value in fields:
-            self._parts += self._part(name, value)
-        self._parts.append(io.BytesIO(f"--{self.boundary}--\r\n".encode()))
-        self._length = sum(_size(part) for part in self._parts)
+            for part in self._part(name, value):
+                self._parts.append(part)
+                self._length += _size(part)
+                if isinstance(part, _Watched):
+                    self._file_end = self._length
+        end = f"--{self.boundary}--\r\n".encode()
+        self._parts.append(io.BytesIO(end))
+        self._length += len(end)
 
     @property
     def content_type(self) -> str:
@@ -81,6 +91,11 @@ class MultipartBody:
         Reads the file once more, for after the request: counting on the way would double the time of a fast upload.
         """
         return self._file.count_lines() if self._file else 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the end of the file leaves with the first byte."""
+        return self._file_end <= BLOCK_BYTES
 
     def __len__(self) -> int:
         return self._length
@@ -96,8 +111,10 @@ class MultipartBody:
             self._parts.pop(0)
             if self._parts:
                 block += self._parts[0].read(wanted - len(block))
-        if self._before_first_byte and not self.sent:
-            self._before_first_byte()
+        if not self.file_complete and self.sent + len(block) >= self._file_end:
+            if self._before_file_end:
+                self._before_file_end()
+            self.file_complete = True
         self.sent += len(block)
         self.complete = wanted > 0 and not block
         if self._progress and self._throttle.due():
@@ -142,7 +159,7 @@ class _Watched:
     def count_lines(self) -> int:
         file, left, lines = self._upload.file, self.size - self._left, 0
         file.seek(0)
-        while left and (block := file.read(min(left, _BLOCK_BYTES))):
+        while left and (block := file.read(min(left, BLOCK_BYTES))):
             left -= len(block)
             lines += block.count(b"\n")
         return lines

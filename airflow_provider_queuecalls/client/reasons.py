@@ -7,6 +7,7 @@ import socket
 import ssl
 
 from airflow_provider_queuecalls.client.hosts import is_loopback
+from airflow_provider_queuecalls.client.multipart import UploadBroken
 from airflow_provider_queuecalls.client.route import Route, TunnelRefused
 from airflow_provider_queuecalls.client.transport import BrokenOff
 
@@ -43,7 +44,7 @@ _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
 
 def reason_of(error: BaseException, route: Route) -> str | None:
     """Say why the request failed; None for an error that the network doesn't explain."""
-    if isinstance(error, BrokenOff | TunnelRefused):
+    if isinstance(error, BrokenOff | TunnelRefused | UploadBroken):
         return str(error)
     if isinstance(error, ssl.SSLError):
         return _tls_reason(error, route)

@@ -77,6 +77,7 @@ def read_response(
     contacts: int | Callable[[], int],
     sent: Sent,
     complete: bool = True,
+    file_complete: bool = True,
     campaign_name: str | None = None,
     sent_bytes: int = 0,
     retry_after: float | None = None,
@@ -90,6 +91,8 @@ def read_response(
         is called only for a long response
     :param sent: everything that was sent, none of which is shown
     :param complete: whether the whole request had been sent, without which no response means queued
+    :param file_complete: whether the end of the contact file had been sent, without which nothing can be queued: a
+        status code that leaves the outcome open then means that the request was not sent
     """
     body = _Body(contacts)
     accepted = 200 <= status_code < 300
@@ -106,6 +109,8 @@ def read_response(
     outcome, problem = _outcome_of_body(body) if accepted else _outcome_of_code(status_code)
     if outcome is Outcome.QUEUED and not complete:
         outcome, problem = Outcome.UNKNOWN, "the service responded before it had received the whole contact file"
+    if outcome is Outcome.UNKNOWN and not accepted and not file_complete:
+        outcome = Outcome.NOT_SENT
     outline = Outline() if body.flaw or body.kind == "HTML" else body.outline
     shown = outline.render(sent)
     return Response(

@@ -20,11 +20,10 @@ from types import TracebackType
 
 from airflow_provider_queuecalls import __version__
 from airflow_provider_queuecalls.client.endpoint import Endpoint
-from airflow_provider_queuecalls.client.multipart import MultipartBody
+from airflow_provider_queuecalls.client.multipart import BLOCK_BYTES, MultipartBody
 from airflow_provider_queuecalls.client.response import CutShort
 from airflow_provider_queuecalls.client.route import Route
 
-BLOCK_BYTES = 256 << 10
 _log = logging.getLogger(__name__)
 
 

@@ -7,9 +7,10 @@ entries, numbered by *generation*; the last one counts, and none is ever changed
        ▲           │           │
        └── open ◄──┴───────────┘   the request is known not to have been queued
 
-An *intent* is on record before the first byte leaves, *complete* before the last block does, and the *receipt* after
-the response. Each entry is created exclusively as the next generation after the one that this try has read or written.
-A try that was overtaken, because it was frozen or slow, finds that generation taken, and stops without any effect.
+An *intent* is on record before the first byte leaves, *complete* before the end of the contact file does, and the
+*receipt* after the response. Each entry is created exclusively as the next generation after the one that this try has
+read or written. A try that was overtaken, because it was frozen or slow, finds that generation taken, and stops without
+any effect.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Ledger:
     """What is on record of one campaign, and what one try to send it may do about that.
 
     Call :meth:`find` first. Then, if that returned nothing: :meth:`record_intent` when the first byte is about to
-    leave, :meth:`record_complete` when the last block is, and then either :meth:`record_receipt` or, where the campaign
+    leave, :meth:`record_complete` when the end of the contact file is, and then either :meth:`record_receipt` or, where the campaign
     is known not to be queued, :meth:`withdraw`.
     """
 
@@ -184,15 +185,21 @@ class Ledger:
     def record_intent(self, *, complete: bool = False) -> None:
         """Put on record that the first byte is about to leave. Raises where it must not.
 
-        ``complete``: the first block is the last one, so both are one entry.
+        ``complete``: and the end of the contact file with it, so both are one entry. So they are in a store that does
+        not create exclusively: an intent there could be taken over by two.
         """
-        self._own = replace(self._written(), state=State.COMPLETE if complete else State.INTENT, started_at=_now())
+        state = State.INTENT if self._store.exclusive and not complete else State.COMPLETE
+        self._own = replace(self._written(), state=state, started_at=_now())
         self._record(self._own)
 
     def record_complete(self) -> None:
-        """Put on record that the last block is about to leave. Raises where it must not."""
-        self._own = replace(self._written(), state=State.COMPLETE)
-        self._record(self._own)
+        """Put on record that the end of the contact file is about to leave. Raises where it must not.
+
+        Does nothing where this try has no intent on record, or a complete one.
+        """
+        if self._recorded and self._written().state is State.INTENT:
+            self._own = replace(self._written(), state=State.COMPLETE)
+            self._record(self._own)
 
     def record_receipt(self, result: Mapping[str, Any]) -> None:
         """Put on record that the campaign is queued. Raises what the store raises, or :class:`Overtaken`."""
@@ -220,9 +227,9 @@ class Ledger:
         with self._errors_translated("written"):
             created = self._create(entry)
             last = None if created else self._last()[1]
+        self._recorded = created
         if not created:
             self._stop_for(last)
-        self._recorded = True
 
     def _create(self, entry: Entry) -> bool:
         """Create the next generation; False where somebody else has."""

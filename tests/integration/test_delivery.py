@@ -26,7 +26,9 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, State, Try
 from airflow_provider_queuecalls.records.stores import LocalStore
+from tests.integration.conftest import LARGE_BYTES
 from tests.support import fault_server as faults
+from tests.support.outcomes import MIDWAY, QUEUED_XML
 
 QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 CAMPAIGN = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name="spring")
@@ -55,6 +57,15 @@ def send(server: faults.FaultServer, small_list: Path, tmp_path: Path) -> Callab
         )
 
     return deliver_once
+
+
+@pytest.fixture
+def long_list(tmp_path: Path) -> Path:
+    """Too long for the socket buffers, and quick to check."""
+    path = tmp_path / "long.csv"
+    path.write_bytes(b"16175550100," + b"r" * 128 + b"," + b"p" * 255 + b"\n")
+    path.write_bytes(path.read_bytes() * (LARGE_BYTES // 400))
+    return path
 
 
 def store_of(folder: Path, key: CampaignKey) -> LocalStore:
@@ -128,6 +139,44 @@ def test_a_failed_delivery_is_on_record_and_on_its_error(  # noqa: PLR0917
     assert caught.value.delivery.outcome is outcome
     assert caught.value.delivery.dry_run is False
     assert states(tmp_path) == left
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "left"),
+    [
+        (QUEUED, None, [State.INTENT, State.COMPLETE, State.RECEIPT]),
+        (faults.reset(MIDWAY), NotSent, [State.INTENT, State.OPEN]),
+        (faults.answer(200, QUEUED_XML, receive=MIDWAY), OutcomeUnknown, [State.INTENT, State.COMPLETE]),
+    ],
+    ids=["queued", "reset midway", "queued midway"],
+)
+def test_a_long_list_has_two_marks(  # noqa: PLR0917
+    act: faults.Act, kind: type[QueueCallsError] | None, left: list[State], send: Any, long_list: Path, tmp_path: Path
+) -> None:
+    with faults.FaultServer(act) as server, pytest.raises(kind) if kind else nullcontext():
+        send(client_of(server), contacts=long_list, rules=ContactRules(duplicates="keep"))
+    assert states(tmp_path) == left
+
+
+def test_a_try_that_was_taken_over_keeps_the_end_of_its_list_back(send: Any, long_list: Path, tmp_path: Path) -> None:
+    """While the first try sends, frozen or slow, the second finds its intent and sends too."""
+
+    def meanwhile(exchange: faults.Exchange) -> None:
+        exchange.receive(MIDWAY)
+        assert send_list().outcome is Outcome.QUEUED
+        exchange.receive()
+
+    def send_list() -> Delivery:
+        delivery: Delivery = send(client_of(server), contacts=long_list, rules=ContactRules(duplicates="keep"))
+        return delivery
+
+    with (
+        faults.FaultServer(meanwhile, QUEUED) as server,
+        pytest.raises(AlreadySent, match="by another task at the same time"),
+    ):
+        send_list()
+    assert (len(server.posts), len(server.uploads)) == (2, 1)
+    assert states(tmp_path) == [State.INTENT, State.INTENT, State.COMPLETE, State.RECEIPT]
 
 
 def test_another_list_under_the_same_name_is_not_sent(send: Any, server: faults.FaultServer, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from airflow.sdk import DAG
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.ledger import Ledger
 from tests.support.moments import MOMENTS, before
+from tests.support.moved import AIRFLOW
 
 HOME = Path(os.environ["QUEUECALLS_E2E"])
 TWINS = ("twin_a", "twin_b")
 
-#: Whom SIGKILL meets: the process that runs the task; the worker above it, whose task runs on alone; or both.
+#: Whom the signal meets: the process that runs the task; the worker above it, whose task runs on alone; or both.
 VICTIMS: Mapping[str, Callable[[], tuple[int, ...]]] = {
     "task": lambda: (os.getpid(),),
     "worker": lambda: (os.getppid(),),
@@ -28,21 +29,26 @@ VICTIMS: Mapping[str, Callable[[], tuple[int, ...]]] = {
 
 
 class Doomed(QueueCallsOperator):
-    """Is killed on the tries that are named, at a moment of the one request."""
+    """Is killed, or frozen until somebody wakes it, on the tries that are named, at a moment of the one request."""
 
-    def __init__(self, *, killed: Mapping[int, str], victim: str = "task", **kwargs: Any) -> None:
+    def __init__(self, *, killed: Mapping[int, str], victim: str = "task", frozen: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.killed = killed
         self.victim = victim
+        self.frozen = frozen
 
     def execute(self, context: Any) -> dict[str, Any]:
         if moment := self.killed.get(context["ti"].try_number):
-            MOMENTS[moment](self._kill)
+            MOMENTS[moment](self._strike)
         return super().execute(context)
 
-    def _kill(self) -> None:
-        for process in VICTIMS[self.victim]():
-            os.kill(process, signal.SIGKILL)
+    def _strike(self) -> None:
+        self.killed = {}
+        victims = VICTIMS[self.victim]()
+        (HOME / f"{self.dag_id}.victims").write_text(" ".join(map(str, victims)))
+        for process in victims:
+            os.kill(process, signal.SIGSTOP if self.frozen else signal.SIGKILL)
+        (HOME / f"{self.dag_id}.woken").touch()
 
 
 class Twin(QueueCallsOperator):
@@ -83,6 +89,7 @@ def dag(dag_id: str, kind: type[QueueCallsOperator] = QueueCallsOperator, **para
                 "queuecalls_conn_id": dag_id,
                 "retries": 2,
                 "retry_delay": timedelta(0),
+                **OWN_RECORD,
                 **parameters,
             },
         )
@@ -90,6 +97,8 @@ def dag(dag_id: str, kind: type[QueueCallsOperator] = QueueCallsOperator, **para
 
 
 RECEIPTS = str(HOME / "receipts")
+#: Airflow keeps no state of a task before 3.3.
+OWN_RECORD = {"receipts_path": None if AIRFLOW >= (3, 3) else RECEIPTS}
 dag("marked_failed", Held, retries=0, receipts_path=str(HOME / "receipts of marked_failed"))
 #: False until somebody sets the variable.
 RESEND = "{{ var.value.get('resend', 'false') }}"
@@ -105,6 +114,11 @@ dag(
 )  # fmt: skip
 dag("machine_lost_after_the_receipt", Doomed, killed={1: "after the receipt"}, victim="machine")
 dag("machine_lost_before_the_answer", Doomed, killed={1: "before the answer"}, victim="machine")
+for moment in ("before the intent", "in mid-body", "before the answer"):
+    dag(
+        f"machine_frozen_{moment.replace(' ', '_').replace('-', '_')}", Doomed,
+        killed={1: moment}, victim="machine", frozen=True, receipts_path=RECEIPTS,
+    )  # fmt: skip
 dag("cleared_with_receipts", receipts_path=RECEIPTS)
 dag("cleared_without_receipts")
 dag("resent_with_receipts", Doomed, killed={2: "after the receipt"}, receipts_path=RECEIPTS, resend=RESEND)

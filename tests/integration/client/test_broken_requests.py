@@ -1,4 +1,4 @@
-"""A request that ends without a complete response: the outcome is unknown once anything was sent."""
+"""A request that ends without a complete response: the outcome is unknown once the end of the list was sent."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def half_in_chunks(exchange: Exchange) -> None:
 
 CASES: dict[str, Case] = {
     "reset_after_the_request": Case(reset(), OutcomeUnknown, None),
-    "reset_midway": Case(reset(MIDWAY), OutcomeUnknown, None, large=True),
+    "reset_midway": Case(reset(MIDWAY), NotSent, None, large=True),
     "closed_after_the_request": Case(close(), OutcomeUnknown, None),
-    "closed_midway": Case(close(MIDWAY), OutcomeUnknown, None, large=True),
+    "closed_midway": Case(close(MIDWAY), NotSent, None, large=True),
     "hanging_after_the_request": Case(hang(), OutcomeUnknown, None, extra=SHORT),
-    "hanging_midway": Case(hang(MIDWAY), OutcomeUnknown, None, large=True, extra=SHORT),
+    "hanging_midway": Case(hang(MIDWAY), NotSent, None, large=True, extra=SHORT),
     "half_an_answer": Case(answer(200, QUEUED_XML[:40], length=len(QUEUED_XML)), OutcomeUnknown),
     "a_whole_element_of_a_longer_answer": Case(answer(200, QUEUED_XML, length=len(QUEUED_XML) + 9), OutcomeUnknown),
     "half_an_answer_in_chunks": Case(half_in_chunks, OutcomeUnknown),
@@ -58,7 +58,9 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
-def test_no_complete_response_is_unknown(case: Case, connect: Connect, small_list: Path, large_list: Path) -> None:
+def test_no_complete_response_is_unknown_once_the_whole_list_was_sent(
+    case: Case, connect: Connect, small_list: Path, large_list: Path
+) -> None:
     with FaultServer(case.act) as server:
         connect(server.url, **case.extra)
         result = queue(large_list if case.large else small_list)

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_queuecalls.client.response import NOT_ACCEPTED_CODES, REFUSED_CODES
 from airflow_provider_queuecalls.exceptions import (
     NotAccepted,
+    NotSent,
     OutcomeUnknown,
     Refused,
 )
@@ -67,6 +68,7 @@ CASES: dict[str, Case] = {
     "http_413_early_then_drained": Case(answer_early(413, b"too large"), Refused, 413, large=True),
     "http_413_midway_then_closed": Case(answer(413, b"too large", receive=MIDWAY), Refused, 413, large=True),
     "queued_before_the_body_was_complete": Case(answer(200, QUEUED_XML, receive=MIDWAY), OutcomeUnknown, large=True),
+    "http_503_before_the_body_was_complete": Case(answer(503, b"", receive=MIDWAY), NotSent, 503, large=True),
     "failed_before_the_body_was_complete": Case(
         answer(200, b'<queuecall status="failed"/>', receive=MIDWAY), Refused, large=True
     ),

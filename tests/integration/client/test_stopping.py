@@ -20,7 +20,7 @@ from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.client.multipart import MultipartBody, Upload
 from airflow_provider_queuecalls.client.response import Response
-from airflow_provider_queuecalls.exceptions import NotSent, OutcomeUnknown, WireError
+from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown, WireError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.conftest import LOGIN, PIN, Connect
 from tests.support.fault_server import Exchange, FaultServer
@@ -117,7 +117,7 @@ def test_a_stop_while_the_connection_is_set_up_ends_it(
 
 
 @pytest.mark.parametrize("receive", [MIDWAY, None], ids=["during the upload", "during the wait"])
-def test_a_stop_after_the_first_byte_is_unknown(
+def test_a_stop_is_unknown_once_the_whole_list_was_sent(
     receive: int | None, stopping: Stopping, connect: Connect, large_list: Path
 ) -> None:
     hook, stop = stopping
@@ -130,34 +130,72 @@ def test_a_stop_after_the_first_byte_is_unknown(
     with FaultServer(stop_it) as server:
         connect(server.url)
         result = queue(large_list, hook)
-    assert_outcome(result, OutcomeUnknown, None)
+    assert_outcome(result, NotSent if receive else OutcomeUnknown, None)
     assert STOPPED in str(result)
     assert server.connections == 1
 
 
-def send(client: Client, contacts: Path, before_first_byte: Callable[[], None]) -> Response | WireError:
+class Told:
+    """Hears how far a request has come, and acts on it."""
+
+    def __init__(self, intent: Callable[[], object] = bool, complete: Callable[[], object] = bool) -> None:
+        self.heard: list[str] = []
+        self._acts = {"intent": intent, "complete": complete}
+
+    def record_intent(self, *, complete: bool) -> None:
+        self._hear("intent")
+        if complete:
+            self.heard.append("complete")
+
+    def record_complete(self) -> None:
+        if "complete" not in self.heard:
+            self._hear("complete")
+
+    def _hear(self, what: str) -> None:
+        self._acts[what]()
+        self.heard.append(what)
+
+
+def send(client: Client, contacts: Path, record: Told) -> Response | WireError:
     with contacts.open("rb", buffering=0) as file:
         upload = Upload(file, "calls.csv", contacts.stat().st_size)
         try:
-            return client.queue_calls(upload, CAMPAIGN, before_first_byte=before_first_byte)
+            return client.queue_calls(upload, CAMPAIGN, record=record)
         except WireError as error:
             return error
 
 
-def test_a_stop_in_before_first_byte_sends_nothing(small_list: Path) -> None:
+@pytest.mark.parametrize("moment", ["intent", "complete"])
+def test_a_stop_while_the_record_is_written_keeps_the_end_of_the_list_back(moment: str, large_list: Path) -> None:
     with FaultServer(says(QUEUED_XML)) as server:
         client = Client(Endpoint(server.url + "/x", LOGIN, PIN, PIN))
-        assert_outcome(send(client, small_list, client.stop.request), NotSent, None, sent=False)
-    assert server.requests == []
+        record = Told(**{moment: client.stop.request})
+        assert_outcome(send(client, large_list, record), NotSent, None, sent=False)
+    assert record.heard == (["intent"] if moment == "intent" else ["intent", "complete"])
+    assert server.uploads == []
 
 
-def test_an_error_in_before_first_byte_is_raised_as_it_is_and_nothing_is_sent(small_list: Path) -> None:
+@pytest.mark.parametrize("moment", ["intent", "complete"])
+def test_an_error_of_the_record_is_raised_as_it_is_and_ends_the_request(moment: str, large_list: Path) -> None:
     def fail() -> None:
-        raise ConnectionResetError("the receipts' storage, not the service")
+        raise AlreadySent("by another task")
 
-    with FaultServer(says(QUEUED_XML)) as server, pytest.raises(ConnectionResetError, match="storage"):
-        send(Client(Endpoint(server.url + "/x", LOGIN, PIN, PIN)), small_list, fail)
-    assert server.requests == []
+    with FaultServer(says(QUEUED_XML)) as server, pytest.raises(AlreadySent, match="by another task"):
+        send(Client(Endpoint(server.url + "/x", LOGIN, PIN, PIN)), large_list, Told(**{moment: fail}))
+    assert (len(server.requests), server.uploads) == (int(moment == "complete"), [])
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_short_request_is_put_on_record_at_once(size: str, small_list: Path, large_list: Path) -> None:
+    record = Told()
+    with FaultServer(says(QUEUED_XML)) as server:
+        record._acts["complete"] = lambda: record.heard.append(f"{len(server.requests)} request")
+        send(
+            Client(Endpoint(server.url + "/x", LOGIN, PIN, PIN)),
+            {"small": small_list, "large": large_list}[size],
+            record,
+        )
+    assert record.heard == ["intent", *["1 request"] * (size == "large"), "complete"]
 
 
 @contextmanager
@@ -194,7 +232,7 @@ class Run:
         bodies.clear()
 
     def send(self) -> None:
-        self.result = send(self._client, self._contacts, self._intend)
+        self.result = send(self._client, self._contacts, Told(self._intend))
 
     def stop(self) -> None:
         self._client.stop.request()
@@ -203,7 +241,7 @@ class Run:
     def assert_nothing_began_after_the_stop(self, server: FaultServer) -> None:
         arrived = sum(request.received for request in server.requests if request.target == self.target)
         assert isinstance(self.result, NotSent | OutcomeUnknown | Response)
-        assert arrived == 0 or not isinstance(self.result, NotSent)
+        assert not isinstance(self.result, NotSent) or all(upload.target != self.target for upload in server.uploads)
         if self.at_stop is not None:
             sent, intended = self.at_stop
             assert arrived == 0 or sent > 0, "no byte of the body leaves after a stop"

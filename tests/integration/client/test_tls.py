@@ -17,7 +17,6 @@ import trustme
 from airflow_provider_queuecalls.exceptions import (
     InvalidConnection,
     NotSent,
-    OutcomeUnknown,
     Refused,
 )
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -165,10 +164,10 @@ def test_an_early_refusal_is_heard_over_tls_too(
 
 
 @pytest.mark.parametrize("act", [reset(MIDWAY), close(MIDWAY), hang(MIDWAY)], ids=["reset", "closed", "hanging"])
-def test_a_tls_connection_that_ends_midway_is_unknown(
+def test_a_tls_connection_that_ends_midway_is_not_sent(
     act: Act, connect: Connect, large_list: Path, authority: trustme.CA, authority_file: str
 ) -> None:
     with FaultServer(act, tls=certificate(authority, "127.0.0.1")) as server:
         connect(server.url, verify=authority_file, read_timeout=0.4)
-        assert_outcome(queue(large_list), OutcomeUnknown, None)
+        assert_outcome(queue(large_list), NotSent, None)
     assert server.connections == 1

@@ -27,8 +27,8 @@ ERRORS: dict[str, list[BaseException]] = {
     "an error of this package": [NotSent("stopped", sent=False), QueueCallsError("any")],
     "Ctrl-C, exit": [KeyboardInterrupt(), SystemExit(1)],
     "another BaseException": [TimeLimit()],
-    "UploadBroken": [UploadBroken("the contact file changed after it was checked")],
     "any other Exception": [
+        UploadBroken("the contact file changed after it was checked"),
         ConnectionResetError(104, "Connection reset by peer"),
         ssl.SSLError(1, "x"),
         http.client.BadStatusLine("4711"),
@@ -37,17 +37,15 @@ ERRORS: dict[str, list[BaseException]] = {
     ],
 }
 TABLE = [
-    [cell.strip() for cell in (row[:29], row[29:47], row[47:])]
-    for row in (failure_of.__doc__ or "")
-    .partition("was sent  a part was sent")[2]
-    .replace("\n    ", "\n")
-    .split("\n")[2:7]
+    [cell.strip() for cell in (row[:29], row[29:50], row[50:])]
+    for row in (failure_of.__doc__ or "").partition("the file's end\n")[2].replace("\n    ", "\n").split("\n")[1:5]
 ]
+SENT = {"nothing": (0, False), "a part": (100, False), "the file's end": (149, True)}
 
 
-def body(sent: int, *, complete: bool = False) -> MultipartBody:
+def body(sent: int, *, file_complete: bool = False, complete: bool = False) -> MultipartBody:
     body = MultipartBody([("start_url", "https://ivr.example/x")])
-    body.sent, body.complete = sent, complete
+    body.sent, body.file_complete, body.complete = sent, file_complete, complete
     return body
 
 
@@ -58,20 +56,22 @@ def test_the_table_has_every_kind_of_error() -> None:
 @pytest.mark.parametrize(
     ("sent", "expected", "error"),
     [
-        pytest.param(sent, expected, error, id=f"{type(error).__name__}-{sent}-bytes")
+        pytest.param(sent, cells[SENT[sent][1]], error, id=f"{type(error).__name__}-{sent}")
         for kind, *cells in TABLE
-        for sent, expected in zip((0, 100), cells, strict=True)
+        for sent in SENT
         for error in ERRORS[kind]
     ],
 )
-def test_an_error_means_what_the_table_says(sent: int, expected: str, error: BaseException) -> None:
-    failure: Any = failure_of(error, "the connection was reset", body(sent), "spring", "https://service.example/x")
+def test_an_error_means_what_the_table_says(sent: str, expected: str, error: BaseException) -> None:
+    size, file_complete = SENT[sent]
+    cut = body(size, file_complete=file_complete)
+    failure: Any = failure_of(error, "the connection was reset", cut, "spring", "https://service.example/x")
     if expected == "the error itself":
         assert failure is error
         return
     assert type(failure) is getattr(exceptions, expected)
     assert failure.campaign_name == "spring"
-    assert failure.sent is bool(sent)
+    assert failure.sent is bool(size)
     assert ("safe to try again" in str(failure)) is (failure.outcome is Outcome.NOT_SENT)
     assert ("It may have been queued" in str(failure)) is (failure.outcome is Outcome.UNKNOWN)
 
@@ -81,7 +81,8 @@ def test_an_error_means_what_the_table_says(sent: int, expected: str, error: Bas
     [(100, False, "100 of 149 bytes had been sent"), (149, True, "all of it had been sent")],
 )
 def test_an_unknown_outcome_says_how_much_was_sent(sent: int, complete: bool, words: str) -> None:
-    failure = failure_of(OSError(), "it broke", body(sent, complete=complete), "spring", "https://service.example/x")
+    cut = body(sent, file_complete=True, complete=complete)
+    failure = failure_of(OSError(), "it broke", cut, "spring", "https://service.example/x")
     assert isinstance(failure, OutcomeUnknown)
     assert f"{words} to https://service.example/x, then: it broke." in str(failure)
 

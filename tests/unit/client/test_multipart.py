@@ -123,6 +123,21 @@ def test_lines_and_bytes_are_counted() -> None:
         assert (body.sent, body.complete, body.lines) == (len(body), True, 2)
 
 
+@pytest.mark.parametrize("size", [0, 1, BLOCK, 3 * BLOCK + 1])
+@pytest.mark.parametrize("block", [7, BLOCK])
+def test_the_end_of_the_file_is_told_before_it_leaves(size: int, block: int) -> None:
+    told: list[int] = []
+    with tempfile.TemporaryFile() as file:
+        body = MultipartBody(
+            [("file", upload(file, b"x" * size)), ("a", "b")], before_file_end=lambda: told.append(body.sent)
+        )
+        before = body._file_end
+        data = drain(body, block)
+    assert body.file_complete
+    assert data[before - 5 : before + 2].endswith(b"\r\n"), "the file ends here"
+    assert [sent < before <= sent + block for sent in told] == [True]
+
+
 def test_only_lines_that_were_sent_are_counted() -> None:
     with tempfile.TemporaryFile() as file:
         content = b"12\n" * 200_000

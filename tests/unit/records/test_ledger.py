@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, Overtaken, State, Try
-from tests.unit.records.memory_store import FailingStore, MemoryStore, RepeatingStore, UnsureStore
+from tests.unit.records.memory_store import FailingStore, MemoryStore, RepeatingStore, ReplacingStore, UnsureStore
 
 LOGIN = "outreach-login"
 KEY = CampaignKey.of("spring", "https://calls.example/webservice/queuecalls.php", LOGIN)
@@ -84,6 +84,14 @@ def test_a_young_intent_may_still_be_under_way(minutes: int, said: bool, store: 
     with pytest.raises(OutcomeUnknown) as caught:
         ledger(store).find(LIST, 3)
     assert ("the request may still be under way" in str(caught.value)) is said
+
+
+def test_a_store_that_does_not_compare_has_no_intent_to_take_over() -> None:
+    store = ReplacingStore()
+    started(store, complete=False)
+    assert last(store).state is State.COMPLETE
+    with pytest.raises(OutcomeUnknown):
+        ledger(store, number=2).find(LIST, 3)
 
 
 def test_an_intent_that_is_not_complete_is_taken_over(store: MemoryStore) -> None:
