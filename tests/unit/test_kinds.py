@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.kinds import (
-    WHOLE_SECONDS,
-    duration_words,
-    read_duration,
-    read_structure,
-)
+from airflow_provider_queuecalls.kinds import WHOLE_SECONDS, duration_words, read_duration, read_structure
 from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
 
 SECONDS = Parameter(name="x", kind=Kind("", read_duration), doc="", unit="seconds")

@@ -6,29 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_queuecalls.exceptions import (
-    NotSent,
-    OutcomeUnknown,
-)
+from airflow_provider_queuecalls.exceptions import NotSent, OutcomeUnknown
 from tests.conftest import Connect
-from tests.support.fault_server import (
-    Exchange,
-    FaultServer,
-    answer,
-    close,
-    hang,
-    head,
-    raw,
-    reset,
-)
-from tests.support.outcomes import (
-    MIDWAY,
-    QUEUED_XML,
-    Case,
-    assert_outcome,
-    dripping_body,
-    queue,
-)
+from tests.support.fault_server import Exchange, FaultServer, answer, close, hang, head, raw, reset
+from tests.support.outcomes import MIDWAY, QUEUED_XML, Case, assert_outcome, dripping_body, queue
 
 SHORT = {"read_timeout": 1.0}
 

@@ -11,24 +11,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.exceptions import (
-    NotSent,
-    OutcomeUnknown,
-)
+from airflow_provider_queuecalls.exceptions import NotSent, OutcomeUnknown
 from tests.conftest import Connect
 from tests.integration.conftest import LARGE_BYTES, write_rows
-from tests.support.fault_server import (
-    Act,
-    Exchange,
-    FaultServer,
-)
-from tests.support.outcomes import (
-    MIDWAY,
-    QUEUED_XML,
-    assert_outcome,
-    queue,
-    says,
-)
+from tests.support.fault_server import Act, Exchange, FaultServer
+from tests.support.outcomes import MIDWAY, QUEUED_XML, assert_outcome, queue, says
 
 
 def rewrite(path: Path) -> None:

@@ -10,21 +10,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.client.response import Response
-from airflow_provider_queuecalls.exceptions import (
-    OutcomeUnknown,
-)
+from airflow_provider_queuecalls.exceptions import OutcomeUnknown
 from tests.conftest import Connect
 from tests.integration.conftest import write_rows
-from tests.support.fault_server import (
-    FaultServer,
-    answer,
-)
-from tests.support.outcomes import (
-    assert_outcome,
-    bounded_memory,
-    queue,
-    says,
-)
+from tests.support.fault_server import FaultServer, answer
+from tests.support.outcomes import assert_outcome, bounded_memory, queue, says
 
 LONG = 300 << 20
 

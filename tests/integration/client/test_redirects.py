@@ -11,21 +11,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.client.response import NOT_ACCEPTED_CODES
-from airflow_provider_queuecalls.exceptions import (
-    NotAccepted,
-    Refused,
-)
+from airflow_provider_queuecalls.exceptions import NotAccepted, Refused
 from tests.conftest import Connect
-from tests.support.fault_server import (
-    FaultServer,
-    answer,
-)
-from tests.support.outcomes import (
-    QUEUED_XML,
-    assert_outcome,
-    bounded_memory,
-    queue,
-)
+from tests.support.fault_server import FaultServer, answer
+from tests.support.outcomes import QUEUED_XML, assert_outcome, bounded_memory, queue
 
 LONG = 300 << 20
 

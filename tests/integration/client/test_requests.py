@@ -16,16 +16,8 @@ from airflow_provider_queuecalls.client.campaign import PARAMETERS, Campaign
 from airflow_provider_queuecalls.client.response import Response
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.conftest import LOGIN, PIN, Connect
-from tests.support.fault_server import (
-    FaultServer,
-)
-from tests.support.outcomes import (
-    CAMPAIGN,
-    QUEUED_XML,
-    assert_outcome,
-    queue,
-    says,
-)
+from tests.support.fault_server import FaultServer
+from tests.support.outcomes import CAMPAIGN, QUEUED_XML, assert_outcome, queue, says
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture

@@ -8,29 +8,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.client.response import NOT_ACCEPTED_CODES, REFUSED_CODES
-from airflow_provider_queuecalls.exceptions import (
-    NotAccepted,
-    NotSent,
-    OutcomeUnknown,
-    Refused,
-)
+from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, OutcomeUnknown, Refused
 from tests.conftest import Connect
-from tests.support.fault_server import (
-    FaultServer,
-    answer,
-    answer_early,
-    head,
-    raw,
-)
-from tests.support.outcomes import (
-    MIDWAY,
-    QUEUED_XML,
-    Case,
-    assert_outcome,
-    dripping_body,
-    queue,
-    says,
-)
+from tests.support.fault_server import FaultServer, answer, answer_early, head, raw
+from tests.support.outcomes import MIDWAY, QUEUED_XML, Case, assert_outcome, dripping_body, queue, says
 
 QUEUED_JSON = b'{"status":"success","error":null,"result":{"call_ids":[1,2,3]}}'
 BILLION_LAUGHS = (

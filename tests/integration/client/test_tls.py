@@ -14,30 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from airflow_provider_queuecalls.exceptions import (
-    InvalidConnection,
-    NotSent,
-    Refused,
-)
+from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, Refused
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.conftest import Connect
 from tests.integration.conftest import certificate
-from tests.support.fault_server import (
-    Act,
-    FaultServer,
-    answer,
-    close,
-    hang,
-    reset,
-)
-from tests.support.outcomes import (
-    MIDWAY,
-    QUEUED_XML,
-    assert_outcome,
-    queue,
-    says,
-    tcp_server,
-)
+from tests.support.fault_server import Act, FaultServer, answer, close, hang, reset
+from tests.support.outcomes import MIDWAY, QUEUED_XML, assert_outcome, queue, says, tcp_server
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture

@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.exceptions import (
-    InvalidContacts,
-)
+from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
 from tests.conftest import HOME

@@ -12,12 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
-from airflow_provider_queuecalls.exceptions import (
-    CheckFailed,
-    EmptyContacts,
-    InvalidContactRules,
-    InvalidContacts,
-)
+from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContactRules, InvalidContacts
 from tests.support.postgres import Postgres
 from tests.support.warehouse import Database, failure, postgres_database, run, shown, sqlite_database
 

@@ -8,16 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.contacts.checking import (
-    ANN,
-    BOB,
-    CAT,
-    NOT_A_NUMBER,
-    Contacts,
-    reasons,
-    refused,
-    sent,
-)
+from tests.unit.contacts.checking import ANN, BOB, CAT, NOT_A_NUMBER, Contacts, reasons, refused, sent
 
 pytestmark = pytest.mark.usefixtures("results_kept")
 
