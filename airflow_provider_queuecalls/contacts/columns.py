@@ -41,8 +41,8 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
     names = RowValidator(rules).column_names(line)
     if names is None:
         raise InvalidContacts(
-            f"{where} has control characters, bytes that are not UTF-8, or quotes out of place. Nothing was sent. Write "
-            "the file as UTF-8; quoting='allow' allows quotes."
+            f"{where} is longer than 1 MiB, or has control characters, bytes that are not UTF-8, or quotes out of "
+            "place. Nothing was sent. Write the file as UTF-8; quoting='allow' allows quotes."
         )
     try:
         positions = place_columns(names, rules)

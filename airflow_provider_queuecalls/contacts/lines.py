@@ -16,9 +16,8 @@ from airflow_provider_queuecalls.stopping import StopRequest
 
 BLOCK_BYTES = 256 << 10
 BOM = codecs.BOM_UTF8
-#: A longer line is kept up to here. It is never valid, and never a header.
+#: A longer line is rejected, and only its beginning is kept.
 LONGEST_LINE = 1 << 20
-_MOST_DELIMITERS = 1 << 16
 
 #: The characters of Unicode's category Cc, and two others that some programs take for a line end.
 _CONTROL = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029))
@@ -28,7 +27,7 @@ Mark = TypeVar("Mark")
 
 
 class Block:
-    """Some whole lines. ``first`` is the number of the first one; ``abridged`` means that ``data`` is part of one line."""
+    """Some whole lines. ``first`` is the number of the first one; ``abridged`` means that ``data`` is the beginning of one."""
 
     def __init__(self, first: int, data: bytes, abridged: bool = False) -> None:
         self.first = first
@@ -61,8 +60,7 @@ def blocks(
 ) -> Iterator[Block]:
     """Read a file from its start as blocks of whole lines.
 
-    ``tap`` is called with every piece that is read. A line of more than about 1 MiB is a block of its own, abridged so
-    that its result stays the same. Raises :class:`NotSent` instead of reading on once ``stop`` is requested.
+    ``tap`` is called with every piece that is read. A line that is too long to keep is a block of its own. Raises :class:`NotSent` instead of reading on once ``stop`` is requested.
     """
 
     def read() -> bytes:
@@ -80,7 +78,7 @@ def blocks(
         if at_start:
             data, at_start = data.removeprefix(BOM), False
         cut = _after_last_line(data)
-        if not cut and len(data) > LONGEST_LINE + 8:
+        if not cut and len(data) > LONGEST_LINE + 1:
             line, data = _abridged(data, delimiter, read)
             yield Block(first, line, abridged=True)
             first += 1
@@ -117,61 +115,22 @@ def _after_last_line(data: bytes) -> int:
 
 
 def _abridged(head: bytes, delimiter: str, read: Callable[[], bytes]) -> tuple[bytes, bytes]:
-    """Read to the end of a line that is too long to keep. Returns it abridged, and the data that was read beyond it."""
-    cut = LONGEST_LINE + 4
-    while head[cut] & 0xC0 == 0x80 and cut > LONGEST_LINE:
-        cut -= 1  # not within a character
-    kept, piece = head[:cut], head[cut:]
-    rest = _Rest(delimiter, kept)
+    """Read to the end of a line that is too long to keep. Returns its beginning, and the data that was read beyond it.
+
+    If the rest has an odd number of quotes, one is kept: the next line may be within a cell that this one opens.
+    """
+    kept, piece, quotes = head[: LONGEST_LINE + 1], head[LONGEST_LINE + 1 :], 0
     while piece:
         ends = [at for at in (piece.find(b"\n"), piece.find(b"\r")) if at >= 0]
+        end = min(ends, default=len(piece))
+        quotes += piece.count(b'"', 0, end)
         if ends:
-            end = min(ends)
-            rest.add(piece[:end])
             if piece[end:] == b"\r":
                 piece += read()
-            return kept + rest.substitute(), piece[end + (2 if piece.startswith(b"\r\n", end) else 1) :]
-        rest.add(piece)
+            piece = piece[end + (2 if piece.startswith(b"\r\n", end) else 1) :]
+            break
         piece = read()
-    return kept + rest.substitute(), b""
-
-
-class _Rest:
-    """The part of a line beyond its first mebibyte, of which only this can still change the result: a byte that is not
-    UTF-8, a control character, the number of delimiters, and whether the number of quotes is even. A cell that is too
-    long has been found by then."""
-
-    def __init__(self, delimiter: str, kept: bytes) -> None:
-        self._control = ControlCharacters(delimiter)
-        self._delimiter = delimiter.encode()
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._invalid = self._controls = False
-        self._delimiters = self._quotes = 0
-        self._decode(kept)
-
-    def add(self, piece: bytes) -> None:
-        """Take in another piece of the line."""
-        self._decode(piece)
-        self._controls = self._controls or len(piece.translate(None, self._control.ascii)) < len(piece)
-        self._delimiters += piece.count(self._delimiter)
-        self._quotes += piece.count(b'"')
-
-    def substitute(self) -> bytes:
-        """A short text that has the same effect on the result."""
-        self._decode(b"", final=True)
-        quotes = b'"' * (2 - self._quotes % 2) if self._quotes else b""
-        delimiters = self._delimiter * min(self._delimiters, _MOST_DELIMITERS)
-        return delimiters + quotes + b"\x00" * self._controls + b"\xff" * self._invalid
-
-    def _decode(self, piece: bytes, final: bool = False) -> None:
-        if self._invalid or (piece.isascii() and not final and self._decoder.getstate()[0] == b""):
-            return
-        try:
-            text = self._decoder.decode(piece, final)
-        except UnicodeDecodeError:
-            self._invalid = True
-        else:
-            self._controls = self._controls or bool(self._control.in_text.search(text))
+    return kept + f'{delimiter}"'.encode() * (quotes % 2), piece
 
 
 class ControlCharacters:

@@ -24,6 +24,7 @@ from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 
 #: Every reason to reject a row, in the order in which they are checked, with its meaning and what to do about it.
 REASONS: Mapping[str, str] = {
+    "line_too_long": "a line of more than 1 MiB; write one row per line",
     "not_utf8": "bytes that are not UTF-8; write the file as UTF-8",
     "control_character": "a control character or a line break within a cell; remove it",
     "quoted_cell": "quotes, or a comma that requires them; remove them, or set quoting='allow' and quote as in RFC 4180",
@@ -108,13 +109,15 @@ class RowValidator:
         ``number`` is the line's number. ``first``: no line before it has a row. ``in_open_cell``: the line begins
         within a quoted cell that an earlier line has opened, so it is not a row whatever it looks like.
         """
+        if len(line) > LONGEST_LINE:
+            return RowResult("line_too_long")
         if is_blank(line) and not in_open_cell:
             return RowResult(BLANK)
         if number is not None and number == self.layout.header_line:
             return RowResult(COLUMN_NAMES)
         try:
             cells = self._cells(self._text(line, in_open_cell))
-            if first and not self.layout.names and len(line) <= LONGEST_LINE and names_columns(cells):
+            if first and not self.layout.names and names_columns(cells):
                 raise _Rejected("header")
             return self._valid_row(line, cells)
         except _Rejected as rejected:
@@ -157,8 +160,6 @@ class RowValidator:
         for column, cell in zip(self.layout.columns[1:], others, strict=True):
             if len(cell.encode()) > MAX_BYTES[column]:
                 raise _Rejected(f"{column}_too_long")
-        if len(line) > LONGEST_LINE:  # only with hundreds of columns that are not sent
-            raise _Rejected("too_many_cells")
         if number == given and not self.rewrites_all and b'"' not in line:
             return RowResult(None, called, line)
         row = [number, *others] if self.layout.names else [number, *others][: len(cells)]
@@ -179,6 +180,8 @@ class RowValidator:
 
     def column_names(self, line: bytes) -> list[str] | None:
         """The names in a header line, without spaces around them. None if the line is not valid."""
+        if len(line) > LONGEST_LINE:
+            return None
         try:
             text = line.decode()
         except UnicodeDecodeError:

@@ -33,6 +33,10 @@ def check_file(
     first = True
     for line in split_lines(data.removeprefix(b"\xef\xbb\xbf")):
         was_open, is_open = is_open, quoting == "allow" and open_after(line, delimiter, is_open)
+        if len(line) > LONGEST_LINE:
+            found.append(("line_too_long", b""))
+            first = False
+            continue
         if not was_open and all(byte in b" \t" for byte in line):
             found.append(("blank", b""))
             continue
@@ -148,7 +152,7 @@ def check_row(  # noqa: PLR0911, PLR0912, PLR0917 - one rule after another
         return "too_many_cells", 0, b""
     given = wanted[0]
     is_header = is_name(cells[0]) and not any(holds_number(cell) for cell in cells)
-    if first and header is None and len(line) <= LONGEST_LINE and is_header:
+    if first and header is None and is_header:
         return "header", 0, b""
     bare = given.strip(" ")
     if bare == "":

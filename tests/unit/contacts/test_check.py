@@ -14,16 +14,8 @@ import pytest
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.results import SMALL_BYTES, ResultsInMemory
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.exceptions import (
-    CheckFailed,
-)
-from tests.unit.contacts.checking import (
-    ANN,
-    BOB,
-    Contacts,
-    file_size_limit,
-    report,
-)
+from airflow_provider_queuecalls.exceptions import CheckFailed
+from tests.unit.contacts.checking import ANN, BOB, Contacts, file_size_limit, report
 
 
 @pytest.mark.usefixtures("results_kept")
@@ -88,9 +80,9 @@ def test_importing_loads_no_module_that_takes_long() -> None:
 def test_duckdb_is_loaded_for_large_files_only(
     contacts: Contacts, contacts_size: int, list_size: int, loaded: bool
 ) -> None:
-    path = contacts(f"{ANN}\n".ljust(contacts_size))
+    path = contacts(f"{ANN}\n".ljust(contacts_size, "\n"))
     suppression_list = path.with_name("suppression_list.csv")
-    suppression_list.write_text(f"{BOB}\n".ljust(list_size))
+    suppression_list.write_text(f"{BOB}\n".ljust(list_size, "\n"))
     program = (
         "import sys; from airflow_provider_queuecalls.contacts import ContactRules, check; "
         "check(sys.argv[1], ContactRules(on_invalid='skip', suppress=sys.argv[2:])).close(); print('duckdb' in sys.modules)"

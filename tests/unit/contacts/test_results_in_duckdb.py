@@ -19,10 +19,7 @@ from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuck
 from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
 from airflow_provider_queuecalls.stopping import StopRequest
-from tests.unit.contacts.checking import (
-    ANN,
-    Contacts,
-)
+from tests.unit.contacts.checking import ANN, Contacts
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -55,7 +52,7 @@ def test_a_line_of_a_gigabyte_is_rejected_in_bounded_memory(contacts: Contacts) 
         [sys.executable, "-c", program, path], capture_output=True, text=True, check=True, cwd=os.getcwd()
     )
     found, kilobytes = run.stdout.splitlines()
-    assert found == "{'control_character': 1}"
+    assert found == "{'line_too_long': 1}"
     assert int(kilobytes) < 400_000
 
 

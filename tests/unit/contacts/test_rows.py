@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_queuecalls.contacts import REASONS
-from tests.unit.contacts.checking import (
-    ANN,
-    BOB,
-    CAT,
-    Contacts,
-    reasons,
-    sent,
-)
+from tests.unit.contacts.checking import ANN, BOB, CAT, Contacts, reasons, sent
 
 pytestmark = pytest.mark.usefixtures("results_kept")
 
@@ -47,7 +40,8 @@ pytestmark = pytest.mark.usefixtures("results_kept")
         (b"16175551234," + b"r" * 129, "message_reference_too_long"),
         (b"16175551234," + "é".encode() * 65, "message_reference_too_long"),
         (b"16175551234,r," + b"p" * 256, "call_parameter_too_long"),
-        (b"16175551234," + b"r" * 10_000_000, "message_reference_too_long"),
+        (b"16175551234," + b"r" * 10_000_000, "line_too_long"),
+        (b" " * 2_000_000, "line_too_long"),
     ],
 )
 def test_an_invalid_row_is_rejected_with_its_reason(contacts: Contacts, row: bytes, reason: str) -> None:
@@ -100,6 +94,12 @@ def test_a_quoted_cell_below_a_header_line_stays_whole(contacts: Contacts, row: 
     )
 
 
+@pytest.mark.parametrize("end", ["", '"', '"",a"'], ids=["left open", "closed", "closed after an escaped quote"])
+def test_a_line_that_is_too_long_may_open_a_cell_of_the_next_lines(contacts: Contacts, end: str) -> None:
+    path = contacts(f'{ANN},"{"r" * 2_000_000}{end}\n{BOB}\n"\n{CAT}\n')
+    assert sent(path, quoting="allow", on_invalid="skip") == f"{BOB if end else CAT}\n".encode()
+
+
 def test_a_tab_within_a_cell_is_a_control_character_in_a_tab_delimited_file_too(contacts: Contacts) -> None:
     path = contacts(f'{ANN}\t"a\tb"\n{BOB}\tc\n')
     assert reasons(path, delimiter="tab", quoting="allow") == {"control_character": 1}
@@ -131,6 +131,7 @@ def test_a_reject_does_not_make_a_later_row_a_duplicate(contacts: Contacts) -> N
 
 def test_the_reasons_are_in_the_order_in_which_they_are_looked_for() -> None:
     assert list(REASONS) == [
+        "line_too_long",
         "not_utf8",
         "control_character",
         "quoted_cell",
