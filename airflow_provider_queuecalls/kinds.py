@@ -139,7 +139,7 @@ _WRITTEN_TIMEDELTA = re.compile(
 def read_duration(value: object, parameter: Parameter) -> timedelta:
     """Read a duration, longer than nothing unless the parameter's minimum is 0.
 
-    Accepts a timedelta; a number, in the parameter's unit; and a text: such a number, ``'1 hour 30 minutes'``, ISO 8601
+    Accepts a timedelta; a number, in the parameter's unit; and a string: such a number, ``'1 hour 30 minutes'``, ISO 8601
     (``'PT1H30M'``) without years and months, or what ``str(timedelta)`` writes.
     """
     unit = UNITS[parameter.unit.removesuffix("s")]
@@ -219,9 +219,9 @@ def read_structure(text: str) -> object:
         raise ValueError("is neither JSON nor a Python literal") from None
 
 
-SECRET = Kind("a text", _secret, shown=False)
-NAME = Kind("a text without control characters", read_name)
-TEXT = Kind("a text", read_text, shown=False)
+SECRET = Kind("a string", _secret, shown=False)
+NAME = Kind("a string without control characters", read_name)
+TEXT = Kind("a string", read_text, shown=False)
 URL = Kind("an absolute http(s) URL without credentials, whitespace, or control characters", read_url, shown=False)
 INTEGER = Kind("a whole number", read_integer, form_type="integer")
 TIMESTAMP = Kind(
@@ -231,8 +231,8 @@ TIMESTAMP = Kind(
 EXPRESSION = Kind("a time expression of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST'", _expression)
 FLAG = Kind("true or false", read_flag, form_type="boolean")
 CHOICE = Kind("", _choice)
-SECONDS = Kind("a number of {unit}, or a text such as '1 minute' or 'PT1M'", _seconds, form_type="number")
-WHOLE_SECONDS = Kind("a timedelta, a number of {unit}, or a text such as '15 minutes' or 'PT15M'", _whole_seconds)
+SECONDS = Kind("a number of {unit}, or a string such as '1 minute' or 'PT1M'", _seconds, form_type="number")
+WHOLE_SECONDS = Kind("a timedelta, a number of {unit}, or a string such as '15 minutes' or 'PT15M'", _whole_seconds)
 #: A file is read by whoever opens it.
 FILE = Kind(
     "a CSV file with the columns phone number, message_reference, and call_parameter, without a header line",

@@ -184,7 +184,7 @@ def describe(value: object) -> str:
     if value is None:
         return "None"
     if isinstance(value, str):
-        return f"a text of {len(value)} characters"
+        return f"a string of {len(value)} characters"
     name = type(value).__name__
     article = "an" if name[:1].lower() in "aeiou" else "a"
     try:

@@ -69,8 +69,8 @@ PARAMETERS: tuple[FormField, ...] = (
     _field(4, "contacts", FILE, "The contact file.", wire_name="phone_number_list", name_evidence=INFERRED, required=True),
     _field(5, "start_url", URL, "The VoiceXML script that runs when a call connects.", required=True, max_length=255),
     _field(6, "result_url", URL, "Where the service posts the result of each call, after the call or its last failed attempt.", max_length=255),
-    _field(7, "message_reference", TEXT, "A text that is posted to start_url with every call. Never shown.", max_length=255),
-    _field(8, "call_parameters", TEXT, "Another text that is posted to start_url with every call. Never shown.", max_length=255),
+    _field(7, "message_reference", TEXT, "Text that is posted to start_url with every call. Never shown.", max_length=255),
+    _field(8, "call_parameters", TEXT, "Further text that is posted to start_url with every call. Never shown.", max_length=255),
     _field(
         9, "max_retries", INTEGER, "How many further attempts the service makes to call a number that was not reached.",
         name_evidence=f"{DOCUMENTED}; another page says max_retry", minimum=0, maximum=10,
@@ -96,7 +96,7 @@ def _delay(value: object, parameter: Parameter) -> timedelta:
 
 START_LATE = Parameter(
     name="start_late",
-    kind=Kind(f"a timedelta, a number of minutes, a text such as '2 hours' or 'PT2H', or {ANY_DELAY!r}", _delay),
+    kind=Kind(f"a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or {ANY_DELAY!r}", _delay),
     doc="By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then start at once. "
     "A campaign that is later is not sent, unless it has an expiration_timestamp in the future.",
     unit="minutes", minimum=0, default=timedelta(minutes=15), default_doc="15 minutes",
@@ -120,16 +120,16 @@ class Campaign:
     :param result_url: Where the service posts the result of each call, after the call or its last failed attempt.
         Accepts an absolute http(s) URL without credentials, whitespace, or control characters, of at most 255 bytes in
         UTF-8. Default: not sent.
-    :param campaign_name: The unique name of the new campaign. Accepts a text without control characters. Default: in an
-        operator, a name of the task instance that is the same on every try.
-    :param message_reference: A text that is posted to start_url with every call. Never shown. Accepts a text of at most
+    :param campaign_name: The unique name of the new campaign. Accepts a string without control characters. Default: in
+        an operator, a name of the task instance that is the same on every try.
+    :param message_reference: Text that is posted to start_url with every call. Never shown. Accepts a string of at most
         255 bytes in UTF-8. Default: not sent.
-    :param call_parameters: Another text that is posted to start_url with every call. Never shown. Accepts a text of at
-        most 255 bytes in UTF-8. Default: not sent.
+    :param call_parameters: Further text that is posted to start_url with every call. Never shown. Accepts a string of
+        at most 255 bytes in UTF-8. Default: not sent.
     :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
         whole number from 0 to 10. Default: not sent.
     :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
-        a text such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
+        a string such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
     :param scheduled_timestamp: When the calls start; 0 starts them at once. Accepts a datetime with a time zone, an ISO
         8601 time with an offset or the name of a time zone, a UNIX time in seconds, or 0. Default: not sent.
     :param expiration_timestamp: When the service stops calling, whether or not everybody was reached; 0 is never.
@@ -146,7 +146,7 @@ class Campaign:
         Default: not sent.
     :param start_late: By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then
         start at once. A campaign that is later is not sent, unless it has an expiration_timestamp in the future.
-        Accepts a timedelta, a number of minutes, a text such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
+        Accepts a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
     :param field_names: The connection's own names of form fields, so that a ``secure`` that cannot be sent is reported
         here, too. Accepts a mapping from parameters to names of form fields. Default: not checked before sending.
     """

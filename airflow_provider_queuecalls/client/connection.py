@@ -98,7 +98,7 @@ def _verify(value: Any, parameter: Parameter) -> bool | str:
 def _object(value: Any) -> dict[str, str]:
     mapping = read_structure(value.strip()) if isinstance(value, str) else value
     if not isinstance(mapping, dict) or not all(isinstance(item, str) for pair in mapping.items() for item in pair):
-        raise ValueError("is not a JSON object whose values are texts")
+        raise ValueError("is not a JSON object whose values are strings")
     return mapping
 
 

@@ -157,7 +157,7 @@ def _credentials(read: Mapping[str, Any]) -> Iterator[Violation]:
         yield Violation(
             "login",
             "contains a colon, which HTTP Basic cannot transport",
-            "a text without a colon, unless basic_auth is false",
+            "a string without a colon, unless basic_auth is false",
         )
     if password and not pin:
         try:

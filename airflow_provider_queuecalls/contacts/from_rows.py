@@ -52,7 +52,7 @@ def write_contact_file(
     values in the order of these names. Other columns are not sent; their names are logged once with ``log``, which takes
     a message and its arguments. ``origin`` is how messages refer to the source of the rows.
 
-    A value is a text, a whole number, a Decimal, a UUID, or None for an empty cell. The check decides whether the values
+    A value is a string, a whole number, a Decimal, a UUID, or None for an empty cell. The check decides whether the values
     are a valid contact.
 
     Raises :class:`InvalidContacts` with row and column for a value of another type, such as a float, and for names that

@@ -44,7 +44,7 @@ def _columns(value: object, _: Parameter) -> Mapping[str, str | None]:
         raise ValueError("has no name for phone_number")
     names = [name for name in mapping.values() if name is not None]
     if not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValueError("has a column name that is empty or not a text")
+        raise ValueError("has a column name that is empty or not a string")
     if any(name.strip().isdigit() for name in names):
         raise ValueError("has a column name that is a number")
     if len({name.strip().casefold() for name in names}) < len(names):
@@ -122,7 +122,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         name="suppress_max_age", unit="days",
-        kind=Kind("a timedelta, a number of days, or a text such as '31 days' or 'PT12H'", read_duration), default_doc="no limit",
+        kind=Kind("a timedelta, a number of days, or a string such as '31 days' or 'PT12H'", read_duration), default_doc="no limit",
         doc="The longest time since a suppression list was last changed; with an older one, nothing is sent.",
     ),
     _choice(
@@ -162,7 +162,7 @@ class ContactRules:
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
         path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
-        sent. Accepts a timedelta, a number of days, or a text such as '31 days' or 'PT12H'. Default: no limit.
+        sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
         Default: ``'fail'``.
     """

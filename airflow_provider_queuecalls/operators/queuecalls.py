@@ -84,16 +84,16 @@ class QueueCallsOperator(BaseOperator):
     :param result_url: Where the service posts the result of each call, after the call or its last failed attempt.
         Accepts an absolute http(s) URL without credentials, whitespace, or control characters, of at most 255 bytes in
         UTF-8. Default: not sent.
-    :param campaign_name: The unique name of the new campaign. Accepts a text without control characters. Default: in an
-        operator, a name of the task instance that is the same on every try.
-    :param message_reference: A text that is posted to start_url with every call. Never shown. Accepts a text of at most
+    :param campaign_name: The unique name of the new campaign. Accepts a string without control characters. Default: in
+        an operator, a name of the task instance that is the same on every try.
+    :param message_reference: Text that is posted to start_url with every call. Never shown. Accepts a string of at most
         255 bytes in UTF-8. Default: not sent.
-    :param call_parameters: Another text that is posted to start_url with every call. Never shown. Accepts a text of at
-        most 255 bytes in UTF-8. Default: not sent.
+    :param call_parameters: Further text that is posted to start_url with every call. Never shown. Accepts a string of
+        at most 255 bytes in UTF-8. Default: not sent.
     :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
         whole number from 0 to 10. Default: not sent.
     :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
-        a text such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
+        a string such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: not sent.
     :param scheduled_timestamp: When the calls start; 0 starts them at once. Accepts a datetime with a time zone, an ISO
         8601 time with an offset or the name of a time zone, a UNIX time in seconds, or 0. Default: not sent.
     :param expiration_timestamp: When the service stops calling, whether or not everybody was reached; 0 is never.
@@ -110,7 +110,7 @@ class QueueCallsOperator(BaseOperator):
         Default: not sent.
     :param start_late: By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then
         start at once. A campaign that is later is not sent, unless it has an expiration_timestamp in the future.
-        Accepts a timedelta, a number of minutes, a text such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
+        Accepts a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
     :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
         Numbering Plan; ``'vendor'``: every spelling that the service documents. Default: ``'nanp'``.
     :param normalize: Rewrite common spellings of a phone number into the one that is sent. Accepts true or false.
@@ -133,7 +133,7 @@ class QueueCallsOperator(BaseOperator):
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
         path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
-        sent. Accepts a timedelta, a number of days, or a text such as '31 days' or 'PT12H'. Default: no limit.
+        sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
         Default: ``'fail'``.
 

@@ -72,7 +72,9 @@ class FormReader:
             elif isinstance(value, str) and parameter.kind is not FILE:
                 texts[parameter.name] = value
             else:
-                misplaced.append(parameter.violation("is a text" if isinstance(value, str) else "is a file"))
+                misplaced.append(
+                    parameter.violation("is text, not a file" if isinstance(value, str) else "is a file, not text")
+                )
         return Posted(texts, contacts, misplaced)
 
     def check(self, posted: Posted) -> tuple[Campaign, ContactFile]:

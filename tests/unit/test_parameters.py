@@ -33,7 +33,7 @@ def test_any_other_value_is_set(value: object) -> None:
     ("parameter", "rule"),
     [
         (Parameter(name="x", kind=INTEGER, doc="", minimum=0, maximum=172_800), "a whole number from 0 to 172,800"),
-        (Parameter(name="x", kind=TEXT, doc="", max_length=16), "a text of at most 16 bytes in UTF-8"),
+        (Parameter(name="x", kind=TEXT, doc="", max_length=16), "a string of at most 16 bytes in UTF-8"),
         (Parameter(name="x", kind=CHOICE, doc="", choices={"a": "", "b": ""}), "'a' or 'b'"),
         (Parameter(name="x", kind=CHOICE, doc="", choices={"a": "", "b": "", "c": ""}), "'a', 'b', or 'c'"),
     ],

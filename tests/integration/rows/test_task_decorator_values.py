@@ -77,7 +77,7 @@ def test_columns_are_for_mappings_too(sandbox: Sandbox) -> None:
         (5, "returned an int"),
         (b"16175550143", "returned a bytes of 11"),
         ({"phone_number": ANN}, "returned a dict of 1"),
-        ([ANN], "Row 1 of the function '<lambda>' is a text of 11 characters"),
+        ([ANN], "Row 1 of the function '<lambda>' is a string of 11 characters"),
         (ANN, "The value does not look like a path"),
         (f"{ANN},ref", "The value does not look like a path"),
         (f"phone_number\n{ANN}\n", "The value does not look like a path"),

@@ -118,7 +118,7 @@ def test_a_value_without_an_exact_text_is_reported_by_row_and_column_and_not_sho
 @pytest.mark.parametrize(
     ("row", "kind"),
     [
-        (ANN, "a text of 11 characters"),
+        (ANN, "a string of 11 characters"),
         (16175550143, "an int"),
         (None, "None"),
         ({ANN}, "a set of 1"),
