@@ -10,9 +10,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html.entities import codepoint2name
 from urllib.parse import quote, quote_plus
 
-from tests.support.fault_server import Act, Exchange
+from tests.support.fault_server import Act, Exchange, Headers
 from tests.support.multipart import parse
 
 Spelling = Callable[[str], str]
@@ -44,11 +45,15 @@ SPELLINGS: dict[str, Spelling] = {
     "as it is": str,
     "upper case": str.upper,
     "escaped": html.escape,
+    "escaped but for quotes": lambda text: html.escape(text, quote=False),
+    "named": lambda text: "".join(f"&{codepoint2name[ord(c)]};" if ord(c) in codepoint2name else c for c in text),
     "apos": lambda text: html.escape(text).replace("&#x27;", "&apos;"),
     "decimal": lambda text: "".join(f"&#{ord(c)};" for c in text),
     "hexadecimal": lambda text: "".join(f"&#x{ord(c):X};" for c in text),
     "twice": lambda text: html.escape(html.escape(text)),
     "json": lambda text: json.dumps(text)[1:-1],
+    "json in utf-8": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "json safe in html": lambda text: json.dumps(text)[1:-1].replace("&", "\\u0026").replace("<", "\\u003C"),
     "json in json": lambda text: json.dumps(json.dumps(text))[1:-1],
     "json of php": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     "eight backslashes": lambda text: text.replace('"', "\\" * 8 + '"').replace("/", "\\" * 8 + "/"),
@@ -87,6 +92,14 @@ def _print_r(got: Got) -> str:
 
 def _elements(got: Got, spell: Spelling = html.escape) -> str:
     return "".join(f"<{name}>{spell(text)}</{name}>" for name, text in got.texts.items())
+
+
+def _written(number: str) -> list[str]:
+    country, area, exchange, line = number[0], number[1:4], number[4:7], number[7:]
+    return [
+        *(f"+{number}", f"tel:+{number}", f"%2B{number}", f"{number};ani=8005550100", f"({area}) {exchange}-{line}"),
+        *(f"{country}-{area}-{exchange}-{line}", f"{area}.{exchange}.{line}", f"{area}/{exchange}-{line}"),
+    ]
 
 
 def _calls(ids: object) -> str:
@@ -137,6 +150,10 @@ SHAPES: dict[str, Callable[[Got], tuple[int, str]]] = {
         200,
         _xml("".join(f'<queuecall call_id="{row[0]}"/>' for row in got.rows), "queued"),
     ),
+    "numbers as people write them": lambda got: (
+        200,
+        " and ".join(written for row in got.rows for written in _written(row[0])),
+    ),
     "counts": lambda got: (
         200,
         json.dumps({"status": "queued", "count": got.fields["pin"], "total": int(got.rows[0][0]), "line": got.line}),
@@ -156,6 +173,7 @@ def _spelled(name: str, spell: Callable[[str], str]) -> dict[str, Callable[[Got]
         f"xml, {name}": lambda got: (200, _xml(f"<error>{html.escape(_legal(got.all(spell)))}</error>")),
         f"raw xml, {name}": lambda got: (200, _xml(f"<error>{_legal(got.all(spell))}</error>")),
         f"json, {name}": lambda got: (200, in_json(got)),
+        f"raw json, {name}": lambda got: (200, f'{{"status": "queued", "note": "{got.all(spell)}"}}'),
         f"text, {name}": lambda got: (500, got.all(spell)),
     }
 
@@ -164,7 +182,7 @@ for _name, _spell in SPELLINGS.items():
     SHAPES |= _spelled(_name, _spell)
 
 
-def echo(shape: str | None = None, encoding: str = "utf-8") -> Act:
+def echo(shape: str | None = None, encoding: str = "utf-8", code: int | None = None, headers: Headers = ()) -> Act:
     """Repeat what comes in: in that shape, or in the one that the campaign is named after."""
 
     def act(exchange: Exchange) -> None:
@@ -180,8 +198,8 @@ def echo(shape: str | None = None, encoding: str = "utf-8") -> Act:
         personal = {name: text for name, text in fields.items() if name not in ("start_url", "result_url")}
         basic = request.headers["authorization"].removeprefix("Basic ")
         got = Got({**personal, "basic": basic}, tuple(tuple(row.split(",")) for row in rows))
-        code, body = SHAPES[shape or campaign_name](got)
-        exchange.answer(code, body.encode(encoding, "replace"))
+        usual_code, body = SHAPES[shape or campaign_name](got)
+        exchange.answer(code or usual_code, body.encode(encoding, "replace"), headers)
 
     return act
 
