@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,15 +15,19 @@ __all__ = ["queuecalls_sandbox"]
 
 
 @pytest.fixture
-def queuecalls_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox for this test alone; the connection ``queuecalls_default`` leads to it.
+def queuecalls_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox for this test alone; the connection ``queuecalls_default`` leads to it, and records are in ``tmp_path``.
 
     Its clock stands still until ``queuecalls_sandbox.advance(hours=2)``. ``.campaigns``, ``.calls``, ``.attempts`` and
     ``.journal`` show what it has received and done, and ``.fail_next("connection_reset")`` arms a fault for the next
     request.
     """
+    from airflow_provider_queuecalls.records.stores import init_folder
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
+    receipts = tmp_path / "queuecalls-receipts"
+    init_folder(receipts)
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(receipts))
     with run_sandbox(speed=0) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)
         yield sandbox

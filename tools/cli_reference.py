@@ -22,9 +22,13 @@ def cli_reference() -> str:
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return the parser of each subcommand, by its name."""
-    (action,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
-    return dict(action.choices)
+    """Return the parser of each subcommand that has none of its own, by its name, such as ``records init``."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                found |= {f"{name} {below}": each for below, each in subcommands(command).items()} or {name: command}
+    return found
 
 
 def _section(name: str, command: argparse.ArgumentParser) -> str:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+from packaging.version import Version
 
 from airflow_provider_queuecalls._airflow import settings
-from airflow_provider_queuecalls._airflow.compat import Context
-from airflow_provider_queuecalls._airflow.storage import (
-    Location,
-    local_path,
-    problem_of,
-    remote_path,
-    url_of,
-)
-from airflow_provider_queuecalls.parameters import is_unset, show_path
+from airflow_provider_queuecalls._airflow.storage import local_path, problem_of, remote_path, url_of
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
+from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.ledger import CampaignKey
 from airflow_provider_queuecalls.records.stores import (
     LocalStore,
+    NoStore,
     Store,
     decoded,
     encoded,
@@ -29,37 +29,98 @@ from airflow_provider_queuecalls.records.stores import (
 
 #: One key for a task instance, whatever its campaign is called: a name that changes from try to try makes no new task.
 STATE_KEY = "queuecalls_campaign"
-#: Schemes of storages whose file systems create an object only where there is none: S3, Google Cloud Storage, and Azure.
-EXCLUSIVE_SCHEMES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl"})
+#: What ``receipts_path`` is for whoever accepts that there is no record.
+NO_RECORD = "none"
+CHOICES = """one of these:
+    a folder that all workers share:
+      export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=s3://conn@bucket/queuecalls
+    a local folder, if all tasks run on one machine that keeps its disk:
+      queuecalls records init /data/queuecalls && export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=/data/queuecalls
+    no record, if you accept that a lost worker or Clear makes the task call everybody again:
+      receipts_path="none\""""
+PATHS = "an absolute path, such as /data/queuecalls, or a URL, such as s3://conn@bucket/queuecalls"
+#: Storages whose libraries create an object only where there is none, from this version on.
+CONDITIONAL_SINCE = Version("2024.12")
+CONDITIONAL = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "abfss", "adl"), "adlfs"),
+}
+
+OpenStore: TypeAlias = Callable[[CampaignKey], Store]
 
 
-def receipt_store(context: Context, receipts_path: Location | None, key: CampaignKey) -> Store | None:
-    """The store for one campaign's record; None where this Airflow has none and no ``receipts_path`` is given."""
+def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, task_state: Any = None) -> OpenStore:
+    """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
+
+    Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
+    """
     path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
-    if path is not None:
-        return store_at(path, key)
-    state = context.get("task_state_store")
-    return None if state is None else TaskStateStore(state, key)
+    if path is None:
+        if task_state is None and not dry_run:
+            raise _invalid("is not set, so nothing would record what is sent", CHOICES)
+        return partial(TaskStateStore, task_state)
+    if isinstance(path, str) and path.strip() == NO_RECORD:
+        log.warning(
+            "receipts_path is 'none', so there is no record of what is sent. If the worker is lost or the task is cleared, "
+            "the whole list is called again."
+        )
+        return lambda _: NoStore()
+    root = _root(path)
+    return lambda key: _store_in(root, key)
 
 
-def store_at(receipts_path: Any, key: CampaignKey) -> Store:
+def _root(receipts_path: Any) -> Path | str:
+    """The folder of all records: a path on this machine, or a URL."""
+    if (url := url_of(receipts_path)) is not None:
+        _assert_conditional(url)
+        return url.rstrip("/")
+    folder = Path(os.path.expanduser(str(local_path(receipts_path)).strip()))
+    if not folder.is_absolute():
+        raise _invalid("is not an absolute path", PATHS, show(str(folder)))
+    return folder
+
+
+def _store_in(root: Path | str, key: CampaignKey) -> Store:
     """A folder for each campaign: with a readable name, and different for any two campaigns."""
     name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', key.campaign_name)[:100]}-{key.digest}"
-    if (url := url_of(receipts_path)) is None:
-        return LocalStore(Path(local_path(receipts_path), name))
-    return RemoteStore(f"{url.rstrip('/')}/{name}")
+    return LocalStore(root, name) if isinstance(root, Path) else RemoteStore(f"{root}/{name}")
+
+
+def _assert_conditional(url: str) -> None:
+    """Raise :class:`InvalidCampaign` if the storage's library is so old that it replaces a record that is there."""
+    if (library := _conditional_library(url)) is None:
+        return
+    try:
+        installed = version(library)
+    except PackageNotFoundError:
+        return  # what opens the record says so
+    if Version(installed) < CONDITIONAL_SINCE:
+        raise _invalid(
+            f"is in a storage for which {library} {installed} is installed, which replaces a record that another task has "
+            "just written",
+            f"used with {library} {CONDITIONAL_SINCE} or later",
+        )
+
+
+def _conditional_library(url: str) -> str | None:
+    return CONDITIONAL.get(url.partition("://")[0].lower())
+
+
+def _invalid(problem: str, rule: str, value: str = "") -> InvalidCampaign:
+    return InvalidCampaign([Violation("receipts_path", problem, rule, value=value)])
 
 
 class RemoteStore:
     """One small JSON object for each entry in any storage of ObjectStoragePath.
 
-    Created exclusively where the storage can: S3 and what speaks its API with conditional writes. Elsewhere two tasks
-    at the very same moment may both think that they were first.
+    Created exclusively where the storage can: in S3, Google Cloud Storage, and Azure. Elsewhere two tasks at the very
+    same moment may both think that they were first.
     """
 
     def __init__(self, url: str) -> None:
         self.location = show_path(url)
-        self.exclusive = url.partition("://")[0].lower() in EXCLUSIVE_SCHEMES
+        self.exclusive = _conditional_library(url) is not None
         self._url = url
 
     def problem(self, error: Exception) -> str:

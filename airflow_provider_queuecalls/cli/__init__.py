@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_queuecalls import __version__
-from airflow_provider_queuecalls.cli import check, demo, sandbox, send
+from airflow_provider_queuecalls.cli import check, demo, records, sandbox, send
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 
-SUBCOMMANDS = (check, send, sandbox, demo)
+SUBCOMMANDS = (check, send, records, sandbox, demo)
 #: What the extra ``sandbox`` brings, by module.
 SANDBOX_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "starlette", "uvicorn"})
 USAGE_ERROR = 2

@@ -47,11 +47,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_demo() -> int:
     """Run the demo; return 0 only if the sandbox has every contact exactly once."""
+    from airflow_provider_queuecalls.records.stores import init_folder
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
     signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="queuecalls-demo-") as home, run_sandbox() as sandbox:
         environment = _environment(Path(home), sandbox)
+        init_folder(Path(environment["AIRFLOW__QUEUECALLS__RECEIPTS_PATH"]))
         _print_title("Create an Airflow with a SQLite database")
         _run(environment, "-m", "airflow", "db", "migrate")
         print(f"  {home}")
@@ -92,6 +94,7 @@ def _environment(home: Path, sandbox: Sandbox) -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(_examples()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__QUEUECALLS__RECEIPTS_PATH": str(home / "receipts"),
         "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
         "TMPDIR": str(home),  # the contact file too
         "PYTHONWARNINGS": "ignore",

@@ -39,7 +39,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )  # fmt: skip
     parser.add_argument(
         "--receipts", metavar="FOLDER",
-        help="folder for records, a path or a URL; default is [queuecalls] receipts_path of Airflow's configuration",
+        help="folder for records: an absolute path of a folder made by 'queuecalls records init', a URL, or 'none'; "
+        "default is [queuecalls] receipts_path of Airflow's configuration",
     )  # fmt: skip
     parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
     parser.add_argument("--dry-run", action="store_true", help="check everything and send nothing")
@@ -72,8 +73,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _send(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls._airflow.receipts import store_at
-    from airflow_provider_queuecalls._airflow.settings import receipts_path
+    from airflow_provider_queuecalls._airflow.receipts import records_at
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -91,12 +91,9 @@ def _send(options: argparse.Namespace) -> int:
     this = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
 
     def open_ledger(key: CampaignKey) -> Ledger:
-        return Ledger(store_at(receipts, key), key, this, log=log)
+        return Ledger(open_store(key), key, this, log=log)
 
-    receipts = options.receipts or receipts_path()
-    if not receipts and not options.dry_run:
-        print("queuecalls: set --receipts to a folder for records. Nothing was sent.", file=sys.stderr)
-        return FAILED
+    open_store = records_at(options.receipts, log, dry_run=options.dry_run)
     with progress_bar() as progress:
         checked = deliver(
             campaign, options.file, client, open_ledger,

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_provider_queuecalls._airflow.connection_form import form_field
-from airflow_provider_queuecalls._airflow.receipts import store_at
+from airflow_provider_queuecalls._airflow.receipts import records_at
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -104,7 +104,7 @@ class QueueCallsHook(BaseHook):
         contacts: str | os.PathLike[str],
         campaign: Campaign,
         *,
-        receipts_path: Location,
+        receipts_path: Location | None = None,
         rules: ContactRules | None = None,
         rejects_path: str | os.PathLike[str] | None = None,
         expected_digest: str = ANY_DIGEST,
@@ -115,7 +115,9 @@ class QueueCallsHook(BaseHook):
 
         :param contacts: a local contact file
         :param campaign: the campaign's settings, with a ``campaign_name``
-        :param receipts_path: the folder for records, local or at any URL of ObjectStoragePath
+        :param receipts_path: the folder for records: an absolute path of a folder that ``queuecalls records init`` has
+            made, any URL of ObjectStoragePath, or ``"none"`` to keep no record; default is ``[queuecalls] receipts_path``
+            of Airflow's configuration
         :param rules: how the contact file is checked
         :param rejects_path: a local file for the rejects, each with line and reason
         :param expected_digest: ``"any"``, or the digest of the only list that may be sent
@@ -126,11 +128,12 @@ class QueueCallsHook(BaseHook):
         """
         # Each call is a permission of its own to send again.
         this = Try(1, f"hook/{secrets.token_hex(8)}", resend)
+        open_store = records_at(receipts_path, self.log, dry_run=dry_run)
         return deliver(
             campaign,
             contacts,
             self.client,
-            lambda key: Ledger(store_at(receipts_path, key), key, this, log=self.log),
+            lambda key: Ledger(open_store(key), key, this, log=self.log),
             rules=rules,
             rejects=nullcontext(rejects_path),
             expected_digest=expected_digest,

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.receipts import OpenStore, records_at
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
@@ -36,7 +37,6 @@ from airflow_provider_queuecalls.kinds import parse_flag
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
-from airflow_provider_queuecalls.records.stores import NoStore
 from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -75,9 +75,10 @@ class QueueCallsOperator(BaseOperator):
         an error. Default: ``False``.
     :param resend: Send a campaign that was sent before, or may have been. ``True`` sends once per run, and once more each
         time the task is cleared. Automatic retries never resend. Accepts true or false. Default: ``False``.
-    :param receipts_path: The folder for the records of what was sent. Accepts a local path or any URL of
-        ObjectStoragePath. Default: ``[queuecalls] receipts_path`` of Airflow's configuration; without it, the task's own
-        state (Airflow 3.3 and later), which Clear discards from 3.4 on.
+    :param receipts_path: The folder for the records of what was sent. Accepts an absolute path of a folder that
+        ``queuecalls records init`` has made, any URL of ObjectStoragePath, or ``'none'`` to keep no record. Default:
+        ``[queuecalls] receipts_path`` of Airflow's configuration; without it, the task's own state (Airflow 3.3 and later),
+        which Clear discards from 3.4 on. Airflow before 3.3 has none, so the task fails and sends nothing.
     :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
         credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
@@ -246,6 +247,9 @@ class QueueCallsOperator(BaseOperator):
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
+            open_store = records_at(
+                self.receipts_path, self.log, dry_run=dry_run, task_state=context.get("task_state_store")
+            )
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(self._local_suppression_lists(contacts.rules))
             return self._deliver(
@@ -253,7 +257,7 @@ class QueueCallsOperator(BaseOperator):
                 campaign,
                 contacts.path,
                 self.hook.client,
-                lambda key: self._open_ledger(context, key, resend=resend),
+                lambda key: self._open_ledger(context, key, open_store, resend=resend),
                 rules=rules,
                 rejects=delivered(self.rejects_path, "The rejects file"),
                 expected_digest=self.expected_digest,
@@ -296,21 +300,14 @@ class QueueCallsOperator(BaseOperator):
         self._delivered = delivery, sources
         return delivery.result
 
-    def _open_ledger(self, context: Context, key: CampaignKey, *, resend: bool) -> Ledger:
+    def _open_ledger(self, context: Context, key: CampaignKey, open_store: OpenStore, *, resend: bool) -> Ledger:
         """The record of what was sent as this campaign."""
-        from airflow_provider_queuecalls._airflow.receipts import receipt_store
-
         # Before anything is sent: people need the link most where the outcome stays unknown.
         CampaignLink.push(self, context, self.hook.endpoint.url_of_campaign(key.campaign_name))
-        if (store := receipt_store(context, self.receipts_path, key)) is None:
-            self.log.warning(
-                "This task keeps no record of what it sends. If the worker is lost or the task is cleared, the whole "
-                "list is called again. Set receipts_path, or [queuecalls] receipts_path in Airflow's configuration."
-            )
         ti = context["ti"]
         # Clear raises max_tries, a retry does not.
         scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
-        return Ledger(store or NoStore(), key, Try(ti.try_number, scope, resend), log=self.log)
+        return Ledger(open_store(key), key, Try(ti.try_number, scope, resend), log=self.log)
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - for others

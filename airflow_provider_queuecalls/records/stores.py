@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import pwd
 import re
+import shlex
+import stat
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 _FILE_NAME = re.compile(r"([0-9]{6,})\.json")
+#: The file that shows that a folder was made for records. An unmounted share looks like an empty folder.
+MARKER = "queuecalls-records.txt"
+MARKER_TEXT = """\
+This folder holds the records of what was sent with queuecalls. If this file is not here, no campaign is sent.
+"""
 
 
 class Store(Protocol):
@@ -53,18 +62,27 @@ class NoStore:
 
 class LocalStore:
     """A folder of this machine with one small JSON file for each entry, created exclusively and written through to
-    the disk."""
+    the disk.
+
+    It lies in ``root``, the folder of all records, which :func:`init_folder` has made.
+    """
 
     exclusive = True
 
-    def __init__(self, folder: Path) -> None:
-        self.location = str(folder)
-        self._folder = folder
+    def __init__(self, root: Path, name: str) -> None:
+        self._root = root
+        self._folder = root / name
+        self.location = str(self._folder)
 
     def problem(self, error: Exception) -> str:
+        if isinstance(error, NotInitialized):
+            return str(error)
+        if isinstance(error, PermissionError):
+            return _permission_problem(self._root)
         return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
     def last(self) -> tuple[int, Any] | None:
+        assert_initialized(self._root)
         try:
             names = os.listdir(self._folder)
         except FileNotFoundError:
@@ -74,11 +92,16 @@ class LocalStore:
         return generation, decoded((self._folder / file_name(generation)).read_bytes())
 
     def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        assert_initialized(self._root)
+        group = _group_bits(self._root)
+        with suppress(FileExistsError):
+            self._folder.mkdir(0o700)
+            self._folder.chmod(0o700 | group)  # whatever the umask is
         # Written to another name first, so that nobody ever reads half an entry.
         descriptor, partial = tempfile.mkstemp(prefix=".", suffix=".partial", dir=self._folder)
         try:
             with open(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o600 | group & 0o060)
                 file.write(encoded(entry))
                 file.flush()
                 os.fsync(file.fileno())
@@ -89,8 +112,67 @@ class LocalStore:
             with suppress(FileNotFoundError):
                 os.unlink(partial)
         _sync(self._folder)
-        _sync(self._folder.parent)
+        _sync(self._root)
         return True
+
+
+class NotInitialized(Exception):
+    """The folder was not made by :func:`init_folder`."""
+
+
+def init_folder(folder: Path, *, group: bool = False) -> None:
+    """Make a folder for records: put the marker into it, which shows that it is the right one.
+
+    A folder that is there is kept; it must be empty or have the marker. ``group`` lets the folder's Unix group read and
+    write all records. Raises :class:`OSError`.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    marker = folder / MARKER
+    if not marker.exists():
+        if any(folder.iterdir()):
+            raise OSError(errno.ENOTEMPTY, "it has other files in it; name a folder of its own", str(folder))
+        marker.write_text(MARKER_TEXT)
+    for path in (folder, *folder.rglob("*")) if group else ():
+        path.chmod(0o2770 if path.is_dir() else 0o660)
+    _sync(folder)
+    _sync(folder.parent)
+
+
+def assert_initialized(folder: Path) -> None:
+    """Raise :class:`NotInitialized` if the folder has no marker."""
+    try:
+        os.stat(folder / MARKER)
+    except FileNotFoundError:
+        raise NotInitialized(
+            f"the folder has no file {MARKER}; mount the share if it is on one, or make a folder for records, once, with: "
+            f"queuecalls records init {shlex.quote(str(folder))}"
+        ) from None
+
+
+def _group_bits(root: Path) -> int:
+    """The mode bits that let the folder's group in, if it has the setgid bit: only then do new files belong to that group."""
+    mode = root.stat().st_mode
+    return mode & 0o2070 if mode & stat.S_ISGID else 0
+
+
+def _permission_problem(root: Path) -> str:
+    """Who may use the folder, for a process that may not."""
+    try:
+        status = root.stat()
+    except OSError:
+        return "permission denied"
+    return (
+        f"permission denied: this process runs as {_user(os.geteuid())}, and {root} belongs to {_user(status.st_uid)} with "
+        f"mode {stat.S_IMODE(status.st_mode):04o}; the owner can let the folder's group in with: "
+        f"queuecalls records init --group {shlex.quote(str(root))}"
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # as in a container that knows only its own
+        return f"user {number}"
 
 
 def _sync(folder: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN, PIN
 from tests.support import fault_server as faults
 from tests.support.airflow import Airflow, Task, real_airflow
@@ -101,6 +102,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("airflow")
     names = [name for name in DAG_IDS if name not in TWINS] + ["twins"]
     numbers = {name: _write_list(home / f"{name}.csv", index) for index, name in enumerate(names)}
+    for folder in ("receipts", "receipts of marked_failed"):
+        init_folder(home / folder)
     with ExitStack() as stack:
         services = {name: stack.enter_context(_service(name)) for name in names}
         connections = {
@@ -257,7 +260,7 @@ def test_a_task_that_is_marked_failed_sends_nothing_and_leaves_no_copy_of_its_li
     live.airflow.wait(lambda: not process.exists(), "the end of the task's process")
     assert live.airflow.task(name).state == "failed"
     assert live.services[name].posts == []
-    assert not list((live.home / "receipts of marked_failed").rglob("*"))
+    assert not list((live.home / "receipts of marked_failed").rglob("*.json"))
     number = live.numbers[name][0].encode()
     copies = [path for path in Path(tempfile.gettempdir()).glob("queuecalls-*") if path.is_file()]
     assert not [path for path in copies if number in path.read_bytes()]

@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 import pytest
 import trustme
 
+from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import HOME
-from tests.support.moved import IS_AIRFLOW_2
+from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.patience import WATCHDOG_SECONDS
 from tests.support.s3 import new_bucket, s3_connection, s3_server
 
@@ -65,6 +66,19 @@ def no_proxy_and_no_ca_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def receipts_folder(tmp_path: Path) -> Path:
+    """A folder for records."""
+    init_folder(tmp_path / "receipts")
+    return tmp_path / "receipts"
+
+
+@pytest.fixture(autouse=AIRFLOW < (3, 3))
+def no_state_of_tasks(receipts_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tasks have no state of their own, Airflow's configuration names a folder."""
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(receipts_folder))
 
 
 @pytest.fixture

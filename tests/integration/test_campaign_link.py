@@ -84,8 +84,10 @@ def test_a_task_whose_outcome_is_unknown_has_its_link(
     assert requests.get(done.links[0], timeout=30).status_code == (200 if queuecalls_sandbox.campaigns else 404)
 
 
-def test_what_was_queued_before_has_its_link_too(run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path) -> None:
-    first, again = (run(campaign_name="spring", receipts_path=str(tmp_path / "receipts")) for _ in range(2))
+def test_what_was_queued_before_has_its_link_too(
+    run: RunOperator, queuecalls_sandbox: Sandbox, receipts_folder: Path
+) -> None:
+    first, again = (run(campaign_name="spring", receipts_path=str(receipts_folder)) for _ in range(2))
 
     assert "was already queued" in again.printed
     assert len(queuecalls_sandbox.campaigns) == 1
@@ -93,9 +95,9 @@ def test_what_was_queued_before_has_its_link_too(run: RunOperator, queuecalls_sa
 
 
 def test_an_intent_without_a_receipt_has_its_link(
-    run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path
+    run: RunOperator, queuecalls_sandbox: Sandbox, receipts_folder: Path
 ) -> None:
-    receipts = {"receipts_path": str(tmp_path / "receipts")}
+    receipts = {"receipts_path": str(receipts_folder)}
     queuecalls_sandbox.fail_next("connection_reset")
     run(campaign_name="spring", **receipts)
     done = run(campaign_name="spring", **receipts)

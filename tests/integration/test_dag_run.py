@@ -359,7 +359,9 @@ def test_what_is_sent_is_what_was_checked(
 
     ti = SimpleNamespace(dag_id="d", task_id="call", run_id="r", map_index=-1, try_number=1, max_tries=0)
     context: Any = {"ti": ti}
-    task = QueueCallsOperator(task_id="call", contacts=str(path), start_url=START_URL, campaign_name="spring")
+    task = QueueCallsOperator(
+        task_id="call", contacts=str(path), start_url=START_URL, receipts_path="none", campaign_name="spring"
+    )
     with faults.FaultServer(receive_and_change) as server:
         connect(server.url, login=LOGIN, password=PIN)
         if cut_short:

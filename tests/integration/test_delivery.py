@@ -24,7 +24,7 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, State, Try
+from airflow_provider_queuecalls.records.ledger import Entry, Ledger, State, Try
 from airflow_provider_queuecalls.records.stores import LocalStore
 from tests.integration.conftest import LARGE_BYTES
 from tests.support import fault_server as faults
@@ -45,14 +45,14 @@ def client_of(server: faults.FaultServer) -> Client:
 
 
 @pytest.fixture
-def send(server: faults.FaultServer, small_list: Path, tmp_path: Path) -> Callable[..., Delivery]:
+def send(server: faults.FaultServer, small_list: Path, receipts_folder: Path) -> Callable[..., Delivery]:
     def deliver_once(client: Client | None = None, campaign: Campaign = CAMPAIGN, **options: Any) -> Delivery:
         this = Try(1, "run-1", options.pop("resend", False))
         return deliver(
             campaign,
             options.pop("contacts", small_list),
             client or client_of(server),
-            lambda key: Ledger(store_of(tmp_path, key), key, this),
+            lambda key: Ledger(LocalStore(receipts_folder, key.digest), key, this),
             **options,
         )
 
@@ -68,15 +68,11 @@ def long_list(tmp_path: Path) -> Path:
     return path
 
 
-def store_of(folder: Path, key: CampaignKey) -> LocalStore:
-    return LocalStore(folder / "records" / key.digest)
-
-
 def states(folder: Path) -> list[State]:
     """Every entry on record."""
     import json
 
-    files = sorted((folder / "records").rglob("*.json"))
+    files = sorted((folder / "receipts").rglob("*.json"))
     return [Entry.from_json(json.loads(file.read_text())).state for file in files]
 
 
@@ -232,9 +228,11 @@ def test_a_delivery_that_is_stopped_sends_nothing(  # noqa: PLR0917
     assert send().outcome is Outcome.QUEUED
 
 
-def test_the_hook_delivers_once(connect: Any, server: faults.FaultServer, small_list: Path, tmp_path: Path) -> None:
+def test_the_hook_delivers_once(
+    connect: Any, server: faults.FaultServer, small_list: Path, receipts_folder: Path
+) -> None:
     connect(server.url)
-    hook, receipts = QueueCallsHook(), str(tmp_path / "receipts")
+    hook, receipts = QueueCallsHook(), str(receipts_folder)
     first = hook.deliver(small_list, CAMPAIGN, receipts_path=receipts)
     assert hook.deliver(small_list, CAMPAIGN, receipts_path=receipts).result == first.result
     assert len(server.posts) == 1

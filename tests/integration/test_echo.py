@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import HOME
 from tests.support.echo import SHAPES, SPELLINGS, echo, folded, leaks
 from tests.support.fault_server import FaultServer
+from tests.support.moved import AIRFLOW
 
 LOGIN, PASSWORD, PIN = "zoë.müller@zebra", 'pä<s"/wörd', 'q&7<é>/1"w'
 REFERENCE, PARAMETERS = "patient-88 zürich", "diagnosis=private; name=Ångström"
@@ -59,7 +61,7 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     folder = tmp_path_factory.mktemp("echo")
     contacts, events, receipts = folder / "calls.csv", folder / "events.json", folder / "receipts"
     contacts.write_text("".join(f"{','.join(row)}\n" for row in ROWS))
-    receipts.mkdir()
+    init_folder(receipts)
     dags = HOME / "dags" / "echo.py"
     dags.write_text(DAG_FILE)
     with FaultServer(echo()) as server:
@@ -81,6 +83,7 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             "ECHO_CONTACTS": str(contacts),
             "ECHO_RECEIPTS": str(receipts),
             "ECHO_REFERENCE": REFERENCE,
+            **({"AIRFLOW__QUEUECALLS__RECEIPTS_PATH": "none"} if AIRFLOW < (3, 3) else {}),
             "ECHO_PARAMETERS": PARAMETERS,
         }
         try:

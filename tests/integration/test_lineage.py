@@ -60,7 +60,7 @@ import airflow.configuration  # which asks every provider that is installed
 sys.modules["openlineage"] = sys.modules["airflow.providers.openlineage"] = None  # as if they weren't installed
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 ti = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1, max_tries=0, xcom_push=lambda **_: None)
-task = QueueCallsOperator(task_id="t", contacts=sys.argv[1], start_url="https://voice.example/start", campaign_name="spring")
+task = QueueCallsOperator(task_id="t", contacts=sys.argv[1], start_url="https://voice.example/start", campaign_name="spring", receipts_path="none")
 print(task.execute({"ti": ti})["outcome"])
 """
 
@@ -116,6 +116,7 @@ def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) 
         environment = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2]),
+            "AIRFLOW__QUEUECALLS__RECEIPTS_PATH": "none",
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(log), "append": True}),
             "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
             "AIRFLOW_CONN_STORAGE": json.dumps(

@@ -48,11 +48,12 @@ def lists(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Callable[[], list[Any]]]:
+def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> tuple[str, Callable[[], list[Any]]]:
     """Where receipts go, and what reads them."""
     if request.param == "folder":
-        folder = tmp_path / "receipts"
-        return str(folder), lambda: receipts_among(path.read_bytes() for path in folder.rglob("*.json"))
+        return str(receipts_folder), lambda: receipts_among(
+            path.read_bytes() for path in receipts_folder.rglob("*.json")
+        )
     bucket = request.getfixturevalue("bucket")
     return (
         f"s3://storage@{bucket.name}/receipts",

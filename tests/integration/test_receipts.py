@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_queuecalls._airflow import receipts as receipts_module
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls._airflow.receipts import RemoteStore
 from airflow_provider_queuecalls.exceptions import NotSent
@@ -24,6 +25,9 @@ from tests.support.moved import IS_AIRFLOW_2
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.s3 import first_writers_meet
 from tests.support.sending import send, send_and_tell, send_and_tell_from_a_process, senders_meet
+
+if TYPE_CHECKING:
+    from pytest_mock import MockerFixture
 
 SENDERS = 2
 QUEUED = b'<queuecalls status="queued"/>'
@@ -37,10 +41,10 @@ def service(connect: Any) -> Iterator[faults.FaultServer]:
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> str:
     """Where receipts go."""
     if request.param == "folder":
-        return str(tmp_path / "receipts")
+        return str(receipts_folder)
     return f"s3://storage@{request.getfixturevalue('bucket').name}/receipts"
 
 
@@ -155,20 +159,20 @@ def test_where_nothing_can_be_recorded_nothing_is_sent(
 
 
 def test_where_the_disk_fails_nothing_is_sent_until_it_works_again(
-    small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
+    small_list: Path, receipts_folder: Path, service: faults.FaultServer, mocker: Any
 ) -> None:
     failing = mocker.patch("os.fsync", side_effect=OSError(errno.EIO, "disk"))
     with pytest.raises(NotSent, match=r"could not be written \(disk\)"):
-        send(contacts=str(small_list), receipts_path=str(tmp_path / "receipts"))
+        send(contacts=str(small_list), receipts_path=str(receipts_folder))
     assert service.uploads == []
     mocker.stop(failing)
-    assert send(contacts=str(small_list), receipts_path=str(tmp_path / "receipts"))["outcome"] == "queued"
+    assert send(contacts=str(small_list), receipts_path=str(receipts_folder))["outcome"] == "queued"
 
 
 def test_a_receipt_that_cannot_be_kept_is_an_error_in_the_log_of_a_task_that_succeeds(
-    small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
+    small_list: Path, receipts_folder: Path, service: faults.FaultServer, mocker: Any
 ) -> None:
-    parameters = {"contacts": str(small_list), "receipts_path": str(tmp_path / "receipts")}
+    parameters = {"contacts": str(small_list), "receipts_path": str(receipts_folder)}
     link, entries = os.link, itertools.count()
 
     def fail_at_the_receipt(*names: str) -> None:
@@ -189,34 +193,102 @@ def test_a_receipt_that_cannot_be_kept_is_an_error_in_the_log_of_a_task_that_suc
 
 
 def test_a_log_that_is_gone_does_not_cost_the_answer(
-    small_list: Path, tmp_path: Path, service: faults.FaultServer, mocker: Any
+    small_list: Path, receipts_folder: Path, service: faults.FaultServer, mocker: Any
 ) -> None:
     """As that of a task whose worker was killed."""
     gone = mocker.Mock(side_effect=BrokenPipeError)
     mocker.patch.object(QueueCallsHook, "log", mocker.Mock(info=gone))
-    assert send(contacts=str(small_list), receipts_path=str(tmp_path))["outcome"] == "queued"
+    assert send(contacts=str(small_list), receipts_path=str(receipts_folder))["outcome"] == "queued"
     assert gone.called
 
 
 def test_airflows_configuration_may_say_where_receipts_go(
-    small_list: Path, receipts: str, service: faults.FaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_list: Path, receipts: str, service: faults.FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts)
-    first = send(contacts=str(small_list))
+    first = send(contacts=str(small_list), receipts_path=None)
     assert send(contacts=str(small_list), receipts_path=receipts) == first
     assert len(service.posts) == 1
-    send(contacts=str(small_list), receipts_path=str(tmp_path / "the task's own"))
+
+
+@pytest.mark.parametrize("unset", [None, "", " ", "None"])
+def test_a_task_without_a_record_is_refused_and_names_the_choices(
+    unset: str | None, service: faults.FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the contact file is even fetched: here it does not exist."""
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", "")
+    with pytest.raises(AirflowFailException, match="receipts_path is not set") as caught:
+        send(contacts="/no/such/file.csv", receipts_path=unset)
+    for choice in ("RECEIPTS_PATH=s3://conn@bucket/", "queuecalls records init /data/", 'receipts_path="none"'):
+        assert choice in str(caught.value)
+    assert service.requests == []
+
+
+def test_a_dry_run_needs_no_record(
+    small_list: Path, service: faults.FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", "")
+    assert send(contacts=str(small_list), receipts_path=None, dry_run=True)["outcome"] == "not sent"
+
+
+@pytest.mark.parametrize("in_configuration", [True, False])
+def test_who_accepts_to_keep_no_record_is_warned_in_every_run(
+    in_configuration: bool, small_list: Path, service: faults.FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", " none\n" if in_configuration else "")
+    for _ in range(2):
+        with everything_logged() as logs:
+            send(contacts=str(small_list), receipts_path=None if in_configuration else " none")
+        assert len({log.message for log in logs if "no record of what is sent" in log.message}) == 1
     assert len(service.posts) == 2
-
-
-def test_a_task_without_a_record_warns_once(small_list: Path, service: faults.FaultServer) -> None:
-    with everything_logged() as logs:
-        send(contacts=str(small_list))
-    (warning,) = {log.message for log in logs if "keeps no record" in log.message}
-    assert "Set receipts_path" in warning
 
 
 def test_a_task_with_a_record_does_not_warn(sends: Any, service: faults.FaultServer) -> None:
     with everything_logged() as logs:
         sends()
-    assert not [log for log in logs if "keeps no record" in log.message]
+    assert not [log for log in logs if "no record of what is sent" in log.message]
+
+
+@pytest.mark.parametrize("path", ["receipts", "./receipts", "~nobody-here/receipts", 3, ["/data"]])
+def test_a_relative_path_is_refused(path: Any, service: faults.FaultServer) -> None:
+    with pytest.raises(AirflowFailException, match=r"receipts_path .*is not an absolute path; it must be"):
+        send(contacts="/no/such/file.csv", receipts_path=path)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("spelling", ["{}", " {}\n", "~/{name}", "file://{}", "FILE://localhost{}", Path("{}")])
+def test_every_spelling_of_a_folder_is_the_same_folder(
+    spelling: str | Path, receipts_folder: Path, small_list: Path, service: faults.FaultServer, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("HOME", str(receipts_folder.parent))
+    send(contacts=str(small_list), receipts_path=str(receipts_folder))
+    path = type(spelling)(str(spelling).format(receipts_folder, name=receipts_folder.name))
+    send(contacts=str(small_list), receipts_path=path)
+    assert len(service.posts) == 1
+
+
+def test_a_share_that_is_not_mounted_is_not_taken_for_a_folder_without_records(
+    receipts_folder: Path, small_list: Path, service: faults.FaultServer
+) -> None:
+    parameters = {"contacts": str(small_list), "receipts_path": str(receipts_folder)}
+    send(**parameters)
+    mounted = receipts_folder.rename(receipts_folder.with_name("mounted elsewhere"))
+    receipts_folder.mkdir()
+    with pytest.raises(NotSent, match=r"has no file queuecalls-records\.txt; mount .* queuecalls records init /"):
+        send(**parameters)
+    receipts_folder.rmdir()
+    mounted.rename(receipts_folder)
+    send(**parameters)
+    assert len(service.posts) == 1
+
+
+@pytest.mark.parametrize(("library", "scheme"), [("s3fs", "s3"), ("s3fs", "S3A"), ("gcsfs", "gs"), ("adlfs", "abfs")])
+def test_a_library_that_would_replace_a_record_is_refused(
+    library: str, scheme: str, service: faults.FaultServer, mocker: MockerFixture
+) -> None:
+    mocker.patch.object(receipts_module, "version", {library: "2024.10.0"}.__getitem__)
+    with pytest.raises(
+        AirflowFailException, match=rf"{library} 2024\.10\.0 is installed.* {library} 2024\.12 or later"
+    ):
+        send(contacts="/no/such/file.csv", receipts_path=f"{scheme}://storage@bucket/receipts")
+    assert service.requests == []

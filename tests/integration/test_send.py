@@ -30,9 +30,9 @@ def contacts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def arguments(queuecalls_sandbox: Sandbox, contacts: Path, tmp_path: Path) -> list[str]:
+def arguments(queuecalls_sandbox: Sandbox, contacts: Path, receipts_folder: Path) -> list[str]:
     """What every command here begins with."""
-    record = ["--receipts", str(tmp_path / "receipts"), "--campaign-name", "spring"]
+    record = ["--receipts", str(receipts_folder), "--campaign-name", "spring"]
     return ["send", str(contacts), *record, "--start-url", "https://ivr.example.com/x.vxml"]
 
 

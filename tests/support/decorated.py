@@ -24,7 +24,7 @@ def called(sandbox: Sandbox) -> list[tuple[Any, ...]]:
 
 
 def decorated(function: Callable[..., Any], **more: Any) -> DecoratedQueueCallsOperator:
-    given = {"start_url": "https://ivr.example.com/x", **more}
+    given = {"start_url": "https://ivr.example.com/x", "receipts_path": "none", **more}
     return DecoratedQueueCallsOperator(task_id="call", python_callable=function, **given)
 
 

@@ -1,36 +1,98 @@
-"""A store in a local folder: created once, whole, and for its owner only."""
+"""A store in a local folder: made on purpose, created once, whole, and for its owner only unless a group shares it."""
 
 from __future__ import annotations
 
 import errno
 import multiprocessing
 import os
+import resource
 import stat
+import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_queuecalls.records.stores import LocalStore
+from airflow_provider_queuecalls.cli import main
+from airflow_provider_queuecalls.records.stores import MARKER, LocalStore, NotInitialized, init_folder
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
 ENTRY = {"state": "intent"}
+FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "receipts" / "spring")
+def root(tmp_path: Path) -> Path:
+    init_folder(tmp_path / "receipts")
+    return tmp_path / "receipts"
+
+
+@pytest.fixture
+def store(root: Path) -> LocalStore:
+    return LocalStore(root, "spring")
 
 
 def files(store: LocalStore) -> list[Path]:
     return sorted(Path(store.location).iterdir())
 
 
-def test_a_folder_that_does_not_exist_holds_nothing(store: LocalStore) -> None:
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_campaign_without_a_folder_has_no_record(store: LocalStore) -> None:
     assert store.last() is None
+
+
+@pytest.mark.parametrize("operation", [LocalStore.last, lambda store: store.create(1, ENTRY)])
+def test_a_folder_without_the_marker_is_neither_read_nor_written(
+    operation: Callable[[LocalStore], object], store: LocalStore, root: Path
+) -> None:
+    """As the empty folder below a share that is not mounted."""
+    (root / MARKER).unlink()
+    with pytest.raises(NotInitialized) as caught:
+        operation(store)
+    assert store.problem(caught.value) == str(caught.value)
+    assert f"queuecalls records init {root}" in str(caught.value)
+    assert list(root.iterdir()) == []
+
+
+def test_the_command_makes_a_folder_once_and_keeps_what_is_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "share" / "calls"
+    for _ in range(2):
+        assert main(["records", "init", "share/calls"]) == 0
+        assert f"RECEIPTS_PATH={folder}\n" in capsys.readouterr().out
+        LocalStore(folder, "spring").create(1, ENTRY)
+    assert mode(folder) == 0o700
+    assert LocalStore(folder, "spring").last() == (1, ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("{}", "it has other files in it"),
+        ("{}/file", "cannot be used for records: "),
+        ("s3://bucket/x", "needs no init"),
+    ],
+)
+def test_the_command_refuses_what_is_no_folder_for_records(
+    path: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    try:
+        code = main(["records", "init", path.format(tmp_path)])
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    assert code == 2
+    assert words in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_last_generation_counts(store: LocalStore) -> None:
@@ -53,9 +115,67 @@ def test_a_file_that_is_not_json_is_nothing_that_could_be_read(content: bytes, s
     assert store.last() == (1, None)
 
 
-def test_an_entry_is_readable_by_its_owner_only(store: LocalStore) -> None:
+@pytest.mark.parametrize(
+    ("given", "folder", "file"),
+    [
+        (0o700, 0o700, 0o600),
+        (0o755, 0o700, 0o600),
+        (0o770, 0o700, 0o600),
+        (0o2770, 0o2770, 0o660),
+        (0o2750, 0o2750, 0o640),
+    ],
+)
+def test_a_group_may_do_with_records_what_it_may_do_with_their_folder(
+    given: int, folder: int, file: int, store: LocalStore, root: Path
+) -> None:
+    """With the setgid bit only: without it, new files belong to another group."""
+    root.chmod(given)
+    before = os.umask(0o077)
     store.create(1, ENTRY)
-    assert stat.S_IMODE(files(store)[0].stat().st_mode) == 0o600
+    os.umask(before)
+    assert (mode(files(store)[0].parent), [mode(path) for path in files(store)]) == (folder, [file])
+
+
+def test_the_command_lets_a_group_share_what_is_there(store: LocalStore, root: Path) -> None:
+    store.create(1, ENTRY)
+    assert main(["records", "init", "--group", str(root)]) == 0
+    assert (mode(root), mode(files(store)[0].parent), mode(files(store)[0])) == (0o2770, 0o2770, 0o660)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that other users can reach."""
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        yield Path(above, "receipts")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize("group", [True, False])
+def test_a_second_user_shares_the_records_or_gets_to_know_whose_they_are(group: bool, shared: Path) -> None:
+    init_folder(shared, group=group)
+    store, said = LocalStore(shared, "spring"), FORK.Queue()
+    store.create(1, ENTRY)
+
+    def as_nobody_else() -> None:
+        os.setgroups([os.getgid()])
+        os.setuid(65_534)
+        try:
+            said.put([store.last(), store.create(2, ENTRY)])
+        except OSError as error:
+            said.put(store.problem(error))
+
+    child = FORK.Process(target=as_nobody_else)
+    child.start()
+    heard = said.get(timeout=20)
+    child.join()
+    if group:
+        assert heard == [(1, ENTRY), True]
+        assert store.last() == (2, ENTRY)
+        assert files(store)[1].stat().st_gid == os.getgid()
+    else:
+        assert f"{shared} belongs to root with mode 0700" in heard
+        assert f"queuecalls records init --group {shared}" in heard
 
 
 def test_a_disk_that_fails_leaves_no_part_of_an_entry(store: LocalStore, mocker: MockerFixture) -> None:
@@ -66,19 +186,31 @@ def test_a_disk_that_fails_leaves_no_part_of_an_entry(store: LocalStore, mocker:
     assert files(store) == []
 
 
+def test_a_disk_that_is_full_leaves_no_part_of_an_entry(store: LocalStore) -> None:
+    def create_without_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+        with pytest.raises(OSError, match="File too large"):
+            store.create(1, {"state": "x" * 100})
+
+    child = FORK.Process(target=create_without_room)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert files(store) == []
+
+
 def _create(folder: str, start: Any, wins: Any) -> None:
-    store = LocalStore(Path(folder))
+    store = LocalStore(Path(folder), "spring")
     start.wait()
     if store.create(1, {"pid": os.getpid()}):
         wins.put(os.getpid())
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_of_many_at_once_one_creates_the_entry(kind: str, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    start, wins = context.Event(), context.Queue()
-    make = threading.Thread if kind == "threads" else context.Process
-    workers = [make(target=_create, args=(str(tmp_path / "spring"), start, wins)) for _ in range(8)]
+def test_of_many_at_once_one_creates_the_entry(kind: str, root: Path) -> None:
+    start, wins = FORK.Event(), FORK.Queue()
+    make = threading.Thread if kind == "threads" else FORK.Process
+    workers = [make(target=_create, args=(str(root), start, wins)) for _ in range(8)]
     for worker in workers:
         worker.start()
     start.set()
