@@ -35,12 +35,11 @@ FAULTS: Mapping[str, tuple[faults.Act, str]] = {
     "answer_502": (faults.answer(502, b"Bad Gateway"), "HTTP 502"),
 }
 #: What a task leaves at the service that is killed once something may have left.
-KILLED_TOO_LATE: Mapping[str, set[int]] = {
+KILLED_TOO_LATE: dict[str, set[int]] = {
     "task_killed_before_the_first_byte": {0},
     "task_killed_before_the_answer": {1},
     "task_killed_before_the_receipt": {1},
     "machine_lost_before_the_answer": {1},
-    "worker_killed_before_the_first_byte": {1},  # the task runs on alone, with nobody to keep its receipt
 }
 KILLED_IN_TIME = ("task_killed_before_the_intent", "task_killed_in_mid_body", "worker_killed_before_the_intent")
 #: Frozen for so long that Airflow takes the machine for lost and starts the next try; then it goes on.
@@ -49,11 +48,16 @@ FROZEN = {
     "machine_frozen_in_mid_body": "success",
     "machine_frozen_before_the_answer": "failed",
 }
-KILLED_AFTER_THE_RECEIPT = (
+KILLED_AFTER_THE_RECEIPT: tuple[str, ...] = (
     "task_killed_after_the_receipt",
     "machine_lost_after_the_receipt",
     "worker_killed_with_receipts",  # the task runs on alone, and keeps its receipt itself
 )
+#: The task runs on alone; nobody keeps its receipt where that is the task's state.
+if AIRFLOW >= (3, 3):
+    KILLED_TOO_LATE["worker_killed_before_the_first_byte"] = {1}
+else:
+    KILLED_AFTER_THE_RECEIPT += ("worker_killed_before_the_first_byte",)
 CLEARED = ("cleared_with_receipts", "cleared_without_receipts", "resent_with_receipts", "resent_and_unknown")
 TWINS = ("twin_a", "twin_b")
 DAG_IDS = (
