@@ -39,6 +39,8 @@ CHOICES = """one of these:
     no record, if you accept that a lost worker or Clear makes the task call everybody again:
       receipts_path="none\""""
 PATHS = "an absolute path, such as /data/queuecalls, or a URL, such as s3://conn@bucket/queuecalls"
+#: The limit of one operation on a record, all repeats included: where S3 does not respond, its own add up to minutes.
+OPERATION_SECONDS = 60.0
 #: Storages whose libraries create an object only where there is none, from this version on.
 CONDITIONAL_SINCE = Version("2024.12")
 CONDITIONAL = {
@@ -120,31 +122,49 @@ class RemoteStore:
 
     def __init__(self, url: str) -> None:
         self.location = show_path(url)
-        self.exclusive = _conditional_library(url) is not None
         self._url = url
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the storage's library sends a condition. Once there is an entry, also whether the server obeys it: it is
+        asked to create the last entry again, as it is. Some servers that speak S3's API ignore the condition."""
+        if _conditional_library(self._url) is None:
+            return False
+        return (last := self._last_file()) is None or not self._create_file(*last)
 
     def problem(self, error: Exception) -> str:
         return problem_of(error)[1]
 
     def last(self) -> tuple[int, Any] | None:
-        folder = remote_path(self._url)
-        folder.fs.invalidate_cache()  # another worker may have written meanwhile
+        last = self._last_file()
+        return last and (last[0], decoded(last[1]))
+
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
+        return self._create_file(generation, encoded(entry))
+
+    def _last_file(self) -> tuple[int, bytes] | None:
+        storage, folder, limit = self._open()
+        storage.invalidate_cache()  # another worker may have written meanwhile
         try:
-            paths = folder.fs.ls(folder.path, detail=False)
+            paths = storage.ls(folder, detail=False, **limit)
         except FileNotFoundError:
             return None
         if not (generation := last_generation([path.rpartition("/")[2] for path in paths])):
             return None
-        return generation, decoded(folder.fs.cat_file(f"{folder.path}/{file_name(generation)}"))
+        return generation, storage.cat_file(f"{folder}/{file_name(generation)}", **limit)
 
-    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
-        folder = remote_path(self._url)
+    def _create_file(self, generation: int, content: bytes) -> bool:
+        storage, folder, limit = self._open()
         try:
-            # Not open("xb"), which older s3fs takes for "wb" where the file is small.
-            folder.fs.pipe_file(f"{folder.path}/{file_name(generation)}", encoded(entry), mode="create")
+            storage.pipe_file(f"{folder}/{file_name(generation)}", content, mode="create", **limit)
         except FileExistsError:
             return False
         return True
+
+    def _open(self) -> tuple[Any, str, dict[str, float]]:
+        """The storage's file system, the folder in it, and the time limit of an operation, where the storage takes one."""
+        folder = remote_path(self._url)
+        return folder.fs, folder.path, {"timeout": OPERATION_SECONDS} if folder.fs.async_impl else {}
 
 
 class TaskStateStore:

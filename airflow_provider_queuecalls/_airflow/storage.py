@@ -198,5 +198,6 @@ def problem_of(error: Exception) -> tuple[bool, str]:
         return True, f"Airflow has no storage for this scheme; {provider}"
     if kind == "AirflowNotFoundException":
         return True, "the connection in its URL is not defined"
+    late = f"it did not respond in time ({kind})" if "Timeout" in kind else ""
     room = f"; make room in {tempfile.gettempdir()!r}" if isinstance(error, OSError) and no_room(error) else ""
-    return False, f"{(isinstance(error, OSError) and error.strerror) or kind}{room}"
+    return False, f"{late or (isinstance(error, OSError) and error.strerror) or kind}{room}"

@@ -31,8 +31,13 @@ class Store(Protocol):
 
     #: Where that is, for messages.
     location: str
-    #: Whether :meth:`create` compares and sets in one step, so that of two tries at the same moment one is stopped.
-    exclusive: bool
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether :meth:`create` compares and sets in one step, so that of two tries at the same moment one is stopped.
+
+        Raises what :meth:`last` may raise.
+        """
 
     def problem(self, error: Exception) -> str:
         """What an error of this store means, for messages. Its own text may hold credentials."""

@@ -23,7 +23,7 @@ from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
 from tests.support.moved import IS_AIRFLOW_2
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.s3 import first_writers_meet
+from tests.support.s3 import first_writers_meet, s3_connection
 from tests.support.sending import send, send_and_tell, send_and_tell_from_a_process, senders_meet
 
 if TYPE_CHECKING:
@@ -97,10 +97,40 @@ def test_of_several_at_the_same_moment_one_sends(
     assert "sent nothing" in words or "still be under way" in words
 
 
-def test_a_bucket_creates_an_entry_once(bucket: Any) -> None:
+@pytest.mark.parametrize("obeyed", [True, False])
+def test_a_bucket_creates_an_entry_once_if_it_obeys_the_condition(
+    obeyed: bool, bucket: Any, mocker: MockerFixture
+) -> None:
+    from moto.s3.responses import S3Response
+
+    put, conditions = S3Response.put_object, []
+
+    def received(request: S3Response) -> Any:
+        conditions.append(request.headers.get("If-None-Match"))
+        if not obeyed:
+            request.headers = {name: value for name, value in request.headers.items() if name != "If-None-Match"}
+        return put(request)
+
+    mocker.patch.object(S3Response, "put_object", received)
     store = RemoteStore(f"s3://storage@{bucket.name}/receipts/spring")
-    assert [store.create(1, {"try_number": number}) for number in (1, 2)] == [True, False]
-    assert store.last() == (1, {"try_number": 1})
+    assert store.exclusive
+    assert [store.create(1, {"try_number": number}) for number in (1, 2)] == [True, not obeyed]
+    last = store.last()
+    assert store.exclusive is obeyed
+    assert store.last() == last == (1, {"try_number": 1 if obeyed else 2})
+    assert conditions == ["*"] * 3
+
+
+def test_a_storage_that_does_not_respond_holds_a_task_for_a_minute_at_most(
+    service: faults.FaultServer, small_list: Path, mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert receipts_module.OPERATION_SECONDS == 60
+    mocker.patch.object(receipts_module, "OPERATION_SECONDS", 0.5)
+    with faults.FaultServer(faults.hang()) as silent:
+        monkeypatch.setenv("AIRFLOW_CONN_SILENT", s3_connection(silent.url))
+        with pytest.raises(NotSent, match="did not respond in time"):
+            send(contacts=str(small_list), receipts_path="s3://silent@bucket/receipts")
+    assert service.uploads == []
 
 
 def test_a_receipt_is_kept_and_returned_to_whoever_comes_next(sends: Any, service: faults.FaultServer) -> None:
