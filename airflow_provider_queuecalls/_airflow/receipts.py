@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +33,10 @@ from airflow_provider_queuecalls.records.stores import (
 STATE_KEY = "queuecalls_campaign"
 #: What ``receipts_path`` is for whoever accepts that there is no record.
 NO_RECORD = "none"
+NO_RECORD_WARNING = (
+    "receipts_path is 'none', so there is no record of what is sent. If the worker is lost or the task is cleared, the whole "
+    "list is called again."
+)
 CHOICES = """one of these:
     a folder that all workers share:
       export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=s3://conn@bucket/queuecalls
@@ -41,6 +47,8 @@ CHOICES = """one of these:
 PATHS = "an absolute path, such as /data/queuecalls, or a URL, such as s3://conn@bucket/queuecalls"
 #: The limit of one operation on a record, all repeats included: where S3 does not respond, its own add up to minutes.
 OPERATION_SECONDS = 60.0
+#: The same for a connection's test, for which a person waits.
+PROBE_SECONDS = 5.0
 #: Storages whose libraries create an object only where there is none, from this version on.
 CONDITIONAL_SINCE = Version("2024.12")
 CONDITIONAL = {
@@ -48,6 +56,8 @@ CONDITIONAL = {
     **dict.fromkeys(("gs", "gcs"), "gcsfs"),
     **dict.fromkeys(("abfs", "abfss", "adl"), "adlfs"),
 }
+#: Not a campaign: its store shows whether records can be written.
+PROBE = CampaignKey(campaign_name="queuecalls-connection-test", service="", account="")
 
 OpenStore: TypeAlias = Callable[[CampaignKey], Store]
 
@@ -63,13 +73,37 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, task_stat
             raise _invalid("is not set, so nothing would record what is sent", CHOICES)
         return partial(TaskStateStore, task_state)
     if isinstance(path, str) and path.strip() == NO_RECORD:
-        log.warning(
-            "receipts_path is 'none', so there is no record of what is sent. If the worker is lost or the task is cleared, "
-            "the whole list is called again."
-        )
+        log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
     root = _root(path)
     return lambda key: _store_in(root, key)
+
+
+def describe_records(log: Any) -> str:
+    """Where Airflow's configuration keeps records, and whether this machine can write there, for the connection's test."""
+    path, here = settings.receipts_path(), platform.node()
+    if path is None and tasks_have_state():
+        return "What is sent is recorded in the task's own state."
+    try:
+        store = records_at(path, log)(PROBE)
+    except InvalidCampaign as error:
+        return f"{' '.join(error.violations[0].sentence.split())}."
+    if not isinstance(store, LocalStore | RemoteStore):
+        return NO_RECORD_WARNING
+    try:
+        store.probe()
+    except Exception as error:  # noqa: BLE001  # each store has errors of its own
+        return f"What is sent cannot be recorded in {show_path(path)} from {here}: {store.problem(error)}."
+    return f"What is sent is recorded in {show_path(path)}, which {here} can write to."
+
+
+def tasks_have_state() -> bool:
+    """Whether this Airflow has the state of a task (3.3 and later)."""
+    try:
+        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # noqa: F401  # missing in its stubs
+    except ImportError:
+        return False
+    return True
 
 
 def _root(receipts_path: Any) -> Path | str:
@@ -83,7 +117,7 @@ def _root(receipts_path: Any) -> Path | str:
     return folder
 
 
-def _store_in(root: Path | str, key: CampaignKey) -> Store:
+def _store_in(root: Path | str, key: CampaignKey) -> LocalStore | RemoteStore:
     """A folder for each campaign: with a readable name, and different for any two campaigns."""
     name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', key.campaign_name)[:100]}-{key.digest}"
     return LocalStore(root, name) if isinstance(root, Path) else RemoteStore(f"{root}/{name}")
@@ -142,6 +176,13 @@ class RemoteStore:
     def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
         return self._create_file(generation, encoded(entry))
 
+    def probe(self) -> None:
+        """Write an object and delete it. Raises what the storage raises."""
+        storage, folder, limit = self._open(PROBE_SECONDS)
+        path = f"{folder}/{secrets.token_hex(8)}"
+        storage.pipe_file(path, b"{}", mode="create", **limit)
+        storage.rm_file(path, **limit)
+
     def _last_file(self) -> tuple[int, bytes] | None:
         storage, folder, limit = self._open()
         storage.invalidate_cache()  # another worker may have written meanwhile
@@ -161,10 +202,10 @@ class RemoteStore:
             return False
         return True
 
-    def _open(self) -> tuple[Any, str, dict[str, float]]:
+    def _open(self, seconds: float | None = None) -> tuple[Any, str, dict[str, float]]:
         """The storage's file system, the folder in it, and the time limit of an operation, where the storage takes one."""
         folder = remote_path(self._url)
-        return folder.fs, folder.path, {"timeout": OPERATION_SECONDS} if folder.fs.async_impl else {}
+        return folder.fs, folder.path, {"timeout": seconds or OPERATION_SECONDS} if folder.fs.async_impl else {}
 
 
 class TaskStateStore:

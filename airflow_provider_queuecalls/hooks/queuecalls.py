@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_provider_queuecalls._airflow.connection_form import form_field
-from airflow_provider_queuecalls._airflow.receipts import records_at
+from airflow_provider_queuecalls._airflow.receipts import describe_records, records_at
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -146,10 +146,15 @@ class QueueCallsHook(BaseHook):
         self.stop.request()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Send a HEAD request, which queues nothing, and report what that proves and what it does not.
+        """Send a HEAD request, which queues nothing, and report what that proves and what it does not, and where records
+        are kept.
 
-        Takes about ten seconds at most: five to connect, five for the response.
+        Takes about ten seconds at most: five to connect, five for the response; and ten more for records in a storage.
         """
+        good, message = self._test_service()
+        return good, f"{message} {describe_records(self.log)}"
+
+    def _test_service(self) -> tuple[bool, str]:
         try:
             endpoint = self.endpoint
             code = self.client.head()

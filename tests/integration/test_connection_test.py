@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from airflow_provider_queuecalls.exceptions import (
     QueueCallsError,
 )
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.records.stores import MARKER
 from tests.conftest import PIN, Connect
 from tests.support.fault_server import (
     Act,
@@ -21,6 +23,7 @@ from tests.support.fault_server import (
     head,
     raw,
 )
+from tests.support.moved import AIRFLOW
 from tests.support.outcomes import (
     CAMPAIGN,
     deaf_listener,
@@ -101,3 +104,29 @@ def test_every_wire_error_can_be_caught_as_one(connect: Connect, small_list: Pat
         connect(server.url)
         with pytest.raises(QueueCallsError):
             QueueCallsHook().queue_calls(small_list, CAMPAIGN)
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("{folder}", r"recorded in '{folder}', which \S+ can write to\."),
+        ("s3://storage@{bucket}/receipts", r"recorded in 's3://storage@bucket-#+/receipts', which \S+ can write to\."),
+        ("{folder}/new", "cannot be recorded in .*records init {folder}/new"),
+        ("s3://storage@no-such-bucket-at-all/x", "cannot be recorded in .*does not exist"),
+        ("receipts", "'receipts', which is not an absolute path"),
+        ("none", "there is no record of what is sent"),
+        ("", r"in the task's own state" if AIRFLOW >= (3, 3) else r"is not set, .* queuecalls records init /data/"),
+    ],
+)  # fmt: skip
+def test_test_connection_says_where_records_are_and_leaves_nothing_there(  # noqa: PLR0917
+    where: str, words: str, receipts_folder: Path, bucket: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"folder": receipts_folder, "bucket": bucket.name}
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", where.format(**names))
+    with FaultServer(answer(200)) as server:
+        connect(server.url)
+        good, message = QueueCallsHook().test_connection()
+    assert good
+    assert re.search(words.format(**names), message), message
+    assert [file.name for file in receipts_folder.iterdir()] == [MARKER]
+    assert list(bucket.objects.all()) == []
