@@ -46,14 +46,15 @@ def get_provider_info() -> dict[str, Any]:
                     "receipts_path": {
                         "description": (
                             "Folder for the records of all campaigns, so that no campaign is sent twice, also after Clear "
-                            "and across deployments: a local path that all workers share, or any URL of "
-                            "ObjectStoragePath, such as s3://conn@bucket/receipts. Each campaign has a folder in it, with "
-                            "small JSON files. If it is empty, Airflow 3.3 keeps the record in the task's own state, "
-                            "which Clear deletes in Airflow 3.4 or later."
+                            "and across deployments: any URL of ObjectStoragePath, such as s3://conn@bucket/queuecalls; an "
+                            "absolute path that all workers share, of a folder made by 'queuecalls records init'; or 'none' "
+                            "to keep no record. Each campaign has a folder in it, with small JSON files. If it is empty, "
+                            "Airflow 3.3 keeps the record in the task's own state, which Clear deletes in Airflow 3.4 or "
+                            "later; earlier versions send nothing."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
-                        "example": "s3://conn@bucket/receipts",
+                        "example": "s3://conn@bucket/queuecalls",
                         "default": "",
                     },
                     "check_memory_mb": {
