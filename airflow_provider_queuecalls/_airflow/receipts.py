@@ -7,7 +7,7 @@ import platform
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +20,8 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.ledger import CampaignKey
 from airflow_provider_queuecalls.records.stores import (
+    MARKER,
+    MARKER_TEXT,
     LocalStore,
     NoStore,
     Store,
@@ -91,10 +93,15 @@ def describe_records(log: Any) -> str:
     if not isinstance(store, LocalStore | RemoteStore):
         return NO_RECORD_WARNING
     try:
-        store.probe()
+        exclusive = store.probe()
     except Exception as error:  # noqa: BLE001  # each store has errors of its own
         return f"What is sent cannot be recorded in {show_path(path)} from {here}: {store.problem(error)}."
-    return f"What is sent is recorded in {show_path(path)}, which {here} can write to."
+    both = (
+        ""
+        if exclusive
+        else " It creates files that exist: two tasks with one campaign at the same moment might both send it."
+    )
+    return f"What is sent is recorded in {show_path(path)}, which {here} can write to.{both}"
 
 
 def tasks_have_state() -> bool:
@@ -120,7 +127,7 @@ def _root(receipts_path: Any) -> Path | str:
 def _store_in(root: Path | str, key: CampaignKey) -> LocalStore | RemoteStore:
     """A folder for each campaign: with a readable name, and different for any two campaigns."""
     name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', key.campaign_name)[:100]}-{key.digest}"
-    return LocalStore(root, name) if isinstance(root, Path) else RemoteStore(f"{root}/{name}")
+    return LocalStore(root, name) if isinstance(root, Path) else RemoteStore(root, name)
 
 
 def _assert_conditional(url: str) -> None:
@@ -135,7 +142,7 @@ def _assert_conditional(url: str) -> None:
         raise _invalid(
             f"is in a storage for which {library} {installed} is installed, which replaces a record that another task has "
             "just written",
-            f"used with {library} {CONDITIONAL_SINCE} or later",
+            f"used with {library} {CONDITIONAL_SINCE} or later: pip install '{library}>={CONDITIONAL_SINCE}'",
         )
 
 
@@ -148,64 +155,59 @@ def _invalid(problem: str, rule: str, value: str = "") -> InvalidCampaign:
 
 
 class RemoteStore:
-    """One small JSON object for each entry in any storage of ObjectStoragePath.
+    """A folder with one small JSON object for each entry, in any storage of ObjectStoragePath, below the URL ``root``."""
 
-    Created exclusively where the storage can: in S3, Google Cloud Storage, and Azure. Elsewhere two tasks at the very
-    same moment may both think that they were first.
-    """
+    def __init__(self, root: str, name: str) -> None:
+        self.location = show_path(f"{root}/{name}")
+        self._root = root
+        self._name = name
+        self._conditional = _conditional_library(root) is not None
 
-    def __init__(self, url: str) -> None:
-        self.location = show_path(url)
-        self._url = url
-
-    @property
+    @cached_property
     def exclusive(self) -> bool:
-        """Whether the storage's library sends a condition. Once there is an entry, also whether the server obeys it: it is
-        asked to create the last entry again, as it is. Some servers that speak S3's API ignore the condition."""
-        if _conditional_library(self._url) is None:
-            return False
-        return (last := self._last_file()) is None or not self._create_file(*last)
+        """Tried out with the marker in the root. Libraries of other storages send no condition, and some servers that speak
+        S3's API ignore it: there, two tasks at the very same moment may both think that they were first."""
+        return self._conditional and self._creates_once(MARKER)
 
     def problem(self, error: Exception) -> str:
         return problem_of(error)[1]
 
+    def probe(self) -> bool:
+        name = secrets.token_hex(8)
+        creates_once = self._creates_once(name, PROBE_SECONDS)
+        storage, root, limit = self._open(PROBE_SECONDS)
+        storage.rm_file(f"{root}/{name}", **limit)
+        return self._conditional and creates_once
+
     def last(self) -> tuple[int, Any] | None:
-        last = self._last_file()
-        return last and (last[0], decoded(last[1]))
-
-    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
-        return self._create_file(generation, encoded(entry))
-
-    def probe(self) -> None:
-        """Write an object and delete it. Raises what the storage raises."""
-        storage, folder, limit = self._open(PROBE_SECONDS)
-        path = f"{folder}/{secrets.token_hex(8)}"
-        storage.pipe_file(path, b"{}", mode="create", **limit)
-        storage.rm_file(path, **limit)
-
-    def _last_file(self) -> tuple[int, bytes] | None:
-        storage, folder, limit = self._open()
+        storage, root, limit = self._open()
         storage.invalidate_cache()  # another worker may have written meanwhile
         try:
-            paths = storage.ls(folder, detail=False, **limit)
+            paths = storage.ls(f"{root}/{self._name}", detail=False, **limit)
         except FileNotFoundError:
             return None
         if not (generation := last_generation([path.rpartition("/")[2] for path in paths])):
             return None
-        return generation, storage.cat_file(f"{folder}/{file_name(generation)}", **limit)
+        return generation, decoded(storage.cat_file(f"{root}/{self._name}/{file_name(generation)}", **limit))
 
-    def _create_file(self, generation: int, content: bytes) -> bool:
-        storage, folder, limit = self._open()
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
+        return self._create(f"{self._name}/{file_name(generation)}", encoded(entry))
+
+    def _creates_once(self, name: str, seconds: float | None = None) -> bool:
+        return not all(self._create(name, MARKER_TEXT.encode(), seconds) for _ in range(2))
+
+    def _create(self, name: str, content: bytes, seconds: float | None = None) -> bool:
+        storage, root, limit = self._open(seconds)
         try:
-            storage.pipe_file(f"{folder}/{file_name(generation)}", content, mode="create", **limit)
+            storage.pipe_file(f"{root}/{name}", content, mode="create", **limit)
         except FileExistsError:
             return False
         return True
 
     def _open(self, seconds: float | None = None) -> tuple[Any, str, dict[str, float]]:
-        """The storage's file system, the folder in it, and the time limit of an operation, where the storage takes one."""
-        folder = remote_path(self._url)
-        return folder.fs, folder.path, {"timeout": seconds or OPERATION_SECONDS} if folder.fs.async_impl else {}
+        """The storage's file system, the root in it, and the time limit of an operation, where the storage takes one."""
+        root = remote_path(self._root)
+        return root.fs, root.path, {"timeout": seconds or OPERATION_SECONDS} if root.fs.async_impl else {}
 
 
 class TaskStateStore:

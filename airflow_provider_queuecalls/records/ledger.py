@@ -188,7 +188,8 @@ class Ledger:
         ``complete``: and the end of the contact file with it, so both are one entry. So they are in a store that does
         not create exclusively: an intent there could be taken over by two.
         """
-        state = State.INTENT if self._store.exclusive and not complete else State.COMPLETE
+        with self._errors_translated("written"):
+            state = State.INTENT if not complete and self._store.exclusive else State.COMPLETE
         self._own = replace(self._written(), state=state, started_at=_now())
         self._record(self._own)
 

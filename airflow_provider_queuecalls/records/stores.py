@@ -86,12 +86,13 @@ class LocalStore:
             return _permission_problem(self._root)
         return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
-    def probe(self) -> None:
-        """Write a file without a name. Raises what :meth:`create` raises."""
+    def probe(self) -> bool:
+        """Try to write, and leave nothing behind. Returns whether the store is exclusive; raises what :meth:`create` raises."""
         assert_initialized(self._root)
         with tempfile.TemporaryFile(dir=self._root) as file:
-            file.write(b"{}")
+            file.write(MARKER_TEXT.encode())
             file.flush()
+        return self.exclusive
 
     def last(self) -> tuple[int, Any] | None:
         assert_initialized(self._root)

@@ -112,13 +112,13 @@ def test_a_bucket_creates_an_entry_once_if_it_obeys_the_condition(
         return put(request)
 
     mocker.patch.object(S3Response, "put_object", received)
-    store = RemoteStore(f"s3://storage@{bucket.name}/receipts/spring")
-    assert store.exclusive
+    store = RemoteStore(f"s3://storage@{bucket.name}/receipts", "spring")
+    assert (store.exclusive, store.probe()) == (obeyed, obeyed)
     assert [store.create(1, {"try_number": number}) for number in (1, 2)] == [True, not obeyed]
-    last = store.last()
-    assert store.exclusive is obeyed
-    assert store.last() == last == (1, {"try_number": 1 if obeyed else 2})
-    assert conditions == ["*"] * 3
+    assert store.last() == (1, {"try_number": 1 if obeyed else 2})
+    assert conditions == ["*"] * 6
+    names = [file.key for file in bucket.objects.all()]
+    assert names == ["receipts/queuecalls-records.txt", "receipts/spring/000001.json"]
 
 
 def test_a_storage_that_does_not_respond_holds_a_task_for_a_minute_at_most(
