@@ -19,15 +19,11 @@ from tests.support.outcomes import assert_outcome, bounded_memory, queue, says
 LONG = 300 << 20
 
 
-def chunks_of(data: bytes, times: int) -> Iterator[bytes]:
-    return itertools.repeat(data, times)
-
-
 @pytest.mark.parametrize("start", [b'<q status="queued">', b'{"status":"success","x":"', b"", b"<html>"])
 def test_an_endless_answer_to_a_short_list_is_unknown_and_not_read(
     start: bytes, connect: Connect, small_list: Path
 ) -> None:
-    with FaultServer(answer(200, itertools.chain([start], chunks_of(b" " * (1 << 20), 300)))) as server:
+    with FaultServer(answer(200, itertools.chain([start], itertools.repeat(b" " * (1 << 20), 300)))) as server:
         connect(server.url)
         with bounded_memory(32):
             result = queue(small_list)

@@ -14,19 +14,6 @@ from tests.support.fault_server import FaultServer, answer, answer_early, head, 
 from tests.support.outcomes import MIDWAY, QUEUED_XML, Case, assert_outcome, dripping_body, queue, says
 
 QUEUED_JSON = b'{"status":"success","error":null,"result":{"call_ids":[1,2,3]}}'
-BILLION_LAUGHS = (
-    b'<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol">'
-    + b"".join(
-        b'<!ENTITY lol%d "%s">' % (i, b"&lol%s;" % (str(i - 1).encode() if i > 1 else b"") * 10) for i in range(1, 10)
-    )
-    + b']><queuecall status="queued">&lol9;</queuecall>'
-)
-EXTERNAL_ENTITY = (
-    b'<?xml version="1.0"?><!DOCTYPE q [<!ENTITY e SYSTEM "file:///etc/hostname">]>'
-    b'<queuecall status="queued" call_id="1">&e;</queuecall>'
-)
-
-
 SHORT = {"read_timeout": 1.0}
 CASES: dict[str, Case] = {
     # Codes
@@ -53,40 +40,23 @@ CASES: dict[str, Case] = {
     "failed_before_the_body_was_complete": Case(
         answer(200, b'<queuecall status="failed"/>', receive=MIDWAY), Refused, large=True
     ),
-    # What a 2xx says
+    # What a 2xx says; more of it in the unit tests
     "xml_queued": Case(says(QUEUED_XML), None),
     "xml_queued_as_201": Case(answer(201, QUEUED_XML), None, 201),
-    "xml_queued_in_capitals": Case(says(b'<QUEUECALL STATUS="QUEUED"/>'), None),
-    "xml_queued_in_an_element": Case(says(b"<r><status>queued</status></r>"), None),
     "xml_queued_labelled_json": Case(says(QUEUED_XML, ("Content-Type", "application/json")), None),
     "xml_queued_labelled_html": Case(says(QUEUED_XML, ("Content-Type", "text/html")), None),
     "xml_queued_gzipped": Case(says(gzip.compress(QUEUED_XML), ("Content-Encoding", "gzip")), None),
     "json_success": Case(says(QUEUED_JSON), None),
     "json_success_labelled_xml": Case(says(QUEUED_JSON, ("Content-Type", "text/xml")), None),
-    "json_success_with_a_null_error": Case(says(b'{"status":"success","error":null}'), None),
     "json_success_gzipped": Case(says(gzip.compress(QUEUED_JSON), ("Content-Encoding", "gzip")), None),
     "json_success_in_chunks": Case(lambda x: (x.receive(), x.answer(200, iter([QUEUED_JSON]))), None),
     "xml_failed": Case(says(b'<queuecall status="failed"><error>no</error></queuecall>'), Refused),
-    "xml_error_without_a_status": Case(says(b"<result><error>bad pin</error></result>"), Refused),
-    "json_failed": Case(says(b'{"status":"failed"}'), Refused),
     "json_failure": Case(says(b'{"status":"failure","error":"bad pin"}'), Refused),
-    "json_error_member": Case(says(b'{"error":"bad pin"}'), Refused),
     "empty": Case(says(b""), OutcomeUnknown),
     "no_content": Case(answer(204), OutcomeUnknown, 204),
-    "blank": Case(says(b" \r\n "), OutcomeUnknown),
     "plain_text": Case(says(b"queued"), OutcomeUnknown),
     "html": Case(says(b"<!DOCTYPE html><html><body>queued<br></body></html>"), OutcomeUnknown),
-    "html_that_is_xml": Case(says(b"<html><body>queued</body></html>"), OutcomeUnknown),
-    "json_without_a_status": Case(says(b'{"call_id": 1}'), OutcomeUnknown),
-    "json_with_an_unknown_status": Case(says(b'{"status":"pending"}'), OutcomeUnknown),
-    "json_that_contradicts_itself": Case(says(b'{"status":"success","error":"but"}'), OutcomeUnknown),
-    "json_failed_with_call_ids": Case(says(b'{"status":"failed","call_ids":[1,2]}'), OutcomeUnknown),
     "json_cut_short": Case(says(QUEUED_JSON[:-1]), OutcomeUnknown),
-    "json_nested_deeply": Case(says(b'{"status":"success","x":' + b"[" * 200_000), OutcomeUnknown),
-    "xml_cut_short": Case(says(QUEUED_XML[:-1]), OutcomeUnknown),
-    "xml_with_something_behind_it": Case(says(QUEUED_XML + b"Fatal error in line 1"), OutcomeUnknown),
-    "xml_bomb": Case(says(BILLION_LAUGHS), OutcomeUnknown),
-    "xml_with_an_external_entity": Case(says(EXTERNAL_ENTITY), OutcomeUnknown),
     "not_really_gzip": Case(says(QUEUED_XML, ("Content-Encoding", "gzip")), OutcomeUnknown),
     "an_unreadable_retry_after": Case(
         answer(429, b"", [("Retry-After", "Mon, 01 Jan 2035 00:00:00 +99999999999999999999")]), NotAccepted, 429

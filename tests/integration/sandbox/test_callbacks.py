@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.sandbox import Listener, listening, number, post
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with listening() as listener:
-        yield listener
 
 
 def test_start_url_is_posted_on_connect_and_result_url_at_the_end(

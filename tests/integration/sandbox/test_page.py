@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import requests
@@ -13,41 +10,18 @@ from playwright.sync_api import Page, expect
 
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.conftest import HOME
 from tests.support.sandbox import post
 
 MARKUP = "<img src=x onerror=\"document.title='harmed'\"><script>document.title='harmed'</script>&amp;\"'"
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow import DAG
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-
-with DAG("page_test", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
-    QueueCallsOperator(task_id="queue", contacts={contacts!r}, start_url="https://voice.example/start",
-                       campaign_name="reminders through a DAG", max_retries=1)
-"""
 
 
-def run_dag(contacts: Path) -> None:
-    """Run a DAG with our operator, in an Airflow process of its own."""
-    file = HOME / "dags" / "page_test.py"
-    file.write_text(DAG_FILE.format(contacts=str(contacts)))
-    try:
-        subprocess.run([sys.executable, "-m", "airflow", "dags", "test", "page_test"], check=True, capture_output=True)
-    finally:
-        file.unlink()
-
-
-def test_the_page_follows_a_campaign_from_its_dag_to_the_reset(
-    database: None, page: Page, queuecalls_sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_the_page_follows_a_campaign_from_its_request_to_the_reset(page: Page, queuecalls_sandbox: Sandbox) -> None:
     expect(page.get_by_role("heading", name="No campaign yet")).to_be_visible()
-    contacts = tmp_path / "appointments.csv"
-    contacts.write_text("16175550100,order-1,Tuesday\n16175550103,order-2\n16175550101,order-3\n")
-
     # It appears without a reload, and so does its progress.
-    run_dag(contacts)
-    campaign = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="reminders through a DAG"))
+    rows = "16175550100,order-1,Tuesday\n16175550103,order-2\n16175550101,order-3\n"
+    post(queuecalls_sandbox, rows, campaign_name="spring reminders", file_name="appointments.csv", max_retries="1")
+    queuecalls_sandbox.advance(seconds=0)
+    campaign = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="spring reminders"))
     expect(campaign).to_contain_text("3 calls · appointments.csv")
     expect(campaign.get_by_role("img")).to_have_attribute("aria-label", "2 waiting, 1 connected")
     page.get_by_role("button", name="+1 h").click()
@@ -55,7 +29,7 @@ def test_the_page_follows_a_campaign_from_its_dag_to_the_reset(
 
     # The page hides numbers until they are shown on request.
     campaign.get_by_role("link").click()
-    expect(page.get_by_role("heading", name="reminders through a DAG")).to_be_visible()
+    expect(page.get_by_role("heading", name="spring reminders")).to_be_visible()
     calls = page.get_by_role("region", name="Calls").get_by_role("row")
     expect(calls).to_have_count(4)
     expect(calls.nth(1)).to_contain_text("1617•••••00")

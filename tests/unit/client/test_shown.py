@@ -6,11 +6,8 @@ import base64
 import html
 import io
 import json
-import quopri
 import re
-import unicodedata
 from collections.abc import Callable
-from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, given
@@ -20,6 +17,7 @@ from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.client.response import Response, read_response
 from airflow_provider_queuecalls.client.shown import BODY_CHARACTERS, KNOWN_NAMES, Sent
 from airflow_provider_queuecalls.client.words import WORDS
+from tests.support.echo import SPELLINGS, folded
 
 LOGIN, PIN, BASIC = "zebra@example.com", "0815", base64.b64encode(b"zebra@example.com:0815").decode()
 LIST = b"12025550143,REF-1,who=Ana\n16175550178,order-77,balance overdue\n"
@@ -163,38 +161,9 @@ def test_the_words_are_plain_and_none_is_too_long() -> None:
     assert all(re.fullmatch("[a-z']{1,16}", word) for word in WORDS)
 
 
-def spaced(separator: str) -> Callable[[str], str]:
-    return separator.join
-
-
 #: How a service may write what it got.
-ESCAPERS: tuple[Callable[[str], str], ...] = (
-    str,
-    str.upper,
-    str.title,
-    html.escape,
-    lambda text: "".join(f"&#{ord(c)};" for c in text),
-    lambda text: "".join(f"&#x{ord(c):x};" for c in text),
-    lambda text: json.dumps(text)[1:-1],
-    lambda text: json.dumps(json.dumps(text)),
-    lambda text: quote(text, safe=""),
-    lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
-    lambda text: base64.b64encode(text.encode()).decode(),
-    lambda text: text.encode().hex(),
-    lambda text: quopri.encodestring(text.encode()).decode(),
-    lambda text: text.encode().decode("latin-1"),
-    lambda text: text[::-1],
-    lambda text: unicodedata.normalize("NFD", text),
-    lambda text: text.replace("\\", "\\" * 8),
-    lambda text: text[: len(text) // 2] + "\n" + text[len(text) // 2 :],
-    *(spaced(separator) for separator in (" ", "-", "_", ".", "\u00a0", "\u200d", "\ufeff", "\r\n", "<br/>", ", ")),
-)
+ESCAPERS = (*SPELLINGS.values(), str.title, "_".join, ".".join, "<br/>".join, ", ".join)
 SKELETON = "Campaign is not valid: {} on line 1"
-
-
-def in_xml(text: str, spell: Callable[[str], str]) -> str:
-    text = "".join(character for character in text if character.isprintable() or character in "\r\n")
-    return spell(text) if spell is str else html.escape(text)
 
 
 SHAPES: tuple[Callable[[str], str], ...] = (
@@ -213,11 +182,6 @@ SHAPES: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps({"error": f"pin={text}&x=1"}, ensure_ascii=False),
     lambda text: f"pin={text}",
 )
-
-
-def folded(text: str) -> str:
-    """What a text has in common with all its spellings: letters and digits."""
-    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", text).casefold())
 
 
 LETTERS = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyzéüßñABC0123456789 .-_'&<>/\\+@"), min_size=4, max_size=16)
