@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import threading
@@ -22,6 +21,7 @@ from airflow_provider_queuecalls.exceptions import WireError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from tests.support.fault_server import Act, Exchange, answer, head
+from tests.support.memory import peak
 
 CAMPAIGN = Campaign(start_url="https://ivr.example/start.vxml", campaign_name="spring")
 MIDWAY = 1 << 20
@@ -83,14 +83,9 @@ def bounded_memory(mebibytes: int) -> Iterator[None]:
     if not os.access(reset_peak, os.W_OK):
         pytest.skip("the highest use of memory can be measured on Linux only")
     reset_peak.write_text("5")
-    before = _peak()
+    before = peak()
     yield
-    assert _peak() - before <= mebibytes << 10, "too much memory"
-
-
-def _peak() -> int:
-    """The highest use of memory in KiB."""
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+    assert peak() - before <= mebibytes, "too much memory"
 
 
 @contextmanager

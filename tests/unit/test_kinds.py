@@ -1,4 +1,4 @@
-"""Durations, and what else more than one table reads."""
+"""Durations, switches, and what else more than one table reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.kinds import WHOLE_SECONDS, duration_words, read_duration, read_structure
+from airflow_provider_queuecalls.exceptions import InvalidCampaign
+from airflow_provider_queuecalls.kinds import WHOLE_SECONDS, duration_words, parse_flag, read_duration, read_structure
 from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
 
 SECONDS = Parameter(name="x", kind=Kind("", read_duration), doc="", unit="seconds")
@@ -86,3 +87,16 @@ def test_a_duration_has_words(duration: timedelta, words: str) -> None:
 )
 def test_json_and_python_literals_are_read(text: str, value: object) -> None:
     assert read_structure(text) == value
+
+
+@pytest.mark.parametrize("value", [None, "", "None", "maybe", 2, 1.0, []])
+def test_a_switch_that_says_neither_is_an_error(value: object) -> None:
+    with pytest.raises(InvalidCampaign, match=r"dry_run .*; it must be true or false"):
+        parse_flag("dry_run", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"), [(True, True), ("True", True), ("false", False), (0, False), ("1", True)]
+)
+def test_a_switch_is_read_from_what_templating_yields(value: object, meaning: bool) -> None:
+    assert parse_flag("dry_run", value) is meaning

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import threading
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import write_rows
 from tests.support.command import command
+from tests.support.memory import peak
 from tests.support.sandbox import START_URL, post, refused_fields
 
 MILLION = 1_000_000
@@ -28,12 +28,8 @@ def test_a_million_calls_need_little_memory(tmp_path: Path, monkeypatch: pytest.
         url = re.findall(r"http://[\d.:]+\d", printed)[0]
         monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", re.findall(r"QUEUECALLS_DEFAULT='(.*)'", printed)[0])
 
-        def peak() -> int:
-            (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
-            return int(kilobytes) >> 10
-
         requests.get(url, timeout=30)
-        before = peak()
+        before = peak(process.pid)
         response = QueueCallsHook().queue_calls(contacts, Campaign(start_url=START_URL, campaign_name="million"))
 
         assert response.call_id_count == MILLION
@@ -43,7 +39,7 @@ def test_a_million_calls_need_little_memory(tmp_path: Path, monkeypatch: pytest.
         assert advanced.status_code == 200
         (campaign,) = requests.get(f"{url}/api/campaigns", timeout=30).json()
         assert campaign["progress"]["waiting"] == MILLION - 100 * 50
-        assert peak() - before < 48
+        assert peak(process.pid) - before < 48
 
 
 def test_fifty_simultaneous_campaigns_are_all_queued_while_the_page_responds(queuecalls_sandbox: Sandbox) -> None:
@@ -72,15 +68,11 @@ def test_fifty_simultaneous_campaigns_are_all_queued_while_the_page_responds(que
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the process's memory from /proc")
 def test_an_upload_is_not_held_in_memory(tmp_path: Path) -> None:
-    def peak(process: subprocess.Popen[str]) -> int:
-        (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
-        return int(kilobytes) << 10
-
     with command("sandbox", "--port", "0") as (process, printed):
         url = re.findall(r"http://[\d.:]+\d", printed)[0] + DEFAULT_PATH
         requests.head(url, timeout=30)
-        before = peak(process)
+        before = peak(process.pid)
         response = requests.post(url, files={"phone_number_list": ("c.csv", b"1" * (64 << 20))}, timeout=60)
 
         assert "phone_number_list" in refused_fields(response)
-        assert peak(process) - before < 24 << 20
+        assert peak(process.pid) - before < 24

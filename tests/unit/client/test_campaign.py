@@ -21,7 +21,7 @@ from airflow_provider_queuecalls.client.campaign import (
     default_campaign_name,
 )
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.kinds import EXPRESSION, NAME, TEXT, TIMESTAMP, URL, parse_flag
+from airflow_provider_queuecalls.kinds import URL
 
 START_URL = "https://ivr.example.com/start.vxml"
 FUTURE = 4_070_908_800  # 2099; the ids of parametrized tests must not change from run to run
@@ -130,18 +130,17 @@ def test_a_value_is_normalized(name: str, given_value: object, sent: str) -> Non
     assert form(**{name: given_value})[name] == sent
 
 
-@pytest.mark.parametrize("value", [True, "True", "true", 1, "1", " TRUE "])
-def test_a_flag_that_is_on_is_sent(value: object) -> None:
-    assert form(secure=value)["is_pci"] == "1"
+@pytest.mark.parametrize(
+    ("value", "sent"), [(True, "1"), (" TRUE ", "1"), (1, "1"), ("1", "1"), (False, None), ("False", None), ("0", None)]
+)
+def test_a_flag_is_sent_if_it_is_on(value: object, sent: str | None) -> None:
+    assert form(secure=value).get("is_pci") == sent
 
 
-@pytest.mark.parametrize("value", [False, "False", "false", 0, "0"])
-def test_a_flag_that_is_off_is_not_sent(value: object) -> None:
-    assert "is_pci" not in form(secure=value)
-
-
-WRONG_TYPES = [1.0, 2.5, float("nan"), [], ["x"], {}, {"a": 1}, (), b"bytes", object, Decimal(1), date(2099, 1, 1)]
-TEXT_KINDS = (NAME, TEXT, URL, EXPRESSION)
+WRONG_TYPES = [
+    *(1.0, 2.5, float("nan"), [], ["x"], {}, {"a": 1}, (), b"bytes", object, Decimal(1), date(2099, 1, 1)),
+    datetime(2099, 1, 1),  # a time without a zone, where a time is accepted
+]
 
 
 @pytest.mark.parametrize("value", WRONG_TYPES, ids=repr)
@@ -156,31 +155,18 @@ def test_a_bool_is_refused_where_it_is_not_a_flag(name: str, value: bool) -> Non
     assert violations(**{name: value}) == {name: "is a value of type bool"}
 
 
-@pytest.mark.parametrize("name", [n for n in Campaign.names() if BY_NAME[n].kind in (*TEXT_KINDS, TIMESTAMP)])
-def test_a_naive_datetime_is_refused(name: str) -> None:
-    assert set(violations(**{name: datetime(2099, 1, 1)})) == {name}
-
-
-@pytest.mark.parametrize("text", ["2099-01-01T10:00", "2099-01-01", "2099-01-01 10:00:00.5"])
-def test_a_naive_time_in_a_text_is_refused(text: str) -> None:
-    assert violations(scheduled_timestamp=text) == {"scheduled_timestamp": "has no time zone"}
-
-
-@pytest.mark.parametrize(
-    "text", ["tomorrow", "2099-13-01T00:00Z", "2099-01-01T10:00 Mars/Olympus", "1.5", "1e9", "2099-01-01T25:00Z"]
-)
-def test_a_text_that_is_no_time_is_refused(text: str) -> None:
-    assert violations(scheduled_timestamp=text) == {"scheduled_timestamp": "is not a time in ISO 8601"}
-
-
-@pytest.mark.parametrize("value", [-1, "-1", 1, 3600, 20261123, FUTURE * 1000, "9" * 30])
-def test_a_number_that_is_no_unix_time_in_seconds_is_refused(value: object) -> None:
-    assert set(violations(scheduled_timestamp=value)) == {"scheduled_timestamp"}
+NO_TIMES = ("tomorrow", "2099-13-01T00:00Z", "2099-01-01T10:00 Mars/Olympus", "1.5", "1e9", "2099-01-01T25:00Z")
+NO_TIMESTAMP = "is not a UNIX time in seconds between the years 2001 and 9999"
 
 
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
+        *[("scheduled_timestamp", text, "has no time zone") for text in ("2099-01-01T10:00", "2099-01-01 10:00:00.5")],
+        ("scheduled_timestamp", datetime(2099, 1, 1), "has no time zone"),
+        *[("scheduled_timestamp", text, "is not a time in ISO 8601") for text in NO_TIMES],
+        *[("scheduled_timestamp", number, NO_TIMESTAMP) for number in (-1, "-1", 1, 3600, 20261123, FUTURE * 1000)],
+        ("scheduled_timestamp", "9" * 30, "is not a whole number"),
         ("max_retries", -1, "is too small"),
         ("max_retries", 11, "is too large"),
         ("max_retries", "11", "is too large"),
@@ -196,27 +182,19 @@ def test_a_number_that_is_no_unix_time_in_seconds_is_refused(value: object) -> N
         ("secure", 2, "is neither true nor false"),
     ],
 )
-def test_a_number_out_of_range_is_refused(name: str, value: object, problem: str) -> None:
+def test_a_value_that_is_not_valid_is_refused(name: str, value: object, problem: str) -> None:
     assert violations(**{name: value}) == {name: problem}
 
 
 @pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
-def test_a_text_too_long_by_one_is_refused(name: str) -> None:
+def test_a_string_has_a_limit_in_bytes(name: str) -> None:
     parameter = BY_NAME[name]
     assert parameter.max_length
     start = "https://x/" if parameter.kind is URL else ""
     longest = start + "a" * (parameter.max_length - len(start))
     assert form(**{name: longest})[name] == longest
     assert violations(**{name: f"{longest}a"}) == {name: f"has {parameter.max_length + 1} characters"}
-
-
-@pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.max_length and p.name in Campaign.names()])
-def test_a_text_too_long_only_in_bytes_is_refused(name: str) -> None:
-    parameter = BY_NAME[name]
-    assert parameter.max_length
-    start = "https://x/" if parameter.kind is URL else ""
-    text = start + "é" * (parameter.max_length - len(start))
-    assert re.fullmatch(r"has \d+ bytes in UTF-8", violations(**{name: text})[name])
+    assert re.fullmatch(r"has \d+ bytes in UTF-8", violations(**{name: longest.replace("aa", "aé")})[name])
 
 
 @pytest.mark.parametrize(
@@ -313,21 +291,6 @@ def test_an_error_repeats_a_value_that_is_harmless(name: str, value: object, sen
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["start_url", "result_url", "message_reference", "call_parameters"])
-def test_an_error_repeats_no_url_and_no_free_text(name: str) -> None:
-    with pytest.raises(InvalidCampaign) as caught:
-        Campaign(**{"start_url": START_URL, name: f"token-Ana{'é' * 255}"})  # type: ignore[arg-type]
-    assert "Ana" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", Campaign.names())
-def test_an_error_never_repeats_a_text(name: str) -> None:
-    with pytest.raises(InvalidCampaign) as caught:
-        Campaign(**{"start_url": START_URL, name: ["16175551234 and the secret"]})  # type: ignore[arg-type]
-    assert "16175551234" not in str(caught.value)
-    assert "secret and" not in repr(caught.value.violations)
-
-
 def test_secure_without_a_wire_name_is_refused_with_the_way_out() -> None:
     campaign = Campaign(start_url=START_URL, secure=True)
     with pytest.raises(InvalidCampaign, match="field_names") as caught:
@@ -375,16 +338,3 @@ def test_default_names_differ_between_task_instances(
 def test_a_default_name_can_be_read() -> None:
     name = default_campaign_name("reminders", "call_customers", "scheduled__2026-11-23T06:18:34+00:00", 7)
     assert re.fullmatch(r"reminders\.call_customers\.scheduled__2026-11-23T06_18_34\.7\.[a-p]{12}", name)
-
-
-@pytest.mark.parametrize("value", [None, "", "None", "maybe", 2, 1.0, []])
-def test_a_switch_that_says_neither_is_an_error(value: object) -> None:
-    with pytest.raises(InvalidCampaign, match=r"dry_run .*; it must be true or false"):
-        parse_flag("dry_run", value)
-
-
-@pytest.mark.parametrize(
-    ("value", "meaning"), [(True, True), ("True", True), ("false", False), (0, False), ("1", True)]
-)
-def test_a_switch_is_read_from_what_templating_yields(value: object, meaning: bool) -> None:
-    assert parse_flag("dry_run", value) is meaning

@@ -1,0 +1,23 @@
+"""How much memory processes have used. Linux only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.command import python
+
+
+def peak(process: int | str = "self") -> int:
+    """The most that a process has used at once, in MiB."""
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    return int(kilobytes) >> 10
+
+
+def growth(program: str, *arguments: str) -> int:
+    """Run a program that calls ``peak()`` and prints ``grown`` with the difference; return that."""
+    with python(f"from tests.support.memory import peak\n{program}", *arguments) as process:
+        printed, errors = process.communicate()
+    found = re.search(r"^grown (\d+)$", printed, re.MULTILINE)
+    assert found, errors
+    return int(found[1])
