@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,9 @@ import pytest
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
-from tests.conftest import HOME
-from tests.support.command import python
-from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import IS_AIRFLOW_2, for_this_airflow, serialized_dag
+from tests.support.dag_run import run_dag_file
+from tests.support.memory import growth
+from tests.support.moved import IS_AIRFLOW_2, serialized_dag
 from tests.support.postgres import Postgres
 from tests.support.warehouse import (
     ANN,
@@ -36,41 +33,12 @@ from tests.support.warehouse import (
 
 ROWS, GROWTH_MB = 1_000_000, 64
 
-DAG_FILE = """
-from datetime import datetime, timedelta, timezone
-from airflow.sdk import DAG, task
-from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
-
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    SqlToQueueCallsOperator{operator}
-"""
-
-
-@pytest.fixture
-def run_dag(
-    request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str], database: None
-) -> Iterator[Callable[..., Run]]:
-    """Write a DAG file and what lies beside it, and run it."""
-    folder = HOME / "dags" / f"sql_{abs(hash(request.node.name))}"
-    folder.mkdir()
-
-    def run(operator: str, **beside: str) -> Run:
-        for name, text in beside.items():
-            (folder / f"{name}.sql").write_text(text)
-        file = folder / "dag.py"
-        file.write_text(for_this_airflow(DAG_FILE.format(dag_id=folder.name, operator=operator)))
-        return run_dag_file(file, folder.name, capfd)
-
-    yield run
-    for file in folder.glob("*.*"):
-        file.unlink()
-
 
 def test_a_query_in_a_file_becomes_a_campaign_in_its_order(
     run_dag: Any, warehouse: Database, sandbox: Sandbox, temporary: Path
 ) -> None:
     run = run_dag(
-        """(
+        """SqlToQueueCallsOperator(
         task_id="queue", sql="people.sql", sql_conn_id="{{ 'ware' ~ 'house' }}", start_url="https://ivr.example.com/x",
         parameters=["{{ 'order-' ~ '9' }}"], columns={"phone_number": "mobile", "message_reference": "REFERENCE"},
         )""",
@@ -94,7 +62,7 @@ def test_a_query_in_a_file_becomes_a_campaign_in_its_order(
 
 def test_each_map_index_has_a_query_and_a_campaign(run_dag: Any, warehouse: Database, sandbox: Sandbox) -> None:
     run = run_dag(
-        """.partial(task_id="queue", sql_conn_id="warehouse", start_url="https://ivr.example.com/x").expand(
+        """SqlToQueueCallsOperator.partial(task_id="queue", sql_conn_id="warehouse", start_url="https://ivr.example.com/x").expand(
             sql=[f"SELECT mobile AS phone_number FROM people WHERE id = {key}" for key in (1, 2)])"""
     )
     assert run.states == {"queue0": "success", "queue1": "success"}
@@ -201,24 +169,21 @@ def test_rows_are_checked_and_rejected_by_their_number(warehouse: Database, sand
 
 
 MEASURE = """
-import re, sys
-from types import SimpleNamespace
+import sys
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
 if sys.argv[2] == "psycopg2":
     from airflow.providers.postgres.hooks import postgres
     postgres.USE_PSYCOPG3 = False
-
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 
 def lines_of(sql):
     task = SqlToQueueCallsOperator(task_id="call", sql=sql, sql_conn_id="warehouse", start_url="https://x.example/")
     with task._contact_file({}) as contacts, open(contacts.path, "rb") as file:
         return sum(1 for _ in file)
 
-few = lines_of(sys.argv[1] + " LIMIT 1000")
+assert lines_of(sys.argv[1] + " LIMIT 1000") == 1000
 before = peak()
-print("measured", few, lines_of(sys.argv[1]), round(peak() - before))
+assert lines_of(sys.argv[1]) == int(sys.argv[3])
+print("grown", peak() - before)
 """
 
 
@@ -236,13 +201,7 @@ def test_memory_does_not_grow_with_the_result(
         database = postgres_database(request.getfixturevalue("postgres"), tmp_path, monkeypatch, kind)
         series = f"generate_series(1, {ROWS}) i"
     database.do(f"CREATE TABLE people AS SELECT {columns} FROM {series}")
-    with python(MEASURE, "SELECT * FROM people ORDER BY phone_number", kind) as process:
-        printed, errors = process.communicate()
-    found = re.search(r"measured (\d+) (\d+) (\d+)", printed)
-    assert found, errors
-    few, many, growth = map(int, found.groups())
-    assert (few, many) == (1000, ROWS)
-    assert growth <= GROWTH_MB
+    assert growth(MEASURE, "SELECT * FROM people ORDER BY phone_number", kind, str(ROWS)) <= GROWTH_MB
 
 
 def test_it_survives_deepcopy_and_serialisation() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +10,13 @@ import pytest
 
 from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.conftest import HOME
-from tests.support.command import python
-from tests.support.dag_run import Run, run_dag_file
+from tests.support.dag_run import run_dag_file
 from tests.support.decorated import called, decorated
+from tests.support.memory import growth
 from tests.support.moved import IS_AIRFLOW_2, for_this_airflow, serialized_dag
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 ROWS, GROWTH_MB = 1_000_000, 64
-DAG_FILE = """
-from datetime import datetime, timedelta, timezone
-from airflow.sdk import DAG, task
-
-ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
-
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-{tasks}
-"""
-
-
-@pytest.fixture
-def run_dag(
-    database: None, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Run]]:
-    """Write a DAG file with these tasks, and run it."""
-    dag_id = f"decorated_{abs(hash(request.node.name))}"
-    file = HOME / "dags" / f"{dag_id}.py"
-
-    def run(tasks: str) -> Run:
-        indented = "\n".join(f"    {line}" for line in tasks.splitlines())
-        file.write_text(for_this_airflow(DAG_FILE.format(dag_id=dag_id, tasks=indented)))
-        return run_dag_file(file, dag_id, capfd)
-
-    yield run
-    file.unlink()
 
 
 def test_what_a_function_yields_is_called_in_its_order(run_dag: Any, sandbox: Sandbox, temporary: Path) -> None:
@@ -70,8 +42,8 @@ report(queue(language(), prefix="{{ 'order' ~ '-' }}"))
     assert called(sandbox) == [(CAY, "order-3", "lang=de"), (ANN, "order-1", None), (BOB, None, None)]
     (campaign,) = sandbox.campaigns
     assert campaign.name == run.xcom["campaign_name"]
-    assert re.fullmatch(r"decorated_\d+ of 20\d\d-\d\d-\d\d", str(campaign.name))
-    assert campaign.parameters["start_url"].startswith("https://ivr.example.com/decorated_")
+    assert re.fullmatch(r"rows_\d+ of 20\d\d-\d\d-\d\d", str(campaign.name))
+    assert campaign.parameters["start_url"].startswith("https://ivr.example.com/rows_")
     assert "Wrote 3 rows of the function 'queue' to a contact file" in run.printed
     assert "Columns of the function 'queue' that are not sent: 'age'" in run.printed
     for number in (ANN, BOB, CAY):
@@ -147,11 +119,8 @@ nobody()
 
 
 MEASURE = """
-import re, sys
+import sys
 from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
-
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 
 def lines_of(count):
     def contacts():
@@ -161,20 +130,15 @@ def lines_of(count):
     with task._contact_file({}) as contacts, open(contacts.path, "rb") as file:
         return sum(1 for _ in file)
 
-few = lines_of(1000)
+assert lines_of(1000) == 1000
 before = peak()
-print("measured", few, lines_of(int(sys.argv[1])), round(peak() - before))
+assert lines_of(int(sys.argv[1])) == int(sys.argv[1])
+print("grown", peak() - before)
 """
 
 
 def test_memory_does_not_grow_with_what_is_yielded(airflow: Any) -> None:
-    with python(MEASURE, str(ROWS)) as process:
-        printed, errors = process.communicate()
-    found = re.search(r"measured (\d+) (\d+) (\d+)", printed)
-    assert found, errors
-    few, many, growth = map(int, found.groups())
-    assert (few, many) == (1000, ROWS)
-    assert growth <= GROWTH_MB
+    assert growth(MEASURE, str(ROWS)) <= GROWTH_MB
 
 
 def test_it_survives_serialisation(airflow: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,15 @@ from tests.support.decorated import called, failure, run_function
 ANN, BOB = "16175550143", "16175550178"
 
 
-def libraries() -> dict[str, Callable[[Any], Any]]:
-    import pandas
+def test_a_dataframe_is_called_by_its_columns(sandbox: Sandbox) -> None:
     import polars
-    import pyarrow
 
-    return {"pandas": pandas.DataFrame, "polars": polars.DataFrame, "arrow": pyarrow.table}
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
-def test_a_dataframe_is_called_by_its_columns(library: str, sandbox: Sandbox) -> None:
-    dataframe = libraries()[library](
+    dataframe = polars.DataFrame(
         {"score": [0.5, 0.7], "mobile": [int(BOB), int(ANN)], "message_reference": [None, "ref"]}
     )
     assert run_function(lambda: dataframe, columns={"phone_number": "mobile"})["contacts"] == 2
     assert called(sandbox) == [(BOB, None, None), (ANN, "ref", None)]
-    floats = libraries()[library]({"phone_number": [float(BOB)]})
+    floats = polars.DataFrame({"phone_number": [float(BOB)]})
     assert "read it with dtype=str, or convert it to 'Int64'" in str(failure(lambda: floats))
 
 
