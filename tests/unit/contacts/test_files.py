@@ -9,7 +9,7 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,6 @@ from tests.unit.contacts.checking import Contacts, reasons, refused, unprivilege
 
 ANN, BOB = "16175550143", "16175550178"
 CONTENT = f"{ANN},ref,Märchen\n{BOB}\n".encode()
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(temporary: Path) -> Iterator[None]:
-    yield
-    assert list(temporary.iterdir()) == []
 
 
 def test_the_error_for_a_missing_file_has_the_host_name(tmp_path: Path) -> None:
@@ -114,12 +108,12 @@ def message(path: Path, kind: type[Exception] = InvalidContacts, **rules: Any) -
 
 
 @both
-def test_the_unpacked_bytes_are_checked_and_sent(pack: Pack, extension: str, tmp_path: Path, temporary: Path) -> None:
+def test_the_unpacked_bytes_are_checked_and_sent(pack: Pack, extension: str, tmp_path: Path, workspace: Path) -> None:
     with check(file(tmp_path, pack(CONTENT), f"calls.csv.{extension}")) as found:
         assert found.upload.file.read() == CONTENT
         assert (found.upload.name, found.upload.size) == ("calls.csv", len(CONTENT))
         assert found.report.digest == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-        assert list(temporary.iterdir()) == []
+        assert list(workspace.iterdir()) == []
 
 
 @both

@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, write_contact_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContacts, NotSent
 from airflow_provider_queuecalls.stopping import StopRequest
+from tests.unit.contacts.checking import file_size_limit
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 BY_NAME = ContactRules(has_header=True, columns={"phone_number": "mobile", "call_parameter": "Spoken"})
@@ -59,11 +60,10 @@ def checked(rows: Any, **rules: Any) -> Any:
         return found.report, found.upload.file.read().decode()
 
 
-def test_rows_are_written_in_their_order_one_line_each_and_no_file_is_left(temporary: Path) -> None:
+def test_rows_are_written_in_their_order_one_line_each() -> None:
     count = 2 * ROWS_AT_ONCE + 1
     rows = ((16172000000 + number, f"ref-{number}") for number in range(count))
     assert file_of(rows) == "".join(f"{16172000000 + number},ref-{number}\n" for number in range(count))
-    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,13 @@ def test_a_value_is_written_unchanged(value: Any, text: str) -> None:
 )
 @pytest.mark.parametrize("column", ["phone_number", "message_reference", "call_parameter"])
 def test_a_value_without_an_exact_text_is_reported_by_row_and_column_and_not_shown(
-    value: Any, words: str, column: str, temporary: Path
+    value: Any, words: str, column: str
 ) -> None:
     valid = dict.fromkeys(("phone_number", "message_reference", "call_parameter"), "x")
     message = problem([valid, {**valid, column: value}])
     assert f"Row 2 of the test: {column} {words}" in message
     assert "Nothing was sent" in message
     assert "5550143" not in message
-    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -232,17 +231,16 @@ def test_every_row_becomes_one_line_and_only_given_rows_are_sent(rows: list[list
     assert all(line in left for line in sent.splitlines()), "rows are sent in their order, and nothing else is sent"
 
 
-def test_an_error_that_the_rows_raise_is_not_changed(temporary: Path) -> None:
+def test_an_error_that_the_rows_raise_is_not_changed() -> None:
     def rows() -> Iterator[Any]:
         yield (ANN,)
         raise OSError(errno.ENOSPC, "of the function's own")
 
     with pytest.raises(OSError, match="of the function's own"):
         file_of(rows())
-    assert list(temporary.iterdir()) == []
 
 
-def test_a_stop_request_ends_the_writing(temporary: Path) -> None:
+def test_a_stop_request_ends_the_writing() -> None:
     stop, taken = StopRequest(), []
 
     def rows() -> Iterator[Any]:
@@ -258,13 +256,12 @@ def test_a_stop_request_ends_the_writing(temporary: Path) -> None:
     ):
         pytest.fail("a file was written")
     assert len(taken) <= 2 * ROWS_AT_ONCE
-    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no path for an open file")
-def test_the_file_has_no_name_so_a_killed_process_leaves_nothing(temporary: Path) -> None:
+def test_the_file_has_no_name_so_a_killed_process_leaves_nothing(workspace: Path) -> None:
     with write_contact_file([(ANN,)], ContactRules(), "the test", log=LOG, stop=StopRequest()) as path:
-        assert list(temporary.iterdir()) == []
+        assert list(workspace.iterdir()) == []
         assert Path(path).read_text() == f"{ANN}\n"
         with check(path) as found:
             assert found.upload.name == "contacts.csv"
@@ -276,19 +273,10 @@ def test_names_that_are_not_sent_are_logged_once() -> None:
     assert LOGGED[1:] == ["Columns of the test that are not sent: 'age', 2 more that are not shown"]
 
 
-def test_a_full_disk_is_an_error_after_which_another_try_may_help(temporary: Path) -> None:
-    import resource
-    import signal
-
-    limits, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(CheckFailed, match=r"could not be written to a file: File too large. Make room in"):
-            file_of((ANN,) for _ in range(10_000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
-    assert list(temporary.iterdir()) == []
+def test_a_full_disk_is_an_error_after_which_another_try_may_help() -> None:
+    message = r"could not be written to a file: File too large. Make room in"
+    with file_size_limit(1000), pytest.raises(CheckFailed, match=message):
+        file_of((ANN,) for _ in range(10_000))
 
 
 def test_no_rows_are_an_empty_file() -> None:

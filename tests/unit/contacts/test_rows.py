@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_queuecalls.contacts import REASONS
 from tests.unit.contacts.checking import ANN, BOB, CAT, Contacts, reasons, sent
 
 pytestmark = pytest.mark.usefixtures("results_kept")
@@ -127,21 +126,3 @@ def test_ten_digits_repeat_the_eleven_they_are_normalized_to(contacts: Contacts)
 def test_a_reject_does_not_make_a_later_row_a_duplicate(contacts: Contacts) -> None:
     path = contacts(f"{ANN},{'r' * 129}\n{ANN}\n")
     assert reasons(path) == {"message_reference_too_long": 1}
-
-
-def test_the_reasons_are_in_the_order_in_which_they_are_looked_for() -> None:
-    assert list(REASONS) == [
-        "line_too_long",
-        "not_utf8",
-        "control_character",
-        "quoted_cell",
-        "too_many_cells",
-        "header",
-        "no_number",
-        "spreadsheet_number",
-        "invalid_number",
-        "message_reference_too_long",
-        "call_parameter_too_long",
-        "suppressed",
-        "duplicate",
-    ]

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -38,14 +37,6 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return contacts, suppressed
 
 
-@pytest.fixture(autouse=True)
-def temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    directory = tmp_path / "temporary"
-    directory.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(directory))
-    return directory
-
-
 class StopAtLook(StopRequest):
     """Is requested when the check asks for the nth time whether to stop."""
 
@@ -67,7 +58,7 @@ def run_check(files: tuple[Path, Path], stop: StopRequest, rejects: Path) -> Non
 
 
 def test_a_stop_request_ends_the_check_the_next_time_it_asks(
-    files: tuple[Path, Path], tmp_path: Path, temporary_directory: Path
+    files: tuple[Path, Path], tmp_path: Path, workspace: Path
 ) -> None:
     rejects, open_files = tmp_path / "rejects.csv", len(os.listdir("/proc/self/fd"))
     threads = threading.active_count()  # other tests of this process may have left some
@@ -81,7 +72,7 @@ def test_a_stop_request_ends_the_check_the_next_time_it_asks(
             run_check(files, stop, rejects)
         assert not raised.value.sent
         assert stop.looks <= nth + 1
-        assert list(temporary_directory.iterdir()) == []
+        assert list(workspace.iterdir()) == []
         assert threading.active_count() == threads
         assert len(os.listdir("/proc/self/fd")) <= open_files + 1
         rejects.unlink(missing_ok=True)
@@ -140,17 +131,17 @@ check(sys.argv[1], ContactRules(suppress=[sys.argv[2]], **{RULES!r})).close()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere temporary files have a name")
 @pytest.mark.parametrize("looks", [0, 2, 10, 50, 250])
-def test_a_check_that_is_killed_leaves_no_file(files: tuple[Path, Path], temporary_directory: Path, looks: int) -> None:
+def test_a_check_that_is_killed_leaves_no_file(files: tuple[Path, Path], workspace: Path, looks: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *files],
         stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(temporary_directory)},
+        env={**os.environ, "TMPDIR": str(workspace)},
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         for _ in range(looks):
-            assert list(temporary_directory.iterdir()) == []
+            assert list(workspace.iterdir()) == []
             if process.poll() is None:
                 threading.Event().wait(0.01)
         process.kill()
-    assert list(temporary_directory.iterdir()) == []
+    assert list(workspace.iterdir()) == []
