@@ -42,11 +42,10 @@ from airflow_provider_queuecalls.stopping import StopRequest
 #: The memory that a check may use by default, in MiB, and the least that may be given.
 MEMORY_LIMIT = 512
 LEAST_MEMORY = 256
-
-#: Called with the number of bytes that have been processed, and their total.
 #: The address space that Python, DuckDB, and their threads take besides, in MiB.
 PROGRAM_ADDRESS_SPACE = 512
 
+#: Called with the number of bytes that have been processed, and their total.
 Progress = Callable[[int, int], None]
 
 _EXAMPLES = 10

@@ -5,7 +5,6 @@ DataFrames of pandas and polars and Arrow tables are recognized by their methods
 
 from __future__ import annotations
 
-import codecs
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from uuid import UUID
 
 from airflow_provider_queuecalls.contacts.columns import names_not_sent, place_columns, show_names
 from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
-from airflow_provider_queuecalls.contacts.lines import is_blank, write_row
+from airflow_provider_queuecalls.contacts.lines import BOM, is_blank, write_row
 from airflow_provider_queuecalls.contacts.rows import ABSENT
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
@@ -60,10 +59,10 @@ def write_contact_file(
     that the rows themselves raise are not changed.
     """
     lines = _Lines(rules, origin, names)
-    blocks = _blocks(lines.of(rows))
+    remaining = lines.of(rows)
     done, throttle = 0, Throttle()
     with temporary_file(buffering=0) as file:
-        for block in blocks:
+        while block := list(islice(remaining, ROWS_AT_ONCE)):
             stop.raise_if_requested()
             try:
                 write_all(file, b"\n".join([*block, b""]))
@@ -79,15 +78,6 @@ def write_contact_file(
         if lines.not_sent:
             log("Columns of %s that are not sent: %s", origin, show_names(lines.not_sent))
         yield LocalCopy(file, "contacts.csv", f"(rows of {origin})")
-
-
-def _blocks(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
-    first = True
-    while block := list(islice(lines, ROWS_AT_ONCE)):
-        if first and block[0].startswith(codecs.BOM_UTF8):
-            block[0] = codecs.BOM_UTF8 + block[0]  # the check removes the first one; the other belongs to the cell
-        first = False
-        yield block
 
 
 class _Lines:
@@ -114,6 +104,8 @@ class _Lines:
                         f"Row {number:,} of {self._origin}: {column} {problem}. Nothing was sent."
                     ) from None
             line = write_row(cells)
+            if number == 1 and line.startswith(BOM):
+                line = BOM + line  # the check removes the first one; the other belongs to the cell
             # The check skips a blank line, but rejects a row without a phone number.
             yield line + b"," if is_blank(line) else line
 

@@ -53,10 +53,7 @@ class Block:
 
 
 def blocks(
-    file: BinaryIO,
-    delimiter: str = ",",
-    tap: Callable[[bytes], object] | None = None,
-    stop: StopRequest | None = None,
+    file: BinaryIO, delimiter: str = ",", tap: Callable[[bytes], object] | None = None, stop: StopRequest | None = None
 ) -> Iterator[Block]:
     """Read a file from its start as blocks of whole lines.
 

@@ -8,26 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_queuecalls.exceptions import (
-    QueueCallsError,
-)
+from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.stores import MARKER
 from tests.conftest import PIN, Connect
-from tests.support.fault_server import (
-    Act,
-    FaultServer,
-    answer,
-    close,
-    hang,
-    head,
-    raw,
-)
+from tests.support.fault_server import Act, FaultServer, answer, close, hang, head, raw
 from tests.support.moved import AIRFLOW
-from tests.support.outcomes import (
-    CAMPAIGN,
-    deaf_listener,
-)
+from tests.support.outcomes import CAMPAIGN, deaf_listener
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture

@@ -96,9 +96,7 @@ def test_postgres_errors_repeat_neither_the_statement_nor_its_parameters(
     driver: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = postgres_database(postgres, tmp_path, monkeypatch, driver)
-    database.do(
-        "CREATE FUNCTION bad() RETURNS BIGINT LANGUAGE plpgsql AS $$ BEGIN RAISE 'bad row patient-88'; END $$",
-    )
+    database.do("CREATE FUNCTION bad() RETURNS BIGINT LANGUAGE plpgsql AS $$ BEGIN RAISE 'bad row patient-88'; END $$")
     for error in (
         failure("SELECT FORM x WHERE a = %s AND b = 16175550143", parameters=["patient-88"]),
         failure('SELECT phone_number FROM "patient-88"'),

@@ -89,18 +89,19 @@ def test_every_option_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", str(browser))
-    given = [
-        "--response-format",
-        "json",
-        "--errors",
-        "http",
-        "--no-unique-names",
-        "--max-upload",
-        "0.01",
+    given = ["--response-format", "json", "--errors", "http", "--no-unique-names", "--max-upload", "0.01"]
+    given += [
         "--speed",
         "7",
+        "--check-urls",
+        "--callback-host",
+        "voice.invalid",
+        "--seed",
+        "3",
+        "--db",
+        str(tmp_path / "db"),
+        "--open",
     ]
-    given += ["--check-urls", "--callback-host", "voice.invalid", "--seed", "3", "--db", str(tmp_path / "db"), "--open"]
     with command("sandbox", "--port", "0", "--login", LOGIN, "--pin", PIN, *given) as (_, printed):
         (url,) = re.findall(r"listens on (\S+)\. ", printed)
         path = url + DEFAULT_PATH

@@ -89,18 +89,8 @@ def test_the_services_own_error_text_is_found_anywhere(code: int) -> None:
     "call_id",
     [
         *("12025550143", "2025550143", "16175550178", "1-202-555-0143", "campaign_12025550143", "8005550100"),
-        *(
-            "18005550100",
-            "7775550100",
-            "0815",
-            "08-15",
-            "REF-1",
-            "ref1",
-            "order77",
-            "zebra_example_com",
-            BASIC.rstrip("="),
-        ),
-        *("<script>", "tel:12025550143", "123-0815", "9" * 65),
+        *("18005550100", "7775550100", "0815", "08-15", "REF-1", "ref1", "order77", "zebra_example_com"),
+        *(BASIC.rstrip("="), "<script>", "tel:12025550143", "123-0815", "9" * 65),
     ],
 )
 def test_a_call_id_that_repeats_something_is_counted_and_not_harmless(call_id: str) -> None:
@@ -127,20 +117,10 @@ def test_a_contact_file_that_can_no_longer_be_read_hides_all() -> None:
 @pytest.mark.parametrize(
     "cell",
     [
-        *(
-            "quota",
-            "QUOTA",
-            "the quota",
-            "\N{FULLWIDTH LATIN SMALL LETTER Q}uota",
-            "quo\u200dta",
-            "quo\u00adta",
-            "\ufeffquota",
-            "q-u-o-t-a",
-            "x_quota_y",
-        ),
-        *("myquotas", "zürich quota", "QuOtA"),
+        "quota", "QUOTA", "the quota", "\N{FULLWIDTH LATIN SMALL LETTER Q}uota", "quo\u200dta", "quo\u00adta",
+        "\ufeffquota", "q-u-o-t-a", "x_quota_y", "myquotas", "zürich quota", "QuOtA",
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("padding", [0, (1 << 20) - 3, 1 << 20])
 def test_a_word_of_the_contact_file_is_not_shown(cell: str, padding: int) -> None:
     contacts = b"1" * padding + b"\n12025550143,REF-1," + cell.encode() + b"\n"

@@ -33,36 +33,12 @@ BAD = [
     "=1+1", "@x", "\ufeff16175551234", "1_6175551234", "\t16175551234", "\x0016175551234", "1e10", "+16175551234\u2028", "\u0085",
 ]  # fmt: skip
 TEXTS = [
-    "",
-    "ref",
-    "r" * 128,
-    "r" * 129,
-    "é" * 64,
-    "é" * 65,
-    "p" * 255,
-    "p" * 256,
-    " x ",
-    "=x",
-    "\x7f",
-    "\u0085",
-    "\u2029",
-    "😀",
-    "a;b",
-    "a|b",
-]
+    "", "ref", "r" * 128, "r" * 129, "é" * 64, "é" * 65, "p" * 255, "p" * 256, " x ", "=x", "\x7f", "\u0085",
+    "\u2029", "😀", "a;b", "a|b",
+]  # fmt: skip
 QUOTED = [
-    '"',
-    '""',
-    '"a,b"',
-    '"a""b"',
-    'a"b',
-    '"a"b',
-    '"16175551234"',
-    '"open',
-    'close"',
-    '"a\nb"',
-    '"\n16175559999\n"',
-]
+    '"', '""', '"a,b"', '"a""b"', 'a"b', '"a"b', '"16175551234"', '"open', 'close"', '"a\nb"', '"\n16175559999\n"',
+]  # fmt: skip
 
 numbers = st.one_of(st.sampled_from(VALID), st.sampled_from(VALID), st.sampled_from(SPELLINGS), st.sampled_from(BAD))
 texts = st.one_of(st.sampled_from(TEXTS), st.text(max_size=5))

@@ -197,14 +197,7 @@ def test_the_advice_makes_the_file_valid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [
-        "nobody\n" * 30,
-        ROWS + "nobody\n" * 100,
-        ROWS + "nobody\n",
-        "1.6E+10\n" * 30,
-        "x" * 100_000,
-        "\x00" * 100,
-    ],
+    ["nobody\n" * 30, ROWS + "nobody\n" * 100, ROWS + "nobody\n", "1.6E+10\n" * 30, "x" * 100_000, "\x00" * 100],
 )
 def test_the_error_names_no_cause_if_none_is_found(content: str, tmp_path: Path) -> None:
     assert not cause(tmp_path, content)

@@ -91,12 +91,7 @@ def test_the_error_names_the_parameter_of_an_invalid_value(name: str, value: obj
 def test_all_invalid_values_are_reported_together() -> None:
     with pytest.raises(InvalidContactRules) as raised:
         ContactRules(phone_format="x", max_rejects=1.5, columns={"a": "b"}, duplicates="y")  # type: ignore[arg-type]
-    assert {v.parameter for v in raised.value.violations} == {
-        "phone_format",
-        "max_rejects",
-        "columns",
-        "duplicates",
-    }
+    assert {v.parameter for v in raised.value.violations} == {"phone_format", "max_rejects", "columns", "duplicates"}
 
 
 def test_rules_without_effect_are_refused() -> None:

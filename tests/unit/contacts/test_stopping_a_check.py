@@ -133,9 +133,7 @@ check(sys.argv[1], ContactRules(suppress=[sys.argv[2]], **{RULES!r})).close()
 @pytest.mark.parametrize("looks", [0, 2, 10, 50, 250])
 def test_a_check_that_is_killed_leaves_no_file(files: tuple[Path, Path], workspace: Path, looks: int) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *files],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(workspace)},
+        [sys.executable, "-c", PROGRAM, *files], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(workspace)}
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
