@@ -122,8 +122,9 @@ def test_closing_the_results_ends_a_query_that_is_running() -> None:
 
 
 PROGRAM = f"""
-import sys
+import sys, tempfile
 from airflow_provider_queuecalls.contacts import ContactRules, check
+tempfile.gettempdir()  # tries the directory out with a file of its own
 print("started", flush=True)
 check(sys.argv[1], ContactRules(suppress=[sys.argv[2]], **{RULES!r})).close()
 """
