@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,7 @@ from packaging.version import Version
 from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.storage import local_path, problem_of, remote_path, url_of
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
-from airflow_provider_queuecalls.parameters import is_unset, show, show_path
+from airflow_provider_queuecalls.parameters import is_unset, path_to_show, show, show_path
 from airflow_provider_queuecalls.records.ledger import CampaignKey
 from airflow_provider_queuecalls.records.stores import (
     MARKER,
@@ -25,6 +26,7 @@ from airflow_provider_queuecalls.records.stores import (
     LocalStore,
     NoStore,
     Store,
+    arguments_for,
     decoded,
     encoded,
     file_name,
@@ -64,7 +66,7 @@ PROBE = CampaignKey(campaign_name="queuecalls-connection-test", service="", acco
 OpenStore: TypeAlias = Callable[[CampaignKey], Store]
 
 
-def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, task_state: Any = None) -> OpenStore:
+def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, task_state: Any = None, ti: Any = None) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
     Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
@@ -73,7 +75,7 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, task_stat
     if path is None:
         if task_state is None and not dry_run:
             raise _invalid("is not set, so nothing would record what is sent", CHOICES)
-        return partial(TaskStateStore, task_state)
+        return partial(TaskStateStore, task_state, ti)
     if isinstance(path, str) and path.strip() == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
@@ -159,6 +161,8 @@ class RemoteStore:
 
     def __init__(self, root: str, name: str) -> None:
         self.location = show_path(f"{root}/{name}")
+        # The URL may hold a password.
+        self.arguments = arguments_for(name, root if path_to_show(root) == root else "RECEIPTS_PATH")
         self._root = root
         self._name = name
         self._conditional = _conditional_library(root) is not None
@@ -168,6 +172,9 @@ class RemoteStore:
         """Tried out with the marker in the root. Libraries of other storages send no condition, and some servers that speak
         S3's API ignore it: there, two tasks at the very same moment may both think that they were first."""
         return self._conditional and self._creates_once(MARKER)
+
+    def location_of(self, generation: int) -> str:
+        return show_path(f"{self._root}/{self._name}/{file_name(generation)}")
 
     def problem(self, error: Exception) -> str:
         return problem_of(error)[1]
@@ -220,9 +227,13 @@ class TaskStateStore:
     location = "the task's state"
     exclusive = True
 
-    def __init__(self, state: Any, key: CampaignKey) -> None:
+    def __init__(self, state: Any, ti: Any, key: CampaignKey) -> None:
+        self.arguments = shlex.join(["--task", ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)])
         self._state = state
         self._sender = key.sender_digest
+
+    def location_of(self, generation: int) -> str:  # noqa: ARG002
+        return f"{self.location} {STATE_KEY!r}"
 
     def problem(self, error: Exception) -> str:
         return type(error).__name__

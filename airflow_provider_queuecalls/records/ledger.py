@@ -11,6 +11,8 @@ An *intent* is on record before the first byte leaves, *complete* before the end
 *receipt* after the response. Each entry is created exclusively as the next generation after the one that this try has
 read or written. A try that was overtaken, because it was frozen or slow, finds that generation taken, and stops without
 any effect.
+ A person's answer to an unknown outcome is one more entry, a receipt or *open*: see
+:mod:`~airflow_provider_queuecalls.records.resolving`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-from airflow_provider_queuecalls.records.stores import Store
+from airflow_provider_queuecalls.records.stores import Store, ways_to_resolve
 
 #: A younger intent may belong to a request that is still under way: uploads of hundreds of megabytes take minutes.
 LONGEST_REQUEST_SECONDS = 3_600
@@ -78,7 +80,8 @@ class Entry:
     """One entry of a record.
 
     ``token`` is the owner's: a random text that each try has for itself. ``resend_scopes`` are those in which a try
-    began to send, over all generations: ``resend`` sends once in each.
+    began to send, over all generations: ``resend`` sends once in each. ``resolved_by`` is the person who found out what
+    became of a request without a response.
     """
 
     state: State
@@ -94,6 +97,8 @@ class Entry:
     resend_scopes: tuple[str, ...] = ()
     queued_at: str | None = None
     result: Mapping[str, Any] | None = None
+    resolved_by: str | None = None
+    resolved_at: str | None = None
 
     @property
     def key(self) -> CampaignKey:
@@ -111,7 +116,8 @@ class Entry:
             raise ValueError("it is not an entry of a record")
         kinds: Mapping[str, type | tuple[type, ...]] = {
             **{"contacts": int, "try_number": int, "resend_scopes": list},
-            **{"queued_at": (str, type(None)), "result": (dict, type(None))},
+            **dict.fromkeys(("queued_at", "resolved_by", "resolved_at"), (str, type(None))),
+            "result": (dict, type(None)),
         }
         for name, value in stored.items():
             if not isinstance(value, kinds.get(name, str)):
@@ -216,6 +222,27 @@ class Ledger:
         if not self._create(before):
             raise Overtaken("another try or a person has changed it meanwhile")
 
+    def read(self) -> tuple[int, Entry | None]:
+        """The last generation and its entry; 0 and None where nothing is on record."""
+        with self._errors_translated("read"):
+            return self._last()
+
+    def append(self, generation: int, entry: Entry) -> bool:
+        """Create an entry after that generation, with this try's token; False where another one has come after it."""
+        self._generation = generation
+        with self._errors_translated("written"):
+            return self._create(replace(entry, token=self._try.token))
+
+    @property
+    def ways(self) -> str:
+        """What a person can do about an unknown outcome, once they have looked the campaign up."""
+        return ways_to_resolve(self._store.arguments)
+
+    @property
+    def campaign_name(self) -> str:
+        """The campaign that the record is about."""
+        return self._key.campaign_name
+
     #: Whether an entry of this try is on record.
     _recorded = False
 
@@ -258,14 +285,15 @@ class Ledger:
             if (about := entry.key) != self._key:
                 raise ValueError(f"it is about campaign {about.campaign_name[:100]!r} at {about.service[:100]}")
         except ValueError as problem:
-            raise self._damaged(problem) from None
+            raise self._damaged(generation, problem) from None
         return generation, entry
 
-    def _damaged(self, problem: object) -> OutcomeUnknown:
+    def _damaged(self, generation: int, problem: object) -> OutcomeUnknown:
         return OutcomeUnknown(
-            f"Cannot tell whether campaign {self._key.campaign_name!r} was queued: its record in {self._store.location} "
-            f"is not valid ({problem}). Nothing was sent. Look for the campaign in the vendor's campaign manager. If it "
-            "is not there, remove the record and clear the task; if it is, keep both.",
+            f"Cannot tell whether campaign {self._key.campaign_name!r} was queued: its record in "
+            f"{self._store.location_of(generation)} is not valid ({problem}). Nothing was sent. Look for the campaign in the "
+            "vendor's campaign manager. If it is not there, remove that entry and clear this task: the entry before it "
+            "counts, and without one the campaign is sent. If it is there, keep it and leave this task failed.",
             campaign_name=self._key.campaign_name,
             sent=False,
         )
@@ -293,8 +321,7 @@ class Ledger:
             raise OutcomeUnknown(
                 f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at {entry.started_at} and "
                 f"recorded no response ({self._store.location}).{under_way} It will not be sent again automatically. "
-                "Look for it in the vendor's campaign manager, or ask their support. If it is there, mark this task as "
-                "successful; if it is not, clear the task and run it with resend=True.",
+                f"Look for it in the vendor's campaign manager, or ask their support.\n{self.ways}",
                 campaign_name=name,
             )
         if entry.digest != self._written().digest:

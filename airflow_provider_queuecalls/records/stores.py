@@ -31,6 +31,8 @@ class Store(Protocol):
 
     #: Where that is, for messages.
     location: str
+    #: How the command ``queuecalls records`` finds the record; empty where nothing is kept.
+    arguments: str
 
     @property
     def exclusive(self) -> bool:
@@ -38,6 +40,9 @@ class Store(Protocol):
 
         Raises what :meth:`last` may raise.
         """
+
+    def location_of(self, generation: int) -> str:
+        """Where that entry is, for messages: its file, where it has one."""
 
     def problem(self, error: Exception) -> str:
         """What an error of this store means, for messages. Its own text may hold credentials."""
@@ -54,6 +59,10 @@ class NoStore:
 
     location = "no store"
     exclusive = False
+    arguments = ""
+
+    def location_of(self, generation: int) -> str:  # noqa: ARG002
+        return self.location
 
     def problem(self, error: Exception) -> str:
         return type(error).__name__
@@ -78,6 +87,10 @@ class LocalStore:
         self._root = root
         self._folder = root / name
         self.location = str(self._folder)
+        self.arguments = arguments_for(name, str(root))
+
+    def location_of(self, generation: int) -> str:
+        return str(self._folder / file_name(generation))
 
     def problem(self, error: Exception) -> str:
         if isinstance(error, NotInitialized):
@@ -186,6 +199,23 @@ def _user(number: int) -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:  # as in a container that knows only its own
         return f"user {number}"
+
+
+def arguments_for(name: str, receipts: str) -> str:
+    """How the command ``queuecalls records`` finds the record in a folder of that name."""
+    return f"{shlex.quote(name)} --receipts {shlex.quote(receipts)}"
+
+
+def ways_to_resolve(arguments: str) -> str:
+    """What a person can do about an unknown outcome, once they have looked the campaign up."""
+    if not arguments:
+        return "If it is not there, clear this task to send it. If it is there, do not clear it: no record was kept."
+    command = f"queuecalls records resolve {arguments}"
+    return (
+        f"If it is there, run: {command} --queued\n"
+        f"If it is not there, run: {command} --not-queued\n"
+        "Then clear this task: it returns the result of the queued campaign, or sends the campaign once."
+    )
 
 
 def _sync(folder: Path) -> None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_queuecalls.records.stores import file_name
+
 
 class MemoryStore:
     """Keeps entries as every store does: a generation is created once."""
 
     location = "memory"
     exclusive = True
+    arguments = "spring --receipts /memory"
 
     def __init__(self) -> None:
         self.entries: dict[int, Any] = {}
+
+    def location_of(self, generation: int) -> str:
+        return f"memory/{file_name(generation)}"
 
     def problem(self, error: Exception) -> str:
         return type(error).__name__

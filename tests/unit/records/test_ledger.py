@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
 from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, Overtaken, State, Try
+from airflow_provider_queuecalls.records.resolving import resolve
 from tests.unit.records.memory_store import FailingStore, MemoryStore, RepeatingStore, ReplacingStore, UnsureStore
 
 LOGIN = "outreach-login"
@@ -38,6 +39,18 @@ def started(store: Any, *, complete: bool, **this: Any) -> Ledger:
     assert ours.find(LIST, 3) is None
     ours.record_intent(complete=complete)
     return ours
+
+
+def sent_anyway(_: MemoryStore, slow: Ledger) -> None:
+    slow.record_receipt(RESULT)
+
+
+def answered_by_another(store: MemoryStore, _: Ledger) -> None:
+    resolve(ledger(store), 1, queued=False, by="Bob")
+
+
+def sent_again(store: MemoryStore, _: Ledger) -> None:
+    started(store, complete=True, scope="run-1/6", resend=True)
 
 
 @pytest.fixture
@@ -72,7 +85,9 @@ def test_a_complete_request_without_a_receipt_stops_and_says_what_to_look_up(sto
     with pytest.raises(OutcomeUnknown) as caught:
         ledger(store, number=2).find(LIST, 3)
     entry = last(store)
-    for said in ("'spring'", KEY.service, "try 1", entry.host, entry.started_at, "mark this task as", "resend=True"):
+    assert entry.started_at in str(caught.value)
+    command = f"queuecalls records resolve {store.arguments}"
+    for said in ("'spring'", KEY.service, "try 1", entry.host, f"{command} --queued\n", f"{command} --not-queued\n"):
         assert said in str(caught.value)
 
 
@@ -189,13 +204,64 @@ def test_an_entry_that_is_kept_in_spite_of_an_error_is_ones_own(kind: type[Memor
     assert ledger(store).find(LIST, 3) == RESULT
 
 
+def asked(store: MemoryStore) -> int:
+    """The generation of a request without a response."""
+    started(store, complete=True)
+    return max(store.entries)
+
+
+def test_a_person_who_finds_the_campaign_lets_the_next_try_return_its_result(store: MemoryStore) -> None:
+    resolve(ledger(store), asked(store), queued=True, by="Ann", calls=3)
+    found = ledger(store, number=2).find(LIST, 3)
+    assert found is not None
+    assert {name: found[name] for name in ("outcome", "campaign_name", "contacts", "digest", "call_id_count")} == {
+        "outcome": "queued", "campaign_name": "spring", "contacts": 3, "digest": LIST, "call_id_count": 3,
+    }  # fmt: skip
+    assert found["queued_at"] == store.entries[1]["started_at"]
+    assert (found["resolved_by"], last(store).resolved_by) == ("Ann", "Ann")
+    assert last(store).resolved_at is not None
+    with pytest.raises(AlreadySent):
+        ledger(store).find(OTHER_LIST, 3)
+
+
+def test_a_person_who_does_not_find_the_campaign_lets_the_next_try_send_it_once(store: MemoryStore) -> None:
+    slow = started(store, complete=True)
+    resolve(ledger(store), 1, queued=False, by="Ann")
+    assert (last(store).state, last(store).resolved_by) == (State.OPEN, "Ann")
+    with pytest.raises(Overtaken):
+        slow.record_receipt(RESULT)
+    started(store, complete=True, number=2)
+    with pytest.raises(OutcomeUnknown):
+        ledger(store, number=3).find(LIST, 3)
+
+
+@pytest.mark.parametrize("queued", [False, True])
+@pytest.mark.parametrize("change", [sent_anyway, answered_by_another, sent_again])
+def test_an_answer_is_refused_if_the_record_has_changed(change: Any, queued: bool, store: MemoryStore) -> None:
+    slow = started(store, complete=True)
+    change(store, slow)
+    entries = dict(store.entries)
+    with pytest.raises(OutcomeUnknown, match=r"has changed since it was shown.* nothing was sent") as caught:
+        resolve(ledger(store), 1, queued=queued, by="Ann")
+    assert caught.value.sent is False
+    assert store.entries == entries
+
+
+@pytest.mark.parametrize("operation", ["last", "create"])
+def test_an_answer_that_cannot_be_kept_is_an_error(operation: str, store: MemoryStore) -> None:
+    failing = FailingStore(operation)
+    failing.entries = {asked(store): store.entries[1]}
+    with pytest.raises(NotSent, match="in memory could not be"):
+        resolve(ledger(failing), 1, queued=False, by="Ann")
+
+
 DAMAGED: list[Any] = [None, [], {}, "x", {"intent": {}}, {"intent": None}, 0]
 
 
 @pytest.mark.parametrize("entry", DAMAGED)
 def test_a_damaged_record_stops_and_names_a_way_out(entry: Any, store: MemoryStore) -> None:
     store.entries[1] = entry
-    with pytest.raises(OutcomeUnknown, match=r"record in memory is not valid .* remove the record") as caught:
+    with pytest.raises(OutcomeUnknown, match=r"memory/000001\.json is not valid .* remove that entry") as caught:
         ledger(store, resend=True).find(LIST, 3)
     assert caught.value.sent is False
 

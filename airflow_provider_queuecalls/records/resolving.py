@@ -1,0 +1,71 @@
+"""A person's answer to an unknown outcome: one more entry of the record, fenced as all others are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_queuecalls.exceptions import OutcomeUnknown
+from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.records.ledger import Entry, Ledger, State
+
+
+def resolve(
+    ledger: Ledger,
+    generation: int,
+    *,
+    queued: bool,
+    by: str,
+    calls: int = 0,
+    known: Mapping[str, Any] | None = None,
+) -> Entry:
+    """Put on record whether a campaign whose request has no receipt is queued, and return that entry.
+
+    :param generation: that of the entry the person was asked about; if another one counts by now, their answer is refused
+    :param queued: whether the campaign is at the service. If it is, the next try returns its result; if it is not, the
+        next try sends it
+    :param by: who says so
+    :param calls: how many calls the campaign has, if that is known
+    :param known: what is known of the check, for the result
+
+    Raises :class:`OutcomeUnknown` where the answer is refused, and :class:`NotSent` where it cannot be kept.
+    """
+    last, asked = ledger.read()
+    if asked is None or asked.state is not State.COMPLETE or last != generation:
+        raise _refused(ledger.campaign_name)
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    answer = replace(asked, state=State.OPEN, resolved_by=by, resolved_at=now)
+    if queued:
+        # The service queued it after that time, and nobody knows it better.
+        answer = replace(answer, state=State.RECEIPT, queued_at=asked.started_at)
+        answer = replace(answer, result={**(known or {}), **_result(answer, calls)})
+    if not ledger.append(generation, answer):
+        raise _refused(ledger.campaign_name)
+    return answer
+
+
+def _result(answer: Entry, calls: int) -> dict[str, Any]:
+    """What the record knows of the result that the task returns."""
+    return {
+        "outcome": Outcome.QUEUED.value,
+        "campaign_name": answer.campaign_name,
+        "contacts": answer.contacts,
+        "call_ids": [],
+        "call_id_count": calls,
+        "digest": answer.digest,
+        "queued_at": answer.queued_at,
+        "dry_run": False,
+        "response": None,
+        "resolved_by": answer.resolved_by,
+    }
+
+
+def _refused(name: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"The record of campaign {name!r} has changed since it was shown: another task or person was faster. This answer "
+        "was not put on record, and nothing was sent. Clear the task: it goes by what is on record now.",
+        campaign_name=name,
+        sent=False,
+    )
