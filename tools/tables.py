@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from airflow_provider_queuecalls._airflow.question import PARAMETERS as QUESTION_PARAMETERS
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.campaign import PARAMETERS, START_LATE, Campaign
 from airflow_provider_queuecalls.client.connection import FIELDS
@@ -98,7 +99,7 @@ _CAMPAIGN = [CAMPAIGN[name] for name in Campaign.names() if name in CAMPAIGN]
 DOCUMENTED = {
     ("client/campaign.py", "Campaign"): _CAMPAIGN,
     ("contacts/rules.py", "ContactRules"): CHECK_PARAMETERS,
-    ("operators/queuecalls.py", "QueueCallsOperator"): [*_CAMPAIGN, *CHECK_PARAMETERS],
+    ("operators/queuecalls.py", "QueueCallsOperator"): [*_CAMPAIGN, *CHECK_PARAMETERS, *QUESTION_PARAMETERS],
 }
 
 

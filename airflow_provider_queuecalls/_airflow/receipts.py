@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from packaging.version import Version
 
 from airflow_provider_queuecalls._airflow import settings
+from airflow_provider_queuecalls._airflow.compat import Context
 from airflow_provider_queuecalls._airflow.storage import local_path, problem_of, remote_path, url_of
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, path_to_show, show, show_path
@@ -66,16 +67,17 @@ PROBE = CampaignKey(campaign_name="queuecalls-connection-test", service="", acco
 OpenStore: TypeAlias = Callable[[CampaignKey], Store]
 
 
-def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, task_state: Any = None, ti: Any = None) -> OpenStore:
+def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: Context | None = None) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
     Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
     """
     path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
     if path is None:
-        if task_state is None and not dry_run:
+        state = context and context.get("task_state_store")
+        if state is None and not dry_run:
             raise _invalid("is not set, so nothing would record what is sent", CHOICES)
-        return partial(TaskStateStore, task_state, ti)
+        return partial(TaskStateStore, state, context and context["ti"])
     if isinstance(path, str) and path.strip() == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()

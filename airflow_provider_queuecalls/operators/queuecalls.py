@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import OpenStore, records_at
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -75,6 +76,11 @@ class QueueCallsOperator(BaseOperator):
         an error. Default: ``False``.
     :param resend: Send a campaign that was sent before, or may have been. ``True`` sends once per run, and once more each
         time the task is cleared. Automatic retries never resend. Accepts true or false. Default: ``False``.
+    :param on_unknown: What to do if nothing shows whether the campaign was queued. ``'fail'``: fail the task;
+        ``'ask'``: ask under *Required actions* in Airflow 3.1 or later, without a worker, and do as the person answers.
+        Default: ``'fail'``.
+    :param answer_timeout: The longest time to wait for the answer to on_unknown='ask'; the task fails after that.
+        Accepts a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'. Default: no limit.
     :param receipts_path: The folder for the records of what was sent. Accepts an absolute path of a folder that
         ``queuecalls records init`` has made, any URL of ObjectStoragePath, or ``'none'`` to keep no record. Default:
         ``[queuecalls] receipts_path`` of Airflow's configuration; without it, the task's own state (Airflow 3.3 and later),
@@ -151,7 +157,8 @@ class QueueCallsOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         *("contacts", *Campaign.names(), *ContactRules.names()),
-        *("rejects_path", "expected_digest", "dry_run", "resend", "receipts_path", "queuecalls_conn_id"),
+        *("rejects_path", "expected_digest", "dry_run", "resend", "on_unknown", "answer_timeout", "receipts_path"),
+        "queuecalls_conn_id",
     )
     operator_extra_links = (CampaignLink(),)
     #: Rendered, these may name a person: Airflow stores rendered fields and shows them.
@@ -193,6 +200,8 @@ class QueueCallsOperator(BaseOperator):
         expected_digest: str = ANY_DIGEST,
         dry_run: bool | str = False,
         resend: bool | str = False,
+        on_unknown: OnUnknown | str = "fail",
+        answer_timeout: timedelta | int | str | None = None,
         receipts_path: Location | None = None,
         queuecalls_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -230,6 +239,8 @@ class QueueCallsOperator(BaseOperator):
         # Hides BaseOperator.dry_run(), which only `airflow tasks test --dry-run` calls.
         self.dry_run = dry_run  # type: ignore[method-assign,assignment]
         self.resend = resend
+        self.on_unknown = on_unknown
+        self.answer_timeout = answer_timeout
         self.receipts_path = receipts_path
         self.queuecalls_conn_id = queuecalls_conn_id
 
@@ -245,19 +256,24 @@ class QueueCallsOperator(BaseOperator):
         """Check the contact file, send the campaign, and return what goes to XCom."""
         with self._retried_only_if_safe(), ExitStack() as stack:
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
+            asking = read_parameters({"on_unknown": self.on_unknown, "answer_timeout": self.answer_timeout})
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
-            open_store = records_at(
-                self.receipts_path, self.log, dry_run=dry_run, task_state=context.get("task_state_store")
-            )
+            open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(self._local_suppression_lists(contacts.rules))
+            open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
+            if asking["on_unknown"] == "ask":
+                waits = {"timeout": asking["answer_timeout"], "method_name": "execute_answer"}
+                stack.enter_context(
+                    ask_if_unknown(self, context, self.hook.endpoint, open_ledger, stop=self.stop, **waits)
+                )
             return self._deliver(
                 [*contacts.sources, *contacts.rules.lists],
                 campaign,
                 contacts.path,
                 self.hook.client,
-                lambda key: self._open_ledger(context, key, open_store, resend=resend),
+                open_ledger,
                 rules=rules,
                 rejects=delivered(self.rejects_path, "The rejects file"),
                 expected_digest=self.expected_digest,
@@ -265,6 +281,27 @@ class QueueCallsOperator(BaseOperator):
                 memory_limit=check_memory_mb(),
                 log=self.log,
             )
+
+    @clear_locals()
+    def execute_answer(
+        self,
+        context: Context,
+        event: Mapping[str, Any],
+        key: Mapping[str, str],
+        generation: int,
+        known: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Put a person's answer on record, and do as they say. Airflow calls this when they have answered."""
+        with self._retried_only_if_safe():
+            open_store = records_at(self.receipts_path, self.log, context=context)
+            ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
+            entry = answered(event, ledger, generation, known)
+        self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)
+        if entry.result is not None:
+            return dict(entry.result)
+        # Airflow would show the first question again, with its times.
+        self.on_unknown = "fail"
+        return self.execute(context)
 
     def on_kill(self) -> None:
         """Stop: nothing is sent from now on, and an open request is broken off."""
@@ -300,7 +337,7 @@ class QueueCallsOperator(BaseOperator):
         self._delivered = delivery, sources
         return delivery.result
 
-    def _open_ledger(self, context: Context, key: CampaignKey, open_store: OpenStore, *, resend: bool) -> Ledger:
+    def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
         """The record of what was sent as this campaign."""
         # Before anything is sent: people need the link most where the outcome stays unknown.
         CampaignLink.push(self, context, self.hook.endpoint.url_of_campaign(key.campaign_name))

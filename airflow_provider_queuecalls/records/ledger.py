@@ -105,6 +105,18 @@ class Entry:
         """Which campaign the entry is about."""
         return CampaignKey(campaign_name=self.campaign_name, service=self.service, account=self.account)
 
+    @property
+    def is_young(self) -> bool:
+        """Whether its request may still be under way."""
+        age = datetime.now(timezone.utc) - datetime.fromisoformat(self.started_at)
+        return age.total_seconds() < LONGEST_REQUEST_SECONDS
+
+    @property
+    def under_way(self) -> str:
+        """What a message says about a young request, after a blank."""
+        said = " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
+        return said if self.is_young else ""
+
     def to_json(self) -> dict[str, Any]:
         """The entry as it is stored."""
         return {**asdict(self), "state": self.state.value, "resend_scopes": list(self.resend_scopes)}
@@ -312,15 +324,9 @@ class Ledger:
         name = entry.campaign_name
         who = f"try {entry.try_number} on host {entry.host}"
         if entry.result is None:
-            age = datetime.now(timezone.utc) - datetime.fromisoformat(entry.started_at)
-            under_way = (
-                " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
-                if age.total_seconds() < LONGEST_REQUEST_SECONDS
-                else ""
-            )
             raise OutcomeUnknown(
                 f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at {entry.started_at} and "
-                f"recorded no response ({self._store.location}).{under_way} It will not be sent again automatically. "
+                f"recorded no response ({self._store.location}).{entry.under_way} It will not be sent again automatically. "
                 f"Look for it in the vendor's campaign manager, or ask their support.\n{self.ways}",
                 campaign_name=name,
             )

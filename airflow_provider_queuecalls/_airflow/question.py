@@ -1,0 +1,136 @@
+"""The question that a task asks a person in Airflow's pages if the outcome of its campaign is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.kinds import CHOICE, read_duration
+from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
+from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, State
+from airflow_provider_queuecalls.records.resolving import resolve
+from airflow_provider_queuecalls.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls._airflow.compat import BaseOperator, Context
+    from airflow_provider_queuecalls.client.endpoint import Endpoint
+
+QUEUED, NOT_QUEUED, LEAVE = "It is there – go on", "It isn't – send it", "Leave it failed"  # noqa: RUF001
+OPTIONS = [QUEUED, NOT_QUEUED, LEAVE]
+OnUnknown = Literal["fail", "ask"]
+PARAMETERS = (
+    Parameter(
+        name="on_unknown", kind=CHOICE, default="fail",
+        doc="What to do if nothing shows whether the campaign was queued.",
+        choices={
+            "fail": "fail the task", "ask": "ask under *Required actions* in Airflow 3.1 or later, without a worker, and do "
+            "as the person answers",
+        },
+    ),
+    Parameter(
+        name="answer_timeout", unit="hours", default_doc="no limit",
+        kind=Kind("a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'", read_duration),
+        doc="The longest time to wait for the answer to on_unknown='ask'; the task fails after that.",
+    ),
+)  # fmt: skip
+
+
+def read_parameters(values: Mapping[str, object]) -> dict[str, Any]:
+    """Read the values of :data:`PARAMETERS`. Raises :class:`InvalidCampaign`, also where this Airflow cannot ask."""
+    read, violations = read_values(PARAMETERS, values)
+    if read["on_unknown"] == "ask" and not _can_ask():
+        violations["on_unknown"] = PARAMETERS[0].violation("needs Airflow 3.1 or later", "ask")
+    if violations:
+        raise InvalidCampaign(list(violations.values()))
+    return read
+
+
+def _can_ask() -> bool:
+    try:
+        import airflow.sdk.execution_time.hitl  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@contextmanager
+def ask_if_unknown(
+    task: BaseOperator,
+    context: Context,
+    endpoint: Endpoint,
+    open_ledger: Callable[[CampaignKey], Ledger],
+    *,
+    stop: StopRequest,
+    timeout: timedelta | None,
+    method_name: str,
+) -> Iterator[None]:
+    """Ask a person where the outcome is not known, and end this part of the task: that method of it gets the answer.
+
+    The error goes on where Airflow stops the task, and where the record has no such request or cannot be read.
+    """
+    try:
+        yield
+    except OutcomeUnknown as error:
+        if not stop.requested:
+            with suppress(QueueCallsError):
+                name = error.campaign_name or ""
+                generation, entry = open_ledger(CampaignKey.of(name, endpoint.url, endpoint.login)).read()
+                if entry is not None and entry.state is State.COMPLETE:
+                    known = {count: error.delivery.result[count] for count in ("rejected", "duplicates", "suppressed")}
+                    kwargs = {"key": asdict(entry.key), "generation": generation, "known": known}
+                    _ask(task, context, entry, endpoint.url_of_campaign(name))
+                    _wait(task, context, timeout, method_name, kwargs)
+        raise
+
+
+def _ask(task: BaseOperator, context: Context, entry: Entry, link: str | None) -> None:
+    from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+    subject, manager = f"Is campaign {entry.campaign_name} at the service?", "the vendor's campaign manager"
+    body = (
+        f"Try {entry.try_number} on host {entry.host} started to send {entry.contacts:,} contacts to {entry.service} at "
+        f"{entry.started_at}. No response shows whether they were queued.{entry.under_way}\n\n"
+        f"Look for campaign **{entry.campaign_name}** in {f'[{manager}]({link})' if link else manager}, or ask their "
+        "support.\n\n"
+        f"- **{QUEUED}**: the task succeeds and sends nothing.\n"
+        f"- **{NOT_QUEUED}**: the task sends its list once.\n"
+        f"- **{LEAVE}**: the task fails."
+    )
+    upsert_hitl_detail(ti_id=context["ti"].id, options=OPTIONS, subject=subject, body=body)
+    task.log.info("Waiting for an answer under Required actions: %s", subject)
+
+
+def _wait(
+    task: BaseOperator, context: Context, timeout: timedelta | None, method_name: str, kwargs: dict[str, Any]
+) -> NoReturn:
+    try:
+        from airflow.sdk.exceptions import TaskAwaitingInput
+    except ImportError:  # before 3.3, a trigger waits
+        from airflow.providers.standard.triggers.hitl import HITLTrigger
+
+        end = None if timeout is None else datetime.now(timezone.utc) + timeout
+        trigger = HITLTrigger(ti_id=context["ti"].id, options=OPTIONS, params={}, timeout_datetime=end)
+        task.defer(trigger=trigger, method_name=method_name, kwargs=kwargs)
+    raise TaskAwaitingInput(method_name=method_name, kwargs=kwargs, timeout=timeout)
+
+
+def answered(event: Mapping[str, Any], ledger: Ledger, generation: int, known: Mapping[str, Any]) -> Entry:
+    """Put the answer on record, and return the entry.
+
+    Raises :class:`OutcomeUnknown` if there was none in time, if the task is to be left failed, or if the record has
+    changed since the question.
+    """
+    chosen = event.get("chosen_options") or [LEAVE]
+    user = event.get("responded_by_user") or {}
+    who = user.get("name") or user.get("id") or "a person"
+    if "error" in event or chosen not in ([QUEUED], [NOT_QUEUED]):
+        why = "there was no answer in time" if "error" in event else f"{who} chose to leave this task failed"
+        name = ledger.campaign_name
+        raise OutcomeUnknown(
+            f"Cannot tell whether campaign {name!r} was queued, and {why}.\n{ledger.ways}", campaign_name=name
+        )
+    return resolve(ledger, generation, queued=chosen == [QUEUED], by=who, known=known)
