@@ -100,7 +100,7 @@ def _ask(task: BaseOperator, context: Context, entry: Entry, link: str | None) -
         f"- **{NOT_QUEUED}**: the task sends its list once.\n"
         f"- **{LEAVE}**: the task fails."
     )
-    upsert_hitl_detail(ti_id=context["ti"].id, options=OPTIONS, subject=subject, body=body)
+    upsert_hitl_detail(ti_id=context["ti"].id, options=OPTIONS, subject=subject, body=body, params={})
     task.log.info("Waiting for an answer under Required actions: %s", subject)
 
 

@@ -123,7 +123,7 @@ class Airflow:
 
         def asked() -> Any:
             (task,) = [each for each in self.instances(dag_id, run_id) if each["task_id"] == task_id]
-            waits = task["state"] == "awaiting_input" and ended.search(self.log("scheduler"))
+            waits = task["state"] in ("awaiting_input", "deferred") and ended.search(self.log("scheduler"))
             return self._ask("GET", _question(task)) if waits else None
 
         return self.wait(asked, f"the question of {dag_id} {run_id}")
