@@ -157,7 +157,9 @@ def _send(
         with _record_update(log, "is not queued, but the next try will stop as if it might be"):
             ledger.withdraw()
         raise
-    except OutcomeUnknown:
+    except OutcomeUnknown as error:
+        if error.sent:  # otherwise it is what the record says of an earlier try
+            error.args = (f"{error}\n{ledger.ways}",)
         with _record_update(log, "may be queued, but the next try will send it: do not let it"):
             ledger.record_complete()
         raise

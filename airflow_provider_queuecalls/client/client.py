@@ -32,7 +32,7 @@ from airflow_provider_queuecalls.stopping import StopRequest
 SHOWN_CHARACTERS = 300
 WHAT_TO_DO = (
     "It may have been queued, so it is not sent again. Look for {name} in the vendor's campaign manager, or ask their "
-    "support. If it is there, mark this task as successful; if it isn't, clear the task and run it with resend=True."
+    "support."
 )
 ENDED_INSIDE_FILE = (
     "The request ended inside the contact file, before start URL, login, PIN and campaign name, so nothing was queued. It "

@@ -11,6 +11,7 @@ An *intent* is on record before the first byte leaves, *complete* before the end
 *receipt* after the response. Each entry is created exclusively as the next generation after the one that this try has
 read or written. A try that was overtaken, because it was frozen or slow, finds that generation taken, and stops without
 any effect.
+
 A person's answer to an unknown outcome is one more entry, a receipt or *open*: see
 :mod:`~airflow_provider_queuecalls.records.resolving`.
 """
@@ -329,6 +330,7 @@ class Ledger:
                 f"recorded no response ({self._store.location}).{entry.under_way} It will not be sent again automatically. "
                 f"Look for it in the vendor's campaign manager, or ask their support.\n{self.ways}",
                 campaign_name=name,
+                sent=False,
             )
         if entry.digest != self._written().digest:
             raise AlreadySent(

@@ -133,6 +133,7 @@ def test_a_failed_delivery_is_on_record_and_on_its_error(  # noqa: PLR0917
         send(client_of(server))
     assert caught.value.delivery is not None
     assert caught.value.delivery.outcome is outcome
+    assert ("queuecalls records resolve" in str(caught.value)) is (outcome is Outcome.UNKNOWN)
     assert caught.value.delivery.dry_run is False
     assert states(tmp_path) == left
 
