@@ -16,7 +16,8 @@ import pytest
 import trustme
 
 from airflow_provider_queuecalls.records.stores import init_folder
-from tests.conftest import HOME
+from tests.conftest import HOME, Connect
+from tests.support.fault_server import FaultServer, answer
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.patience import WATCHDOG_SECONDS
 from tests.support.s3 import new_bucket, s3_connection, s3_server
@@ -79,6 +80,14 @@ def receipts_folder(tmp_path: Path) -> Path:
 def no_state_of_tasks(receipts_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tasks have no state of their own, Airflow's configuration names a folder."""
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(receipts_folder))
+
+
+@pytest.fixture
+def service(connect: Connect) -> Iterator[FaultServer]:
+    """A service that queues every campaign, to which the connection leads."""
+    with FaultServer(answer(200, b'<queuecalls status="queued"/>')) as server:
+        connect(server.url)
+        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import itertools
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 
 SENDERS = 2
 QUEUED = b'<queuecalls status="queued"/>'
-
-
-@pytest.fixture
-def service(connect: Any) -> Iterator[faults.FaultServer]:
-    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
-        connect(server.url)
-        yield server
 
 
 @pytest.fixture(params=["folder", "bucket"])

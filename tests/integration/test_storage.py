@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,6 @@ from tests.support.moved import for_this_airflow
 from tests.support.s3 import make_older
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
-QUEUED = b'<queuecalls status="queued"/>'
-
-
-@pytest.fixture
-def service(connect: Any) -> Iterator[faults.FaultServer]:
-    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
-        connect(server.url)
-        yield server
 
 
 def test_an_object_is_sent_as_it_is(bucket: Any, service: faults.FaultServer, temporary: Path) -> None:

@@ -20,14 +20,6 @@ from tests.support.command import python
 from tests.support.in_storage import failure, run, url
 
 ANN = "16175550143"
-QUEUED = b'<queuecalls status="queued"/>'
-
-
-@pytest.fixture
-def service(connect: Any) -> Iterator[faults.FaultServer]:
-    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
-        connect(server.url)
-        yield server
 
 
 @pytest.mark.parametrize("parameter", ["contacts", "suppress"])

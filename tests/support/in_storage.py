@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from tests.support import fault_server as faults
 from tests.support.multipart import parse
-
-CONTEXT: Any = {
-    "ti": SimpleNamespace(
-        dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
-    )
-}
+from tests.support.task import execute, failure_of
 
 
 def url(bucket: Any, key: str) -> str:
@@ -27,17 +18,17 @@ def read(bucket: Any, key: str) -> str:
     return str(bucket.Object(key).get()["Body"].read(), "utf-8")
 
 
-def run(**parameters: Any) -> dict[str, Any]:
+def operator(**parameters: Any) -> QueueCallsOperator:
     given = {"start_url": "https://ivr.example.com/x.vxml", "receipts_path": "none", **parameters}
-    task = QueueCallsOperator(task_id="call", **given)
-    return task.execute(CONTEXT)
+    return QueueCallsOperator(task_id="call", **given)
+
+
+def run(**parameters: Any) -> Any:
+    return execute(operator(**parameters))
 
 
 def failure(**parameters: Any) -> BaseException:
-    """The error beneath the failure that ends the task without a retry."""
-    with pytest.raises(AirflowFailException) as caught:
-        run(**parameters)
-    return caught.value.__context__  # type: ignore[return-value]
+    return failure_of(operator(**parameters))
 
 
 def sent(service: faults.FaultServer) -> bytes:

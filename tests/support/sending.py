@@ -5,26 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.task import execute
 
 
 def send(run_id: str = "manual__1", **parameters: Any) -> dict[str, Any]:
     """Send as that run's task, and return its XCom."""
     from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
-    given = {
-        "start_url": "https://ivr.example.com/x.vxml",
-        "campaign_name": "spring",
-        "receipts_path": "none",
-        **parameters,
-    }
-    ti = SimpleNamespace(dag_id="reminders", task_id="call", run_id=run_id, map_index=-1, try_number=1, max_tries=0)
-    context: Any = {"ti": ti}
-    return QueueCallsOperator(task_id="call", **given).execute(context)
+    given = {"start_url": "https://ivr.example.com/x.vxml", "campaign_name": "spring", "receipts_path": "none"}
+    sent: dict[str, Any] = execute(QueueCallsOperator(task_id="call", **{**given, **parameters}), run_id)
+    return sent
 
 
 def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> None:

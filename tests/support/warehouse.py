@@ -8,23 +8,17 @@ import traceback
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
 from tests.support.postgres import Postgres
+from tests.support.task import execute, failure_of
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 PEOPLE = [(3, CAY, "order-3"), (1, ANN, "order-1"), (2, BOB, "order-2")]
 START_URL = "https://ivr.example.com/x.vxml"
-CONTEXT: Any = {
-    "ti": SimpleNamespace(
-        dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0
-    )
-}
 
 
 class Database:
@@ -70,14 +64,11 @@ def operator(sql: Any = "SELECT mobile AS phone_number FROM people", **more: Any
 
 
 def run(sql: Any, **more: Any) -> Any:
-    return operator(sql, **more).execute(CONTEXT)
+    return execute(operator(sql, **more))
 
 
 def failure(sql: Any = "SELECT mobile AS phone_number FROM people", **more: Any) -> BaseException:
-    """The error beneath the failure that ends the task without a retry."""
-    with pytest.raises(AirflowFailException) as caught:
-        run(sql, **more)
-    return caught.value.__context__  # type: ignore[return-value]
+    return failure_of(operator(sql, **more))
 
 
 def shown(error: BaseException | None) -> str:

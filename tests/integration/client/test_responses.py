@@ -1,4 +1,4 @@
-"""What the service responds decides the outcome, row by row of the wire contract."""
+"""What the service responds, or does instead, decides the outcome, row by row of the wire contract."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import pytest
 from airflow_provider_queuecalls.client.response import NOT_ACCEPTED_CODES, REFUSED_CODES
 from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, OutcomeUnknown, Refused
 from tests.conftest import Connect
-from tests.support.fault_server import FaultServer, answer, answer_early, head, raw
+from tests.support.fault_server import Exchange, FaultServer, answer, answer_early, close, hang, head, raw, reset
 from tests.support.outcomes import MIDWAY, QUEUED_XML, Case, assert_outcome, dripping_body, queue, says
 
 QUEUED_JSON = b'{"status":"success","error":null,"result":{"call_ids":[1,2,3]}}'
 SHORT = {"read_timeout": 1.0}
+
+
+def half_in_chunks(exchange: Exchange) -> None:
+    exchange.receive()
+    exchange.answer(200, iter([QUEUED_XML[:40]]), length=0)
+
+
 CASES: dict[str, Case] = {
     # Codes
     **{f"http_{code}": Case(answer(code, b"no"), Refused, code) for code in sorted(REFUSED_CODES)},
@@ -64,6 +71,22 @@ CASES: dict[str, Case] = {
     "a_malformed_header": Case(
         raw(head(200)[:-2] + b"no colon here\r\nX: y\r\n\r\n" + QUEUED_XML), None
     ),
+    # No complete response
+    "reset_after_the_request": Case(reset(), OutcomeUnknown, None),
+    "reset_midway": Case(reset(MIDWAY), NotSent, None, large=True),
+    "closed_after_the_request": Case(close(), OutcomeUnknown, None),
+    "closed_midway": Case(close(MIDWAY), NotSent, None, large=True),
+    "hanging_after_the_request": Case(hang(), OutcomeUnknown, None, extra=SHORT),
+    "hanging_midway": Case(hang(MIDWAY), NotSent, None, large=True, extra=SHORT),
+    "half_an_answer": Case(answer(200, QUEUED_XML[:40], length=len(QUEUED_XML)), OutcomeUnknown),
+    "a_whole_element_of_a_longer_answer": Case(answer(200, QUEUED_XML, length=len(QUEUED_XML) + 9), OutcomeUnknown),
+    "half_an_answer_in_chunks": Case(half_in_chunks, OutcomeUnknown),
+    "half_an_answer_of_no_stated_length": Case(raw(head(200) + QUEUED_XML[:40]), OutcomeUnknown),
+    "half_a_head": Case(raw(head(200)[:-4]), OutcomeUnknown),
+    "dripping_headers": Case(raw(head(200, [("X", "y" * 60_000)]), pause=0.02), OutcomeUnknown, None, extra=SHORT),
+    "a_dripping_body": Case(dripping_body(200), OutcomeUnknown, extra=SHORT),
+    "something_else_than_http": Case(raw(b"220 mail.example ESMTP\r\n"), OutcomeUnknown, None),
+    "an_answer_without_a_head": Case(raw(QUEUED_XML), OutcomeUnknown, None),
 }  # fmt: skip
 
 
@@ -81,3 +104,19 @@ def test_what_the_service_does_decides_the_outcome(
 def test_the_table_covers_every_code_of_the_contract() -> None:
     assert {400, 401, 403, 404, 405, 409, 411, 413, 414, 415, 422} == REFUSED_CODES
     assert {408, 425, 429} == NOT_ACCEPTED_CODES
+
+
+def test_a_refused_connection_is_not_sent(connect: Connect, small_list: Path) -> None:
+    with FaultServer() as server:
+        pass
+    connect(server.url)
+    result = queue(small_list)
+    assert_outcome(result, NotSent, None, sent=False)
+    assert "refused" in str(result)
+
+
+def test_an_unknown_host_is_not_sent(connect: Connect, small_list: Path) -> None:
+    connect("https://nowhere.invalid")
+    result = queue(small_list)
+    assert_outcome(result, NotSent, None, sent=False)
+    assert "the host's name cannot be resolved" in str(result)
