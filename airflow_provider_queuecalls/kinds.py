@@ -34,7 +34,7 @@ def _fits(text: str, parameter: Parameter) -> str:
 
 
 def read_text(value: object, parameter: Parameter) -> str:
-    """Read a text as it is. A number is the text of its digits, as native rendering makes one of the other."""
+    """Read a string unchanged. An integer becomes its digits: a template that renders native values makes one of them."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(type_name(value))
     return _fits(str(value), parameter)
@@ -47,7 +47,7 @@ def _secret(value: object, parameter: Parameter) -> str:
 
 
 def read_name(value: object, parameter: Parameter) -> str:
-    """Read a text of one line, without the whitespace around it."""
+    """Read a string of one line, without the whitespace around it."""
     text = read_text(value, parameter).strip()
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise ValueError("contains a control character or a line break")
@@ -241,7 +241,7 @@ FILE = Kind(
 
 
 def parse_flag(name: str, value: object) -> bool:
-    """Read a switch that a template may have rendered to a text. An empty one is an error, not false."""
+    """Read a switch that a template may have rendered to a string. An empty one is an error, not false."""
     read, violations = read_values([switch := Parameter(name=name, kind=FLAG, doc="", required=True)], {name: value})
     if violations:
         raise InvalidCampaign(list(violations.values()))

@@ -1,6 +1,6 @@
 """The fields of the Airflow connection, in one table.
 
-The table makes the connection form, the reading and the documentation. Every Airflow process reads it, so this module
+The connection form, the reader, and the documentation are made from it. Every Airflow process imports this module, so it
 imports next to nothing.
 """
 

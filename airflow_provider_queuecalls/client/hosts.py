@@ -1,6 +1,7 @@
 """Which hosts and proxies a request can be sent to.
 
-What cannot work is found when a connection is read. Later it would pass for a network problem, which is tried again.
+A host or proxy that cannot work is reported when the connection is read. Later it would look like a network problem,
+and the task would try again.
 """
 
 from __future__ import annotations

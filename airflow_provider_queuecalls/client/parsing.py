@@ -18,9 +18,8 @@ from airflow_provider_queuecalls.client.shown import Outline, is_call_id
 
 LISTED_CALL_IDS = 1_000
 MAX_DEPTH = 200
-#: The longest tag, string or number; and the length of all names in the JSON objects that are open at one time.
-TOKEN_BYTES, NAME_CHARACTERS = 2 << 20, 16 << 20
-_NAME_COST = 100  # what a set needs for a name, beside its characters
+#: The longest tag, string or number; and how many names the JSON objects may have that are open at one time.
+TOKEN_BYTES, MOST_NAMES = 2 << 20, 160_000
 _TEXT_CHARACTERS, _STATUS_CHARACTERS, _STATUSES = 16 << 10, 32, 8
 #: A token of JSON; of a string only the beginning.
 _JSON_TOKEN = re.compile(
@@ -133,12 +132,13 @@ def _local(tag: str) -> str:
 
 @dataclass
 class _Container:
-    """A JSON object or array that is open; ``name`` is that of the member it is the value of."""
+    """A JSON object or array that is open; ``name`` is that of the member it is the value of, ``hashes`` are those of
+    an object's own names, which may be long."""
 
     is_object: bool
     name: str
     depth: int
-    names: set[str] = field(default_factory=set)
+    hashes: set[int] = field(default_factory=set)
     empty: bool = True
 
 
@@ -154,7 +154,7 @@ class JsonParser:
         self._open: list[_Container] = []
         self._name = ""
         self._expected = "value"
-        self._name_characters = 0
+        self._open_names = 0
 
     def feed(self, data: bytes) -> None:
         self._text += self._decoder.decode(data)
@@ -239,10 +239,10 @@ class JsonParser:
     def _member(self, name: str) -> None:
         container = self._open[-1]
         self._name = name.lower()
-        self._name_characters += len(self._name) + _NAME_COST
-        if self._name in container.names or self._name_characters > NAME_CHARACTERS:
+        self._open_names += 1
+        if hash(self._name) in container.hashes or self._open_names > MOST_NAMES:
             raise Unreadable("an object has a name twice, or too many names")
-        container.names.add(self._name)
+        container.hashes.add(hash(self._name))
         self._expected = "colon"
         self._outline.markup('"')
         self._outline.name(name)
@@ -252,6 +252,6 @@ class JsonParser:
         container = self._open.pop()
         if container.is_object != (token == "}"):
             raise Unreadable("it is not JSON")
-        self._name_characters -= sum(map(len, container.names)) + _NAME_COST * len(container.names)
+        self._open_names -= len(container.hashes)
         self._outline.markup(token)
         self._expected = "comma or end" if self._open else "end"

@@ -42,7 +42,7 @@ _COUNT_NAMES = frozenset(
 _CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _COUNT = re.compile("[0-9]{1,7}")
 _TEXT_CHARACTERS, _ERROR_TEXTS = 300, 3
-#: Up to this length a text hides nobody: it is compared with the credentials only.
+#: A text of at most this length identifies nobody, so it is compared with the credentials only.
 _SHORT = 3
 #: Fewer digits are not looked up as a phone number with and without its country code.
 _PHONE_DIGITS = 7

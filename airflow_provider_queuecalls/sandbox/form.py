@@ -87,7 +87,7 @@ class FormReader:
         try:
             texts = {name: posted.texts.get(name) for name in Campaign.names()}
             campaign = Campaign(**texts | {"start_late": ANY_DELAY}, field_names=self._account.field_names)
-            campaign.assert_timely()
+            campaign.assert_timely()  # by the real clock, as its sender sees it
         except InvalidCampaign as invalid:
             violations += invalid.violations
         else:

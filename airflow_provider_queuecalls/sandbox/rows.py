@@ -16,7 +16,7 @@ from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 
 #: The columns of a contact file after the phone number, in order, with their limits in bytes of UTF-8 (the
-#: vendor's says "characters"; bytes are never fewer).
+#: vendor's page says "characters"; bytes are never fewer).
 OPTIONAL_COLUMNS = (("message_reference", 128), ("call_parameter", 255))
 #: Every spelling of a number that the vendor's pages show: 19998886666, tel:+16177123000, +1234567890;ani=8001234567.
 PHONE_NUMBER = re.compile(r"(?:tel:)?\+?[0-9]{7,15}(?:;(?:ani|postd)=[+0-9*#]{1,32}){0,2}")
