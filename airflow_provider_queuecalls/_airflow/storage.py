@@ -11,13 +11,15 @@ import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
+from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.parameters import is_unset, show_path
@@ -35,6 +37,15 @@ _SPARE_BYTES = 64 << 20
 Log = Callable[..., object]
 LocalPath: TypeAlias = "str | os.PathLike[str]"
 Location: TypeAlias = "LocalPath | ObjectStoragePath"
+
+
+@dataclass(frozen=True)
+class ContactFile:
+    """A contact file on this machine, the rules to check it by, and where it came from."""
+
+    path: LocalPath
+    rules: ContactRules
+    sources: Sequence[Location]
 
 
 @contextmanager

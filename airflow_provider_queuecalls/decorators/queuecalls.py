@@ -13,8 +13,9 @@ from airflow_provider_queuecalls._airflow.compat import (
     determine_kwargs,
     task_decorator_factory,
 )
+from airflow_provider_queuecalls._airflow.storage import ContactFile
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from airflow_provider_queuecalls.operators.queuecalls import ContactFile, QueueCallsOperator
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.parameters import describe
 
 if TYPE_CHECKING:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.compat import BaseOperator
+from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import OpenStore, records_at
+from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
+    ContactFile,
     LocalPath,
     Location,
     assert_rejects_elsewhere,
@@ -25,15 +28,7 @@ from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.rules import Delimiter, Duplicates, OnEmpty, OnInvalid, PhoneFormat, Quoting
 from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
-from airflow_provider_queuecalls.exceptions import (
-    CheckFailed,
-    EmptyContacts,
-    NotAccepted,
-    NotSent,
-    QueueCallsError,
-    attach_campaign_name,
-    clear_locals,
-)
+from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campaign_name, clear_locals
 from airflow_provider_queuecalls.kinds import parse_flag
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
@@ -41,7 +36,6 @@ from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
 from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:
-    import jinja2
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_queuecalls._airflow.compat import Context
@@ -50,16 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["QueueCallsOperator"]
 
 
-@dataclass(frozen=True)
-class ContactFile:
-    """A contact file on this machine, the rules to check it by, and where it came from."""
-
-    path: LocalPath
-    rules: ContactRules
-    sources: Sequence[Location]
-
-
-class QueueCallsOperator(BaseOperator):
+class QueueCallsOperator(HidesFields, BaseOperator):
     """Queue a calling campaign from a contact file.
 
     Every parameter is templated, and accepts what a template renders: numbers and switches as text, and ``''`` or
@@ -161,7 +146,7 @@ class QueueCallsOperator(BaseOperator):
         "queuecalls_conn_id",
     )
     operator_extra_links = (CampaignLink(),)
-    #: Rendered, these may name a person: Airflow stores rendered fields and shows them.
+    #: Rendered, these may name a person.
     hidden_fields: Sequence[str] = ("message_reference", "call_parameters")
     ui_color = "#d9ece6"
     #: What was delivered and the files it was made of: OpenLineage asks once the task has ended, also if it failed.
@@ -254,7 +239,7 @@ class QueueCallsOperator(BaseOperator):
     @clear_locals()
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the contact file, send the campaign, and return what goes to XCom."""
-        with self._retried_only_if_safe(), ExitStack() as stack:
+        with retried_only_if_safe(self), ExitStack() as stack:
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
             asking = read_parameters({"on_unknown": self.on_unknown, "answer_timeout": self.answer_timeout})
             campaign = self._campaign(context)
@@ -292,7 +277,7 @@ class QueueCallsOperator(BaseOperator):
         known: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Put a person's answer on record, and do as they say. Airflow calls this when they have answered."""
-        with self._retried_only_if_safe():
+        with retried_only_if_safe(self):
             open_store = records_at(self.receipts_path, self.log, context=context)
             ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
             entry = answered(event, ledger, generation, known)
@@ -366,57 +351,3 @@ class QueueCallsOperator(BaseOperator):
 
     def _rules(self, **others: Any) -> ContactRules:
         return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()} | others)
-
-    @contextmanager
-    def _retried_only_if_safe(self) -> Iterator[None]:
-        """Leave to Airflow's retries what is known not to have reached the service, and end the task on the rest.
-
-        What ends the task has one traceback, whose last line is our message; our own error is its ``__context__``.
-        """
-        try:
-            yield
-        except NotAccepted as error:
-            self._wait_before_retry(error.retry_after)
-            raise
-        except (NotSent, CheckFailed):
-            raise
-        except EmptyContacts as error:
-            raise AirflowSkipException(str(error)) from None
-        except QueueCallsError as error:
-            raise AirflowFailException(str(error)) from None
-
-    def _wait_before_retry(self, seconds: float | None) -> None:
-        """Let Airflow wait as long as the service asked for, where it can (3.3) and nobody chose a policy."""
-        if seconds is not None and getattr(self, "retry_policy", self) is None:
-            from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryRule
-
-            rule = RetryRule(NotAccepted, retry_delay=timedelta(seconds=seconds), reason="The service asked to wait")
-            self.retry_policy = ExceptionRetryPolicy(rules=[rule])
-
-    def _do_render_template_fields(
-        self,
-        parent: Any,
-        template_fields: Iterable[str],
-        context: Context,
-        jinja_env: jinja2.Environment,
-        seen_oids: set[int],
-    ) -> None:
-        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
-        for name in self.hidden_fields if parent is self else ():
-            if not is_unset(value := getattr(self, name)):
-                setattr(self, name, Hidden(value))
-
-
-class Hidden:
-    """A rendered value that Airflow shows as ``***``."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return "***"
-
-
-def revealed(value: Any) -> Any:
-    """The value itself, of a field that is hidden."""
-    return value.value if isinstance(value, Hidden) else value

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_queuecalls.operators.queuecalls import ContactFile, QueueCallsOperator, revealed
+from airflow_provider_queuecalls._airflow.hidden_fields import revealed
+from airflow_provider_queuecalls._airflow.storage import ContactFile
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

@@ -1,0 +1,38 @@
+"""Which of our errors Airflow may retry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, NotAccepted, NotSent, QueueCallsError
+
+
+@contextmanager
+def retried_only_if_safe(task: BaseOperator) -> Iterator[None]:
+    """Leave to Airflow's retries what is known not to have reached the service, and end the task on the rest.
+
+    What ends the task has one traceback, whose last line is our message; our own error is its ``__context__``.
+    """
+    try:
+        yield
+    except NotAccepted as error:
+        _wait_before_retry(task, error.retry_after)
+        raise
+    except (NotSent, CheckFailed):
+        raise
+    except EmptyContacts as error:
+        raise AirflowSkipException(str(error)) from None
+    except QueueCallsError as error:
+        raise AirflowFailException(str(error)) from None
+
+
+def _wait_before_retry(task: BaseOperator, seconds: float | None) -> None:
+    """Let Airflow wait as long as the service asked for, where it can (3.3) and nobody chose a policy."""
+    if seconds is not None and getattr(task, "retry_policy", task) is None:
+        from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryRule
+
+        rule = RetryRule(NotAccepted, retry_delay=timedelta(seconds=seconds), reason="The service asked to wait")
+        task.retry_policy = ExceptionRetryPolicy(rules=[rule])
