@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,12 @@ def test_the_documented_example_passes(database: None, tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(for_this_airflow(content.replace("/tmp/", f"{tmp_path}/")), encoding="utf-8")
 
-    # Its database is a copy, which saves most of the time.
-    shutil.copy(HOME / "airflow.db", tmp_path)
+    # Its database is a copy, which saves most of the time. Not of the file: closing it would release SQLite's own locks.
+    with (
+        closing(sqlite3.connect(HOME / "airflow.db")) as ours,
+        closing(sqlite3.connect(tmp_path / "airflow.db")) as copy,
+    ):
+        ours.backup(copy)
     printed = run(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path, PYTHONPATH=str(ROOT),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{tmp_path / 'airflow.db'}",
