@@ -100,12 +100,8 @@ def describe_records(log: Any) -> str:
         exclusive = store.probe()
     except Exception as error:  # noqa: BLE001  # each store has errors of its own
         return f"What is sent cannot be recorded in {show_path(path)} from {here}: {store.problem(error)}."
-    both = (
-        ""
-        if exclusive
-        else " It creates files that exist: two tasks with one campaign at the same moment might both send it."
-    )
-    return f"What is sent is recorded in {show_path(path)}, which {here} can write to.{both}"
+    race = "" if exclusive else " Two tasks that send one campaign at the same moment might both send it."
+    return f"What is sent is recorded in {show_path(path)}, which {here} can write to.{race}"
 
 
 def tasks_have_state() -> bool:

@@ -59,7 +59,7 @@ def postgres_database(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def operator(sql: Any = "SELECT mobile AS phone_number FROM people", **more: Any) -> SqlToQueueCallsOperator:
-    given = {"sql_conn_id": "warehouse", "start_url": START_URL, "dry_run": True, **more}
+    given = {"sql_conn_id": "warehouse", "start_url": START_URL, "dry_run": True, "receipts_path": "none", **more}
     return SqlToQueueCallsOperator(task_id="call", sql=sql, **given)
 
 
