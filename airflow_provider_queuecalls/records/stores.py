@@ -159,7 +159,9 @@ def init_folder(folder: Path, *, group: bool = False) -> None:
             raise OSError(errno.ENOTEMPTY, "it has other files in it; name a folder of its own", str(folder))
         marker.write_text(MARKER_TEXT)
     for path in (folder, *folder.rglob("*")) if group else ():
-        path.chmod(0o2770 if path.is_dir() else 0o660)
+        mode = 0o2770 if path.is_dir() else 0o660
+        if stat.S_IMODE(path.stat().st_mode) != mode:  # what another user has made may be right already
+            path.chmod(mode)
     _sync(folder)
     _sync(folder.parent)
 

@@ -161,7 +161,7 @@ def test_a_second_user_shares_the_records_or_gets_to_know_whose_they_are(group: 
         os.setgroups([os.getgid()])
         os.setuid(65_534)
         try:
-            said.put([store.last(), store.create(2, ENTRY)])
+            said.put([store.last(), store.create(2, ENTRY), init_folder(shared, group=True)])
         except OSError as error:
             said.put(store.problem(error))
 
@@ -170,7 +170,7 @@ def test_a_second_user_shares_the_records_or_gets_to_know_whose_they_are(group: 
     heard = said.get(timeout=20)
     child.join()
     if group:
-        assert heard == [(1, ENTRY), True]
+        assert heard == [(1, ENTRY), True, None]
         assert store.last() == (2, ENTRY)
         assert files(store)[1].stat().st_gid == os.getgid()
     else:
