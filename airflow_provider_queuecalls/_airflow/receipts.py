@@ -45,9 +45,9 @@ NO_RECORD_WARNING = (
 CHOICES = """one of these:
     a folder that all workers share:
       export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=s3://conn@bucket/queuecalls
-    a local folder, if all tasks run on one machine that keeps its disk:
+    or a local folder, if all tasks run on one machine that keeps its disk:
       queuecalls records init /data/queuecalls && export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=/data/queuecalls
-    no record, if you accept that a lost worker or Clear makes the task call everybody again:
+    or no record, if you accept that a lost worker or Clear makes the task call everybody again:
       receipts_path="none\""""
 PATHS = "an absolute path, such as /data/queuecalls, or a URL, such as s3://conn@bucket/queuecalls"
 #: The limit of one operation on a record, all repeats included: where S3 does not respond, its own add up to minutes.
