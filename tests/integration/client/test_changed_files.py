@@ -62,32 +62,6 @@ def test_a_file_that_changes_during_the_upload_is_not_sent_completely(
     assert server.connections == 1
 
 
-def test_a_file_replaced_during_the_upload_is_sent_as_it_was_opened(connect: Connect, large_list: Path) -> None:
-    def replace() -> None:
-        (other := large_list.with_suffix(".new")).write_text("19995550100\n")
-        other.replace(large_list)
-
-    with FaultServer(midway(replace)) as server:
-        connect(server.url)
-        assert_outcome(queue(large_list), None, 200)
-    assert server.posts[0].received == server.posts[0].length > LARGE_BYTES - 12
-
-
-def test_a_file_that_cannot_be_read_any_further_is_not_sent_completely(connect: Connect, large_list: Path) -> None:
-    class BadDisk(io.FileIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() > LARGE_BYTES // 2:
-                raise OSError(5, "Input/output error")
-            return super().read(-1 if size is None else size)
-
-    with BadDisk(large_list) as file, FaultServer(midway(lambda: None)) as server:
-        connect(server.url)
-        result = queue(Upload(file, "calls.csv", large_list.stat().st_size))
-    assert_outcome(result, NotSent, None)
-    assert "Input/output error" in str(result)
-    assert server.posts[0].received < server.posts[0].length
-
-
 def test_a_checked_digest_that_differs_is_not_sent_completely(connect: Connect, small_list: Path) -> None:
     with small_list.open("rb") as file, FaultServer(says(QUEUED_XML)) as server:
         connect(server.url)

@@ -81,25 +81,6 @@ def test_any_loopback_address_is_never_reached_through_a_proxy(
     assert proxy.connections == 0
 
 
-def test_the_pytest_fixture_works_where_the_environment_has_a_proxy(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytester.makepyfile("""
-        from airflow_provider_queuecalls.client.campaign import Campaign
-        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-
-        def test_a_campaign_is_queued(queuecalls_sandbox, tmp_path):
-            (path := tmp_path / "calls.csv").write_text("12025550143\\n")
-            QueueCallsHook().queue_calls(path, Campaign(start_url="https://ivr.example.com/x", campaign_name="spring"))
-            assert len(queuecalls_sandbox.campaigns) == 1
-    """)
-    with FaultServer(answer(502)) as proxy:
-        for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.setenv(name, proxy.url)
-        pytester.runpytest_subprocess().assert_outcomes(passed=1)
-    assert proxy.connections == 0
-
-
 def test_a_tunnel_carries_no_credentials_to_the_proxy(
     connect: Connect, small_list: Path, authority: trustme.CA, authority_file: str
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,7 @@ def test_a_table_that_is_locked_is_safe_to_try_again(tmp_path: Path, monkeypatch
     path = tmp_path / "warehouse.db"
     database = sqlite_database(path, monkeypatch)
     database.do("CREATE TABLE people (mobile INT)")
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path), "extra": {"timeout": 0.1}})
-    )
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0.1))  # by itself it waits 5 s
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(
