@@ -12,15 +12,16 @@ from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from packaging.version import Version
 
 from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import Context
 from airflow_provider_queuecalls._airflow.storage import local_path, problem_of, remote_path, url_of
-from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
-from airflow_provider_queuecalls.parameters import is_unset, path_to_show, show, show_path
-from airflow_provider_queuecalls.records.ledger import CampaignKey
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, Violation
+from airflow_provider_queuecalls.parameters import is_unset, show, show_path
+from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry
 from airflow_provider_queuecalls.records.stores import (
     MARKER,
     MARKER_TEXT,
@@ -28,6 +29,7 @@ from airflow_provider_queuecalls.records.stores import (
     NoStore,
     Store,
     arguments_for,
+    assert_initialized,
     decoded,
     encoded,
     file_name,
@@ -126,8 +128,54 @@ def _root(receipts_path: Any) -> Path | str:
 
 def _store_in(root: Path | str, key: CampaignKey) -> LocalStore | RemoteStore:
     """A folder for each campaign: with a readable name, and different for any two campaigns."""
-    name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', key.campaign_name)[:100]}-{key.digest}"
+    return _store_of(root, f"{_readable(key.campaign_name)}-{key.digest}")
+
+
+def _store_of(root: Path | str, name: str) -> LocalStore | RemoteStore:
     return LocalStore(root, name) if isinstance(root, Path) else RemoteStore(root, name)
+
+
+def _readable(campaign_name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", campaign_name)[:100]
+
+
+def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, Store]]:
+    """All records in a folder, by the names of their own folders, or only those of the campaign or folder of that name.
+
+    Raises :class:`InvalidCampaign` if there is no folder, and :class:`CheckFailed` if it cannot be read.
+    """
+    path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
+    if path is None or path == NO_RECORD:
+        raise _invalid("is not set", f"{PATHS}, or use --task for a task that keeps its record in its own state")
+    root = _root(path)
+    try:
+        if isinstance(root, Path):
+            assert_initialized(root)
+            names = [each.name for each in root.iterdir() if each.is_dir()]
+        else:
+            storage, folder, limit = RemoteStore(root, "")._open()
+            names = [each.rstrip("/").rpartition("/")[2] for each in storage.ls(folder, detail=False, **limit)]
+    except Exception as error:  # noqa: BLE001  # each storage has errors of its own
+        raise CheckFailed(
+            f"The records in {show_path(path)} cannot be read: {_store_of(root, '').problem(error)}."
+        ) from None
+    if name is not None:
+        mine = re.compile(f"{re.escape(name)}|{re.escape(_readable(name))}-[0-9a-f]{{16}}")
+        names = [each for each in names if mine.fullmatch(each)]
+    return [(each, _store_of(root, each)) for each in sorted(names) if each != MARKER]
+
+
+def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[tuple[str, Store]]:
+    """The records in a task's own state, each by its campaign's name. Runs where Airflow's database can be reached."""
+    if not tasks_have_state():
+        raise _invalid("is needed: before Airflow 3.3, tasks have no state of their own", PATHS)
+    from airflow.state.metastore import MetastoreBackend, TaskScope  # type: ignore[attr-defined]  # which 3.3 does not list
+
+    ti = TaskScope(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=int(map_index))
+    state = StateInDatabase(MetastoreBackend(), ti)
+    found = state.get(STATE_KEY)
+    keys = [Entry.from_json(record["entry"]).key for record in found.values()] if isinstance(found, Mapping) else []
+    return [(key.campaign_name, TaskStateStore(state, ti, key)) for key in keys]
 
 
 def _assert_conditional(url: str) -> None:
@@ -159,8 +207,8 @@ class RemoteStore:
 
     def __init__(self, root: str, name: str) -> None:
         self.location = show_path(f"{root}/{name}")
-        # The URL may hold a password.
-        self.arguments = arguments_for(name, root if path_to_show(root) == root else "RECEIPTS_PATH")
+        url = urlsplit(root)
+        self.arguments = arguments_for(name, "RECEIPTS_PATH" if url.password or url.query else root)
         self._root = root
         self._name = name
         self._conditional = _conditional_library(root) is not None
@@ -213,6 +261,21 @@ class RemoteStore:
         """The storage's file system, the root in it, and the time limit of an operation, where the storage takes one."""
         root = remote_path(self._root)
         return root.fs, root.path, {"timeout": seconds or OPERATION_SECONDS} if root.fs.async_impl else {}
+
+
+class StateInDatabase:
+    """A task's state outside of the task, with the methods that the task's own has."""
+
+    def __init__(self, backend: Any, scope: Any) -> None:
+        self._backend = backend
+        self._scope = scope
+
+    def get(self, key: str) -> Any:
+        value = self._backend.get(self._scope, key)
+        return None if value is None else decoded(value)
+
+    def set(self, key: str, value: Any, *, retention: Any) -> None:  # noqa: ARG002  # kept until Clear
+        self._backend.set(self._scope, key, encoded(value).decode())
 
 
 class TaskStateStore:

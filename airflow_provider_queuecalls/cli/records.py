@@ -1,13 +1,28 @@
-"""The command ``queuecalls records``: the folder in which the provider records what was sent."""
+"""The command ``queuecalls records``: what was sent, and a person's answer where the outcome is not known."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_queuecalls.exceptions import OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.records.ledger import Entry, Ledger, State
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.records.stores import Store
 
 FAILED = 2
+#: What each state means for the campaign.
+MEANINGS = {
+    State.OPEN: "not queued",
+    State.INTENT: "not queued",
+    State.COMPLETE: "unknown",
+    State.RECEIPT: "queued",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     text = "manage the records of what was sent"
     parser = commands.add_parser("records", help=text, description=text)
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_init,):
+    for add in (_add_init, _add_list, _add_show, _add_resolve):
         add(subparsers)
 
 
@@ -47,5 +62,135 @@ def _run_init(options: argparse.Namespace) -> int:
         return FAILED
     print(
         f"{folder} is ready for records. To use it: export AIRFLOW__QUEUECALLS__RECEIPTS_PATH={shlex.quote(str(folder))}"
+    )
+    return 0
+
+
+def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "list all records in a folder"
+    parser = commands.add_parser("list", help=text, description=text)
+    _add_receipts(parser)
+    parser.set_defaults(run=_run_list)
+
+
+def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "show the record of one campaign, and what to do about it"
+    parser = commands.add_parser("show", help=text, description=text)
+    _add_campaign(parser)
+    parser.set_defaults(run=_run_show)
+
+
+def _add_resolve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "put on record whether a campaign with an unknown outcome is queued"
+    parser = commands.add_parser(
+        "resolve", help=text,
+        description=f"{text}. Look for it in the vendor's campaign manager first. Then clear the task: it returns the result "
+        "of the queued campaign, or sends the campaign once.",
+    )  # fmt: skip
+    _add_campaign(parser)
+    decision = parser.add_mutually_exclusive_group(required=True)
+    decision.add_argument("--queued", action="store_true", help="the campaign is at the service")
+    decision.add_argument("--not-queued", action="store_true", help="the campaign is not at the service")
+    parser.add_argument("--calls", type=int, default=0, metavar="N", help="how many calls the queued campaign has (0)")
+    parser.add_argument("--by", metavar="WHO", help="who says so (the user who runs the command)")
+    parser.add_argument("--force", action="store_true", help="also if the request may still be under way")
+    parser.set_defaults(run=_run_resolve)
+
+
+def _add_receipts(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--receipts", metavar="PATH_OR_URL", help="the folder ([queuecalls] receipts_path of Airflow's configuration)"
+    )
+
+
+def _add_campaign(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="the campaign's name, or that of its folder")
+    _add_receipts(parser)
+    parser.add_argument(
+        "--task", nargs=4, metavar=("DAG_ID", "RUN_ID", "TASK_ID", "MAP_INDEX"),
+        help="a task that keeps its record in its own state, instead of NAME; run this where Airflow's database can be "
+        "reached; MAP_INDEX is -1 for a task that is not mapped",
+    )  # fmt: skip
+
+
+def _stores(options: argparse.Namespace) -> list[tuple[str, Store]]:
+    from airflow_provider_queuecalls._airflow.receipts import stores_at, task_stores
+
+    return task_stores(*options.task) if options.task else stores_at(options.receipts, options.name)
+
+
+def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
+    """The only record that the options mean."""
+    from airflow_provider_queuecalls.records.resolving import ledger_of
+
+    if (options.name is None) == (options.task is None):
+        raise QueueCallsError("Name one campaign, or its task with --task.")
+    found = _stores(options)
+    if len(found) != 1:
+        names = "".join(f"\n  {shlex.quote(name)}" for name, _ in found)
+        raise QueueCallsError(f"{len(found)} records have this name{f'. Use one of these:{names}' if found else '.'}")
+    ((name, store),) = found
+    ledger = ledger_of(store, name)
+    generation, entry = ledger.read()
+    if entry is None:
+        raise QueueCallsError(f"Nothing is on record for campaign {ledger.campaign_name!r}.")
+    return ledger, generation, entry
+
+
+def _run_list(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from airflow_provider_queuecalls._airflow.receipts import stores_at
+    from airflow_provider_queuecalls.records.resolving import ledger_of
+
+    table, damaged = Table("campaign", "outcome", "contacts", "started", "service"), list[str]()
+    for name, store in stores_at(options.receipts):
+        try:
+            _, entry = ledger_of(store, name).read()
+        except QueueCallsError as error:
+            damaged.append(str(error))
+            continue
+        if entry is not None:
+            by = f" (says {entry.resolved_by})" if entry.resolved_by else ""
+            outcome = f"{MEANINGS[entry.state]}{by}"
+            table.add_row(entry.campaign_name, outcome, f"{entry.contacts:,}", entry.started_at, entry.service)
+    Console().print(table)
+    for problem in damaged:
+        print(problem, file=sys.stderr)
+    return FAILED if damaged else 0
+
+
+def _run_show(options: argparse.Namespace) -> int:
+    ledger, _, entry = _one(options)
+    shown = {
+        "campaign": entry.campaign_name, "outcome": MEANINGS[entry.state], "service": entry.service,
+        "contacts": f"{entry.contacts:,}", "digest": entry.digest,
+        "started": f"{entry.started_at} by try {entry.try_number} on host {entry.host}", "queued": entry.queued_at,
+        "decided": entry.resolved_by and f"by {entry.resolved_by} at {entry.resolved_at}",
+    }  # fmt: skip
+    print("".join(f"{name + ':':10}{value}\n" for name, value in shown.items() if value), end="")
+    if entry.state is State.COMPLETE:
+        print(f"{entry.under_way}\n{ledger.ways}".strip())
+    return 0
+
+
+def _run_resolve(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.records.resolving import resolve
+
+    ledger, generation, entry = _one(options)
+    name = entry.campaign_name
+    if entry.state is not State.COMPLETE:
+        raise QueueCallsError(
+            f"Campaign {name!r} is {MEANINGS[entry.state]} by its record, so there is nothing to resolve."
+        )
+    if entry.is_young and not options.force:
+        raise OutcomeUnknown(
+            f"The request for campaign {name!r} started at {entry.started_at}.{entry.under_way} Or add --force."
+        )
+    resolve(ledger, generation, queued=options.queued, by=options.by or getpass.getuser(), calls=options.calls)
+    then = "returns its result" if options.queued else "sends it once"
+    print(
+        f"Campaign {name!r} is now on record as {'queued' if options.queued else 'not queued'}. Clear its task: it {then}."
     )
     return 0

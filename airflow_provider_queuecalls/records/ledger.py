@@ -237,13 +237,13 @@ class Ledger:
 
     def read(self) -> tuple[int, Entry | None]:
         """The last generation and its entry; 0 and None where nothing is on record."""
-        with self._errors_translated("read"):
+        with self._errors_translated("read", sending=False):
             return self._last()
 
     def append(self, generation: int, entry: Entry) -> bool:
         """Create an entry after that generation, with this try's token; False where another one has come after it."""
         self._generation = generation
-        with self._errors_translated("written"):
+        with self._errors_translated("written", sending=False):
             return self._create(replace(entry, token=self._try.token))
 
     @property
@@ -341,16 +341,18 @@ class Ledger:
         return {**entry.result}
 
     @contextmanager
-    def _errors_translated(self, done: str) -> Iterator[None]:
+    def _errors_translated(self, done: str, *, sending: bool = True) -> Iterator[None]:
         try:
             yield
         except OutcomeUnknown:
             raise
         except Exception as error:  # noqa: BLE001  # each store has errors of its own
-            name = self._key.campaign_name
+            name, at = self._key.campaign_name, self._store.location
+            problem = f"could not be {done} ({self._store.problem(error)})"
             raise NotSent(
-                f"Campaign {name!r} was not sent: its record in {self._store.location} could not be {done} "
-                f"({self._store.problem(error)}). It is safe to try again.",
+                f"Campaign {name!r} was not sent: its record in {at} {problem}. It is safe to try again."
+                if sending
+                else f"The record of campaign {name!r} in {at} {problem}.",
                 campaign_name=name,
                 sent=False,
             ) from None

@@ -95,10 +95,10 @@ class Airflow:
     def set_variable(self, key: str, value: str) -> None:
         self._ask("POST", "variables", {"key": key, "value": value})
 
-    def clear(self, dag_id: str) -> None:
+    def clear(self, dag_id: str, run_id: str = RUN_ID, task_ids: Sequence[str] = (TASK_ID,)) -> None:
         """What the button of that name does."""
-        choice = {"dag_run_id": RUN_ID, "task_ids": [TASK_ID], "only_failed": False, "dry_run": False}
-        assert self._ask("POST", f"dags/{dag_id}/clearTaskInstances", choice)["total_entries"] == 1
+        choice = {"dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False, "dry_run": False}
+        assert self._ask("POST", f"dags/{dag_id}/clearTaskInstances", choice)["total_entries"] == len(task_ids)
 
     def mark_failed(self, dag_id: str) -> None:
         """What a person does who marks the running task as failed."""

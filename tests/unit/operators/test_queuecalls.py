@@ -14,10 +14,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+from airflow_provider_queuecalls._airflow.question import ask_if_unknown
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
-from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts, OutcomeUnknown
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from tests.support.moved import serialized_dag
+from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
+from airflow_provider_queuecalls.stopping import StopRequest
+from tests.support.moved import AIRFLOW, serialized_dag
+from tests.unit.records.memory_store import MemoryStore
 
 XCOM_KEYS = [
     "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
@@ -86,6 +90,8 @@ def test_a_dry_run_does_everything_but_the_request(contacts: str) -> None:
         ({"start_url": "{{ nothing }}"}, InvalidCampaign),
         ({"secure": True}, InvalidCampaign),
         ({"dry_run": ""}, InvalidCampaign),
+        ({"on_unknown": "skip"}, InvalidCampaign),
+        ({"answer_timeout": "soon"}, InvalidCampaign),
         ({"dry_run": "None"}, InvalidCampaign),
         ({"dry_run": None}, InvalidCampaign),
         *(
@@ -118,6 +124,32 @@ def test_only_the_expected_list_passes(contacts: str) -> None:
 def test_a_dry_run_finds_a_wrong_connection(contacts: str, connect: Any) -> None:
     connect("http://calls.example")
     assert isinstance(failure(contacts=contacts), InvalidConnection)
+
+
+def test_airflow_before_3_1_cannot_ask(contacts: str) -> None:
+    parameters = {"contacts": contacts, "on_unknown": "ask", "answer_timeout": "2 days"}
+    if AIRFLOW >= (3, 1):
+        assert operator(**parameters).execute(CONTEXT)["dry_run"] is True
+    else:
+        assert "on_unknown is 'ask', which needs Airflow 3.1 or later" in str(failure(**parameters))
+
+
+@pytest.mark.parametrize(("stopped", "complete"), [(True, True), (False, False)])
+def test_a_stopped_task_asks_nobody_nor_does_one_without_a_record(stopped: bool, complete: bool) -> None:
+    key, stop = CampaignKey.of("spring", "https://calls.example", "login"), StopRequest()
+    ledger = Ledger(MemoryStore(), key, Try(1, "scope"))
+    if complete:
+        ledger.find("sha256:", 3)
+        ledger.record_intent(complete=True)
+    if stopped:
+        stop.request()
+    endpoint: Any = SimpleNamespace(url=key.service, login="login")
+    error = OutcomeUnknown("the response was lost", campaign_name="spring")
+    with pytest.raises(OutcomeUnknown) as caught, ask_if_unknown(
+        operator(), CONTEXT, endpoint, lambda _: ledger, stop=stop, timeout=None, method_name="execute_answer"
+    ):  # fmt: skip
+        raise error
+    assert caught.value is error
 
 
 def test_an_error_of_the_contact_file_names_the_campaign() -> None:

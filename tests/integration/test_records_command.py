@@ -1,0 +1,142 @@
+"""``queuecalls records``: what is on record, and a person's answer, as they are read and given at a terminal."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+from airflow_provider_queuecalls.cli import main
+from airflow_provider_queuecalls.records import ledger
+from airflow_provider_queuecalls.records.stores import init_folder
+from tests.conftest import LOGIN
+from tests.support import fault_server as faults
+from tests.support.sending import send
+
+QUEUED = faults.answer(200, b'<queuecalls status="queued"/>')
+FAILED = 2
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        init_folder(tmp_path / "receipts")
+        return str(tmp_path / "receipts")
+    return f"s3://storage@{request.getfixturevalue('bucket').name}/receipts"
+
+
+@pytest.fixture
+def service(connect: Any) -> Iterator[faults.FaultServer]:
+    """Loses its first response, and queues what comes later."""
+    with faults.FaultServer(faults.close(), QUEUED) as server:
+        connect(server.url)
+        yield server
+
+
+@pytest.fixture
+def unknown(service: faults.FaultServer, small_list: Path, receipts: str) -> dict[str, Any]:
+    """What a task sends whose outcome is not known."""
+    parameters = {"contacts": str(small_list), "receipts_path": receipts}
+    with pytest.raises(AirflowFailException):
+        send(**parameters)
+    return parameters
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request can be under way any more."""
+    monkeypatch.setattr(ledger, "LONGEST_REQUEST_SECONDS", 0)
+    time.sleep(1.1)  # times are in seconds
+
+
+def command_in(message: str, option: str) -> list[str]:
+    """The arguments of a command that a message offers."""
+    (line,) = [line for line in message.splitlines() if line.endswith(f" {option}")]
+    return shlex.split(line.partition("queuecalls ")[2])
+
+
+@pytest.mark.usefixtures("old")
+@pytest.mark.parametrize("option", ["--queued", "--not-queued"])
+def test_the_command_in_the_message_decides_and_the_next_try_goes_by_it(
+    option: str, unknown: dict[str, Any], service: faults.FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        send(**unknown)
+    arguments = [*command_in(str(caught.value), option), "--by", "Ann"]
+    assert main(arguments) == 0
+    result = send(**unknown)
+    assert (result["outcome"], result.get("resolved_by")) == ("queued", "Ann" if option == "--queued" else None)
+    assert (result["rejected"], result["duplicates"], result["suppressed"]) == (0, 0, 0)
+    assert len(service.posts) == (1 if option == "--queued" else 2)
+
+    assert main(arguments) == FAILED
+    assert "is queued by its record" in capsys.readouterr().err
+
+
+def test_a_request_that_may_be_under_way_is_resolved_only_by_force(
+    unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["records", "resolve", "spring", "--receipts", receipts, "--queued", "--calls", "3"]
+    assert main(arguments) == FAILED
+    assert "may still be under way" in capsys.readouterr().err
+    assert main([*arguments, "--force"]) == 0
+    assert send(**unknown)["call_id_count"] == 3
+
+
+def test_list_and_show_say_what_became_of_each_campaign(
+    unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(**unknown, campaign_name="summer of '26")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["records", "list"]) == 0
+    rows = {
+        words[1].strip(): words[2].strip()
+        for line in capsys.readouterr().out.splitlines()
+        if (words := line.split("│"))[1:]
+    }
+    assert rows == {"spring": "unknown", "summer of '26": "queued"}
+    assert main(["records", "show", "spring"]) == 0
+    shown = capsys.readouterr().out
+    for said in ("outcome:  unknown", "contacts: ", "may still be under way", "queuecalls records resolve spring-"):
+        assert said in shown
+    assert main(["records", "show", "summer of '26"]) == 0
+    assert "outcome:  queued" in capsys.readouterr().out
+    assert LOGIN not in shown
+
+
+@pytest.mark.parametrize("receipts", ["folder"], indirect=True)
+def test_a_damaged_record_is_named_with_its_file_and_a_way_out(
+    unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = sorted(Path(receipts).glob("spring-*/*.json"))[-1]
+    last.write_bytes(b"")
+    for arguments in (["list"], ["show", "spring"], ["resolve", "spring", "--queued"]):
+        assert main(["records", *arguments, "--receipts", receipts]) == FAILED
+        said = capsys.readouterr().err
+        assert f"{last} is not valid" in said
+        assert "remove that entry" in said
+    last.unlink()
+    assert main(["records", "list", "--receipts", receipts]) == 0
+
+
+@pytest.mark.parametrize("receipts", ["folder"], indirect=True)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show", "winter"], "0 records have this name."),
+        (["show"], "Name one campaign"),
+        (["list", "--receipts", "/no/such/folder"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_shown_is_explained(
+    arguments: list[str], said: str, unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = arguments if "--receipts" in arguments else [*arguments, "--receipts", receipts]
+    assert main(["records", *given]) == FAILED
+    assert said in capsys.readouterr().err
