@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ from tests.support.moved import AIRFLOW
 from tests.support.multipart import parse
 
 pytestmark = pytest.mark.skipif(AIRFLOW[:2] in {(2, 11), (3, 0), (3, 2)}, reason="one with and one without task state")
-DAGS = Path(__file__).parent / "dags"
+DAG_FILE = Path(__file__).parent / "dags" / "reliability.py"
 QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 FAULTS: Mapping[str, tuple[faults.Act, str]] = {
     "hang": (faults.hang(), r"was not complete within 2 s \(read_timeout\)"),
@@ -103,7 +104,8 @@ class Live:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """Everything started, and every scenario under way."""
-    home = tmp_path_factory.mktemp("airflow")
+    home, dags = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags"))
+    shutil.copy(DAG_FILE, dags)
     names = [name for name in DAG_IDS if name not in TWINS] + ["twins"]
     numbers = {name: _write_list(home / f"{name}.csv", index) for index, name in enumerate(names)}
     for folder in ("receipts", "receipts of marked_failed"):
@@ -114,7 +116,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             f"AIRFLOW_CONN_{name.upper()}": _connection(service.url, 2 if name == "hang" else 60)
             for name, service in services.items()
         }
-        airflow = stack.enter_context(real_airflow(home, DAGS, {"QUEUECALLS_E2E": str(home), **connections}))
+        airflow = stack.enter_context(real_airflow(home, dags, {"QUEUECALLS_E2E": str(home), **connections}))
         airflow.wait_for(DAG_IDS)
         for dag_id in DAG_IDS:
             airflow.trigger(dag_id)
