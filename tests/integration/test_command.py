@@ -9,17 +9,18 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.command import PROGRAM
+
 ANN, BOB = "16175550143", "16175550178"
-PROGRAM = "import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())"
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, "check", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+def run(*arguments: str | Path, program: str = PROGRAM, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, "check", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture
@@ -138,13 +139,7 @@ def test_too_little_memory_ends_with_2_and_a_sentence(tmp_path: Path, kibibytes:
     def limit_address_space() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (kibibytes << 10, kibibytes << 10))
 
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "check", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=limit_address_space,
-    )
+    done = run(path, preexec_fn=limit_address_space)
     assert done.returncode == 2
     assert f"{str(path)!r} could not be checked: there is not enough memory" in done.stderr
     assert "Traceback" not in done.stderr
@@ -160,9 +155,7 @@ def test_an_error_of_our_own_ends_with_2_too() -> None:
     program = PROGRAM.replace(
         "sys.exit", "from airflow_provider_queuecalls.cli import check; check.check = None; sys.exit"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "check", __file__], capture_output=True, text=True, check=False
-    )
+    done = run(__file__, program=program)
     assert done.returncode == 2
     assert "TypeError" in done.stderr
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.conftest import HOME, LOGIN, PIN
+from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.conftest import HOME
 from tests.support.dag_run import Run, run_dag_file
 from tests.support.moved import IS_AIRFLOW_2, dag_bag, for_this_airflow
 
@@ -29,13 +29,6 @@ with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
 
     QueueCallsOperator.partial(task_id="queue", start_url={start_url!r}, receipts_path={receipts!r}){expand}
 """
-
-
-@pytest.fixture
-def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:
-    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
-        connect(sandbox.url, read_timeout=5)
-        yield sandbox
 
 
 @pytest.fixture
@@ -67,24 +60,14 @@ def receipts_among(entries: Iterable[bytes]) -> list[Any]:
 
 @pytest.fixture
 def run_dag(
-    database: None,
-    lists: list[Path],
-    receipts: Any,
-    request: pytest.FixtureRequest,
-    capfd: pytest.CaptureFixture[str],
+    database: None, lists: list[Path], receipts: Any, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Run]]:
     """Write a DAG file with a mapped task, and run it."""
     dag_id = f"mapped_{abs(hash(request.node.name))}"
     file = HOME / "dags" / f"{dag_id}.py"
 
     def run(expand: str, given: list[Any]) -> Run:
-        text = DAG_FILE.format(
-            dag_id=dag_id,
-            lists=given,
-            start_url=START_URL,
-            receipts=receipts[0],
-            expand=expand,
-        )
+        text = DAG_FILE.format(dag_id=dag_id, lists=given, start_url=START_URL, receipts=receipts[0], expand=expand)
         file.write_text(for_this_airflow(text))
         return run_dag_file(file, dag_id, capfd)
 
@@ -93,32 +76,37 @@ def run_dag(
 
 
 def test_each_list_of_an_upstream_task_is_a_campaign_with_a_name_and_a_receipt(
-    run_dag: Any, lists: list[Path], receipts: Any, sandbox: Sandbox
+    run_dag: Any, lists: list[Path], receipts: Any, queuecalls_sandbox: Sandbox
 ) -> None:
     run = run_dag(".expand(contacts=lists())", list(map(str, lists)))
     assert run.states == {"lists": "success", **{f"queue{index}": "success" for index in range(PARTS)}}
     names = [result["campaign_name"] for result in run.xcom]
     assert [name.split(".")[-2] for name in names] == ["0", "1", "2"], "the map index"
-    assert {campaign.name for campaign in sandbox.campaigns} == set(names)
+    assert {campaign.name for campaign in queuecalls_sandbox.campaigns} == set(names)
     for name, path in zip(names, lists, strict=True):
-        assert "".join(f"{c.phone_number},{c.message_reference}\n" for c in sandbox.calls_of(name)) == path.read_text()
+        assert (
+            "".join(f"{c.phone_number},{c.message_reference}\n" for c in queuecalls_sandbox.calls_of(name))
+            == path.read_text()
+        )
     kept = {receipt["campaign_name"]: receipt["result"] for receipt in receipts[1]()}
     assert kept == dict(zip(names, run.xcom, strict=True))
 
 
 def test_one_that_is_refused_keeps_no_other_from_being_sent_and_another_run_sends_it_alone(
-    run_dag: Any, lists: list[Path], receipts: Any, sandbox: Sandbox
+    run_dag: Any, lists: list[Path], receipts: Any, queuecalls_sandbox: Sandbox
 ) -> None:
     given = [{"contacts": str(path), "campaign_name": f"spring {path.stem}"} for path in lists]
-    sandbox.fail_next("http_401")
+    queuecalls_sandbox.fail_next("http_401")
     run = run_dag(".expand_kwargs(lists())", given)
     assert Counter(state for task, state in run.states.items() if task != "lists") == {"success": 2, "failed": 1}
-    assert len(sandbox.campaigns) == len(receipts[1]()) == 2
+    assert len(queuecalls_sandbox.campaigns) == len(receipts[1]()) == 2
     again = run_dag(".expand_kwargs(lists())", given)
     assert set(again.states.values()) == {"success"}
     assert "was already queued" in again.printed
-    assert sorted(str(campaign.name) for campaign in sandbox.campaigns) == [part["campaign_name"] for part in given]
-    assert set(sandbox.numbers.values()) == {1}
+    assert sorted(str(campaign.name) for campaign in queuecalls_sandbox.campaigns) == [
+        part["campaign_name"] for part in given
+    ]
+    assert set(queuecalls_sandbox.numbers.values()) == {1}
     assert len(receipts[1]()) == PARTS
 
 
@@ -127,7 +115,7 @@ def test_one_that_is_refused_keeps_no_other_from_being_sent_and_another_run_send
 def test_the_example_splits_a_list_and_calls_everybody_once(  # noqa: PLR0917
     where: str,
     examples: Path,
-    sandbox: Sandbox,
+    queuecalls_sandbox: Sandbox,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     capfd: pytest.CaptureFixture[str],
@@ -147,18 +135,20 @@ def test_the_example_splits_a_list_and_calls_everybody_once(  # noqa: PLR0917
     run = run_dag_file(file, dag_id, capfd, run_conf=conf)
     assert set(run.states.values()) == {"success"}, run.printed
     assert "25 contacts in 3 campaigns would be called (dry run)" in run.printed
-    assert sandbox.journal == list(left()) == []
+    assert queuecalls_sandbox.journal == list(left()) == []
     run = run_dag_file(file, dag_id, capfd, run_conf={**conf, "dry_run": False})
     assert set(run.states.values()) == {"success"}, run.printed
     assert "25 contacts in 3 campaigns queued" in run.printed
-    assert [len(sandbox.calls_of(name)) for name in sorted(str(c.name) for c in sandbox.campaigns)] == [10, 10, 5]
-    assert sandbox.numbers == dict.fromkeys((row[:11] for row in rows), 1)
+    assert [
+        len(queuecalls_sandbox.calls_of(name)) for name in sorted(str(c.name) for c in queuecalls_sandbox.campaigns)
+    ] == [10, 10, 5]
+    assert queuecalls_sandbox.numbers == dict.fromkeys((row[:11] for row in rows), 1)
     assert left() == []
 
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
 def test_the_example_splits_no_list_in_which_somebody_is_twice(
-    examples: Path, sandbox: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    examples: Path, queuecalls_sandbox: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "calls.csv").write_text("16175550100\n16175550101\n16175550100\n")
     conf = {"contacts": f"{tmp_path}/calls.csv", "parts_path": f"{tmp_path}/parts", "contacts_per_campaign": 1}
@@ -166,4 +156,4 @@ def test_the_example_splits_no_list_in_which_somebody_is_twice(
         examples / "queue_calls_in_parts.py", "queue_calls_in_parts", capfd, run_conf={**conf, "dry_run": False}
     )
     assert (run.states["check"], run.states["split"]) == ("failed", "upstream_failed")
-    assert sandbox.journal == []
+    assert queuecalls_sandbox.journal == []

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
+PROGRAM = "import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())"
 
 
 def python(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -22,7 +23,7 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
 @contextmanager
 def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run ``queuecalls``; give the process and what it had printed when it was ready."""
-    process = python("import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())", *arguments)
+    process = python(PROGRAM, *arguments)
     with process:
         try:
             assert process.stdout is not None
