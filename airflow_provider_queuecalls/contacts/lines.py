@@ -57,7 +57,8 @@ def blocks(
 ) -> Iterator[Block]:
     """Read a file from its start as blocks of whole lines.
 
-    ``tap`` is called with every piece that is read. A line that is too long to keep is a block of its own. Raises :class:`NotSent` instead of reading on once ``stop`` is requested.
+    ``tap`` is called with every piece that is read. A line that is too long to keep is a block of its own. Raises
+    :class:`NotSent` instead of reading on once ``stop`` is requested.
     """
 
     def read() -> bytes:
