@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,47 +13,22 @@ from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.exceptions import NotSent, OutcomeUnknown
 from tests.conftest import Connect
 from tests.integration.conftest import LARGE_BYTES, write_rows
-from tests.support.fault_server import Act, Exchange, FaultServer
+from tests.support.fault_server import Exchange, FaultServer
 from tests.support.outcomes import MIDWAY, QUEUED_XML, assert_outcome, queue, says
 
 
-def rewrite(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(LARGE_BYTES // 2)
-        file.write(b"9")
-
-
-def grow(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(b"12025550199\n")
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, LARGE_BYTES // 2)
-
-
-def empty(path: Path) -> None:
-    os.truncate(path, 0)
-
-
-def midway(event: Callable[[], object]) -> Act:
-    """Receive some of the body, let something happen, and receive the rest."""
-
-    def act(exchange: Exchange) -> None:
+@pytest.mark.parametrize("size", [0, LARGE_BYTES // 2, LARGE_BYTES + 12], ids=["emptied", "cut", "grown"])
+def test_a_file_whose_size_changes_during_the_upload_is_not_sent_completely(
+    size: int, connect: Connect, large_list: Path
+) -> None:
+    def change(exchange: Exchange) -> None:
         exchange.receive(MIDWAY)
-        event()
+        os.truncate(large_list, size)
         exchange.receive()
         if exchange.request.received == exchange.request.length:
             exchange.answer(200, QUEUED_XML)
 
-    return act
-
-
-@pytest.mark.parametrize("change", [rewrite, grow, truncate, empty])
-def test_a_file_that_changes_during_the_upload_is_not_sent_completely(
-    change: Callable[[Path], None], connect: Connect, large_list: Path
-) -> None:
-    with FaultServer(midway(lambda: change(large_list))) as server:
+    with FaultServer(change) as server:
         connect(server.url)
         result = queue(large_list)
     assert_outcome(result, NotSent, None)
