@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.client.parsing import LISTED_CALL_IDS
+from airflow_provider_queuecalls.client.parsing import LISTED_CALL_IDS, MOST_NAMES
 from airflow_provider_queuecalls.client.response import (
     NOT_ACCEPTED_CODES,
     REFUSED_CODES,
@@ -347,3 +347,5 @@ def test_ninety_thousand_names_and_a_megabyte_of_text_are_read() -> None:
         f'<r status="queued" x="{long}"/>',
     ):
         assert read(body.encode(), contacts=10_000).outcome is Outcome.QUEUED
+    too_many = ",".join(f'"{i}": 1' for i in range(MOST_NAMES))
+    assert "cannot be parsed" in read(f'{{"status": "queued", {too_many}}}'.encode(), contacts=10_000).problem
