@@ -21,7 +21,6 @@ from airflow_provider_queuecalls.client.shown import Sent
 from airflow_provider_queuecalls.outcome import Outcome
 from tests.support.memory import growth
 
-GROWTH_MB = 12
 NOTHING = Sent([])
 
 
@@ -333,7 +332,7 @@ print("grown", peak() - before)
     ],
 )
 def test_memory_does_not_grow_with_the_response(parts: tuple[str, str, str]) -> None:
-    assert growth(MEASURE, *parts) <= GROWTH_MB
+    assert growth(MEASURE, *parts) <= 12
 
 
 def test_ninety_thousand_names_and_a_megabyte_of_text_are_read() -> None:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
 from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.stopping import StopRequest
 
 ANN, BOB, CAT = "16175551234", "16175551235", "19998886666"
 NOT_A_NUMBER = "555-SECRET"
@@ -59,6 +61,13 @@ def rejected(path: Path, **rules: Any) -> list[list[str]]:
         check(path, ContactRules(**rules), rejects_path=rejects)
     with rejects.open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))[1:]
+
+
+def contact_file(rows: Any, rules: ContactRules | None = None, names: list[str] | None = None, log: Any = print) -> str:
+    """The text of the contact file that rows are written to."""
+    rules = rules or ContactRules()
+    with write_contact_file(rows, rules, "the test", names=names, log=log, stop=StopRequest()) as path:
+        return Path(path).read_text(encoding="utf-8")
 
 
 @contextmanager

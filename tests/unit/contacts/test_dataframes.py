@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules
-from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, dataframe_rows, is_lazy, write_contact_file
+from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, dataframe_rows, is_lazy
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from airflow_provider_queuecalls.stopping import StopRequest
+from tests.unit.contacts.checking import contact_file
 
 ANN, BOB = "16175550143", "16175550178"
 OTHER_VALUES: list[Any] = [[], "x", {}, iter(()), None, Path("x")]
@@ -38,10 +38,7 @@ def dataframe(request: pytest.FixtureRequest) -> Any:
 
 def file_of(value: Any, rules: ContactRules | None = None) -> str:
     names, rows = dataframe_rows(value) or pytest.fail("is not a DataFrame")
-    with write_contact_file(
-        rows, rules or ContactRules(), "the test", names=names, log=lambda *_: None, stop=StopRequest()
-    ) as path:
-        return Path(path).read_text(encoding="utf-8")
+    return contact_file(rows, rules, names)
 
 
 def problem(value: Any) -> str:

@@ -21,31 +21,19 @@ from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, write_contact_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContacts, NotSent
 from airflow_provider_queuecalls.stopping import StopRequest
-from tests.unit.contacts.checking import file_size_limit
+from tests.unit.contacts.checking import contact_file, file_size_limit
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 BY_NAME = ContactRules(has_header=True, columns={"phone_number": "mobile", "call_parameter": "Spoken"})
-LOGGED: list[str] = []
 
 
 class Named(Enum):
     ANN = ANN
 
 
-def LOG(text: str, *values: object) -> None:  # noqa: N802
-    LOGGED.append(text % values)
-
-
-def file_of(rows: Any, rules: ContactRules | None = None, names: list[str] | None = None) -> str:
-    with write_contact_file(
-        rows, rules or ContactRules(), "the test", names=names, log=LOG, stop=StopRequest()
-    ) as path:
-        return Path(path).read_text(encoding="utf-8")
-
-
 def problem(rows: Any, **more: Any) -> str:
     with pytest.raises(InvalidContacts) as caught:
-        file_of(rows, **more)
+        contact_file(rows, **more)
     assert caught.value.__context__ is None or caught.value.__suppress_context__
     return str(caught.value)
 
@@ -54,7 +42,7 @@ def checked(rows: Any, **rules: Any) -> Any:
     """The report of a check of rows, and what would be sent."""
     asked = ContactRules(**{"on_invalid": "skip", "phone_format": "vendor", **rules})
     with (
-        write_contact_file(rows, asked, "the test", log=LOG, stop=StopRequest()) as path,
+        write_contact_file(rows, asked, "the test", log=print, stop=StopRequest()) as path,
         check(path, asked.for_rows()) as found,
     ):
         return found.report, found.upload.file.read().decode()
@@ -63,7 +51,7 @@ def checked(rows: Any, **rules: Any) -> Any:
 def test_rows_are_written_in_their_order_one_line_each() -> None:
     count = 2 * ROWS_AT_ONCE + 1
     rows = ((16172000000 + number, f"ref-{number}") for number in range(count))
-    assert file_of(rows) == "".join(f"{16172000000 + number},ref-{number}\n" for number in range(count))
+    assert contact_file(rows) == "".join(f"{16172000000 + number},ref-{number}\n" for number in range(count))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +69,7 @@ def test_rows_are_written_in_their_order_one_line_each() -> None:
     ],
 )
 def test_a_value_is_written_unchanged(value: Any, text: str) -> None:
-    assert file_of([("x", value)]) == f"x,{text}\n"
+    assert contact_file([("x", value)]) == f"x,{text}\n"
 
 
 @pytest.mark.parametrize(
@@ -138,12 +126,12 @@ def test_mappings_and_named_tuples_are_read_by_name_in_any_order_and_case() -> N
         {"age": 45.5, "SPOKEN ": "lang=de", "Mobile": BOB},
         named("lang=fr", b"", CAY),
     ]
-    assert file_of(rows, BY_NAME) == f"{ANN},ref,lang=en\n{BOB},,lang=de\n{CAY},,lang=fr\n"
+    assert contact_file(rows, BY_NAME) == f"{ANN},ref,lang=en\n{BOB},,lang=de\n{CAY},,lang=fr\n"
 
 
 def test_names_define_the_columns_of_all_rows() -> None:
     names = ["CALL_PARAMETER", "id", "phone_number"]
-    assert file_of([("par", 1.5, ANN), ["par", 2, BOB]], names=names) == f"{ANN},,par\n{BOB},,par\n"
+    assert contact_file([("par", 1.5, ANN), ["par", 2, BOB]], names=names) == f"{ANN},,par\n{BOB},,par\n"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +225,7 @@ def test_an_error_that_the_rows_raise_is_not_changed() -> None:
         raise OSError(errno.ENOSPC, "of the function's own")
 
     with pytest.raises(OSError, match="of the function's own"):
-        file_of(rows())
+        contact_file(rows())
 
 
 def test_a_stop_request_ends_the_writing() -> None:
@@ -252,7 +240,7 @@ def test_a_stop_request_ends_the_writing() -> None:
 
     with (
         pytest.raises(NotSent, match="was stopped"),
-        write_contact_file(rows(), ContactRules(), "the test", log=LOG, stop=stop),
+        write_contact_file(rows(), ContactRules(), "the test", log=print, stop=stop),
     ):
         pytest.fail("a file was written")
     assert len(taken) <= 2 * ROWS_AT_ONCE
@@ -260,7 +248,7 @@ def test_a_stop_request_ends_the_writing() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no path for an open file")
 def test_the_file_has_no_name_so_a_killed_process_leaves_nothing(workspace: Path) -> None:
-    with write_contact_file([(ANN,)], ContactRules(), "the test", log=LOG, stop=StopRequest()) as path:
+    with write_contact_file([(ANN,)], ContactRules(), "the test", log=print, stop=StopRequest()) as path:
         assert list(workspace.iterdir()) == []
         assert Path(path).read_text() == f"{ANN}\n"
         with check(path) as found:
@@ -268,15 +256,16 @@ def test_the_file_has_no_name_so_a_killed_process_leaves_nothing(workspace: Path
 
 
 def test_names_that_are_not_sent_are_logged_once() -> None:
-    LOGGED.clear()
-    file_of([{"phone_number": ANN, "age": 44}, {"phone_number": BOB, "age": 45, "Ann Lee": 1, ANN: 2}] * 3)
-    assert LOGGED[1:] == ["Columns of the test that are not sent: 'age', 2 more that are not shown"]
+    logged: list[str] = []
+    rows = [{"phone_number": ANN, "age": 44}, {"phone_number": BOB, "age": 45, "Ann Lee": 1, ANN: 2}] * 3
+    contact_file(rows, log=lambda text, *values: logged.append(text % values))
+    assert logged[1:] == ["Columns of the test that are not sent: 'age', 2 more that are not shown"]
 
 
 def test_a_full_disk_is_an_error_after_which_another_try_may_help() -> None:
     message = r"could not be written to a file: File too large. Make room in"
     with file_size_limit(1000), pytest.raises(CheckFailed, match=message):
-        file_of((ANN,) for _ in range(10_000))
+        contact_file((ANN,) for _ in range(10_000))
 
 
 def test_no_rows_are_an_empty_file() -> None:
