@@ -84,9 +84,11 @@ def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, brow
     fault, answer, state, campaigns = ANSWERS[case]
     run_id = f"{case}-{where}"
     question = live.asked(run_id, fault, receipts=str(live.receipts) if where == "folder" else "")
-    assert NUMBER not in question["body"]
+    assert [each for each in (NUMBER, "under way") if each in question["body"]] == []
 
     with watched_page(browser, live.airflow.url) as (page, _):
+        page.goto("/")  # where a login leads to before Airflow 3.2
+        expect(page.get_by_text("Required Action").first).to_be_visible()
         page.goto(f"/dags/{DAG_ID}/runs/{run_id}/tasks/{TASK_ID}/required_actions")
         expect(page.get_by_text(f"Is campaign {run_id} at the service?").first).to_be_visible()
         expect(page.get_by_text("started to send 2 contacts to").first).to_be_visible()
@@ -130,6 +132,18 @@ def test_a_task_that_was_left_failed_is_resolved_by_the_command_in_its_log_and_c
     assert live.airflow.xcom(tasks["report"]) == f"2 contacts, 1 rejected, in {run_id}"
     assert live.airflow.xcom(tasks[TASK_ID]).get("resolved_by") == ("Ann" if option == "--queued" else None)
     assert live.campaigns(run_id) == (0 if option == "--queued" else 1)
+
+
+def test_a_task_that_was_left_failed_asks_again_when_it_is_cleared(live: Live) -> None:
+    live.asked("asks-again", "connection_reset", receipts=str(live.receipts))
+    live.airflow.answer(DAG_ID, "asks-again", TASK_ID, LEAVE)
+    live.airflow.finished(DAG_ID, "asks-again")
+    live.airflow.clear(DAG_ID, "asks-again", [TASK_ID, "report"])
+    assert "the request may still be under way" in live.airflow.question(DAG_ID, "asks-again", TASK_ID)["body"]
+    live.airflow.answer(DAG_ID, "asks-again", TASK_ID, QUEUED)
+    states = {task["state"] for task in live.airflow.finished(DAG_ID, "asks-again")}
+    assert states == {"success"}, live.said("asks-again")
+    assert live.campaigns("asks-again") == 1
 
 
 def test_an_answer_that_comes_after_another_decision_is_refused(live: Live) -> None:
