@@ -99,10 +99,12 @@ def _ask(task: BaseOperator, context: Context, entry: Entry, under_way: str, lin
         "support.\n\n"
         f"- **{QUEUED}**: the task succeeds and sends nothing.\n"
         f"- **{NOT_QUEUED}**: the task sends its list once.\n"
-        f"- **{LEAVE}**: the task fails."
+        f"- **{LEAVE}**: the task fails.\n\n"
+        # Airflow keeps the first text, whatever is asked later.
+        "If the task has been cleared and asks again, the end of its log describes the latest request."
     )
     upsert_hitl_detail(ti_id=context["ti"].id, options=OPTIONS, subject=subject, body=body, params={})
-    task.log.info("Waiting for an answer under Required actions: %s", subject)
+    task.log.info("Waiting for an answer under Required actions: %s\n%s", subject, body)
 
 
 def _wait(

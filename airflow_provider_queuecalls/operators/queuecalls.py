@@ -284,7 +284,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)
         if entry.result is not None:
             return dict(entry.result)
-        # Airflow would show the first question again, with its times.
+        # Not again: Airflow would show the same text, as if the answer had been lost.
         self.on_unknown = "fail"
         return self.execute(context)
 

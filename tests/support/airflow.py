@@ -119,11 +119,11 @@ class Airflow:
     def question(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """What a task of a run asks a person, once it does, and its worker has ended: Airflow takes an end that comes
         after the answer for a failure."""
-        ended = re.compile(f"Received executor event .*task_id={task_id!r}, run_id={run_id!r}")
 
         def asked() -> Any:
             (task,) = [each for each in self.instances(dag_id, run_id) if each["task_id"] == task_id]
-            waits = task["state"] in ("awaiting_input", "deferred") and ended.search(self.log("scheduler"))
+            ended = f"Received executor event .*{task_id=}, {run_id=}, try_number={task['try_number']}"
+            waits = task["state"] in ("awaiting_input", "deferred") and re.search(ended, self.log("scheduler"))
             return self._ask("GET", _question(task)) if waits else None
 
         return self.wait(asked, f"the question of {dag_id} {run_id}")
