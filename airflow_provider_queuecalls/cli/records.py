@@ -19,7 +19,7 @@ FAILED = 2
 #: What each state means for the campaign.
 MEANINGS = {
     State.OPEN: "not queued",
-    State.INTENT: "not queued",
+    State.INTENT: "being sent, or broken off",
     State.COMPLETE: "unknown",
     State.RECEIPT: "queued",
 }
@@ -125,10 +125,11 @@ def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
 
     if (options.name is None) == (options.task is None):
         raise QueueCallsError("Name one campaign, or its task with --task.")
-    found = _stores(options)
-    if len(found) != 1:
+    if not (found := _stores(options)):
+        raise QueueCallsError("There is no such record. Show all of a folder with: queuecalls records list")
+    if len(found) > 1:
         names = "".join(f"\n  {shlex.quote(name)}" for name, _ in found)
-        raise QueueCallsError(f"{len(found)} records have this name{f'. Use one of these:{names}' if found else '.'}")
+        raise QueueCallsError(f"{len(found)} records have this name. Use that of its folder:{names}")
     ((name, store),) = found
     ledger = ledger_of(store, name)
     generation, entry = ledger.read()
@@ -182,7 +183,7 @@ def _run_resolve(options: argparse.Namespace) -> int:
     name = entry.campaign_name
     if entry.state is not State.COMPLETE:
         raise QueueCallsError(
-            f"Campaign {name!r} is {MEANINGS[entry.state]} by its record, so there is nothing to resolve."
+            f"The outcome of campaign {name!r} is known: {MEANINGS[entry.state]}. Nothing was changed."
         )
     if entry.is_young and not options.force:
         raise OutcomeUnknown(

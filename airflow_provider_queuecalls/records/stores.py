@@ -213,10 +213,12 @@ def ways_to_resolve(arguments: str) -> str:
     if not arguments:
         return "If it is not there, clear this task to send it. If it is there, do not clear it: no record was kept."
     command = f"queuecalls records resolve {arguments}"
+    keep = " and keep its state (Airflow asks about that from 3.4 on)" if arguments.startswith("--task") else ""
     return (
         f"If it is there, run: {command} --queued\n"
         f"If it is not there, run: {command} --not-queued\n"
-        "Then clear this task: it returns the result of the queued campaign, or sends the campaign once."
+        f"Then clear this task{keep}, or repeat the command that has sent the campaign: it returns the result of the queued "
+        "campaign, or sends the campaign once."
     )
 
 

@@ -75,7 +75,7 @@ def test_the_command_in_the_message_decides_and_the_next_try_goes_by_it(
     assert len(service.posts) == (1 if option == "--queued" else 2)
 
     assert main(arguments) == FAILED
-    assert "is queued by its record" in capsys.readouterr().err
+    assert "is known: queued. Nothing was changed." in capsys.readouterr().err
 
 
 def test_a_request_that_may_be_under_way_is_resolved_only_by_force(
@@ -129,7 +129,7 @@ def test_a_damaged_record_is_named_with_its_file_and_a_way_out(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "winter"], "0 records have this name."),
+        (["show", "winter"], "There is no such record."),
         (["show"], "Name one campaign"),
         (["list", "--receipts", "/no/such/folder"], "cannot be read"),
     ],
@@ -140,3 +140,20 @@ def test_what_cannot_be_shown_is_explained(
     given = arguments if "--receipts" in arguments else [*arguments, "--receipts", receipts]
     assert main(["records", *given]) == FAILED
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("receipts", ["folder"], indirect=True)
+def test_a_name_at_two_services_needs_the_folder(
+    unknown: dict[str, Any], receipts: str, connect: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with faults.FaultServer(QUEUED) as other:
+        connect(other.url)
+        send(**unknown)
+    assert main(["records", "show", "spring", "--receipts", receipts]) == FAILED
+    _, *folders = capsys.readouterr().err.splitlines()
+    assert len(folders) == 2
+    outcomes = set()
+    for folder in folders:
+        assert main(["records", "show", folder.strip(), "--receipts", receipts]) == 0
+        outcomes.add("outcome:  unknown" in capsys.readouterr().out)
+    assert outcomes == {True, False}
