@@ -232,7 +232,7 @@ def _assert_expected(report: Report, expected_digest: str) -> None:
 def _required_name(campaign: Campaign) -> str:
     if campaign.campaign_name is None:
         raise InvalidCampaign(
-            [Violation("campaign_name", "is missing, and the record is kept by it", "a text", "this provider")]
+            [Violation("campaign_name", "is missing, and the record is kept by it", "a string", "this provider")]
         )
     return campaign.campaign_name
 
