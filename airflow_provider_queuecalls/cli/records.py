@@ -183,7 +183,7 @@ def _run_resolve(options: argparse.Namespace) -> int:
     name = entry.campaign_name
     if entry.state is not State.COMPLETE:
         raise QueueCallsError(
-            f"The outcome of campaign {name!r} is known: {MEANINGS[entry.state]}. Nothing was changed."
+            f"By its record, campaign {name!r} is {MEANINGS[entry.state]}. There is nothing to resolve."
         )
     if entry.is_young and not options.force:
         raise OutcomeUnknown(

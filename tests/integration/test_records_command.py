@@ -75,7 +75,7 @@ def test_the_command_in_the_message_decides_and_the_next_try_goes_by_it(
     assert len(service.posts) == (1 if option == "--queued" else 2)
 
     assert main(arguments) == FAILED
-    assert "is known: queued. Nothing was changed." in capsys.readouterr().err
+    assert "is queued. There is nothing to resolve." in capsys.readouterr().err
 
 
 def test_a_request_that_may_be_under_way_is_resolved_only_by_force(
