@@ -43,7 +43,7 @@ def _spelling(action: argparse.Action) -> str:
     """How the option is written, with its value: ``--port PORT``, or FILE for an argument."""
     value = ""
     if action.nargs != 0:
-        shown = action.metavar if isinstance(action.metavar, str) else None
+        shown = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar
         choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else None
         value = shown or choices or action.dest.upper()
     return ", ".join(f"`{option} {value}`".replace(" `", "`") for option in action.option_strings) or f"`{value}`"
