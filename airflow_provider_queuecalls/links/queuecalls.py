@@ -29,7 +29,7 @@ class CampaignLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Return the URL that was pushed, or an empty text.
 
-        Airflow 3 asks the worker, which has the operator itself; Airflow 2 asks the web server, which has to look in XCom.
+        Airflow 3 asks the worker, whose operator has it; Airflow 2 asks the web server, which has to look in XCom.
         """
         if (url := getattr(operator, "campaign_url", None)) is not None:
             return str(url)

@@ -146,6 +146,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         "queuecalls_conn_id",
     )
     operator_extra_links = (CampaignLink(),)
+    #: The link's URL, empty until it is known: Airflow 3 asks for the link on the worker when the task has ended.
+    campaign_url = ""
     #: Rendered, these may name a person.
     hidden_fields: Sequence[str] = ("message_reference", "call_parameters")
     ui_color = "#d9ece6"

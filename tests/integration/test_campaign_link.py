@@ -135,6 +135,7 @@ def test_a_dry_run_and_a_failed_check_have_none(
     done = run()
 
     assert (done.states, done.links) == ({"queue": "failed"}, [""])
+    assert "XCom not found" not in done.printed, "Airflow looked for a link that is not there"
 
 
 def test_without_campaign_url_there_is_none(run: RunOperator, queuecalls_sandbox: Sandbox, connect: Connect) -> None:
