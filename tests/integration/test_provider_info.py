@@ -159,7 +159,8 @@ def test_the_metadata_import_nothing_but_the_standard_library_and_us() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_our_options_are_airflows(airflow: Any) -> None:
+def test_our_options_are_airflows(airflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", raising=False)
     code = "from airflow_provider_queuecalls._airflow.compat import conf; print('path:', repr(conf().get('queuecalls', 'receipts_path')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "path: ''" in done.stdout
