@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, CallResult
 from airflow_provider_queuecalls.sandbox import numbers
 from airflow_provider_queuecalls.sandbox.callbacks import Callback, Callbacks
 from airflow_provider_queuecalls.sandbox.clock import Clock
@@ -121,20 +122,17 @@ def next_state(call: Call, campaign: QueuedCampaign, seed: int) -> Call:
 def callbacks(before: Call, after: Call, campaign: QueuedCampaign) -> Iterator[Callback]:
     """The callbacks about a change, with the documented fields. A row's values take precedence over the campaign's."""
     parameters = campaign.parameters
-    fields = {
+    about = {
         "phone_number": after.phone_number,
         "message_reference": after.message_reference or parameters.get("message_reference", ""),
         "call_id": str(after.call_id),
     }
     if after.state == "connected":
-        fields["call_parameters"] = after.call_parameter or parameters.get("call_parameters", "")
+        fields = about | {"call_parameters": after.call_parameter or parameters.get("call_parameters", "")}
         yield Callback("start_url", parameters["start_url"], fields, after.last_attempt_at or 0, campaign.id)
     elif after.state != "waiting" and parameters.get("result_url"):
-        fields |= {
-            "result": "completed" if after.state == "completed" else "failed",
-            "callee_type": after.callee_type or "",
-            "attempts": str(after.attempts),
-            "last_attempt_timestamp": str(after.last_attempt_at or 0),
-            "duration": str(after.duration or 0),
-        }
-        yield Callback("result_url", parameters["result_url"], fields, before.due_at or 0, campaign.id)
+        result = CallResult(
+            **about, result=COMPLETED if after.state == "completed" else FAILED, callee_type=after.callee_type,
+            attempts=after.attempts, last_attempt_timestamp=after.last_attempt_at or 0, duration=after.duration or 0,
+        )  # fmt: skip
+        yield Callback("result_url", parameters["result_url"], result.form(), before.due_at or 0, campaign.id)

@@ -1,0 +1,129 @@
+"""The result of a call: the fields that the service posts to ``result_url``, in one table.
+
+The sandbox posts these fields, the receiver reads them, the database stores them, and the documentation lists them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_provider_queuecalls.kinds import INTEGER, TIMESTAMP, read_text
+from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
+
+COMPLETED, FAILED = "completed", "failed"
+DOCUMENTED = "documented"
+#: How long a campaign's key is, in characters: part of a URL of at most 255 bytes.
+KEY_LENGTH = 32
+
+
+def _stored_text(value: object, parameter: Parameter) -> str:
+    text = read_text(value, parameter).strip()
+    if "\0" in text:  # PostgreSQL stores none
+        raise ValueError("contains a NUL character")
+    return text
+
+
+_TEXT = Kind("a string without NUL characters", _stored_text, shown=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultField(Parameter):
+    """A field of a call's result, and what is known about it."""
+
+    evidence: str = DOCUMENTED
+
+
+#: Every documented field, in the document's order.
+#:
+#: :meta hide-value:
+FIELDS: tuple[ResultField, ...] = (
+    ResultField(
+        name="phone_number", kind=_TEXT, max_length=255, doc="The number that was called.",
+        evidence="documented; whether it is spelled as in the contact file is not known",
+    ),
+    ResultField(name="message_reference", kind=_TEXT, max_length=255, doc="The contact's message_reference."),
+    ResultField(
+        name="call_id", kind=_TEXT, max_length=255, doc="The service's id of the call.",
+        evidence="documented; unique only within one server of the service",
+    ),
+    ResultField(
+        name="result", kind=_TEXT, max_length=255, doc="How the call ended, such as completed or failed.",
+        evidence="documented; further values are not known",
+    ),
+    ResultField(
+        name="callee_type", kind=_TEXT, max_length=255, doc="Who answered, such as a person or a machine, or why nobody did.",
+        evidence="documented; its values are not known",
+    ),
+    ResultField(name="attempts", kind=INTEGER, minimum=0, maximum=1_000_000, doc="How many attempts the service made."),
+    ResultField(
+        name="last_attempt_timestamp", kind=TIMESTAMP, doc="When the last attempt was made.",
+        evidence="documented; its format is not known",
+    ),
+    ResultField(
+        name="duration", kind=INTEGER, minimum=0, maximum=1_000_000_000, doc="How long the call took.",
+        evidence="documented; its unit, probably seconds, is not known",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallResult:
+    """The result of one call, with a value for each of :data:`FIELDS`. None stands for a missing or unreadable value."""
+
+    phone_number: str | None = None
+    message_reference: str | None = None
+    call_id: str | None = None
+    result: str | None = None
+    callee_type: str | None = None
+    attempts: int | None = None
+    last_attempt_timestamp: int | None = None
+    duration: int | None = None
+
+    def form(self) -> dict[str, str]:
+        """Return the fields as the service posts them."""
+        values = asdict(self)
+        return {field.name: "" if values[field.name] is None else str(values[field.name]) for field in FIELDS}
+
+
+@dataclass(frozen=True)
+class PostedResult:
+    """One post to ``result_url``: what could be read of it, and everything as it came.
+
+    ``fields`` has all fields by name, with a list of values for a name that came with several. ``problems`` names the
+    documented fields whose value could not be read. Two posts of the same fields have the same ``digest``.
+    """
+
+    result: CallResult
+    fields: Mapping[str, str | list[str]]
+    problems: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """A digest of the fields that doesn't depend on their order or on whitespace around them."""
+        normalized = {
+            name: sorted(v.strip() for v in value) if isinstance(value, list) else value.strip()
+            for name, value in self.fields.items()
+        }
+        return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()
+
+
+def read_result(pairs: Iterable[tuple[str, str]]) -> PostedResult:
+    """Read the names and values of a post. A value that is not valid is a problem, never an error."""
+    fields: dict[str, Any] = {}
+    for name, value in dict.fromkeys(pairs):
+        fields[name] = [*_listed(fields[name]), value] if name in fields else value
+    values, violations = read_values(FIELDS, fields)
+    return PostedResult(CallResult(**values), fields, tuple(violations))
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def campaign_key(campaign_name: str) -> str:
+    """Return the key under which a campaign's results are stored: a digest of its name."""
+    return hashlib.sha256(campaign_name.encode()).hexdigest()[:KEY_LENGTH]

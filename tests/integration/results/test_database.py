@@ -1,0 +1,146 @@
+"""The database of call results, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.records import database as module
+from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.records.database import CampaignRow, Database
+
+NAME, KEY = "spring", campaign_key("spring")
+RESULT = {
+    "phone_number": "16175550100", "message_reference": "order-1", "call_id": "7", "result": "completed",
+    "callee_type": "human", "attempts": "2", "last_attempt_timestamp": "1790000000", "duration": "45",
+}  # fmt: skip
+
+
+def add(database: Database, **fields: str) -> bool:
+    return database.add(KEY, read_result({**RESULT, **fields}.items()))
+
+
+def test_processes_that_start_at_once_make_one_schema_and_store_a_result_once(url: str) -> None:
+    def start(_: int) -> bool:
+        database = Database(url)
+        try:
+            return add(database)
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(start, range(8))) == [False] * 7 + [True]
+
+
+def test_a_database_of_a_newer_version_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr(module, "SCHEMA", (*module.SCHEMA, ("ALTER TABLE queuecalls_results ADD more text",)))
+        Database(url).close()
+        Database(url).close()
+    with pytest.raises(QueueCallsError, match="schema version 2"):
+        Database(url)
+
+
+def test_the_result_of_a_call_does_not_depend_on_the_order_of_posts(database: Database) -> None:
+    posts = [
+        {"result": "failed", "attempts": "1", "last_attempt_timestamp": "1790000000"},
+        {"result": "failed", "attempts": "2", "last_attempt_timestamp": "1790000060"},
+        {"result": "completed", "attempts": "2", "last_attempt_timestamp": "1790000120"},
+        {"result": "failed", "attempts": "2", "last_attempt_timestamp": "1790000120"},
+    ]
+    for number, order in enumerate(permutations(posts)):
+        for fields in [*order, *order]:
+            add(database, call_id=str(number), **fields)
+
+    results = list(database.rows(NAME))
+    assert [(row["result"], row["last_attempt_timestamp"]) for row in results] == [("completed", 1790000120)] * 24
+    assert len(list(database.rows(NAME, every_post=True))) == 24 * 4
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"attempts": "two"},
+        {"last_attempt_timestamp": "25.11.2026 10:00"},
+        {"duration": "-1"},
+        {"result": "x" * 300},
+        {"callee_type": "hum\0an"},
+        {"message_reference": "\udcff"},
+        {"attempts": "9" * 20},
+    ],
+)
+def test_a_bad_value_is_stored_as_it_came_and_flagged(changed: dict[str, str], database: Database) -> None:
+    assert add(database, **changed, unknown="kept")
+    ((name, value),) = changed.items()
+    (row,) = database.rows(NAME)
+    assert (row[name], row["problems"]) == (None, name)
+    assert json.loads(row["fields"]) == {**RESULT, **changed, "unknown": "kept"}
+
+
+def test_results_are_counted_by_campaign(database: Database) -> None:
+    database.put_campaign(CampaignRow(NAME, 5, "unknown"))
+    database.put_campaign(CampaignRow(NAME, 5, "queued"))
+    add(database)
+    add(database, call_id="8", result="failed", callee_type="")
+    add(database, call_id="9", result="operator stop", callee_type="")
+    for post in ([("garbage", "")], [("other", "garbage")]):
+        database.add(KEY, read_result(post))
+    database.add(campaign_key("summer"), read_result(RESULT.items()))
+
+    (counts,) = database.counts(NAME)
+    assert (counts.name, counts.contacts, counts.results, counts.unreadable) == (NAME, 5, 3, 2)
+    assert counts.by_result == {"completed": 1, "failed": 1, "operator stop": 1}
+    assert counts.by_callee_type == {"human": 1, "": 2}
+    assert {counts.key: counts.results for counts in database.counts()} == {KEY: 3, campaign_key("summer"): 1}
+
+
+def test_old_results_are_deleted_with_their_campaigns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PRUNED_AT_ONCE", 2)
+    now = time.time()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(module.time, "time", lambda: now - 1000)
+        database.put_campaign(CampaignRow(NAME, 5, "queued"))
+        database.put_campaign(CampaignRow("winter", 5, "queued"))
+        for number in range(5):
+            add(database, call_id=str(number))
+    add(database, call_id="new")
+
+    assert database.prune(int(now) - 500) == 5
+    assert [row["call_id"] for row in database.rows(NAME)] == ["new"]
+    assert [counts.name for counts in database.counts()] == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("sqlite:///{}/missing/results.db", "cannot be used: unable to open"),
+        ("sqlite://", "not one in memory"),
+        ("nonsense", "no valid URL"),
+        ("mysql://user:s3cret@host/db", "cannot be 'mysql'"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db", "cannot be used: .*refused"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_explained_without_its_password(
+    url: str, problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(QueueCallsError, match=f"(?s){problem}") as caught:
+        Database(url.format(tmp_path))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_sqlite_file_belongs_to_its_owner_and_commits_are_durable(tmp_path: Path) -> None:
+    database: Any = Database(f"sqlite:///{tmp_path}/results.db")
+    add(database)
+    with database._engine.connect() as connection:
+        pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    assert pragmas == ["wal", 2]
+    assert {os.stat(path).st_mode & 0o777 for path in tmp_path.glob("results.db*")} == {0o600}
+    database.close()
