@@ -26,6 +26,7 @@ from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
 from airflow_provider_queuecalls.parameters import Parameter
+from airflow_provider_queuecalls.records.call_results import FIELDS as RESULT_FIELDS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
 
@@ -83,7 +84,16 @@ def faults_table() -> str:
     return _table(["fault", "what the sandbox does", "outcome"], rows)
 
 
+def results_table() -> str:
+    """Every field of a call's result."""
+    return _table(
+        ["field", "accepts", "what it is", "evidence"],
+        [[f"`{f.name}`", f.rule, f.doc, f.evidence] for f in RESULT_FIELDS],
+    )
+
+
 TABLES = {
+    "results": results_table,
     "campaign": campaign_table,
     "check": check_table,
     "reasons": reasons_table,

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_queuecalls import __version__
-from airflow_provider_queuecalls.cli import check, demo, records, sandbox, send
+from airflow_provider_queuecalls.cli import check, demo, records, results, sandbox, send
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 
-SUBCOMMANDS = (check, send, records, sandbox, demo)
-#: What the extra ``sandbox`` brings, by module.
-SANDBOX_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "starlette", "uvicorn"})
+SUBCOMMANDS = (check, send, records, results, sandbox, demo)
+#: What the extras ``sandbox`` and ``results`` bring, by module.
+EXTRA_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "sqlalchemy", "starlette", "uvicorn"})
 USAGE_ERROR = 2
 
 
@@ -27,10 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except QueueCallsError as error:
         return _say_error(str(error))
     except ModuleNotFoundError as error:
-        if error.name not in SANDBOX_MODULES:
+        if error.name not in EXTRA_MODULES:
             raise
+        extra = getattr(options, "extra", "sandbox")
         return _say_error(
-            f"The sandbox needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[sandbox]'"
+            f"The {extra} command needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[{extra}]'"
         )
 
 

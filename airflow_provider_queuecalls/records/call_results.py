@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from airflow_provider_queuecalls.kinds import INTEGER, TIMESTAMP, read_text
 from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
@@ -113,15 +112,12 @@ class PostedResult:
 
 def read_result(pairs: Iterable[tuple[str, str]]) -> PostedResult:
     """Read the names and values of a post. A value that is not valid is a problem, never an error."""
-    fields: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     for name, value in dict.fromkeys(pairs):
-        fields[name] = [*_listed(fields[name]), value] if name in fields else value
-    values, violations = read_values(FIELDS, fields)
-    return PostedResult(CallResult(**values), fields, tuple(violations))
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return value if isinstance(value, list) else [value]
+        found.setdefault(name, []).append(value)
+    fields = {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+    read, violations = read_values(FIELDS, fields)
+    return PostedResult(CallResult(**read), fields, tuple(violations))
 
 
 def campaign_key(campaign_name: str) -> str:

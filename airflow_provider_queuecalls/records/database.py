@@ -51,6 +51,8 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
 #: Taken while the schema is made, so that of several processes one makes it. Any number that others don't take.
 _LOCK = 0x71756575
 _VERSION = "SELECT max(version) FROM queuecalls_schema"
+#: The columns of a stored result, as they are read.
+ROW = (*(entry.name for entry in FIELDS), "received_at", "problems", "fields")
 ACCEPTED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
@@ -77,6 +79,7 @@ class ResultCounts:
     key: str
     name: str | None = None
     contacts: int | None = None
+    outcome: str = ""
     results: int = 0
     unreadable: int = 0
     by_result: Counter[str] = field(default_factory=Counter)
@@ -97,7 +100,8 @@ class Database:
         self._engine = _engine(url)
         #: How many threads can write at once: SQLite takes one writer at a time.
         self.writers = 1 if self._is_sqlite else 8
-        with _explained(self._engine.url):
+        self.url = self._engine.url
+        with explained(self.url):
             self._upgrade()
 
     def close(self) -> None:
@@ -138,18 +142,20 @@ class Database:
         campaigns, results = _tables()
         calls, found = self._calls(name), dict[str, ResultCounts]()
         grouped = [calls.c.campaign_key, calls.c.is_call, calls.c.result, calls.c.callee_type]
-        count = select(*grouped, func.count().label("count")).group_by(*grouped)
+        count = select(*grouped, func.count().label("number")).group_by(*grouped)
         known = _of(select(campaigns), campaigns, name)
         last = _of(select(results.c.campaign_key, func.max(results.c.received_at)), results, name)
         with self._engine.connect() as connection:
             for row in connection.execute(known).mappings():
-                found[row["campaign_key"]] = ResultCounts(row["campaign_key"], row["name"], row["contacts"])
-            for key, is_call, result, callee_type, number in connection.execute(count).all():
+                key = row["campaign_key"]
+                found[key] = ResultCounts(key, row["name"], row["contacts"], row["outcome"])
+            for group in connection.execute(count).mappings():
+                key, number = group["campaign_key"], group["number"]
                 counts = found.setdefault(key, ResultCounts(key, name))
-                if is_call:
+                if group["is_call"]:
                     counts.results += number
-                    counts.by_result[result or ""] += number
-                    counts.by_callee_type[callee_type or ""] += number
+                    counts.by_result[group["result"] or ""] += number
+                    counts.by_callee_type[group["callee_type"] or ""] += number
                 else:
                     counts.unreadable += number
             for key, received_at in connection.execute(last.group_by(results.c.campaign_key)):
@@ -161,8 +167,7 @@ class Database:
         from sqlalchemy import select
 
         calls = self._calls(name, every_post=every_post)
-        names = [*(entry.name for entry in FIELDS), "received_at", "problems", "fields"]
-        rows = select(*(calls.c[column] for column in names)).order_by(calls.c.received_at, calls.c.digest)
+        rows = select(*(calls.c[name] for name in ROW)).order_by(calls.c.received_at, calls.c.digest)
         with self._engine.connect().execution_options(stream_results=True, max_row_buffer=1000) as connection:
             for row in connection.execute(rows).mappings():
                 yield dict(row)
@@ -313,7 +318,7 @@ def _postgres_driver(name: str) -> str:
 
 
 @contextmanager
-def _explained(url: URL) -> Iterator[None]:
+def explained(url: URL) -> Iterator[None]:
     """Turn an error of the database into one that names it, without its password."""
     from sqlalchemy.exc import SQLAlchemyError
 

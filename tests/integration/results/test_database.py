@@ -79,7 +79,7 @@ def test_the_result_of_a_call_does_not_depend_on_the_order_of_posts(database: Da
 )
 def test_a_bad_value_is_stored_as_it_came_and_flagged(changed: dict[str, str], database: Database) -> None:
     assert add(database, **changed, unknown="kept")
-    ((name, value),) = changed.items()
+    (name,) = changed
     (row,) = database.rows(NAME)
     assert (row[name], row["problems"]) == (None, name)
     assert json.loads(row["fields"]) == {**RESULT, **changed, "unknown": "kept"}
@@ -106,7 +106,7 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
     monkeypatch.setattr(module, "PRUNED_AT_ONCE", 2)
     now = time.time()
     with monkeypatch.context() as earlier:
-        earlier.setattr(module.time, "time", lambda: now - 1000)
+        earlier.setattr(time, "time", lambda: now - 1000)
         database.put_campaign(CampaignRow(NAME, 5, "queued"))
         database.put_campaign(CampaignRow("winter", 5, "queued"))
         for number in range(5):

@@ -1,0 +1,230 @@
+"""The command ``queuecalls results``: receives the results of calls, and lists, exports and deletes them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from airflow_provider_queuecalls.client.hosts import is_loopback
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.kinds import read_duration
+from airflow_provider_queuecalls.parameters import Kind, Parameter
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.records.database import Database
+
+#: The variables in which Airflow's configuration has the same settings.
+DATABASE, SECRET, URL = (f"AIRFLOW__QUEUECALLS__RESULTS_{name}" for name in ("DATABASE", "SECRET", "URL"))
+LOOPBACK = "127.0.0.1"
+_AGE = Parameter(name="--older-than", kind=Kind("a duration such as 90d", read_duration), doc="", unit="days")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``results`` and its own subcommands."""
+    text = "receive and read the results of calls"
+    parser = commands.add_parser("results", help=text, description=text)
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_serve, _add_url, _add_list, _add_export, _add_prune):
+        add(subparsers).set_defaults(extra="results")
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    text = "store the results that the service posts to the URLs of campaigns"
+    parser = commands.add_parser("serve", help=text, description=text)
+    _add_database(parser)
+    _add_secret(parser)
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8098, help="port to listen on (%(default)s); 0 is any free port")
+    parser.set_defaults(run=_run_serve)
+    return parser
+
+
+def _add_url(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    text = "print the result_url of a campaign"
+    parser = commands.add_parser(
+        "url", help=text, description=f"{text}. Whoever knows it can post results of this campaign."
+    )
+    _add_name(parser)
+    _add_secret(parser)
+    parser.add_argument("--base", metavar="URL", help=f"the receiver's public URL (the environment variable {URL})")
+    parser.set_defaults(run=_run_url)
+    return parser
+
+
+def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    text = "list all campaigns with the counts of their results"
+    parser = commands.add_parser("list", help=text, description=text)
+    _add_database(parser)
+    parser.set_defaults(run=_run_list)
+    return parser
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    text = "write the results of one campaign as CSV"
+    parser = commands.add_parser(
+        "export", help=text, description=f"{text}, with one row for each call. It contains phone numbers."
+    )
+    _add_name(parser)
+    _add_database(parser)
+    parser.add_argument("--output", metavar="FILE", help="a new file, readable only by you (the terminal)")
+    parser.add_argument("--every-post", action="store_true", help="write every post that differs, not one per call")
+    parser.set_defaults(run=_run_export)
+    return parser
+
+
+def _add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    text = "delete old results, and old campaigns that have none left"
+    parser = commands.add_parser("prune", help=text, description=text)
+    _add_database(parser)
+    parser.add_argument(
+        "--older-than", type=_age, required=True, metavar="AGE", help="how long ago they were received, such as 90d"
+    )
+    parser.set_defaults(run=_run_prune)
+    return parser
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the campaign's name")
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database", metavar="URL",
+        help=f"sqlite:///FILE, or the URL of a PostgreSQL database (the environment variable {DATABASE})",
+    )  # fmt: skip
+
+
+def _add_secret(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--secret-file", metavar="FILE",
+        help=f"file with the secret that signs the URLs, and older ones that are still accepted (the environment variable {SECRET})",
+    )  # fmt: skip
+
+
+def _age(text: str) -> float:
+    days = text.removesuffix("d")
+    try:
+        return read_duration(days if days.isdecimal() else text, _AGE).total_seconds()
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{text!r} {problem}; it must be {_AGE.kind.rule}") from None
+
+
+def _given(value: str | None, variable: str, option: str) -> str:
+    if not (found := value or os.environ.get(variable, "").strip()):
+        raise QueueCallsError(f"Set {option}, or the environment variable {variable}.")
+    return found
+
+
+def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
+    from airflow_provider_queuecalls.records.results_url import read_secrets
+
+    if options.secret_file is None:
+        return read_secrets(_given(None, SECRET, "--secret-file"))
+    try:
+        return read_secrets(Path(options.secret_file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueueCallsError(f"The file of --secret-file cannot be read: {type(error).__name__}.") from None
+
+
+@contextmanager
+def _database(options: argparse.Namespace) -> Iterator[Database]:
+    from airflow_provider_queuecalls.records.database import Database, explained
+
+    database = Database(_given(options.database, DATABASE, "--database"))
+    with closing(database), explained(database.url):
+        yield database
+
+
+def _run_serve(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.records.receiver import Receiver, listen, server
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("airflow_provider_queuecalls.results").setLevel(logging.INFO)
+    secrets = _secrets(options)
+    try:
+        listener = listen(options.host, options.port)
+    except (OSError, OverflowError) as error:
+        raise QueueCallsError(f"Cannot listen on {options.host}:{options.port}: {error}.") from None
+    with listener, _database(options) as database, closing(Receiver(database, secrets)) as receiver:
+        if not is_loopback(options.host):
+            print("Warning: other machines can reach this port without TLS.", file=sys.stderr)
+        host, port = listener.getsockname()[:2]
+        print(
+            f"The results receiver listens on http://{f'[{host}]' if ':' in host else host}:{port}. Press Ctrl-C to stop it.",
+            flush=True,
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)  # uvicorn stops, and then raises the signal once more
+        server(receiver).run(sockets=[listener])
+    return 0
+
+
+def _run_url(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.records.results_url import results_url
+
+    print(results_url(_given(options.base, URL, "--base"), options.name, _secrets(options)))
+    return 0
+
+
+def _run_list(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("campaign", "outcome", "contacts", "results", "by result", "by callee type", "unreadable", "last")
+    with _database(options) as database:
+        for each in database.counts():
+            last = each.last_received_at
+            table.add_row(
+                each.name or f"(key {each.key})", each.outcome,
+                "" if each.contacts is None else f"{each.contacts:,}", f"{each.results:,}",
+                _counted(each.by_result), _counted(each.by_callee_type), f"{each.unreadable:,}",
+                datetime.fromtimestamp(last, timezone.utc).isoformat() if last else "",
+            )  # fmt: skip
+    Console().print(table)
+    return 0
+
+
+def _counted(counts: dict[str, int]) -> str:
+    from rich.markup import escape
+
+    return escape(", ".join(f"{name or '(empty)'} {count:,}" for name, count in sorted(counts.items())))
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.records.database import ROW
+
+    with _database(options) as database, _output(options.output) as file:
+        writer = csv.DictWriter(file, ROW, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(database.rows(options.name, every_post=options.every_post))
+    return 0
+
+
+@contextmanager
+def _output(path: str | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as error:
+        raise QueueCallsError(f"The file of --output cannot be created: {error.strerror}.") from None
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def _run_prune(options: argparse.Namespace) -> int:
+    with _database(options) as database:
+        count = database.prune(int(time.time() - options.older_than))
+    print(f"Deleted {count:,} results.")
+    return 0

@@ -1,0 +1,285 @@
+"""``queuecalls results``: the receiver as a process of its own, and what is read of its database."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import resource
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import requests
+
+from airflow_provider_queuecalls.cli import main
+from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
+from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.receiver import read_pairs
+from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
+from airflow_provider_queuecalls.sandbox.server import run_sandbox
+from tests.support.command import command
+from tests.support.ports import free_port
+from tests.support.sandbox import post
+
+NAME = "spring"
+OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"
+NUMBER, REFERENCE = "16175550100", "order-4711"
+RESULT = {
+    "phone_number": NUMBER, "message_reference": REFERENCE, "call_id": "7", "result": "completed",
+    "callee_type": "human", "attempts": "2", "last_attempt_timestamp": "1790000000", "duration": "45",
+}  # fmt: skip
+
+
+@contextmanager
+def receiver(url: str, *arguments: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the receiver; give its process and the base of its results URLs."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(SECRET, f"{NEW}\n{OLD}")
+        environment.setenv(DATABASE, url)
+        with command("results", "serve", "--port", str(port), *arguments) as (process, printed):
+            (base,) = re.findall(r"listens on (\S+)\. ", printed)
+            yield process, base
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/results.db"
+
+
+def stored(url: str, name: str = NAME) -> list[dict[str, Any]]:
+    database = Database(url)
+    rows = list(database.rows(name, every_post=True))
+    database.close()
+    return rows
+
+
+@contextmanager
+def lost(url: str) -> Iterator[None]:
+    """Let nobody connect to a PostgreSQL database, and end what is connected."""
+    server, _, name = url.rpartition("/")
+    with closing(psycopg2.connect(f"{server}/postgres")) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        yield
+        cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+
+
+def test_every_acknowledged_result_is_stored_once_whatever_is_killed(url: str) -> None:
+    port, acknowledged, end = free_port(), list[str](), threading.Event()
+    target = results_url(f"http://127.0.0.1:{port}", NAME, [NEW])
+
+    def send(sender: int) -> None:
+        number = 0
+        with requests.Session() as session:
+            while not end.is_set():
+                call = f"{sender}-{number}"
+                try:
+                    if session.post(target, {**RESULT, "call_id": call}, timeout=30).status_code == 200:
+                        acknowledged.append(call)
+                        number += 1
+                except requests.RequestException:
+                    time.sleep(0.02)
+
+    senders = [threading.Thread(target=send, args=(sender,)) for sender in range(8)]
+    for sender in senders:
+        sender.start()
+    try:
+        for kill in range(3):
+            with receiver(url, port=port) as (process, _):
+                while len(acknowledged) < (kill + 1) * 100:
+                    assert process.poll() is None
+                    time.sleep(0.01)
+                end.set() if kill == 2 else process.kill()
+                for sender in senders if kill == 2 else ():
+                    sender.join()
+    finally:
+        end.set()
+        for sender in senders:
+            sender.join()
+    calls = [row["call_id"] for row in stored(url)]
+    assert len(calls) == len(set(calls))
+    assert set(acknowledged) <= set(calls)
+    assert len(set(calls) - set(acknowledged)) <= 8  # stored, and killed before the response
+
+
+def test_only_a_url_that_one_of_the_secrets_made_is_served_and_the_log_has_no_secret_and_no_number(sqlite: str) -> None:
+    with receiver(sqlite) as (process, base):
+        right = results_url(f"{base}/any/prefix", NAME, [NEW])
+        for url in (right, results_url(base, NAME, [OLD])):
+            assert requests.get(url, params={"phone_number": NUMBER}, timeout=30).status_code == 200
+            assert requests.head(url, timeout=30).status_code == 200
+        assert stored(sqlite) == []
+        key, signature = right.split("/")[-2:]
+        other = results_url(base, "summer", [NEW]).rpartition("/")[2]
+        wrong = [
+            "",
+            "/",
+            "/x/y",
+            f"/{key}/{other}",
+            f"/{key}",
+            f"/{key}/{signature}/",
+            f"/{key}/{signature[:-1]}",
+            "/é/é",
+        ]
+        wrong += ["/" + "/".join(results_url(base, NAME, ["a secret of somebody else"]).split("/")[-2:])]
+        for path in wrong:
+            assert requests.post(base + path, RESULT, timeout=30).status_code == 404, path
+        assert requests.put(right, RESULT, timeout=30).status_code == 405
+        assert requests.post(right, RESULT, timeout=30).text == "stored\n"
+        assert requests.post(right, RESULT, timeout=30).text == "stored before\n"
+        assert requests.get(f"{base}/health", timeout=30).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(stored(sqlite)) == 1
+    assert f"POST 200 campaign {key[:12]}: stored before" in errors
+    for secret in (NUMBER, REFERENCE, signature, NEW, OLD, "Traceback"):
+        assert secret not in printed + errors
+
+
+@pytest.mark.parametrize(
+    ("request_of", "fields"),
+    [
+        ({"data": RESULT}, RESULT),
+        ({"params": RESULT}, RESULT),
+        ({"files": {name: (None, value) for name, value in RESULT.items()}}, RESULT),
+        ({"data": b"\xff\0garbage", "headers": {"Content-Type": "multipart/form-data"}}, {"\udcff\0garbage": ""}),
+        ({"data": b"call_id=%ff&x=\xc3\xa9"}, {"call_id": "\udcff", "x": "é"}),
+        ({"json": {"a": 1}}, {'{"a": 1}': ""}),
+    ],
+)
+def test_a_post_in_any_form_is_read_without_loss(request_of: dict[str, Any], fields: dict[str, str]) -> None:
+    prepared = requests.Request("POST", "http://host/", **request_of).prepare()
+    body = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body or b""
+    query = (prepared.url or "").partition("?")[2]
+    assert dict(read_pairs(prepared.headers.get("Content-Type") or "", body, query)) == fields
+
+
+def test_what_is_not_a_result_is_refused(sqlite: str) -> None:
+    with receiver(sqlite) as (_, base):
+        target = results_url(base, NAME, [NEW])
+        assert requests.post(target, timeout=30).status_code == 400
+        assert requests.post(target, data=b"x" * (64 << 10), timeout=30).status_code == 200
+        assert requests.post(target, data=b"x" * ((64 << 10) + 1), timeout=30).status_code == 413
+        assert requests.post(target, data=iter([b"x" * 40_000] * 2), timeout=30).status_code == 413
+    assert len(stored(sqlite)) == 1
+
+
+def test_a_database_that_is_lost_or_full_is_503_until_it_is_back(postgres: Any, sqlite: str, tmp_path: Path) -> None:
+    url = postgres.new_database("lost")
+    with receiver(url) as (_, base):
+        target = results_url(base, NAME, [NEW])
+        assert requests.post(target, RESULT, timeout=60).status_code == 200
+        with lost(url):
+            response = requests.post(target, {**RESULT, "call_id": "8"}, timeout=60)
+            assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
+            assert requests.get(f"{base}/health", timeout=60).status_code == 503
+        assert requests.post(target, {**RESULT, "call_id": "8"}, timeout=60).status_code == 200
+    assert len(stored(url)) == 2
+
+    with receiver(sqlite) as (process, base):
+        target = results_url(base, NAME, [NEW])
+        assert requests.post(target, RESULT, timeout=60).status_code == 200
+        size = max(path.stat().st_size for path in tmp_path.glob("results.db*"))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        assert requests.post(target, {**RESULT, "call_id": "8" * 50_000}, timeout=60).status_code == 503
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert requests.post(target, {**RESULT, "call_id": "8"}, timeout=60).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert "503 campaign" in errors
+    assert NUMBER not in errors
+    assert len(stored(sqlite)) == 2
+
+
+def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
+    sqlite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in ((DATABASE, sqlite), (SECRET, NEW), ("COLUMNS", "200")):
+        monkeypatch.setenv(variable, value)
+    with receiver(sqlite) as (_, base), run_sandbox(check_urls=True) as sandbox:
+        monkeypatch.setenv(URL, base)
+        assert main(["results", "url", NAME]) == 0
+        target = capsys.readouterr().out.strip()
+        rows = f"{NUMBER},{REFERENCE}\n16175550101,order-2\n"
+        queued = post(sandbox, rows, campaign_name=NAME, start_url=sandbox.url, result_url=target)
+        assert 'status="queued"' in queued.text
+        sandbox.advance(hours=1)
+
+    assert main(["results", "list"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "completed 1, failed 1" in line]
+    assert NUMBER not in line
+    output = tmp_path / "export.csv"
+    assert main(["results", "export", NAME, "--output", str(output)]) == 0
+    assert output.stat().st_mode & 0o777 == 0o600
+    calls = {row["phone_number"]: row for row in csv.DictReader(io.StringIO(output.read_text("utf-8")))}
+    assert {number: row["result"] for number, row in calls.items()} == {NUMBER: "completed", "16175550101": "failed"}
+    assert json.loads(calls[NUMBER]["fields"])["message_reference"] == REFERENCE
+    assert main(["results", "export", NAME, "--output", str(output)]) == 2
+
+    assert main(["results", "prune", "--older-than", "1d"]) == 0
+    assert "Deleted 0 results" in capsys.readouterr().out
+    time.sleep(1.1)  # times are in seconds
+    assert main(["results", "prune", "--older-than", "1 second"]) == 0
+    assert stored(sqlite) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list"], "--database"),
+        (["serve", "--database", "sqlite:///{}/x.db"], "--secret-file"),
+        (["serve", "--database", "sqlite:///{}/x.db", "--secret-file", "{}/short"], "fewer than 16 characters"),
+        (["url", NAME, "--secret-file", "{}/missing", "--base", "http://host"], "cannot be read"),
+        (["url", NAME, "--secret-file", "{}/long", "--base", f"http://host/{'x' * 200}"], "it has 28"),
+        (["url", NAME, "--secret-file", "{}/long", "--base", "http://host/?a=1"], "has a query"),
+    ],
+)
+def test_a_setting_that_is_missing_or_not_valid_is_explained(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "short").write_text("s3cret")
+    (tmp_path / "long").write_text(NEW)
+    assert main(["results", *(argument.format(tmp_path) for argument in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "s3cret" not in error
+    assert NEW not in error
+
+
+def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_queuecalls.records import receiver as module
+
+    monkeypatch.setattr(module, "CLIENT_SECONDS", 0.3)
+    database = Database(sqlite)
+    app = module.Receiver(database, read_secrets(NEW))
+    listener = module.listen("127.0.0.1", 0)
+    server = module.server(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    path = results_url("http://h", NAME, [NEW]).removeprefix("http://h")
+    try:
+        for sent, answer in (
+            (b"", b""),
+            (b"POST / HTTP", b""),
+            (f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx".encode(), b"HTTP/1.1 408"),
+        ):
+            with socket.create_connection(listener.getsockname(), timeout=30) as client:
+                client.sendall(sent)
+                assert client.recv(12) == answer
+    finally:
+        server.should_exit = True
+        thread.join()
+        app.close()
+        database.close()
