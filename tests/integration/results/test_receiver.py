@@ -231,7 +231,7 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
     assert main(["results", "prune", "--older-than", "1d"]) == 0
     assert "Deleted 0 results" in capsys.readouterr().out
     time.sleep(1.1)  # times are in seconds
-    assert main(["results", "prune", "--older-than", "1 second"]) == 0
+    assert main(["results", "prune", "--older-than", "0.1 seconds"]) == 0
     assert stored(sqlite) == []
 
 
