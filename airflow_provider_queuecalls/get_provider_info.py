@@ -67,6 +67,39 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "2048",
                         "default": "512",
                     },
+                    "results_url": {
+                        "description": (
+                            "Public URL of the receiver that 'queuecalls results serve' runs. A task with "
+                            "collect_results=True makes the result_url of its campaign from it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://results.example.com/queuecalls",
+                        "default": "",
+                    },
+                    "results_secret": {
+                        "description": (
+                            "Secret that signs the result_url of each campaign, of at least 16 characters, the same as the "
+                            "receiver's. Several are separated by commas: the first one signs, all of them are accepted."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": None,
+                        "default": "",
+                    },
+                    "results_database": {
+                        "description": (
+                            "Database of campaigns and results: a URL such as postgresql://USER:PASSWORD@HOST/DATABASE or "
+                            "sqlite:///FILE, or the id of an Airflow connection. If it is set, each campaign is listed in it "
+                            "with its outcome."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": None,
+                        "default": "",
+                    },
                 },
             }
         },

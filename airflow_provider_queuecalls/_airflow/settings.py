@@ -12,14 +12,19 @@ SECTION = "queuecalls"
 
 def receipts_path() -> str | None:
     """The folder for the records of all campaigns; None where it is not set."""
-    path = conf().get(SECTION, "receipts_path", fallback=None)
-    return None if is_unset(path) else path
+    return option("receipts_path")
+
+
+def option(name: str) -> str | None:
+    """The value of an option; None where it is not set."""
+    value = conf().get(SECTION, name, fallback=None)
+    return None if is_unset(value) else str(value).strip()
 
 
 def check_memory_mb() -> int:
     """The memory that a check may use, in MiB. Raises :class:`InvalidContactRules` if it is not a whole number."""
-    value = conf().get(SECTION, "check_memory_mb", fallback=None)
-    if is_unset(value):
+    value = option("check_memory_mb")
+    if value is None:
         return MEMORY_LIMIT
     try:
         return int(value)

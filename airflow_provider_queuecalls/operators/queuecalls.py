@@ -13,6 +13,7 @@ from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import OpenStore, records_at
+from airflow_provider_queuecalls._airflow.results import made_result_url, with_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -70,6 +71,9 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ``queuecalls records init`` has made, any URL of ObjectStoragePath, or ``'none'`` to keep no record. Default:
         ``[queuecalls] receipts_path`` of Airflow's configuration; without it, the task's own state (Airflow 3.3 and later),
         which Clear discards from 3.4 on. Airflow before 3.3 has none, so the task fails and sends nothing.
+    :param collect_results: Make the ``result_url`` of the campaign: that of the receiver at ``[queuecalls] results_url`` of
+        Airflow's configuration, signed with ``results_secret``. It is shown nowhere. Accepts true or false. Default:
+        ``False``.
     :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
         credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
@@ -143,7 +147,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     template_fields: Sequence[str] = (
         *("contacts", *Campaign.names(), *ContactRules.names()),
         *("rejects_path", "expected_digest", "dry_run", "resend", "on_unknown", "answer_timeout", "receipts_path"),
-        "queuecalls_conn_id",
+        *("collect_results", "queuecalls_conn_id"),
     )
     operator_extra_links = (CampaignLink(),)
     #: The link's URL, empty until it is known: Airflow 3 asks for the link on the worker when the task has ended.
@@ -190,6 +194,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         on_unknown: OnUnknown | str = "fail",
         answer_timeout: timedelta | int | str | None = None,
         receipts_path: Location | None = None,
+        collect_results: bool | str = False,
         queuecalls_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -229,6 +234,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self.on_unknown = on_unknown
         self.answer_timeout = answer_timeout
         self.receipts_path = receipts_path
+        self.collect_results = collect_results
         self.queuecalls_conn_id = queuecalls_conn_id
 
     @cached_property
@@ -309,6 +315,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         if is_unset(values["campaign_name"]):
             ti = context["ti"]
             values["campaign_name"] = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
+        if parse_flag("collect_results", self.collect_results):
+            values["result_url"] = made_result_url(values["campaign_name"], values["result_url"])
         campaign = Campaign(**values, field_names=self.hook.endpoint.field_names)
         for warning in campaign.warnings():
             self.log.warning(warning)
@@ -331,7 +339,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ti = context["ti"]
         # Clear raises max_tries, a retry does not.
         scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
-        return Ledger(open_store(key), key, Try(ti.try_number, scope, resend), log=self.log)
+        store = with_campaign_row(open_store(key), context, self.log)
+        return Ledger(store, key, Try(ti.try_number, scope, resend), log=self.log)
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - for others

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,15 @@ RESULT = {
 
 
 @contextmanager
-def receiver(url: str, *arguments: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def receiver(url: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the receiver; give its process and the base of its results URLs."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(SECRET, f"{NEW}\n{OLD}")
-        environment.setenv(DATABASE, url)
-        with command("results", "serve", "--port", str(port), *arguments) as (process, printed):
-            (base,) = re.findall(r"listens on (\S+)\. ", printed)
-            yield process, base
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv(SECRET, f"{NEW}\n{OLD}")
+            environment.setenv(DATABASE, url)
+            process, printed = stack.enter_context(command("results", "serve", "--port", str(port)))
+        (base,) = re.findall(r"listens on (\S+)\. ", printed)
+        yield process, base
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
     with receiver(sqlite) as (_, base), run_sandbox(check_urls=True) as sandbox:
         monkeypatch.setenv(URL, base)
         assert main(["results", "url", NAME]) == 0
-        target = capsys.readouterr().out.strip()
+        target = capsys.readouterr().out.splitlines()[-1]  # Airflow may log before
         rows = f"{NUMBER},{REFERENCE}\n16175550101,order-2\n"
         queued = post(sandbox, rows, campaign_name=NAME, start_url=sandbox.url, result_url=target)
         assert 'status="queued"' in queued.text

@@ -1,0 +1,108 @@
+"""Results of calls in Airflow: the ``result_url`` of a campaign, and its row in the results database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from typing import Any, cast
+
+from airflow_provider_queuecalls._airflow import settings
+from airflow_provider_queuecalls._airflow.compat import BaseHook, Context, mask_secret
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
+from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.records.ledger import State
+from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
+from airflow_provider_queuecalls.records.stores import Store
+
+#: What the record of what was sent says, in the row of the campaign.
+OUTCOMES = {State.OPEN: "not queued", State.INTENT: "being sent", State.COMPLETE: "unknown", State.RECEIPT: "queued"}
+
+
+def made_result_url(campaign_name: str, result_url: object) -> str:
+    """Return the URL of the results receiver for a campaign, signed with the secret of Airflow's configuration.
+
+    Raises :class:`QueueCallsError` if it cannot be made. Airflow's logs show it as ``***``.
+    """
+    base = settings.option("results_url")
+    if not is_unset(result_url):
+        problem, rule = "is given together with result_url", "given without one: it makes the result_url"
+    elif base is None:
+        problem, rule = (
+            "needs [queuecalls] results_url",
+            "used with the public URL of a results receiver in Airflow's configuration",
+        )
+    else:
+        secrets = read_secrets(settings.option("results_secret") or "")
+        url = results_url(base, campaign_name, secrets)
+        for secret in (*secrets, url.rpartition("/")[2]):
+            mask_secret(secret)
+        return url
+    raise InvalidCampaign([Violation("collect_results", problem, rule, "this provider")])
+
+
+def with_campaign_row(store: Store, context: Context, log: Any) -> Store:
+    """Return the same store; if ``[queuecalls] results_database`` is set, the campaign's row follows its record."""
+    database = settings.option("results_database")
+    return store if database is None else cast("Store", _StoreWithRow(store, database, context["ti"], log))
+
+
+class _StoreWithRow:
+    """A store of a campaign's record that also keeps the campaign's row in the results database current."""
+
+    def __init__(self, store: Store, database: str, ti: Any, log: logging.Logger) -> None:
+        self._store = store
+        self._database = database
+        self._ti = ti
+        self._log = log
+        self._has_begun = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def problem(self, error: Exception) -> str:
+        """What an error means; those of the database explain themselves."""
+        return str(error) if isinstance(error, QueueCallsError) else self._store.problem(error)
+
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
+        """Keep an entry. The row is written before this try's intent, so that no campaign is sent without one."""
+        begins = not self._has_begun and State(entry["state"]) in (State.INTENT, State.COMPLETE)
+        if begins:
+            self._put(entry)
+            self._has_begun = True
+        created = self._store.create(generation, entry)
+        if created and not begins:
+            self._put_or_warn(entry)
+        elif not created and (last := self._store.last()):
+            self._put_or_warn(last[1])
+        return created
+
+    def _put_or_warn(self, entry: Mapping[str, Any]) -> None:
+        """Put what is on record already, which decides, whatever becomes of the row."""
+        try:
+            self._put(entry)
+        except QueueCallsError as error:
+            self._log.warning("The campaign's outcome is missing in the results database: %s", error)
+
+    def _put(self, entry: Mapping[str, Any]) -> None:
+        from airflow_provider_queuecalls.records.database import CampaignRow, Database, explained
+
+        row = CampaignRow(
+            name=entry["campaign_name"],
+            contacts=entry["contacts"],
+            outcome=OUTCOMES[State(entry["state"])],
+            dag_id=self._ti.dag_id,
+            run_id=self._ti.run_id,
+            started_at=int(datetime.fromisoformat(entry["started_at"]).timestamp()),
+        )
+        with closing(Database(_url(self._database))) as database, explained(database.url):
+            database.put_campaign(row)
+
+
+def _url(database: str) -> str:
+    """The database's URL, or that of an Airflow connection."""
+    if "://" in database:
+        return database
+    hook: Any = BaseHook.get_connection(database).get_hook()  # type: ignore[no-untyped-call]
+    return str(hook.get_uri())

@@ -1,0 +1,124 @@
+"""``collect_results`` and the campaign's row, with a real receiver and the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+from airflow_provider_queuecalls.exceptions import NotSent
+from airflow_provider_queuecalls.records.database import Database, ResultCounts
+from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.records.stores import init_folder
+from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.integration.results.test_receiver import NEW, receiver
+from tests.support import fault_server as faults
+from tests.support.logs import everything_logged
+from tests.support.sending import send
+
+NAME = "results of spring"
+CONTACTS = "16175550100,order-1\n16175550101,order-2\n"
+
+
+@pytest.fixture
+def parameters(tmp_path: Path) -> dict[str, Any]:
+    init_folder(tmp_path / "receipts")
+    (tmp_path / "calls.csv").write_text(CONTACTS)
+    return {
+        "contacts": str(tmp_path / "calls.csv"), "receipts_path": str(tmp_path / "receipts"), "campaign_name": NAME,
+        "collect_results": "true",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/results.db"
+
+
+@pytest.fixture(params=["url", "connection"])
+def configured(request: pytest.FixtureRequest, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Airflow's configuration leads to a running receiver and to its database; gives the receiver's URL."""
+    with receiver(url) as (_, base):
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", f"{base}/")
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", f"{NEW},an-older-secret-of-ours\n")
+        monkeypatch.setenv("AIRFLOW_CONN_RESULTS_DB", url)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url if request.param == "url" else "results_db")
+        yield base
+
+
+@pytest.fixture
+def sandbox(connect: Any) -> Iterator[Sandbox]:
+    with run_sandbox() as sandbox:
+        connect(sandbox.url, login=DEFAULT_LOGIN, password=DEFAULT_PIN)
+        yield sandbox
+
+
+def counts(url: str) -> ResultCounts:
+    database = Database(url)
+    (found,) = database.counts()
+    database.close()
+    return found
+
+
+def test_results_come_home_and_the_url_is_shown_nowhere(
+    configured: str, sandbox: Sandbox, url: str, parameters: dict[str, Any]
+) -> None:
+    later = sandbox.now + timedelta(hours=1)
+    with everything_logged() as logged:
+        result = send(**parameters, start_url=sandbox.url, scheduled_timestamp=later)
+    before = counts(url)
+    assert (before.name, before.contacts, before.outcome) == (NAME, 2, "queued")
+
+    sandbox.advance(hours=2)
+    after = counts(url)
+    assert (after.name, after.results, after.by_result) == (NAME, 2, {"completed": 1, "failed": 1})
+    made = results_url(configured, NAME, [NEW])
+    assert sandbox.campaigns[0].parameters["result_url"] == made
+    signature = made.rpartition("/")[2]
+    assert signature not in f"{result}{logged}"
+
+
+def test_a_campaign_whose_outcome_is_unknown_is_listed_as_such(
+    configured: str, url: str, parameters: dict[str, Any], connect: Any
+) -> None:
+    with faults.FaultServer(faults.close()) as service:
+        connect(service.url)
+        with pytest.raises(AirflowFailException):
+            send(**parameters)
+    assert counts(url).outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("url", "result_url", "said"),
+    [
+        ("", None, "collect_results needs .* results_url"),
+        ("https://results.example.com", None, "secret of the results URLs is not set"),
+        ("https://results.example.com", "https://other.example", "together with result_url"),
+    ],
+)
+def test_a_url_that_cannot_be_made_fails_the_task(
+    url: str, result_url: str | None, said: str, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", url)
+    with pytest.raises(AirflowFailException, match=said):
+        send(**parameters, result_url=result_url)
+
+
+def test_nothing_is_sent_while_the_database_is_lost(
+    parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch, connect: Any
+) -> None:
+    database = "postgresql://user:s3cret@127.0.0.1:1/results"
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", database)
+    with faults.FaultServer(faults.answer(200, b'<queuecalls status="queued"/>')) as service:
+        connect(service.url)
+        with pytest.raises(NotSent, match=r"results database .* cannot be used") as caught:
+            send(**{**parameters, "collect_results": False})
+        assert "s3cret" not in str(caught.value)
+        assert service.posts == []
+        monkeypatch.delenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE")
+        assert send(**{**parameters, "collect_results": False})["outcome"] == "queued"
