@@ -30,7 +30,8 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import is_unset, show_path
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger
+from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.ledger import Ledger
 
 if TYPE_CHECKING:
     # Not needed to parse a DAG, and the client takes a while to import.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.kinds import CHOICE, read_duration
 from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, State
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.ledger import Ledger
 from airflow_provider_queuecalls.records.resolving import resolve
 from airflow_provider_queuecalls.stopping import StopRequest
 

@@ -21,7 +21,7 @@ from airflow_provider_queuecalls._airflow.compat import Context
 from airflow_provider_queuecalls._airflow.storage import local_path, problem_of, remote_path, url_of
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
 from airflow_provider_queuecalls.records.stores import (
     MARKER,
     MARKER_TEXT,

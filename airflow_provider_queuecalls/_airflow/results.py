@@ -12,7 +12,7 @@ from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import BaseHook, Context, mask_secret
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.ledger import State
+from airflow_provider_queuecalls.records.entry import State
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.records.stores import Store
 

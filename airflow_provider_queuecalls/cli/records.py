@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown, QueueCallsError
-from airflow_provider_queuecalls.records.ledger import Entry, Ledger, State
+from airflow_provider_queuecalls.records.entry import Entry, State
+from airflow_provider_queuecalls.records.ledger import Ledger
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.stores import Store

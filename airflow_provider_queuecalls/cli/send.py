@@ -77,7 +77,8 @@ def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-    from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
+    from airflow_provider_queuecalls.records.entry import CampaignKey
+    from airflow_provider_queuecalls.records.ledger import Ledger, Try
 
     log = _stderr_logger()
     endpoint = QueueCallsHook(options.conn_id).endpoint

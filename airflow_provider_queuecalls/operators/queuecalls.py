@@ -33,7 +33,8 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campa
 from airflow_provider_queuecalls.kinds import parse_flag
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
+from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ A person's answer to an unknown outcome is one more entry, a receipt or *open*: 
 
 from __future__ import annotations
 
-import hmac
 import logging
 import platform
 import secrets
@@ -26,120 +25,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
-from enum import Enum
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.stores import Store, ways_to_resolve
-
-#: A younger intent may belong to a request that is still under way: uploads of hundreds of megabytes take minutes.
-LONGEST_REQUEST_SECONDS = 3_600
-
-
-class State(str, Enum):
-    """What the last entry of a record says."""
-
-    OPEN = "open"
-    INTENT = "intent"
-    COMPLETE = "complete"
-    RECEIPT = "receipt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CampaignKey:
-    """Which campaign a record is about: another service, account or name is another campaign.
-
-    ``account`` is a keyed hash of the login, so that a record names nobody.
-    """
-
-    campaign_name: str
-    service: str
-    account: str
-
-    @classmethod
-    def of(cls, campaign_name: str, service: str, login: str) -> CampaignKey:
-        """The key of a campaign that ``login`` sends to the URL ``service``."""
-        return cls(
-            campaign_name=campaign_name,
-            service=service,
-            account=hmac.digest(service.encode(), login.encode(), "sha256").hex()[:16],
-        )
-
-    @property
-    def sender_digest(self) -> str:
-        """A short text that differs for any two accounts of any two services."""
-        return hmac.digest(self.service.encode(), self.account.encode(), "sha256").hex()[:16]
-
-    @property
-    def digest(self) -> str:
-        """A short text that differs for any two campaigns."""
-        return hmac.digest(self.sender_digest.encode(), self.campaign_name.encode(), "sha256").hex()[:16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One entry of a record.
-
-    ``token`` is the owner's: a random text that each try has for itself. ``resend_scopes`` are those in which a try
-    began to send, over all generations: ``resend`` sends once in each. ``resolved_by`` is the person who found out what
-    became of a request without a response.
-    """
-
-    state: State
-    campaign_name: str
-    service: str
-    account: str
-    digest: str
-    contacts: int
-    token: str
-    try_number: int
-    host: str
-    started_at: str
-    resend_scopes: tuple[str, ...] = ()
-    queued_at: str | None = None
-    result: Mapping[str, Any] | None = None
-    resolved_by: str | None = None
-    resolved_at: str | None = None
-
-    @property
-    def key(self) -> CampaignKey:
-        """Which campaign the entry is about."""
-        return CampaignKey(campaign_name=self.campaign_name, service=self.service, account=self.account)
-
-    @property
-    def is_young(self) -> bool:
-        """Whether its request may still be under way."""
-        age = datetime.now(timezone.utc) - datetime.fromisoformat(self.started_at)
-        return age.total_seconds() < LONGEST_REQUEST_SECONDS
-
-    @property
-    def under_way(self) -> str:
-        """What a message says about a young request, after a blank."""
-        said = " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
-        return said if self.is_young else ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as it is stored."""
-        return {**asdict(self), "state": self.state.value, "resend_scopes": list(self.resend_scopes)}
-
-    @classmethod
-    def from_json(cls, stored: Any) -> Entry:
-        """Read what :meth:`to_json` has made. Raises :class:`ValueError` for anything else."""
-        if not isinstance(stored, Mapping) or set(stored) != set(cls.__dataclass_fields__):
-            raise ValueError("it is not an entry of a record")
-        kinds: Mapping[str, type | tuple[type, ...]] = {
-            **{"contacts": int, "try_number": int, "resend_scopes": list},
-            **dict.fromkeys(("queued_at", "resolved_by", "resolved_at"), (str, type(None))),
-            "result": (dict, type(None)),
-        }
-        for name, value in stored.items():
-            if not isinstance(value, kinds.get(name, str)):
-                raise ValueError(f"its {name} is a {type(value).__name__}")
-        scopes = tuple(map(str, stored["resend_scopes"]))
-        entry = cls(**{**stored, "state": State(stored["state"]), "resend_scopes": scopes})
-        if (entry.state is State.RECEIPT) != (entry.result is not None and entry.queued_at is not None):
-            raise ValueError("it is a receipt without a result, or a result without a receipt")
-        return entry
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, State, Try
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import Store
 
 

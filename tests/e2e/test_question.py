@@ -16,7 +16,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from airflow_provider_queuecalls._airflow.question import LEAVE, NOT_QUEUED, QUEUED
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
+from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.resolving import resolve
 from airflow_provider_queuecalls.records.stores import LocalStore, init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox

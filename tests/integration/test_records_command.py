@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.records import ledger
+from airflow_provider_queuecalls.records import entry
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN
 from tests.support import fault_server as faults
@@ -50,7 +50,7 @@ def unknown(service: faults.FaultServer, small_list: Path, receipts: str) -> dic
 @pytest.fixture
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """No request can be under way any more."""
-    monkeypatch.setattr(ledger, "LONGEST_REQUEST_SECONDS", 0)
+    monkeypatch.setattr(entry, "LONGEST_REQUEST_SECONDS", 0)
     time.sleep(1.1)  # times are in seconds
 
 

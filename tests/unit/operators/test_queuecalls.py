@@ -18,7 +18,8 @@ from airflow_provider_queuecalls._airflow.question import ask_if_unknown
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts, OutcomeUnknown
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Ledger, Try
+from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.moved import AIRFLOW, serialized_dag
 from tests.unit.records.memory_store import MemoryStore

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-from airflow_provider_queuecalls.records.ledger import CampaignKey, Entry, Ledger, Overtaken, State, Try
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.ledger import Ledger, Overtaken, Try
 from airflow_provider_queuecalls.records.resolving import resolve
 from tests.unit.records.memory_store import FailingStore, MemoryStore, RepeatingStore, ReplacingStore, UnsureStore
 
