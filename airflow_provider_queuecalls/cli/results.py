@@ -137,10 +137,10 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 @contextmanager
-def _database(options: argparse.Namespace) -> Iterator[Database]:
+def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[Database]:
     from airflow_provider_queuecalls.records.database import Database, explained
 
-    database = Database(_given(options.database, DATABASE, "--database"))
+    database = Database(_given(options.database, DATABASE, "--database"), create=create)
     with closing(database), explained(database.url):
         yield database
 
@@ -155,7 +155,7 @@ def _run_serve(options: argparse.Namespace) -> int:
         listener = listen(options.host, options.port)
     except (OSError, OverflowError) as error:
         raise QueueCallsError(f"Cannot listen on {options.host}:{options.port}: {error}.") from None
-    with listener, _database(options) as database, closing(Receiver(database, secrets)) as receiver:
+    with listener, _database(options, create=True) as database, closing(Receiver(database, secrets)) as receiver:
         if not is_loopback(options.host):
             print("Warning: other machines can reach this port without TLS.", file=sys.stderr)
         host, port = listener.getsockname()[:2]

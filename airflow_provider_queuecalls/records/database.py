@@ -91,13 +91,14 @@ class Database:
     """Campaigns and call results in one database. Threads may share it.
 
     :param url: ``sqlite:///FILE``, or the URL of a PostgreSQL database as SQLAlchemy writes it.
+    :param create: make the SQLite file if there is none; without it, that is an error.
 
     Raises :class:`QueueCallsError` if the database cannot be used, and SQLAlchemy's errors, without values, where a
     later operation fails.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._engine = _engine(url, create=create)
         #: How many threads can write at once: SQLite takes one writer at a time.
         self.writers = 1 if self._is_sqlite else 8
         self.url = self._engine.url
@@ -260,7 +261,7 @@ def _of(query: Any, table: Any, name: str | None) -> Any:
     return query if name is None else query.where(table.c.campaign_key == campaign_key(name))
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, create: bool) -> Engine:
     from sqlalchemy import create_engine, event
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -275,6 +276,11 @@ def _engine(url: str) -> Engine:
     if parsed.drivername.startswith("sqlite"):
         if parsed.database in (None, "", ":memory:"):
             raise QueueCallsError("The results database must be a SQLite file, not one in memory: sqlite:///FILE.")
+        if not create and not os.path.exists(str(parsed.database)):
+            raise QueueCallsError(
+                f"There is no results database {parsed.database!r}. It is made when results are received, or when a campaign "
+                "is sent with [queuecalls] results_database."
+            )
         _make_private(str(parsed.database))
         connect_args = {"check_same_thread": False, "timeout": PATIENCE_SECONDS}
         engine = create_engine(parsed, connect_args=connect_args, **options)

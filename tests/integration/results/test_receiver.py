@@ -240,6 +240,7 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
     ("arguments", "said"),
     [
         (["list"], "--database"),
+        (["list", "--database", "sqlite:///{}/typo.db"], "There is no results database"),
         (["serve", "--database", "sqlite:///{}/x.db"], "--secret-file"),
         (["serve", "--database", "sqlite:///{}/x.db", "--secret-file", "{}/short"], "fewer than 16 characters"),
         (["url", NAME, "--secret-file", "{}/missing", "--base", "http://host"], "cannot be read"),
@@ -255,6 +256,7 @@ def test_a_setting_that_is_missing_or_not_valid_is_explained(
     assert main(["results", *(argument.format(tmp_path) for argument in arguments)]) == 2
     error = capsys.readouterr().err
     assert said in error
+    assert not (tmp_path / "typo.db").exists()
     assert "s3cret" not in error
     assert NEW not in error
 
