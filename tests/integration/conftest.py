@@ -77,9 +77,11 @@ def receipts_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=AIRFLOW < (3, 3))
-def no_state_of_tasks(receipts_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_state_of_tasks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tasks have no state of their own, Airflow's configuration names a folder."""
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(receipts_folder))
+    folder = tmp_path_factory.mktemp("receipts")
+    init_folder(folder)
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(folder))
 
 
 @pytest.fixture
