@@ -46,8 +46,11 @@ KILLED_IN_TIME = ("task_killed_before_the_intent", "task_killed_in_mid_body", "w
 #: Frozen for so long that Airflow takes the machine for lost and starts the next try; then it goes on.
 FROZEN = {
     "machine_frozen_before_the_intent": "success",
+    "machine_frozen_before_the_first_byte": "failed",
     "machine_frozen_in_mid_body": "success",
     "machine_frozen_before_the_answer": "failed",
+    "machine_frozen_before_the_receipt": "failed",
+    "machine_frozen_after_the_receipt": "success",
 }
 KILLED_AFTER_THE_RECEIPT: tuple[str, ...] = (
     "task_killed_after_the_receipt",
@@ -116,7 +119,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             f"AIRFLOW_CONN_{name.upper()}": _connection(service.url, 2 if name == "hang" else 60)
             for name, service in services.items()
         }
-        airflow = stack.enter_context(real_airflow(home, dags, {"QUEUECALLS_E2E": str(home), **connections}))
+        # Each frozen task holds a slot.
+        variables = {"QUEUECALLS_E2E": str(home), "AIRFLOW__CORE__PARALLELISM": str(8 + len(FROZEN)), **connections}
+        airflow = stack.enter_context(real_airflow(home, dags, variables))
         airflow.wait_for(DAG_IDS)
         for dag_id in DAG_IDS:
             airflow.trigger(dag_id)

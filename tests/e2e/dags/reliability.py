@@ -114,7 +114,7 @@ dag(
 )  # fmt: skip
 dag("machine_lost_after_the_receipt", Doomed, killed={1: "after the receipt"}, victim="machine")
 dag("machine_lost_before_the_answer", Doomed, killed={1: "before the answer"}, victim="machine")
-for moment in ("before the intent", "in mid-body", "before the answer"):
+for moment in MOMENTS:
     dag(
         f"machine_frozen_{moment.replace(' ', '_').replace('-', '_')}", Doomed,
         killed={1: moment}, victim="machine", frozen=True, receipts_path=RECEIPTS,
