@@ -74,13 +74,13 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: 
 
     Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
     """
-    path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
+    path = _given(receipts_path)
     if path is None:
         state = context and context.get("task_state_store")
         if state is None and not dry_run:
             raise _invalid("is not set, so nothing would record what is sent", CHOICES)
         return partial(TaskStateStore, state, context and context["ti"])
-    if isinstance(path, str) and path.strip() == NO_RECORD:
+    if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
     root = _root(path)
@@ -115,12 +115,18 @@ def tasks_have_state() -> bool:
     return True
 
 
+def _given(receipts_path: Any) -> Any:
+    """The value that counts, without whitespace around it: that of the parameter, else that of Airflow's configuration."""
+    path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
+    return path.strip() if isinstance(path, str) else path
+
+
 def _root(receipts_path: Any) -> Path | str:
     """The folder of all records: a path on this machine, or a URL."""
     if (url := url_of(receipts_path)) is not None:
         _assert_conditional(url)
         return url.rstrip("/")
-    folder = Path(os.path.expanduser(str(local_path(receipts_path)).strip()))
+    folder = Path(os.path.expanduser(str(local_path(receipts_path))))
     if not folder.is_absolute():
         raise _invalid("is not an absolute path", PATHS, show(str(folder)))
     return folder
@@ -144,7 +150,7 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
 
     Raises :class:`InvalidCampaign` if there is no folder, and :class:`CheckFailed` if it cannot be read.
     """
-    path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
+    path = _given(receipts_path)
     if path is None or path == NO_RECORD:
         raise _invalid("is not set", f"{PATHS}, or use --task for a task that keeps its record in its own state")
     root = _root(path)

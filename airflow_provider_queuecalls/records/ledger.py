@@ -50,8 +50,8 @@ class Ledger:
     """What is on record of one campaign, and what one try to send it may do about that.
 
     Call :meth:`find` first. Then, if that returned nothing: :meth:`record_intent` when the first byte is about to
-    leave, :meth:`record_complete` when the end of the contact file is, and then either :meth:`record_receipt` or, where the campaign
-    is known not to be queued, :meth:`withdraw`.
+    leave, :meth:`record_complete` when the end of the contact file is, and then either :meth:`record_receipt` or, where
+    the campaign is known not to be queued, :meth:`withdraw`.
     """
 
     def __init__(self, store: Store, key: CampaignKey, this: Try, *, log: logging.Logger | Any | None = None) -> None:
@@ -62,6 +62,8 @@ class Ledger:
         self._generation = 0
         self._found: Entry | None = None
         self._own: Entry | None = None
+        #: Whether an entry of this try is on record.
+        self._recorded = False
 
     def find(self, digest: str, contacts: int) -> Mapping[str, Any] | None:
         """The result on record, if this campaign was queued with this very list; None if it may be sent.
@@ -146,9 +148,6 @@ class Ledger:
         """The campaign that the record is about."""
         return self._key.campaign_name
 
-    #: Whether an entry of this try is on record.
-    _recorded = False
-
     def _written(self) -> Entry:
         if self._own is None:
             raise RuntimeError("find() comes first")
@@ -216,8 +215,8 @@ class Ledger:
         who = f"try {entry.try_number} on host {entry.host}"
         if entry.result is None:
             raise OutcomeUnknown(
-                f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at {entry.started_at} and "
-                f"recorded no response ({self._store.location}).{entry.under_way} It will not be sent again automatically. "
+                f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at "
+                f"{entry.started_at} and recorded no response ({self._store.location}).{entry.under_way} It will not be sent again automatically. "
                 f"Look for it in the vendor's campaign manager, or ask their support.\n{self.ways}",
                 campaign_name=name,
                 sent=False,
