@@ -73,8 +73,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ``[queuecalls] receipts_path`` of Airflow's configuration; without it, the task's own state (Airflow 3.3 and later),
         which Clear discards from 3.4 on. Airflow before 3.3 has none, so the task fails and sends nothing.
     :param collect_results: Make the ``result_url`` of the campaign: that of the receiver at ``[queuecalls] results_url`` of
-        Airflow's configuration, signed with ``results_secret``. It is shown nowhere. Accepts true or false. Default:
-        ``False``.
+        Airflow's configuration, signed with ``results_secret``. It appears in no log, rendered template, or XCom. Accepts true or
+        false. Default: ``False``.
     :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
         credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
