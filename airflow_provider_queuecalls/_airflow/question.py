@@ -14,13 +14,14 @@ from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger
 from airflow_provider_queuecalls.records.resolving import resolve
-from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import BaseOperator, Context
-    from airflow_provider_queuecalls.client.endpoint import Endpoint
+    from airflow_provider_queuecalls.client.client import Client
 
 QUEUED, NOT_QUEUED, LEAVE = "It is there – go on", "It isn't – send it", "Leave it failed"  # noqa: RUF001
+#: The task's method that Airflow calls with the answer.
+ANSWERED = "execute_answer"
 OPTIONS = [QUEUED, NOT_QUEUED, LEAVE]
 OnUnknown = Literal["fail", "ask"]
 PARAMETERS = (
@@ -62,30 +63,28 @@ def _can_ask() -> bool:
 def ask_if_unknown(
     task: BaseOperator,
     context: Context,
-    endpoint: Endpoint,
+    client: Client,
     open_ledger: Callable[[CampaignKey], Ledger],
-    *,
-    stop: StopRequest,
-    timeout: timedelta | None,
-    method_name: str,
+    parameters: Mapping[str, Any],
 ) -> Iterator[None]:
-    """Ask a person where the outcome is not known, and end this part of the task: that method of it gets the answer.
+    """Ask a person where the outcome is not known, and end this part of the task: its method :data:`ANSWERED` gets the answer.
 
-    The error goes on where Airflow stops the task, and where the record has no such request or cannot be read.
+    The error goes on with ``on_unknown="fail"``, where Airflow stops the task, and where the record has no such request
+    or cannot be read.
     """
     try:
         yield
     except OutcomeUnknown as error:
-        if not stop.requested:
+        if parameters["on_unknown"] == "ask" and not client.stop.requested:
             with suppress(QueueCallsError):
-                name = error.campaign_name or ""
+                name, endpoint = error.campaign_name or "", client.endpoint
                 generation, entry = open_ledger(CampaignKey.of(name, endpoint.url, endpoint.login)).read()
                 if entry is not None and entry.state is State.COMPLETE:
                     known = {count: error.delivery.result[count] for count in ("rejected", "duplicates", "suppressed")}
                     kwargs = {"key": asdict(entry.key), "generation": generation, "known": known}
                     # This try's own request has ended.
                     _ask(task, context, entry, "" if error.sent else entry.under_way, endpoint.url_of_campaign(name))
-                    _wait(task, context, timeout, method_name, kwargs)
+                    _wait(task, context, parameters["answer_timeout"], kwargs)
         raise
 
 
@@ -108,9 +107,7 @@ def _ask(task: BaseOperator, context: Context, entry: Entry, under_way: str, lin
     task.log.info("Waiting for an answer under Required actions: %s\n%s", subject, body)
 
 
-def _wait(
-    task: BaseOperator, context: Context, timeout: timedelta | None, method_name: str, kwargs: dict[str, Any]
-) -> NoReturn:
+def _wait(task: BaseOperator, context: Context, timeout: timedelta | None, kwargs: dict[str, Any]) -> NoReturn:
     try:
         from airflow.sdk.exceptions import TaskAwaitingInput
     except ImportError:  # before 3.3, a trigger waits
@@ -118,8 +115,8 @@ def _wait(
 
         end = None if timeout is None else datetime.now(timezone.utc) + timeout
         trigger = HITLTrigger(ti_id=context["ti"].id, options=OPTIONS, params={}, timeout_datetime=end)
-        task.defer(trigger=trigger, method_name=method_name, kwargs=kwargs)
-    raise TaskAwaitingInput(method_name=method_name, kwargs=kwargs, timeout=timeout)
+        task.defer(trigger=trigger, method_name=ANSWERED, kwargs=kwargs)
+    raise TaskAwaitingInput(method_name=ANSWERED, kwargs=kwargs, timeout=timeout)
 
 
 def answered(event: Mapping[str, Any], ledger: Ledger, generation: int, known: Mapping[str, Any]) -> Entry:

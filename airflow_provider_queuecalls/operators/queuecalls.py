@@ -257,11 +257,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(self._local_suppression_lists(contacts.rules))
             open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
-            if asking["on_unknown"] == "ask":
-                waits = {"timeout": asking["answer_timeout"], "method_name": "execute_answer"}
-                stack.enter_context(
-                    ask_if_unknown(self, context, self.hook.endpoint, open_ledger, stop=self.stop, **waits)
-                )
+            stack.enter_context(ask_if_unknown(self, context, self.hook.client, open_ledger, asking))
             return self._deliver(
                 [*contacts.sources, *contacts.rules.lists],
                 campaign,

@@ -20,7 +20,6 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConne
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
-from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.moved import AIRFLOW, serialized_dag
 from tests.unit.records.memory_store import MemoryStore
 
@@ -135,20 +134,25 @@ def test_airflow_before_3_1_cannot_ask(contacts: str) -> None:
         assert "on_unknown is 'ask', which needs Airflow 3.1 or later" in str(failure(**parameters))
 
 
-@pytest.mark.parametrize(("stopped", "complete"), [(True, True), (False, False)])
-def test_a_stopped_task_asks_nobody_nor_does_one_without_a_record(stopped: bool, complete: bool) -> None:
-    key, stop = CampaignKey.of("spring", "https://calls.example", "login"), StopRequest()
+@pytest.mark.parametrize(
+    ("on_unknown", "stopped", "complete"), [("fail", False, True), ("ask", True, True), ("ask", False, False)]
+)
+def test_nobody_is_asked_without_ask_by_a_stopped_task_or_without_a_record(
+    on_unknown: str, stopped: bool, complete: bool, connect: Any
+) -> None:
+    connect("https://calls.example")
+    task = operator()
+    key = CampaignKey.of("spring", task.hook.endpoint.url, task.hook.endpoint.login)
     ledger = Ledger(MemoryStore(), key, Try(1, "scope"))
     if complete:
         ledger.find("sha256:", 3)
         ledger.record_intent(complete=True)
     if stopped:
-        stop.request()
-    endpoint: Any = SimpleNamespace(url=key.service, login="login")
+        task.stop.request()
     error = OutcomeUnknown("the response was lost", campaign_name="spring")
-    with pytest.raises(OutcomeUnknown) as caught, ask_if_unknown(
-        operator(), CONTEXT, endpoint, lambda _: ledger, stop=stop, timeout=None, method_name="execute_answer"
-    ):  # fmt: skip
+    parameters = {"on_unknown": on_unknown, "answer_timeout": None}
+    asking = ask_if_unknown(task, CONTEXT, task.hook.client, lambda _: ledger, parameters)
+    with pytest.raises(OutcomeUnknown) as caught, asking:
         raise error
     assert caught.value is error
 
