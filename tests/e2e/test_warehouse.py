@@ -92,6 +92,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     code = (EXAMPLES / f"{DAG_ID}.py").read_text()
     # Not less: of a sensor that is due again before its worker has quite ended, Airflow takes that end for a failure.
     assert "poke_interval=60" in code
+    # Always tomorrow's window: calls that are queued shortly before the end of today's would expire.
+    assert "timedelta(hours=6)" in code
+    code = code.replace("timedelta(hours=6)", "timedelta(hours=30)")
     (dags / f"{DAG_ID}.py").write_text(code.replace("poke_interval=60", "poke_interval=10"))
     with ExitStack() as stack:
         warehouse = stack.enter_context(postgres_server()).new_database("warehouse")
