@@ -161,8 +161,8 @@ def _send(
     except OutcomeUnknown as error:
         if error.sent:  # otherwise it is what the record says of an earlier try
             error.args = (f"{error}\n{ledger.ways}",)
-        with _record_update(log, "may be queued, but the next try will send it: do not let it"):
-            ledger.record_complete()
+        with _record_update(log, "may be queued: look for it before you let this task run again"):
+            ledger.record_unknown()
         raise
     call_ids = client.harmless_call_ids(response, upload, campaign)
     queued = replace(delivery, outcome=Outcome.QUEUED, response=response, call_ids=call_ids, queued_at=_now())

@@ -186,7 +186,7 @@ def _run_resolve(options: argparse.Namespace) -> int:
         raise QueueCallsError(
             f"By its record, campaign {name!r} is {MEANINGS[entry.state]}. There is nothing to resolve."
         )
-    if entry.is_young and not options.force:
+    if entry.may_be_under_way and not options.force:
         raise OutcomeUnknown(
             f"The request for campaign {name!r} started at {entry.started_at}.{entry.under_way} Or add --force."
         )

@@ -59,8 +59,8 @@ class Entry:
     """One entry of a record.
 
     ``token`` is the owner's: a random text that each try has for itself. ``resend_scopes`` are those in which a try
-    began to send, over all generations: ``resend`` sends once in each. ``resolved_by`` is the person who found out what
-    became of a request without a response.
+    began to send, over all generations: ``resend`` sends once in each. ``ended_at`` is when its request is known to have
+    ended without a response that counts. ``resolved_by`` is the person who found out what became of it.
     """
 
     state: State
@@ -74,6 +74,7 @@ class Entry:
     host: str
     started_at: str
     resend_scopes: tuple[str, ...] = ()
+    ended_at: str | None = None
     queued_at: str | None = None
     result: Mapping[str, Any] | None = None
     resolved_by: str | None = None
@@ -85,16 +86,18 @@ class Entry:
         return CampaignKey(campaign_name=self.campaign_name, service=self.service, account=self.account)
 
     @property
-    def is_young(self) -> bool:
-        """Whether its request may still be under way."""
+    def may_be_under_way(self) -> bool:
+        """Whether its request may not have ended yet."""
+        if self.ended_at is not None:
+            return False
         age = datetime.now(timezone.utc) - datetime.fromisoformat(self.started_at)
         return age.total_seconds() < LONGEST_REQUEST_SECONDS
 
     @property
     def under_way(self) -> str:
-        """What a message says about a young request, after a blank."""
+        """What a message says about a request that may not have ended yet, after a blank."""
         said = " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
-        return said if self.is_young else ""
+        return said if self.may_be_under_way else ""
 
     def to_json(self) -> dict[str, Any]:
         """The entry as it is stored."""
@@ -107,7 +110,7 @@ class Entry:
             raise ValueError("it is not an entry of a record")
         kinds: Mapping[str, type | tuple[type, ...]] = {
             **{"contacts": int, "try_number": int, "resend_scopes": list},
-            **dict.fromkeys(("queued_at", "resolved_by", "resolved_at"), (str, type(None))),
+            **dict.fromkeys(("ended_at", "queued_at", "resolved_by", "resolved_at"), (str, type(None))),
             "result": (dict, type(None)),
         }
         for name, value in stored.items():

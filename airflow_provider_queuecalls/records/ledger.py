@@ -50,8 +50,8 @@ class Ledger:
     """What is on record of one campaign, and what one try to send it may do about that.
 
     Call :meth:`find` first. Then, if that returned nothing: :meth:`record_intent` when the first byte is about to
-    leave, :meth:`record_complete` when the end of the contact file is, and then either :meth:`record_receipt` or, where
-    the campaign is known not to be queued, :meth:`withdraw`.
+    leave, :meth:`record_complete` when the end of the contact file is, and then one of :meth:`record_receipt`,
+    :meth:`withdraw` where the campaign is known not to be queued, and :meth:`record_unknown`.
     """
 
     def __init__(self, store: Store, key: CampaignKey, this: Try, *, log: logging.Logger | Any | None = None) -> None:
@@ -112,6 +112,14 @@ class Ledger:
         if self._recorded and self._written().state is State.INTENT:
             self._own = replace(self._written(), state=State.COMPLETE)
             self._record(self._own)
+
+    def record_unknown(self) -> None:
+        """Put on record that the request has ended, and that nothing shows what became of the campaign.
+
+        Does nothing where this try has no intent on record. Raises as :meth:`record_receipt`.
+        """
+        if self._recorded and not self._create(replace(self._written(), state=State.COMPLETE, ended_at=_now())):
+            raise Overtaken("another try or a person has changed it meanwhile")
 
     def record_receipt(self, result: Mapping[str, Any]) -> None:
         """Put on record that the campaign is queued. Raises what the store raises, or :class:`Overtaken`."""

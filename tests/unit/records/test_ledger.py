@@ -93,13 +93,15 @@ def test_a_complete_request_without_a_receipt_stops_and_says_what_to_look_up(sto
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(59, True), (61, False)])
-def test_a_young_intent_may_still_be_under_way(minutes: int, said: bool, store: MemoryStore) -> None:
-    started(store, complete=True)
+def test_a_young_request_may_still_be_under_way(minutes: int, said: bool, store: MemoryStore) -> None:
+    ours = started(store, complete=True)
     began = datetime.now(timezone.utc) - timedelta(minutes=minutes)
     store.entries[1]["started_at"] = began.isoformat(timespec="seconds")
     with pytest.raises(OutcomeUnknown) as caught:
         ledger(store).find(LIST, 3)
     assert ("the request may still be under way" in str(caught.value)) is said
+    ours.record_unknown()
+    assert not last(store).may_be_under_way
 
 
 def test_a_store_that_does_not_compare_has_no_intent_to_take_over() -> None:

@@ -28,7 +28,7 @@ class Planned:
 
     scope: str
     resend: bool = False
-    response: str = "queued"  # or "not accepted"
+    response: str = "queued"  # or "not accepted", or "lost"
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ STORIES: dict[str, Sequence[Planned | Person]] = {
     "a person who goes on": [Planned("a"), Person(queued=True), Planned("a"), Planned("b")],
     "two people who disagree": [Planned("a"), Person(queued=False), Person(queued=True), Planned("a")],
     "two people who agree": [Planned("a"), Person(queued=False), Person(queued=False), Planned("a")],
+    "a person who is asked after a lost response": [
+        Planned("a", response="lost"), Person(queued=False), Planned("a", response="lost"), Person(queued=True),
+    ],
     "a person beside a resend": [Planned("a"), Person(queued=False), Planned("a/clear", resend=True)],
 }  # fmt: skip
 
@@ -110,11 +113,13 @@ class World:
                 yield "complete"
         except (AlreadySent, NotSent, OutcomeUnknown):
             return
-        self.queued += plan.response == "queued"
+        self.queued += plan.response != "not accepted"
         yield "the service has it"
         try:
             if plan.response == "queued":
                 ledger.record_receipt(RESULT)
+            elif plan.response == "lost":
+                ledger.record_unknown()
             else:
                 ledger.withdraw()
         except Overtaken:
