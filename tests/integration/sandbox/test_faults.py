@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +86,17 @@ def test_a_slow_upload_is_read_slowly_and_queued(queuecalls_sandbox: Sandbox) ->
 
 
 def test_the_sandbox_can_stop_while_a_client_waits_for_a_response(listener: Listener) -> None:
-    ended: list[type[Exception]] = []
-
     def send(sandbox: Sandbox) -> None:
-        try:
+        with suppress(requests.ConnectionError):  # or an error as the response, if the stop comes very early
             post(sandbox, start_url=listener.url)
-        except requests.ConnectionError as error:
-            ended.append(type(error))
 
     with run_sandbox(speed=0) as sandbox:
         sandbox.fail_next("no_response")
         client = threading.Thread(target=send, args=[sandbox])
         client.start()
         listener.wait_for(1)  # so the campaign is queued
-    client.join()
-
-    assert ended == [requests.ConnectionError]
+    client.join(timeout=30)
+    assert not client.is_alive()
 
 
 def codes(sandbox: Sandbox, name: str, times: int) -> list[int]:
