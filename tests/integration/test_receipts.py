@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_queuecalls._airflow import receipts as receipts_module
+from airflow_provider_queuecalls._airflow import stores as stores_module
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
-from airflow_provider_queuecalls._airflow.receipts import RemoteStore
+from airflow_provider_queuecalls._airflow.stores import RemoteStore
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.support import fault_server as faults
@@ -117,8 +118,8 @@ def test_a_bucket_creates_an_entry_once_if_it_obeys_the_condition(
 def test_a_storage_that_does_not_respond_holds_a_task_for_a_minute_at_most(
     service: faults.FaultServer, small_list: Path, mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert receipts_module.OPERATION_SECONDS == 60
-    mocker.patch.object(receipts_module, "OPERATION_SECONDS", 0.5)
+    assert stores_module.OPERATION_SECONDS == 60
+    mocker.patch.object(stores_module, "OPERATION_SECONDS", 0.5)
     with faults.FaultServer(faults.hang()) as silent:
         monkeypatch.setenv("AIRFLOW_CONN_SILENT", s3_connection(silent.url))
         with pytest.raises(NotSent, match="did not respond in time"):
