@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
-from typing import Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import BaseHook, Context, mask_secret
@@ -15,6 +16,9 @@ from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import State
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.records.stores import Store
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.records.database import Database
 
 #: What the record of what was sent says, in the row of the campaign.
 OUTCOMES = {State.OPEN: "not queued", State.INTENT: "being sent", State.COMPLETE: "unknown", State.RECEIPT: "queued"}
@@ -42,20 +46,44 @@ def made_result_url(campaign_name: str, result_url: object) -> str:
     raise InvalidCampaign([Violation("collect_results", problem, rule, "this provider")])
 
 
-def with_campaign_row(store: Store, context: Context, log: Any) -> Store:
-    """Return the same store; if ``[queuecalls] results_database`` is set, the campaign's row follows its record."""
+def results_database() -> Database:
+    """Open the database of campaigns and results that Airflow's configuration names. The caller closes it.
+
+    Raises :class:`QueueCallsError` if none is configured, or if it cannot be used. In a trigger, call this with
+    asgiref's ``sync_to_async``: it may read a connection.
+    """
+    from airflow_provider_queuecalls.records.database import Database
+
     database = settings.option("results_database")
-    return store if database is None else cast("Store", _StoreWithRow(store, database, context["ti"], log))
+    if database is None:
+        raise QueueCallsError(
+            "The results database is not known: [queuecalls] results_database is not set in Airflow's configuration. Set it "
+            "to the URL of the database that the results receiver writes to, or to the id of an Airflow connection to it."
+        )
+    if "://" not in database:
+        hook: Any = BaseHook.get_connection(database).get_hook()  # type: ignore[no-untyped-call]
+        database = str(hook.get_uri())
+    return Database(database)
+
+
+def with_campaign_row(store: Store, context: Context, log: Any, stack: ExitStack) -> Store:
+    """Return the same store; if ``[queuecalls] results_database`` is set, the campaign's row follows its record.
+
+    The database is opened when it is needed first, and closed with ``stack``.
+    """
+    if settings.option("results_database") is None:
+        return store
+    return cast("Store", _StoreWithRow(store, context["ti"], log, stack))
 
 
 class _StoreWithRow:
     """A store of a campaign's record that also keeps the campaign's row in the results database current."""
 
-    def __init__(self, store: Store, database: str, ti: Any, log: logging.Logger) -> None:
+    def __init__(self, store: Store, ti: Any, log: logging.Logger, stack: ExitStack) -> None:
         self._store = store
-        self._database = database
         self._ti = ti
         self._log = log
+        self._stack = stack
         self._has_begun = False
 
     def __getattr__(self, name: str) -> Any:
@@ -86,7 +114,7 @@ class _StoreWithRow:
             self._log.warning("The campaign's outcome is missing in the results database: %s", error)
 
     def _put(self, entry: Mapping[str, Any]) -> None:
-        from airflow_provider_queuecalls.records.database import CampaignRow, Database, explained
+        from airflow_provider_queuecalls.records.database import CampaignRow, explained
 
         row = CampaignRow(
             name=entry["campaign_name"],
@@ -96,13 +124,9 @@ class _StoreWithRow:
             run_id=self._ti.run_id,
             started_at=int(datetime.fromisoformat(entry["started_at"]).timestamp()),
         )
-        with closing(Database(_url(self._database))) as database, explained(database.url):
-            database.put_campaign(row)
+        with explained(self._database.url):
+            self._database.put_campaign(row)
 
-
-def _url(database: str) -> str:
-    """The database's URL, or that of an Airflow connection."""
-    if "://" in database:
-        return database
-    hook: Any = BaseHook.get_connection(database).get_hook()  # type: ignore[no-untyped-call]
-    return str(hook.get_uri())
+    @cached_property
+    def _database(self) -> Database:
+        return self._stack.enter_context(closing(results_database()))

@@ -256,7 +256,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(self._local_suppression_lists(contacts.rules))
-            open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
+            open_ledger = partial(self._open_ledger, context, open_store, stack, resend=resend)
             stack.enter_context(ask_if_unknown(self, context, self.hook.client, open_ledger, asking))
             return self._deliver(
                 [*contacts.sources, *contacts.rules.lists],
@@ -282,9 +282,9 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         known: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Put a person's answer on record, and do as they say. Airflow calls this when they have answered."""
-        with retried_only_if_safe(self):
+        with retried_only_if_safe(self), ExitStack() as stack:
             open_store = records_at(self.receipts_path, self.log, context=context)
-            ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
+            ledger = self._open_ledger(context, open_store, stack, CampaignKey(**key), resend=False)
             entry = answered(event, ledger, generation, known)
         self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)
         if entry.result is not None:
@@ -329,14 +329,16 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self._delivered = delivery, sources
         return delivery.result
 
-    def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
-        """The record of what was sent as this campaign."""
+    def _open_ledger(
+        self, context: Context, open_store: OpenStore, stack: ExitStack, key: CampaignKey, *, resend: bool
+    ) -> Ledger:
+        """The record of what was sent as this campaign. What it opens is closed with ``stack``."""
         # Before anything is sent: people need the link most where the outcome stays unknown.
         CampaignLink.push(self, context, self.hook.endpoint.url_of_campaign(key.campaign_name))
         ti = context["ti"]
         # Clear raises max_tries, a retry does not.
         scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
-        store = with_campaign_row(open_store(key), context, self.log)
+        store = with_campaign_row(open_store(key), context, self.log, stack)
         return Ledger(store, key, Try(ti.try_number, scope, resend), log=self.log)
 
     @contextmanager

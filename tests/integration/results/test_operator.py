@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,9 @@ from tests.integration.results.test_receiver import NEW, receiver
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
 from tests.support.sending import send
+
+if TYPE_CHECKING:
+    from pytest_mock import MockerFixture
 
 NAME = "results of spring"
 CONTACTS = "16175550100,order-1\n16175550101,order-2\n"
@@ -66,11 +69,13 @@ def counts(url: str) -> ResultCounts:
 
 
 def test_results_come_home_and_the_url_is_shown_nowhere(
-    configured: str, sandbox: Sandbox, url: str, parameters: dict[str, Any]
+    configured: str, sandbox: Sandbox, url: str, parameters: dict[str, Any], mocker: MockerFixture
 ) -> None:
+    opened, closed = (mocker.spy(Database, name) for name in ("__init__", "close"))
     later = sandbox.now + timedelta(hours=1)
     with everything_logged() as logged:
         result = send(**parameters, start_url=sandbox.url, scheduled_timestamp=later)
+    assert (opened.call_count, closed.call_count) == (1, 1)
     before = counts(url)
     assert (before.name, before.contacts, before.outcome) == (NAME, 2, "queued")
 
