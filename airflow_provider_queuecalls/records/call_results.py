@@ -26,7 +26,7 @@ def _stored_text(value: object, parameter: Parameter) -> str:
     return text
 
 
-_TEXT = Kind("a string without NUL characters", _stored_text, shown=False)
+TEXT = Kind("a string without NUL characters", _stored_text, shown=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +41,20 @@ class ResultField(Parameter):
 #: :meta hide-value:
 FIELDS: tuple[ResultField, ...] = (
     ResultField(
-        name="phone_number", kind=_TEXT, max_length=255, doc="The number that was called.",
+        name="phone_number", kind=TEXT, max_length=255, doc="The number that was called.",
         evidence="documented; whether it is spelled as in the contact file is not known",
     ),
-    ResultField(name="message_reference", kind=_TEXT, max_length=255, doc="The contact's message_reference."),
+    ResultField(name="message_reference", kind=TEXT, max_length=255, doc="The contact's message_reference."),
     ResultField(
-        name="call_id", kind=_TEXT, max_length=255, doc="The service's id of the call.",
+        name="call_id", kind=TEXT, max_length=255, doc="The service's id of the call.",
         evidence="documented; unique only within one server of the service",
     ),
     ResultField(
-        name="result", kind=_TEXT, max_length=255, doc="How the call ended, such as completed or failed.",
+        name="result", kind=TEXT, max_length=255, doc="How the call ended, such as completed or failed.",
         evidence="documented; further values are not known",
     ),
     ResultField(
-        name="callee_type", kind=_TEXT, max_length=255, doc="Who answered, such as a person or a machine, or why nobody did.",
+        name="callee_type", kind=TEXT, max_length=255, doc="Who answered, such as a person or a machine, or why nobody did.",
         evidence="documented; its values are not known",
     ),
     ResultField(name="attempts", kind=INTEGER, minimum=0, maximum=1_000_000, doc="How many attempts the service made."),
@@ -82,6 +82,12 @@ class CallResult:
     last_attempt_timestamp: int | None = None
     duration: int | None = None
 
+    @property
+    def call_key(self) -> str | None:
+        """A digest of what names the call; None if nothing does."""
+        call = (self.phone_number, self.message_reference, self.call_id)
+        return None if call == (None, None, None) else _digest(call)[:KEY_LENGTH]
+
     def form(self) -> dict[str, str]:
         """Return the fields as the service posts them."""
         values = asdict(self)
@@ -107,7 +113,7 @@ class PostedResult:
             name: sorted(v.strip() for v in value) if isinstance(value, list) else value.strip()
             for name, value in self.fields.items()
         }
-        return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()
+        return _digest(normalized)
 
 
 def read_result(pairs: Iterable[tuple[str, str]]) -> PostedResult:
@@ -123,3 +129,7 @@ def read_result(pairs: Iterable[tuple[str, str]]) -> PostedResult:
 def campaign_key(campaign_name: str) -> str:
     """Return the key under which a campaign's results are stored: a digest of its name."""
     return hashlib.sha256(campaign_name.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count as numbers
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records import database as module
+from airflow_provider_queuecalls.records import database as database_module
+from airflow_provider_queuecalls.records import schema
 from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
 
+_NUMBERS = numbers()
 NAME, KEY = "spring", campaign_key("spring")
 RESULT = {
     "phone_number": "16175550100", "message_reference": "order-1", "call_id": "7", "result": "completed",
@@ -42,7 +48,7 @@ def test_processes_that_start_at_once_make_one_schema_and_store_a_result_once(ur
 
 def test_a_database_of_a_newer_version_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr(module, "SCHEMA", (*module.SCHEMA, ("ALTER TABLE queuecalls_results ADD more text",)))
+        newer.setattr(schema, "SCHEMA", (*schema.SCHEMA, ("ALTER TABLE queuecalls_results ADD more text",)))
         Database(url).close()
         Database(url).close()
     with pytest.raises(QueueCallsError, match="schema version 2"):
@@ -86,8 +92,8 @@ def test_a_bad_value_is_stored_as_it_came_and_flagged(changed: dict[str, str], d
 
 
 def test_results_are_counted_by_campaign(database: Database) -> None:
-    database.put_campaign(CampaignRow(NAME, 5, "unknown"))
-    database.put_campaign(CampaignRow(NAME, 5, "queued"))
+    database.put_campaign(CampaignRow(NAME, 5, "unknown", started_at=1, expires_at=2))
+    database.put_campaign(CampaignRow(NAME, 5, "queued", started_at=1))
     add(database)
     add(database, call_id="8", result="failed", callee_type="")
     add(database, call_id="9", result="operator stop", callee_type="")
@@ -96,14 +102,21 @@ def test_results_are_counted_by_campaign(database: Database) -> None:
     database.add(campaign_key("summer"), read_result(RESULT.items()))
 
     (counts,) = database.counts(NAME)
-    assert (counts.name, counts.contacts, counts.results, counts.unreadable) == (NAME, 5, 3, 2)
+    assert (counts.name, counts.contacts, counts.outcome, counts.results, counts.unreadable) == (
+        NAME,
+        5,
+        "queued",
+        3,
+        2,
+    )
+    assert (counts.started_at, counts.expires_at, counts.attempts) == (1, 2, 6)
     assert counts.by_result == {"completed": 1, "failed": 1, "operator stop": 1}
     assert counts.by_callee_type == {"human": 1, "": 2}
     assert {counts.key: counts.results for counts in database.counts()} == {KEY: 3, campaign_key("summer"): 1}
 
 
 def test_old_results_are_deleted_with_their_campaigns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr(database_module, "PRUNED_AT_ONCE", 2)
     now = time.time()
     with monkeypatch.context() as earlier:
         earlier.setattr(time, "time", lambda: now - 1000)
@@ -115,7 +128,9 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
 
     assert database.prune(int(now) - 500) == 5
     assert [row["call_id"] for row in database.rows(NAME)] == ["new"]
-    assert [counts.name for counts in database.counts()] == [NAME]
+    assert list(database.rows("winter")) == []
+    (counts,) = database.counts()
+    assert (counts.name, counts.results) == (NAME, 6)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +159,54 @@ def test_a_sqlite_file_belongs_to_its_owner_and_commits_are_durable(tmp_path: Pa
     assert pragmas == ["wal", 2]
     assert {os.stat(path).st_mode & 0o777 for path in tmp_path.glob("results.db*")} == {0o600}
     database.close()
+
+
+POSTS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "call_id": st.sampled_from("12"),
+            "result": st.sampled_from(["completed", "COMPLETED", "failed"]),
+            "callee_type": st.sampled_from(["human", "machine"]),
+            "attempts": st.sampled_from("123"),
+            "last_attempt_timestamp": st.sampled_from(["1790000000", "1790000060"]),
+            "duration": st.sampled_from("12"),
+        },
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(posts=POSTS, data=st.data())
+def test_counts_are_those_of_the_stored_posts_for_any_order_and_repetition(
+    posts: list[dict[str, str]], data: st.DataObject, database: Database
+) -> None:
+    name = str(next(_NUMBERS))
+    posted = [(campaign_key(name), read_result(post.items())) for post in [*posts, *posts]]
+    while posted:
+        count = data.draw(st.integers(1, 12))
+        assert len(database.add_all(posted[:count])) == len(posted[:count])
+        posted = posted[count:]
+
+    results, unreadable = dict[Any, Any](), 0
+    stored = list(database.rows(name, every_post=True))
+    for row in stored:
+        call = (row["phone_number"], row["message_reference"], row["call_id"])
+        rank = (
+            row["attempts"] or -1, row["last_attempt_timestamp"] or -1, (row["result"] or "").lower() == "completed",
+            row["received_at"], read_result(json.loads(row["fields"]).items()).digest,
+        )  # fmt: skip
+        if call == (None, None, None):
+            unreadable += 1
+        elif call not in results or rank > results[call][0]:
+            results[call] = (rank, row)
+    chosen = [row for _, row in results.values()]
+    assert len(stored) == len({tuple(sorted(post.items())) for post in posts})
+    assert sorted(map(str, database.rows(name))) == sorted(map(str, chosen))
+    (counts,) = database.counts(name) or [ResultCounts("")]
+    assert (counts.results, counts.unreadable) == (len(chosen), unreadable)
+    assert counts.by_result == Counter(row["result"] or "" for row in chosen)
+    assert counts.by_callee_type == Counter(row["callee_type"] or "" for row in chosen)
+    assert counts.attempts == sum(row["attempts"] or 0 for row in chosen)
+    assert counts.last_received_at == max((row["received_at"] for row in stored), default=None)

@@ -1,0 +1,80 @@
+"""How the results database is opened, with SQLAlchemy 1.4 to 2.1, as Airflow 2.11 to 3.3 install it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+#: How long a statement waits for another process that writes, or for PostgreSQL to accept a connection.
+PATIENCE_SECONDS = 10
+ACCEPTED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+
+
+def make_engine(url: str, *, create: bool) -> Engine:
+    """Return an engine for the database. Raises :class:`QueueCallsError` for a URL that cannot be used."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.pool import QueuePool
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise QueueCallsError(f"The results database has no valid URL. It must be {ACCEPTED}.") from None
+    # Errors must not repeat the values of a statement: they are people's data.
+    options: dict[str, Any] = {"future": True, "hide_parameters": True, "poolclass": QueuePool, "pool_pre_ping": True}
+    if parsed.drivername.startswith("sqlite"):
+        if parsed.database in (None, "", ":memory:"):
+            raise QueueCallsError("The results database must be a SQLite file, not one in memory: sqlite:///FILE.")
+        if not create and not os.path.exists(str(parsed.database)):
+            raise QueueCallsError(
+                f"There is no results database {parsed.database!r}. It is made when results are received, or when a campaign "
+                "is sent with [queuecalls] results_database."
+            )
+        _make_private(str(parsed.database))
+        connect_args = {"check_same_thread": False, "timeout": PATIENCE_SECONDS}
+        engine = create_engine(parsed, connect_args=connect_args, **options)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    parsed = parsed.set(drivername=_postgres_driver(parsed.drivername))
+    return create_engine(parsed, connect_args={"connect_timeout": PATIENCE_SECONDS}, pool_size=10, **options)
+
+
+def _make_private(path: str) -> None:
+    """Make the file readable only by its owner, before SQLite makes it and its neighbors with wider rights."""
+    with suppress(FileExistsError, FileNotFoundError, PermissionError):  # SQLite reports what is wrong with the path
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # its driver would begin transactions late, and none for a schema
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
+    connection.execute("PRAGMA secure_delete = ON")  # people's data that was deleted is overwritten
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _postgres_driver(name: str) -> str:
+    """The URL's driver, or for a URL without one the installed driver that SQLAlchemy can use."""
+    import sqlalchemy
+
+    if name.startswith("postgresql+"):
+        return name
+    if name not in ("postgresql", "postgres"):
+        raise QueueCallsError(f"The results database cannot be {name!r}. It must be {ACCEPTED}.")
+    drivers = ("psycopg", "psycopg2") if int(sqlalchemy.__version__.partition(".")[0]) >= 2 else ("psycopg2",)
+    for driver in drivers:
+        if find_spec(driver):
+            return f"postgresql+{driver}"
+    raise QueueCallsError(f"PostgreSQL needs a driver, which is not installed: pip install {' or '.join(drivers)}.")

@@ -1,0 +1,65 @@
+"""The tables of the results database, and how they are created and upgraded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.records.call_results import KEY_LENGTH
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+#: The statements that lead from each version of the schema to the next, the first from nothing to version 1.
+#: A statement that was released is never changed. Times are seconds since 1970 in UTC.
+#:
+#: ``queuecalls_calls`` points to the result of each call, whatever the order in which its posts arrived, and
+#: ``queuecalls_tallies`` counts these results. Both change in the transaction that stores a post, so counting a
+#: campaign costs the same for ten results and for a million. ``shard`` keeps several receivers from waiting for each
+#: other's counts.
+SCHEMA: tuple[tuple[str, ...], ...] = (
+    (
+        f"""CREATE TABLE queuecalls_campaigns (
+            campaign_key varchar({KEY_LENGTH}) PRIMARY KEY, name text NOT NULL, contacts bigint NOT NULL,
+            outcome varchar(32) NOT NULL, dag_id text NOT NULL, run_id text NOT NULL, started_at bigint NOT NULL,
+            expires_at bigint)""",
+        """CREATE TABLE queuecalls_records (
+            record_key varchar(64) NOT NULL, generation bigint NOT NULL, entry text NOT NULL,
+            PRIMARY KEY (record_key, generation))""",
+        f"""CREATE TABLE queuecalls_results (
+            campaign_key varchar({KEY_LENGTH}) NOT NULL, digest varchar(64) NOT NULL, call_key varchar({KEY_LENGTH}),
+            received_at bigint NOT NULL, phone_number text, message_reference text, call_id text, result text,
+            callee_type text, attempts bigint, last_attempt_timestamp bigint, duration bigint, problems text NOT NULL,
+            fields text NOT NULL, PRIMARY KEY (campaign_key, digest))""",
+        "CREATE INDEX queuecalls_results_received ON queuecalls_results (received_at)",
+        f"""CREATE TABLE queuecalls_calls (
+            campaign_key varchar({KEY_LENGTH}) NOT NULL, call_key varchar({KEY_LENGTH}) NOT NULL,
+            digest varchar(64) NOT NULL, PRIMARY KEY (campaign_key, call_key))""",
+        f"""CREATE TABLE queuecalls_tallies (
+            campaign_key varchar({KEY_LENGTH}) NOT NULL, result text NOT NULL, callee_type text NOT NULL,
+            shard bigint NOT NULL, calls bigint NOT NULL, attempts bigint NOT NULL, unreadable bigint NOT NULL,
+            last_received_at bigint NOT NULL, PRIMARY KEY (campaign_key, result, callee_type, shard))""",
+    ),
+)
+VERSION = "SELECT max(version) FROM queuecalls_schema"
+#: Taken while the schema is made, so that of several processes one makes it. Any number that others don't take.
+_LOCK = 0x71756575
+
+
+def upgrade(connection: Connection) -> None:
+    """Make the schema, or what is new in it. Of several processes that start at once, the others wait."""
+    from sqlalchemy import text
+
+    if connection.dialect.name != "sqlite":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    connection.execute(text("CREATE TABLE IF NOT EXISTS queuecalls_schema (version bigint PRIMARY KEY)"))
+    version = connection.execute(text(VERSION)).scalar() or 0
+    if version > len(SCHEMA):
+        raise QueueCallsError(
+            f"The results database has schema version {version}, and this version of airflow-provider-queuecalls "
+            f"knows versions up to {len(SCHEMA)}. Upgrade the package here."
+        )
+    for number, statements in enumerate(SCHEMA[version:], version + 1):
+        for statement in statements:
+            connection.execute(text(statement))
+        connection.execute(text("INSERT INTO queuecalls_schema VALUES (:version)"), {"version": number})
