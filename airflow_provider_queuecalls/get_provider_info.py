@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_queuecalls.client.connection import FIELDS, Field
 from airflow_provider_queuecalls.client.endpoint import CONN_TYPE
-from airflow_provider_queuecalls.kinds import SECRET
+from airflow_provider_queuecalls.value_types import SECRET
 
 PACKAGE = "airflow-provider-queuecalls"
 NAME = "queuecalls"
@@ -131,9 +131,9 @@ def conn_fields() -> dict[str, Any]:
 
 
 def _conn_field(entry: Field) -> dict[str, Any]:
-    form_type = entry.kind.form_type
+    form_type = entry.type.form_type
     schema: dict[str, Any] = {"type": [form_type, "null"]}
-    if entry.kind is SECRET:
+    if entry.type is SECRET:
         schema["format"] = "password"
     elif entry.default not in (None, {}) and (form_type != "string" or isinstance(entry.default, str)):
         schema["default"] = entry.default

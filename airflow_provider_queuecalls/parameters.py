@@ -19,7 +19,7 @@ from airflow_provider_queuecalls.exceptions import Violation
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueType:
     """What the value of a parameter is.
 
     ``rule`` completes "it must be …". ``read`` takes a value that is set and returns the normalized one, or raises
@@ -35,7 +35,7 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One parameter: its kind, limits and meaning, and where the rule comes from.
+    """One parameter: the type of its value, its limits and meaning, and where the rule comes from.
 
     ``default`` is what an unset value means; ``default_doc`` says so where the value alone doesn't. ``choices`` are the
     accepted values with their meanings. ``minimum``, ``maximum`` and a number without a unit are in ``unit``;
@@ -43,7 +43,7 @@ class Parameter:
     """
 
     name: str
-    kind: Kind
+    type: ValueType
     doc: str
     default: Any = None
     default_doc: str = ""
@@ -66,7 +66,7 @@ class Parameter:
             limits = f"{above} {self.maximum:,}{unit}"
         elif self.max_length is not None:
             limits = f"of at most {self.max_length} bytes in UTF-8"
-        rule = self.kind.rule.replace("{unit}", self.unit)
+        rule = self.type.rule.replace("{unit}", self.unit)
         return f"{rule}{',' if ',' in rule and limits else ''} {limits}".rstrip()
 
     @property
@@ -84,11 +84,11 @@ class Parameter:
             if self.required:
                 raise ValueError("is missing")
             return self.default
-        return self.kind.read(value, self)
+        return self.type.read(value, self)
 
     def violation(self, problem: str, value: object = None) -> Violation:
         """Return the broken rule. The value is part of it only where it can be neither personal nor secret."""
-        shown = show(value) if self.kind.shown and not is_unset(value) else ""
+        shown = show(value) if self.type.shown and not is_unset(value) else ""
         return Violation(self.name, problem, self.rule, self.source, shown)
 
 
@@ -154,7 +154,7 @@ def show(value: object) -> str:
 
 
 def show_path(location: object) -> str:
-    """Return how messages refer to a path: quoted, or by its kind and length where it must not be shown."""
+    """Return how messages refer to a path: quoted, or by its type and length where it must not be shown."""
     path = path_to_show(location)
     return f"({describe(location)})" if path is None else repr(path)
 
@@ -180,7 +180,7 @@ def path_to_show(location: object) -> str | None:
 
 
 def describe(value: object) -> str:
-    """Describe a value by its kind and size, such as ``a list of 2``."""
+    """Describe a value by its type and size, such as ``a list of 2``."""
     if value is None:
         return "None"
     if isinstance(value, str):

@@ -11,8 +11,8 @@ from typing import Any
 from airflow_provider_queuecalls._airflow.compat import BaseHook
 from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
-from airflow_provider_queuecalls.kinds import read_structure
 from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.value_types import read_structure
 
 _TAKES = "It must be one statement that returns rows, such as SELECT"
 #: Errors, as PEP 249 and Python call them, that no further try will cure: a statement that is not valid, values that

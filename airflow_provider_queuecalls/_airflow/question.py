@@ -9,11 +9,11 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, OutcomeUnknown, QueueCallsError
-from airflow_provider_queuecalls.kinds import CHOICE, read_duration
-from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger
 from airflow_provider_queuecalls.records.resolving import resolve
+from airflow_provider_queuecalls.value_types import CHOICE, read_duration
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import BaseOperator, Context
@@ -26,7 +26,7 @@ OPTIONS = [QUEUED, NOT_QUEUED, LEAVE]
 OnUnknown = Literal["fail", "ask"]
 PARAMETERS = (
     Parameter(
-        name="on_unknown", kind=CHOICE, default="fail",
+        name="on_unknown", type=CHOICE, default="fail",
         doc="What to do if nothing shows whether the campaign was queued.",
         choices={
             "fail": "fail the task", "ask": "ask under *Required actions* in Airflow 3.1 or later, without a worker, and do "
@@ -35,7 +35,7 @@ PARAMETERS = (
     ),
     Parameter(
         name="answer_timeout", unit="hours", default_doc="no limit",
-        kind=Kind("a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'", read_duration),
+        type=ValueType("a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'", read_duration),
         doc="The longest time to wait for the answer to on_unknown='ask'; the task fails after that.",
     ),
 )  # fmt: skip

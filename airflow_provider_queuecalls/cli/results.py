@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.kinds import read_duration
-from airflow_provider_queuecalls.parameters import Kind, Parameter
+from airflow_provider_queuecalls.parameters import Parameter, ValueType
+from airflow_provider_queuecalls.value_types import read_duration
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.database import Database
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: The variables in which Airflow's configuration has the same settings.
 DATABASE, SECRET, URL = (f"AIRFLOW__QUEUECALLS__RESULTS_{name}" for name in ("DATABASE", "SECRET", "URL"))
 LOOPBACK = "127.0.0.1"
-_AGE = Parameter(name="--older-than", kind=Kind("a duration such as 90d", read_duration), doc="", unit="days")
+_AGE = Parameter(name="--older-than", type=ValueType("a duration such as 90d", read_duration), doc="", unit="days")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -116,7 +116,7 @@ def _age(text: str) -> float:
     try:
         return read_duration(days if days.isdecimal() else text, _AGE).total_seconds()
     except ValueError as problem:
-        raise argparse.ArgumentTypeError(f"{text!r} {problem}; it must be {_AGE.kind.rule}") from None
+        raise argparse.ArgumentTypeError(f"{text!r} {problem}; it must be {_AGE.type.rule}") from None
 
 
 def _given(value: str | None, variable: str, option: str) -> str:

@@ -16,7 +16,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
-from airflow_provider_queuecalls.kinds import (
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.value_types import (
     EXPRESSION,
     FILE,
     FLAG,
@@ -30,7 +31,6 @@ from airflow_provider_queuecalls.kinds import (
     duration_words,
     read_duration,
 )
-from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
 
 DOCUMENTED = "name documented for the single-call queuecall"
 INFERRED = "name inferred"
@@ -49,11 +49,11 @@ class FormField(Parameter):
     name_evidence: str
 
 
-def _field(position: int, name: str, kind: Kind, doc: str, **others: Any) -> FormField:
+def _field(position: int, name: str, value_type: ValueType, doc: str, **others: Any) -> FormField:
     source = f"parameter {position} of the service's queuecalls page"
     default_doc = "" if others.get("required") else "not sent"
     known = {"wire_name": name, "name_evidence": DOCUMENTED, "source": source, "default_doc": default_doc}
-    return FormField(position=position, name=name, kind=kind, doc=doc, **known | others)
+    return FormField(position=position, name=name, type=value_type, doc=doc, **known | others)
 
 
 #: Every documented parameter, in the document's order.
@@ -96,7 +96,7 @@ def _delay(value: object, parameter: Parameter) -> timedelta:
 
 START_LATE = Parameter(
     name="start_late",
-    kind=Kind(f"a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or {ANY_DELAY!r}", _delay),
+    type=ValueType(f"a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or {ANY_DELAY!r}", _delay),
     doc="By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then start at once. "
     "A campaign that is later is not sent, unless it has an expiration_timestamp in the future.",
     unit="minutes", minimum=0, default=timedelta(minutes=15), default_doc="15 minutes",

@@ -15,7 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.campaign import PARAMETERS
-from airflow_provider_queuecalls.kinds import (
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, show
+from airflow_provider_queuecalls.value_types import (
     CHOICE,
     FLAG,
     INTEGER,
@@ -27,7 +28,6 @@ from airflow_provider_queuecalls.kinds import (
     read_url,
     type_name,
 )
-from airflow_provider_queuecalls.parameters import Kind, Parameter, show
 
 DEFAULT_HOST = "outbound.vxml.sharpencx.com"
 DEFAULT_PATH = "/webservice/queuecalls.php"
@@ -141,52 +141,52 @@ def _campaign_url(value: Any, parameter: Parameter) -> str:
     return text
 
 
-_HOST = Kind("a host name, an IP address, or a full http(s) URL without query and credentials", _host)
-_VERIFY = Kind("true, false, or the path of a CA file on the worker", _verify, shown=False)
-_FIELD_NAMES = Kind(
+_HOST = ValueType("a host name, an IP address, or a full http(s) URL without query and credentials", _host)
+_VERIFY = ValueType("true, false, or the path of a CA file on the worker", _verify, shown=False)
+_FIELD_NAMES = ValueType(
     "a JSON object from parameters to names of letters, digits, and _ . [ ] -", _field_names, form_type="object"
 )
-_PROXIES = Kind("a JSON object from schemes to http(s) URLs of proxies", _proxies, shown=False, form_type="object")
-_CAMPAIGN_URL = Kind(f"{URL.rule}, with {CAMPAIGN_NAME} after the host", _campaign_url, shown=False)
+_PROXIES = ValueType("a JSON object from schemes to http(s) URLs of proxies", _proxies, shown=False, form_type="object")
+_CAMPAIGN_URL = ValueType(f"{URL.rule}, with {CAMPAIGN_NAME} after the host", _campaign_url, shown=False)
 
 #: Every field of the connection.
 #:
 #: :meta hide-value:
 FIELDS: tuple[Field, ...] = (
     Field(
-        name="host", kind=_HOST, label="Host", default=urlsplit(f"//{DEFAULT_HOST}"), default_doc=DEFAULT_HOST, example=DEFAULT_HOST, standard=True,
+        name="host", type=_HOST, label="Host", default=urlsplit(f"//{DEFAULT_HOST}"), default_doc=DEFAULT_HOST, example=DEFAULT_HOST, standard=True,
         doc="The host of the service for your account. A full URL sets scheme, port, and path as well.",
     ),
     Field(
-        name="schema", kind=Kind("", _scheme), choices={"https": "", "http": ""}, label="Scheme", default_doc="https", example="https", standard=True,
+        name="schema", type=ValueType("", _scheme), choices={"https": "", "http": ""}, label="Scheme", default_doc="https", example="https", standard=True,
         doc="http needs allow_http, unless the host is this machine.",
     ),
-    Field(name="port", kind=INTEGER, minimum=1, maximum=65_535, label="Port", default_doc="the scheme's own", example="443", standard=True, doc="The port of the service."),
-    Field(name="login", kind=SECRET, required=True, max_length=CAMPAIGN["login"].max_length, label="Login", example="the sender's login name", standard=True, doc="The sender's login name."),
+    Field(name="port", type=INTEGER, minimum=1, maximum=65_535, label="Port", default_doc="the scheme's own", example="443", standard=True, doc="The port of the service."),
+    Field(name="login", type=SECRET, required=True, max_length=CAMPAIGN["login"].max_length, label="Login", example="the sender's login name", standard=True, doc="The sender's login name."),
     Field(
-        name="password", kind=SECRET, label="PIN", example="the sender's PIN", standard=True,
+        name="password", type=SECRET, label="PIN", example="the sender's PIN", standard=True,
         doc="The sender's PIN, of at most 16 bytes. With the extra pin, the password of HTTP Basic, of any length.",
     ),
-    Field(name="path", kind=Kind("a path that starts with /", _path), default=DEFAULT_PATH, label="Path", doc="The path of the service on its host."),
+    Field(name="path", type=ValueType("a path that starts with /", _path), default=DEFAULT_PATH, label="Path", doc="The path of the service on its host."),
     Field(
-        name="pin", kind=SECRET, max_length=CAMPAIGN["pin"].max_length, label="PIN as a form field", default_doc="the PIN above",
+        name="pin", type=SECRET, max_length=CAMPAIGN["pin"].max_length, label="PIN as a form field", default_doc="the PIN above",
         doc="The PIN in the form, if it is not the password of HTTP Basic.",
     ),
-    Field(name="basic_auth", kind=FLAG, default=True, label="HTTP Basic", doc="Send login and PIN with HTTP Basic authentication, too."),
-    Field(name="allow_http", kind=FLAG, default=False, label="Allow plain http", doc="Send login, PIN, and contacts unencrypted to another machine."),
-    Field(name="field_names", kind=_FIELD_NAMES, default={}, default_doc="the documented names", label="Field names", example='{"secure": "is_pci"}', doc="Other names for form fields than the documented ones."),
-    Field(name="connect_timeout", kind=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long connecting may take: TCP, a proxy's tunnel, and TLS."),
+    Field(name="basic_auth", type=FLAG, default=True, label="HTTP Basic", doc="Send login and PIN with HTTP Basic authentication, too."),
+    Field(name="allow_http", type=FLAG, default=False, label="Allow plain http", doc="Send login, PIN, and contacts unencrypted to another machine."),
+    Field(name="field_names", type=_FIELD_NAMES, default={}, default_doc="the documented names", label="Field names", example='{"secure": "is_pci"}', doc="Other names for form fields than the documented ones."),
+    Field(name="connect_timeout", type=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long connecting may take: TCP, a proxy's tunnel, and TLS."),
     Field(
-        name="read_timeout", kind=SECONDS, unit="seconds", maximum=86_400, default=300, label="Read timeout",
+        name="read_timeout", type=SECONDS, unit="seconds", maximum=86_400, default=300, label="Read timeout",
         doc="How long to wait for the whole response, and for the service to accept the next part of the upload.",
     ),
-    Field(name="verify", kind=_VERIFY, default=True, label="Verify TLS", doc="How to verify the certificate of the service. false accepts any certificate, and logs a warning."),
+    Field(name="verify", type=_VERIFY, default=True, label="Verify TLS", doc="How to verify the certificate of the service. false accepts any certificate, and logs a warning."),
     Field(
-        name="proxies", kind=_PROXIES, default_doc="the proxies of the worker's environment", label="Proxies",
+        name="proxies", type=_PROXIES, default_doc="the proxies of the worker's environment", label="Proxies",
         example='{"https": "http://proxy.example:3128"}', doc="The proxies to use, unless the host is this machine. SOCKS proxies are not supported.",
     ),
     Field(
-        name="campaign_url", kind=_CAMPAIGN_URL, default_doc="no link", label="Campaign URL", example=f"https://manager.example/campaigns?name={CAMPAIGN_NAME}",
+        name="campaign_url", type=_CAMPAIGN_URL, default_doc="no link", label="Campaign URL", example=f"https://manager.example/campaigns?name={CAMPAIGN_NAME}",
         doc="The page of a campaign in the service's campaign manager. Each task gets a link to its own.",
     ),
 )  # fmt: skip

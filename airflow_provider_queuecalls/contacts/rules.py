@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
-from airflow_provider_queuecalls.kinds import CHOICE, FLAG, read_duration, read_structure, type_name
-from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.value_types import CHOICE, FLAG, read_duration, read_structure, type_name
 
 #: The columns of the file that is sent, in the service's order.
 COLUMNS = ("phone_number", "message_reference", "call_parameter")
@@ -82,7 +82,7 @@ def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
 
 
 def _choice(name: str, doc: str, choices: dict[str, str]) -> Parameter:
-    return Parameter(name=name, kind=CHOICE, doc=doc, default=next(iter(choices)), choices=choices)
+    return Parameter(name=name, type=CHOICE, doc=doc, default=next(iter(choices)), choices=choices)
 
 
 #: Every parameter of the check.
@@ -93,13 +93,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         "phone_format", "How phone numbers are written in the file.",
         {"nanp": "1 and ten digits of the North American Numbering Plan", "vendor": "every spelling that the service documents"},
     ),
-    Parameter(name="normalize", kind=FLAG, default=False, doc="Rewrite common spellings of a phone number into the one that is sent."),
-    Parameter(name="has_header", kind=FLAG, default=False, doc="The first row names the columns, which may come in any order."),
+    Parameter(name="normalize", type=FLAG, default=False, doc="Rewrite common spellings of a phone number into the one that is sent."),
+    Parameter(name="has_header", type=FLAG, default=False, doc="The first row names the columns, which may come in any order."),
     Parameter(
-        name="columns", kind=Kind(f"a mapping from {', '.join(COLUMNS[:2])}, or {COLUMNS[2]} to names in the header line, or to None for a column that is not sent", _columns, shown=False, form_type="object"),
+        name="columns", type=ValueType(f"a mapping from {', '.join(COLUMNS[:2])}, or {COLUMNS[2]} to names in the header line, or to None for a column that is not sent", _columns, shown=False, form_type="object"),
         default={}, default_doc="their own names", doc="The names of the columns in the file. Requires has_header=True.",
     ),
-    Parameter(name="delimiter", kind=Kind("',', ';', '|', or 'tab'", _delimiter), default=",", doc="The character that separates the cells of the file."),
+    Parameter(name="delimiter", type=ValueType("',', ';', '|', or 'tab'", _delimiter), default=",", doc="The character that separates the cells of the file."),
     _choice(
         "quoting", "Whether a cell may be quoted as in RFC 4180.",
         {"refuse": "a row with a quote is rejected", "allow": "quotes are read as in RFC 4180, and sent only where a cell needs them"},
@@ -109,7 +109,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         {"fail": "fail the task and send nothing", "skip": "send the other rows only"},
     ),
     Parameter(
-        name="max_rejects", kind=Kind("a count such as 5, or a percentage of the rows such as '2%'", _max_rejects), default_doc="no limit",
+        name="max_rejects", type=ValueType("a count such as 5, or a percentage of the rows such as '2%'", _max_rejects), default_doc="no limit",
         doc="The most rows that may be rejected; with more of them, nothing is sent. Requires on_invalid='skip'.",
     ),
     _choice(
@@ -117,12 +117,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         {"fail": "fail the task and send nothing", "drop": "send its first row only", "keep": "send all of its rows"},
     ),
     Parameter(
-        name="suppress", kind=Kind("a path or URL, or a list of them", _paths, shown=False), default=(), default_doc="none",
+        name="suppress", type=ValueType("a path or URL, or a list of them", _paths, shown=False), default=(), default_doc="none",
         doc="Suppression lists (do-not-call lists): contacts with these phone numbers are not sent.",
     ),
     Parameter(
         name="suppress_max_age", unit="days",
-        kind=Kind("a timedelta, a number of days, or a string such as '31 days' or 'PT12H'", read_duration), default_doc="no limit",
+        type=ValueType("a timedelta, a number of days, or a string such as '31 days' or 'PT12H'", read_duration), default_doc="no limit",
         doc="The longest time since a suppression list was last changed; with an older one, nothing is sent.",
     ),
     _choice(

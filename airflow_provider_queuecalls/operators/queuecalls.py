@@ -30,12 +30,12 @@ from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.rules import Delimiter, Duplicates, OnEmpty, OnInvalid, PhoneFormat, Quoting
 from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campaign_name, clear_locals
-from airflow_provider_queuecalls.kinds import parse_flag
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.value_types import parse_flag
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from airflow_provider_queuecalls.kinds import INTEGER, TIMESTAMP, read_text
-from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.value_types import INTEGER, TIMESTAMP, read_text
 
 COMPLETED, FAILED = "completed", "failed"
 DOCUMENTED = "documented"
@@ -26,7 +26,7 @@ def _stored_text(value: object, parameter: Parameter) -> str:
     return text
 
 
-TEXT = Kind("a string without NUL characters", _stored_text, shown=False)
+TEXT = ValueType("a string without NUL characters", _stored_text, shown=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,29 +41,29 @@ class ResultField(Parameter):
 #: :meta hide-value:
 FIELDS: tuple[ResultField, ...] = (
     ResultField(
-        name="phone_number", kind=TEXT, max_length=255, doc="The number that was called.",
+        name="phone_number", type=TEXT, max_length=255, doc="The number that was called.",
         evidence="documented; whether it is spelled as in the contact file is not known",
     ),
-    ResultField(name="message_reference", kind=TEXT, max_length=255, doc="The contact's message_reference."),
+    ResultField(name="message_reference", type=TEXT, max_length=255, doc="The contact's message_reference."),
     ResultField(
-        name="call_id", kind=TEXT, max_length=255, doc="The service's id of the call.",
+        name="call_id", type=TEXT, max_length=255, doc="The service's id of the call.",
         evidence="documented; unique only within one server of the service",
     ),
     ResultField(
-        name="result", kind=TEXT, max_length=255, doc="How the call ended, such as completed or failed.",
+        name="result", type=TEXT, max_length=255, doc="How the call ended, such as completed or failed.",
         evidence="documented; further values are not known",
     ),
     ResultField(
-        name="callee_type", kind=TEXT, max_length=255, doc="Who answered, such as a person or a machine, or why nobody did.",
+        name="callee_type", type=TEXT, max_length=255, doc="Who answered, such as a person or a machine, or why nobody did.",
         evidence="documented; its values are not known",
     ),
-    ResultField(name="attempts", kind=INTEGER, minimum=0, maximum=1_000_000, doc="How many attempts the service made."),
+    ResultField(name="attempts", type=INTEGER, minimum=0, maximum=1_000_000, doc="How many attempts the service made."),
     ResultField(
-        name="last_attempt_timestamp", kind=TIMESTAMP, doc="When the last attempt was made.",
+        name="last_attempt_timestamp", type=TIMESTAMP, doc="When the last attempt was made.",
         evidence="documented; its format is not known",
     ),
     ResultField(
-        name="duration", kind=INTEGER, minimum=0, maximum=1_000_000_000, doc="How long the call took.",
+        name="duration", type=INTEGER, minimum=0, maximum=1_000_000_000, doc="How long the call took.",
         evidence="documented; its unit, probably seconds, is not known",
     ),
 )  # fmt: skip

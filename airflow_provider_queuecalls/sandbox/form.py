@@ -16,8 +16,8 @@ from starlette.datastructures import UploadFile
 from airflow_provider_queuecalls.client.campaign import ANY_DELAY, BY_NAME, PARAMETERS, Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
-from airflow_provider_queuecalls.kinds import FILE, FLAG, INTEGER, SECRET, TIMESTAMP, WHOLE_SECONDS
 from airflow_provider_queuecalls.sandbox.rows import ContactFile
+from airflow_provider_queuecalls.value_types import FILE, FLAG, INTEGER, SECRET, TIMESTAMP, WHOLE_SECONDS
 
 _NUMBERS = (INTEGER, WHOLE_SECONDS, TIMESTAMP, FLAG)
 
@@ -40,7 +40,7 @@ class Posted:
     @property
     def parameters(self) -> dict[str, str]:
         """The campaign's own texts: all but login and PIN."""
-        return {name: text for name, text in self.texts.items() if BY_NAME[name].kind is not SECRET}
+        return {name: text for name, text in self.texts.items() if BY_NAME[name].type is not SECRET}
 
 
 class FormReader:
@@ -65,11 +65,11 @@ class FormReader:
             if parameter is None:
                 rule = "one of " + ", ".join(self._by_wire_name)
                 misplaced.append(UnknownField(wire_name[:64], "is not a documented field", rule, "the vendor's page"))
-            elif parameter.name in texts or (parameter.kind is FILE and contacts):
+            elif parameter.name in texts or (parameter.type is FILE and contacts):
                 misplaced.append(parameter.violation("is given more than once"))
-            elif isinstance(value, UploadFile) and parameter.kind is FILE:
+            elif isinstance(value, UploadFile) and parameter.type is FILE:
                 contacts = ContactFile(value.filename or "", value.file)
-            elif isinstance(value, str) and parameter.kind is not FILE:
+            elif isinstance(value, str) and parameter.type is not FILE:
                 texts[parameter.name] = value
             else:
                 misplaced.append(
@@ -130,5 +130,5 @@ class FormReader:
 def _spelling_violations(texts: Mapping[str, str]) -> Iterator[Violation]:
     # A Campaign reads what people write ('true', ISO 8601, blanks around); a client sends digits.
     for name, text in texts.items():
-        if BY_NAME[name].kind in _NUMBERS and not re.fullmatch(r"[0-9]*", text):
+        if BY_NAME[name].type in _NUMBERS and not re.fullmatch(r"[0-9]*", text):
             yield BY_NAME[name].violation("is not written in digits")

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_queuecalls.client.connection import DEFAULT_HOST, FIELDS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
-from airflow_provider_queuecalls.kinds import SECRET
+from airflow_provider_queuecalls.value_types import SECRET
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_the_connection_form_has_every_field_with_label_and_help(form: Any) -> N
     assert set(form["fields"]) == set(extras)
     for name, entry in extras.items():
         label, words, secret = form["fields"][name]
-        assert (label, secret) == (entry.label, entry.kind is SECRET)
+        assert (label, secret) == (entry.label, entry.type is SECRET)
         assert entry.doc in words
         assert f"Accepts {entry.rule}. Default: {entry.default_words}." in words
     assert "Accepts true or false. Default: true." in form["fields"]["basic_auth"][1]

@@ -14,8 +14,8 @@ from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
-from airflow_provider_queuecalls.kinds import INTEGER
 from airflow_provider_queuecalls.parameters import Parameter
+from airflow_provider_queuecalls.value_types import INTEGER
 from tools import tables
 
 
@@ -82,8 +82,8 @@ class Example:
 
     tries = 1
 '''
-TRIES = Parameter(name="tries", kind=INTEGER, doc="How often.", minimum=0, maximum=10, default=3)
-NEW = Parameter(name="new", kind=INTEGER, doc="Something else.", required=True)
+TRIES = Parameter(name="tries", type=INTEGER, doc="How often.", minimum=0, maximum=10, default=3)
+NEW = Parameter(name="new", type=INTEGER, doc="Something else.", required=True)
 
 
 def test_entries_are_replaced_and_added_and_others_left_alone() -> None:

@@ -12,9 +12,9 @@ from airflow_provider_queuecalls.client.campaign import PARAMETERS as CAMPAIGN
 from airflow_provider_queuecalls.client.campaign import START_LATE
 from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.contacts import rules
-from airflow_provider_queuecalls.kinds import CHOICE, FILE, INTEGER, SECRET, TEXT, URL
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.parameters import Parameter, is_unset, read_values, show
+from airflow_provider_queuecalls.value_types import CHOICE, FILE, INTEGER, SECRET, TEXT, URL
 
 TABLES: list[Parameter] = [*CAMPAIGN, START_LATE, *rules.PARAMETERS, *FIELDS]
 
@@ -32,10 +32,10 @@ def test_any_other_value_is_set(value: object) -> None:
 @pytest.mark.parametrize(
     ("parameter", "rule"),
     [
-        (Parameter(name="x", kind=INTEGER, doc="", minimum=0, maximum=172_800), "a whole number from 0 to 172,800"),
-        (Parameter(name="x", kind=TEXT, doc="", max_length=16), "a string of at most 16 bytes in UTF-8"),
-        (Parameter(name="x", kind=CHOICE, doc="", choices={"a": "", "b": ""}), "'a' or 'b'"),
-        (Parameter(name="x", kind=CHOICE, doc="", choices={"a": "", "b": "", "c": ""}), "'a', 'b', or 'c'"),
+        (Parameter(name="x", type=INTEGER, doc="", minimum=0, maximum=172_800), "a whole number from 0 to 172,800"),
+        (Parameter(name="x", type=TEXT, doc="", max_length=16), "a string of at most 16 bytes in UTF-8"),
+        (Parameter(name="x", type=CHOICE, doc="", choices={"a": "", "b": ""}), "'a' or 'b'"),
+        (Parameter(name="x", type=CHOICE, doc="", choices={"a": "", "b": "", "c": ""}), "'a', 'b', or 'c'"),
     ],
 )
 def test_a_rule_has_its_limits(parameter: Parameter, rule: str) -> None:
@@ -43,16 +43,16 @@ def test_a_rule_has_its_limits(parameter: Parameter, rule: str) -> None:
 
 
 def test_a_violation_has_value_rule_and_source() -> None:
-    parameter = Parameter(name="tries", kind=INTEGER, doc="", minimum=0, maximum=10, source="the page")
+    parameter = Parameter(name="tries", type=INTEGER, doc="", minimum=0, maximum=10, source="the page")
     _, violations = read_values([parameter], {"tries": "11"})
     assert str(violations["tries"]) == (
         "tries is '11', which is too large; it must be a whole number from 0 to 10 (the page)"
     )
 
 
-@pytest.mark.parametrize("kind", [SECRET, TEXT, URL])
-def test_a_violation_never_repeats_a_secret_a_free_text_or_a_url(kind: Any) -> None:
-    parameter = Parameter(name="x", kind=kind, doc="", max_length=3)
+@pytest.mark.parametrize("value_type", [SECRET, TEXT, URL])
+def test_a_violation_never_repeats_a_secret_a_free_text_or_a_url(value_type: Any) -> None:
+    parameter = Parameter(name="x", type=value_type, doc="", max_length=3)
     _, violations = read_values([parameter], {"x": "https://Ana/token"})
     assert "Ana" not in str(violations["x"])
 
@@ -62,7 +62,7 @@ def test_a_violation_never_repeats_a_secret_a_free_text_or_a_url(kind: Any) -> N
     "value", ["+1 (777) 555-0100", "17775550100,REF", 17775550100, ["17775550100"], "442071838750", "ana@example"]
 )
 def test_no_parameter_repeats_data_that_was_given_by_mistake(parameter: Parameter, value: Any) -> None:
-    if parameter.kind is FILE:
+    if parameter.type is FILE:
         return  # whoever opens the file reads its path
     _, violations = read_values([parameter], {parameter.name: value})
     for part in ("777", "555", "0100", "4420", "ana", "REF"):

@@ -21,7 +21,7 @@ from airflow_provider_queuecalls.client.campaign import (
     default_campaign_name,
 )
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.kinds import URL
+from airflow_provider_queuecalls.value_types import URL
 
 START_URL = "https://ivr.example.com/start.vxml"
 FUTURE = 4_070_908_800  # 2099; the ids of parametrized tests must not change from run to run
@@ -190,7 +190,7 @@ def test_a_value_that_is_not_valid_is_refused(name: str, value: object, problem:
 def test_a_string_has_a_limit_in_bytes(name: str) -> None:
     parameter = BY_NAME[name]
     assert parameter.max_length
-    start = "https://x/" if parameter.kind is URL else ""
+    start = "https://x/" if parameter.type is URL else ""
     longest = start + "a" * (parameter.max_length - len(start))
     assert form(**{name: longest})[name] == longest
     assert violations(**{name: f"{longest}a"}) == {name: f"has {parameter.max_length + 1} characters"}

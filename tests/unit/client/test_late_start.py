@@ -13,7 +13,7 @@ from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.kinds import EARLIEST_TIMESTAMP
+from airflow_provider_queuecalls.value_types import EARLIEST_TIMESTAMP
 
 START_URL = "https://ivr.example.com/start.vxml"
 NOW = 1_764_082_980  # 2025-11-25 15:03 UTC

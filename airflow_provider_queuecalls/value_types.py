@@ -1,4 +1,4 @@
-"""The kinds of parameters: how a value that a template has rendered is read, and what is accepted in words."""
+"""The types of parameters' values: how a value that a template has rendered is read, and the text that says what is accepted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 
 #: Timestamps are seconds. A number before 2001 is a duration or a date in digits, one after 9999 is in milliseconds.
 EARLIEST_TIMESTAMP = 1_000_000_000
@@ -219,22 +219,26 @@ def read_structure(text: str) -> object:
         raise ValueError("is neither JSON nor a Python literal") from None
 
 
-SECRET = Kind("a string", _secret, shown=False)
-NAME = Kind("a string without control characters", read_name)
-TEXT = Kind("a string", read_text, shown=False)
-URL = Kind("an absolute http(s) URL without credentials, whitespace, or control characters", read_url, shown=False)
-INTEGER = Kind("a whole number", read_integer, form_type="integer")
-TIMESTAMP = Kind(
+SECRET = ValueType("a string", _secret, shown=False)
+NAME = ValueType("a string without control characters", read_name)
+TEXT = ValueType("a string", read_text, shown=False)
+URL = ValueType("an absolute http(s) URL without credentials, whitespace, or control characters", read_url, shown=False)
+INTEGER = ValueType("a whole number", read_integer, form_type="integer")
+TIMESTAMP = ValueType(
     "a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, a UNIX time in seconds, or 0",
     _timestamp,
 )
-EXPRESSION = Kind("a time expression of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST'", _expression)
-FLAG = Kind("true or false", read_flag, form_type="boolean")
-CHOICE = Kind("", _choice)
-SECONDS = Kind("a number of {unit}, or a string such as '1 minute' or 'PT1M'", _seconds, form_type="number")
-WHOLE_SECONDS = Kind("a timedelta, a number of {unit}, or a string such as '15 minutes' or 'PT15M'", _whole_seconds)
+EXPRESSION = ValueType(
+    "a time expression of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST'", _expression
+)
+FLAG = ValueType("true or false", read_flag, form_type="boolean")
+CHOICE = ValueType("", _choice)
+SECONDS = ValueType("a number of {unit}, or a string such as '1 minute' or 'PT1M'", _seconds, form_type="number")
+WHOLE_SECONDS = ValueType(
+    "a timedelta, a number of {unit}, or a string such as '15 minutes' or 'PT15M'", _whole_seconds
+)
 #: A file is read by whoever opens it.
-FILE = Kind(
+FILE = ValueType(
     "a CSV file with the columns phone number, message_reference, and call_parameter, without a header line",
     lambda value, _: value,
 )
@@ -242,7 +246,7 @@ FILE = Kind(
 
 def parse_flag(name: str, value: object) -> bool:
     """Read a switch that a template may have rendered to a string. An empty one is an error, not false."""
-    read, violations = read_values([switch := Parameter(name=name, kind=FLAG, doc="", required=True)], {name: value})
+    read, violations = read_values([switch := Parameter(name=name, type=FLAG, doc="", required=True)], {name: value})
     if violations:
         raise InvalidCampaign(list(violations.values()))
     return bool(read[switch.name])

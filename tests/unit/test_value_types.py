@@ -10,12 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.kinds import WHOLE_SECONDS, duration_words, parse_flag, read_duration, read_structure
-from airflow_provider_queuecalls.parameters import Kind, Parameter, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.value_types import (
+    WHOLE_SECONDS,
+    duration_words,
+    parse_flag,
+    read_duration,
+    read_structure,
+)
 
-SECONDS = Parameter(name="x", kind=Kind("", read_duration), doc="", unit="seconds")
-DAYS = Parameter(name="x", kind=Kind("", read_duration), doc="", unit="days")
-WHOLE = Parameter(name="x", kind=WHOLE_SECONDS, doc="", unit="seconds", minimum=60, maximum=3_600)
+SECONDS = Parameter(name="x", type=ValueType("", read_duration), doc="", unit="seconds")
+DAYS = Parameter(name="x", type=ValueType("", read_duration), doc="", unit="days")
+WHOLE = Parameter(name="x", type=WHOLE_SECONDS, doc="", unit="seconds", minimum=60, maximum=3_600)
 
 
 @pytest.mark.parametrize(
