@@ -47,8 +47,8 @@ def get_provider_info() -> dict[str, Any]:
                         "description": (
                             "Folder for the records of all campaigns, so that no campaign is sent twice, also after Clear "
                             "and across deployments: any URL of ObjectStoragePath, such as s3://conn@bucket/queuecalls; an "
-                            "absolute path that all workers share, of a folder made by 'queuecalls records init'; or 'none' "
-                            "to keep no record. Each campaign has a folder in it, with small JSON files. If it is empty, "
+                            "absolute path that all workers share, of a folder made by 'queuecalls records init'; 'database' "
+                            "for the results database, if it is PostgreSQL; or 'none' to keep no record. Each campaign has a folder in it, with small JSON files. If it is empty, "
                             "Airflow 3.3 keeps the record in the task's own state, which Clear deletes in Airflow 3.4 or "
                             "later; earlier versions send nothing."
                         ),

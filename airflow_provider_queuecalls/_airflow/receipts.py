@@ -1,4 +1,4 @@
-"""Where records lie in Airflow: at ``receipts_path``, else in the task's own state."""
+"""Where records are kept in Airflow: at ``receipts_path``, else in the task's own state."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import Context
+from airflow_provider_queuecalls._airflow.results import results_database
 from airflow_provider_queuecalls._airflow.storage import local_path, url_of
 from airflow_provider_queuecalls._airflow.stores import (
     STATE_KEY,
@@ -25,8 +26,9 @@ from airflow_provider_queuecalls._airflow.stores import (
 )
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
+from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
-from airflow_provider_queuecalls.records.stores import MARKER, LocalStore, NoStore, Store, assert_initialized
+from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, SharedStore, Store
 
 #: What ``receipts_path`` is for whoever accepts that there is no record.
 NO_RECORD = "none"
@@ -39,13 +41,16 @@ CHOICES = """one of these:
       export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=s3://conn@bucket/queuecalls
     or a local folder, if all tasks run on one machine that keeps its disk:
       queuecalls records init /data/queuecalls && export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=/data/queuecalls
+    or the results database, if it is PostgreSQL:
+      export AIRFLOW__QUEUECALLS__RECEIPTS_PATH=database
     or no record, if you accept that a lost worker or Clear makes the task call everybody again:
       receipts_path="none\""""
-PATHS = "an absolute path, such as /data/queuecalls, or a URL, such as s3://conn@bucket/queuecalls"
+NOT_SET = "is not set, so nothing would record what is sent", CHOICES
+PATHS = "an absolute path, such as /data/queuecalls, a URL, such as s3://conn@bucket/queuecalls, or 'database'"
 #: The libraries of :func:`conditional_library` create an object only where there is none, from this version on.
 CONDITIONAL_SINCE = Version("2024.12")
 #: Not a campaign: its store shows whether records can be written.
-PROBE = CampaignKey(campaign_name="queuecalls-connection-test", service="", account="")
+PROBE = "queuecalls-connection-test"
 
 OpenStore: TypeAlias = Callable[[CampaignKey], Store]
 
@@ -59,26 +64,29 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: 
     if path is None:
         state = context and context.get("task_state_store")
         if state is None and not dry_run:
-            raise _invalid("is not set, so nothing would record what is sent", CHOICES)
+            raise _invalid(*NOT_SET)
         return partial(TaskStateStore, state, context and context["ti"])
     if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
-    root = _root(path)
-    return lambda key: _store_in(root, key)
+    place = _place(path)
+    # A readable name, and a different one for any two campaigns.
+    return lambda key: place(f"{_readable(key.campaign_name)}-{key.digest}")
 
 
-def describe_records(log: Any) -> str:
+def describe_records() -> str:
     """Where Airflow's configuration keeps records, and whether this machine can write there, for the connection's test."""
     path, here = settings.receipts_path(), platform.node()
-    if path is None and tasks_have_state():
-        return "What is sent is recorded in the task's own state."
-    try:
-        store = records_at(path, log)(PROBE)
-    except InvalidCampaign as error:
-        return f"{' '.join(error.violations[0].sentence.split())}."
-    if not isinstance(store, LocalStore | RemoteStore):
+    if path is None:
+        return (
+            "What is sent is recorded in the task's own state." if tasks_have_state() else _sentence(_invalid(*NOT_SET))
+        )
+    if path == NO_RECORD:
         return NO_RECORD_WARNING
+    try:
+        store = _place(path)(PROBE)
+    except InvalidCampaign as error:
+        return _sentence(error)
     try:
         exclusive = store.probe()
     except Exception as error:  # noqa: BLE001  # each store has errors of its own
@@ -102,24 +110,17 @@ def _given(receipts_path: Any) -> Any:
     return path.strip() if isinstance(path, str) else path
 
 
-def _root(receipts_path: Any) -> Path | str:
-    """The folder of all records: a path on this machine, or a URL."""
+def _place(receipts_path: Any) -> Callable[[str], SharedStore]:
+    """How to open the record of any name in the place of all records: a folder, a URL, or the results database."""
+    if receipts_path == DATABASE:
+        return partial(DatabaseStore, results_database)
     if (url := url_of(receipts_path)) is not None:
         _assert_conditional(url)
-        return url.rstrip("/")
+        return partial(RemoteStore, url.rstrip("/"))
     folder = Path(os.path.expanduser(str(local_path(receipts_path))))
     if not folder.is_absolute():
         raise _invalid("is not an absolute path", PATHS, show(str(folder)))
-    return folder
-
-
-def _store_in(root: Path | str, key: CampaignKey) -> LocalStore | RemoteStore:
-    """A folder for each campaign: with a readable name, and different for any two campaigns."""
-    return _store_of(root, f"{_readable(key.campaign_name)}-{key.digest}")
-
-
-def _store_of(root: Path | str, name: str) -> LocalStore | RemoteStore:
-    return LocalStore(root, name) if isinstance(root, Path) else RemoteStore(root, name)
+    return partial(LocalStore, folder)
 
 
 def _readable(campaign_name: str) -> str:
@@ -127,29 +128,22 @@ def _readable(campaign_name: str) -> str:
 
 
 def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, Store]]:
-    """All records in a folder, by the names of their own folders, or only those of the campaign or folder of that name.
+    """All records in one place, by their names there, or only those of the campaign or record of that name.
 
-    Raises :class:`InvalidCampaign` if there is no folder, and :class:`CheckFailed` if it cannot be read.
+    Raises :class:`InvalidCampaign` if no place is set, and :class:`CheckFailed` if it cannot be read.
     """
     path = _given(receipts_path)
     if path is None or path == NO_RECORD:
         raise _invalid("is not set", f"{PATHS}, or use --task for a task that keeps its record in its own state")
-    root = _root(path)
+    place = _place(path)
     try:
-        if isinstance(root, Path):
-            assert_initialized(root)
-            names = [each.name for each in root.iterdir() if each.is_dir()]
-        else:
-            storage, folder, limit = RemoteStore(root, "")._open()
-            names = [each.rstrip("/").rpartition("/")[2] for each in storage.ls(folder, detail=False, **limit)]
+        names = place("").names()
     except Exception as error:  # noqa: BLE001  # each storage has errors of its own
-        raise CheckFailed(
-            f"The records in {show_path(path)} cannot be read: {_store_of(root, '').problem(error)}."
-        ) from None
+        raise CheckFailed(f"The records in {show_path(path)} cannot be read: {place('').problem(error)}.") from None
     if name is not None:
         mine = re.compile(f"{re.escape(name)}|{re.escape(_readable(name))}-[0-9a-f]{{16}}")
         names = [each for each in names if mine.fullmatch(each)]
-    return [(each, _store_of(root, each)) for each in sorted(names) if each != MARKER]
+    return [(each, place(each)) for each in sorted(names)]
 
 
 def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[tuple[str, Store]]:
@@ -179,6 +173,11 @@ def _assert_conditional(url: str) -> None:
             "just written",
             f"used with {library} {CONDITIONAL_SINCE} or later: pip install '{library}>={CONDITIONAL_SINCE}'",
         )
+
+
+def _sentence(error: InvalidCampaign) -> str:
+    """What is wrong, in one line."""
+    return f"{' '.join(error.violations[0].sentence.split())}."
 
 
 def _invalid(problem: str, rule: str, value: str = "") -> InvalidCampaign:

@@ -71,6 +71,11 @@ class RemoteStore:
         storage.rm_file(f"{root}/{name}", **limit)
         return self._conditional and creates_once
 
+    def names(self) -> list[str]:
+        storage, root, limit = self._open()
+        paths = storage.ls(root, detail=False, **limit)
+        return [name for path in paths if (name := path.rstrip("/").rpartition("/")[2]) != MARKER]
+
     def last(self) -> tuple[int, Any] | None:
         storage, root, limit = self._open()
         storage.invalidate_cache()  # another worker may have written meanwhile

@@ -116,8 +116,8 @@ class QueueCallsHook(BaseHook):
         :param contacts: a local contact file
         :param campaign: the campaign's settings, with a ``campaign_name``
         :param receipts_path: the folder for records: an absolute path of a folder that ``queuecalls records init`` has
-            made, any URL of ObjectStoragePath, or ``"none"`` to keep no record; default is ``[queuecalls] receipts_path``
-            of Airflow's configuration
+            made, any URL of ObjectStoragePath, ``"database"`` for the results database, or ``"none"`` to keep no
+            record; default is ``[queuecalls] receipts_path`` of Airflow's configuration
         :param rules: how the contact file is checked
         :param rejects_path: a local file for the rejects, each with line and reason
         :param expected_digest: ``"any"``, or the digest of the only list that may be sent
@@ -152,7 +152,7 @@ class QueueCallsHook(BaseHook):
         Takes about ten seconds at most: five to connect, five for the response; and ten more for records in a storage.
         """
         good, message = self._test_service()
-        return good, f"{message} {describe_records(self.log)}"
+        return good, f"{message} {describe_records()}"
 
     def _test_service(self) -> tuple[bool, str]:
         try:

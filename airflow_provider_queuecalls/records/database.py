@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from airflow_provider_queuecalls.records.schema import VERSION, upgrade
 from airflow_provider_queuecalls.records.storing import store
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
+    from sqlalchemy.engine import URL, Connection
     from sqlalchemy.sql.elements import TextClause
 
 
@@ -76,8 +76,10 @@ class Database:
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         self._engine = make_engine(url, create=create)
+        #: Whether several machines can use it. A SQLite file serves one.
+        self.is_shared = self._engine.dialect.name != "sqlite"
         #: How many threads can write at once: SQLite takes one writer at a time.
-        self.writers = 1 if self._engine.dialect.name == "sqlite" else 8
+        self.writers = 8 if self.is_shared else 1
         self.url = self._engine.url
         with explained(self.url), self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
             upgrade(connection)
@@ -92,6 +94,10 @@ class Database:
 
         with self._engine.connect() as connection:
             connection.execute(text(VERSION))
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """A connection whose changes are committed at the end of the ``with``."""
+        return self._engine.begin()
 
     def add(self, key: str, posted: PostedResult) -> bool:
         """Commit one posted result of the campaign with this key; return whether it is new. Nothing is overwritten."""
@@ -133,6 +139,13 @@ class Database:
         for counts in found.values():
             counts.by_result, counts.by_callee_type = +counts.by_result, +counts.by_callee_type  # without zeros
         return sorted(found.values(), key=lambda counts: counts.last_received_at or 0)
+
+    def first_result(self, name: str, since: int) -> int | None:
+        """When the first post of a campaign arrived since that time; None where there is none."""
+        first = _of("SELECT received_at FROM queuecalls_results", name, "AND received_at >= :since ORDER BY 1 LIMIT 1")
+        with self._engine.connect() as connection:
+            arrived: int | None = connection.execute(first, {"since": since}).scalar()
+        return arrived
 
     def rows(self, name: str, *, every_post: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the result of each call of a campaign, or every post that differs, with its fields as they came."""

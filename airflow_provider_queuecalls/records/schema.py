@@ -24,7 +24,7 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
             outcome varchar(32) NOT NULL, dag_id text NOT NULL, run_id text NOT NULL, started_at bigint NOT NULL,
             expires_at bigint)""",
         """CREATE TABLE queuecalls_records (
-            record_key varchar(64) NOT NULL, generation bigint NOT NULL, entry text NOT NULL,
+            record_key varchar(128) NOT NULL, generation bigint NOT NULL, entry text NOT NULL,
             PRIMARY KEY (record_key, generation))""",
         f"""CREATE TABLE queuecalls_results (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, digest varchar(64) NOT NULL, call_key varchar({KEY_LENGTH}),

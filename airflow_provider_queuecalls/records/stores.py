@@ -54,6 +54,16 @@ class Store(Protocol):
         """Keep an entry. False, and nothing is changed, where this generation exists already."""
 
 
+class SharedStore(Store, Protocol):
+    """A store in a place that it shares with the records of other campaigns."""
+
+    def probe(self) -> bool:
+        """Try to write, and leave nothing behind. Returns whether the store is exclusive; raises what :meth:`create` raises."""
+
+    def names(self) -> list[str]:
+        """The names of all records in that place."""
+
+
 class NoStore:
     """Keeps nothing, for whoever accepts that a campaign may be sent again."""
 
@@ -100,12 +110,15 @@ class LocalStore:
         return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
     def probe(self) -> bool:
-        """Try to write, and leave nothing behind. Returns whether the store is exclusive; raises what :meth:`create` raises."""
         assert_initialized(self._root)
         with tempfile.TemporaryFile(dir=self._root) as file:
             file.write(MARKER_TEXT.encode())
             file.flush()
         return self.exclusive
+
+    def names(self) -> list[str]:
+        assert_initialized(self._root)
+        return [each.name for each in self._root.iterdir() if each.is_dir()]
 
     def last(self) -> tuple[int, Any] | None:
         assert_initialized(self._root)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "queuecalls_results": {
         **dict.fromkeys(("campaign_key", "digest", "call_key"), "text"),
-        **{field.name: "text" if field.kind is TEXT else "bigint" for field in FIELDS},
+        **{field.name: "text" if field.type is TEXT else "bigint" for field in FIELDS},
         **{"received_at": "bigint", "problems": "text", "fields": "text"},
     },
     "queuecalls_calls": dict.fromkeys(("campaign_key", "call_key", "digest"), "text"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import shutil
 import signal
 import ssl
@@ -15,15 +16,18 @@ from typing import Any, NoReturn
 import pytest
 import trustme
 
+from airflow_provider_queuecalls.records.database_store import DATABASE
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import HOME, Connect
 from tests.support.fault_server import FaultServer, answer
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.patience import WATCHDOG_SECONDS
+from tests.support.postgres import Postgres, postgres_server
 from tests.support.s3 import new_bucket, s3_connection, s3_server
 
 NUMBERS = ("12025550143", "12025550178", "16175550119")
 LARGE_BYTES = 32 << 20
+DATABASES = itertools.count()
 
 
 class TookTooLong(SystemExit):
@@ -74,6 +78,25 @@ def receipts_folder(tmp_path: Path) -> Path:
     """A folder for records."""
     init_folder(tmp_path / "receipts")
     return tmp_path / "receipts"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """The URL of a new PostgreSQL database."""
+    return postgres.new_database(f"results{next(DATABASES)}")
+
+
+@pytest.fixture
+def records_database(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The value of ``receipts_path`` for the results database, which is PostgreSQL."""
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", postgres_url)
+    return DATABASE
 
 
 @pytest.fixture(autouse=AIRFLOW < (3, 3))

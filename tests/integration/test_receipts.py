@@ -34,11 +34,13 @@ SENDERS = 2
 QUEUED = b'<queuecalls status="queued"/>'
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", "bucket", "database"])
 def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> str:
     """Where receipts go."""
     if request.param == "folder":
         return str(receipts_folder)
+    if request.param == "database":
+        return str(request.getfixturevalue("records_database"))
     return f"s3://storage@{request.getfixturevalue('bucket').name}/receipts"
 
 
@@ -169,12 +171,19 @@ def test_a_lost_answer_stops_whoever_comes_next(sends: Any, connect: Any) -> Non
         ("s3://storage@no-such-bucket-at-all/receipts", "it does not exist; check bucket and key"),
         ("s3://undefined@bucket/receipts", "the connection in its URL is not defined"),
         ("nosuchscheme://bucket/receipts", "Airflow has no storage for this scheme"),
+        ("database", "it is a SQLite file, so each machine would have records of its own"),
     ],
 )
 @pytest.mark.usefixtures("bucket")
-def test_where_nothing_can_be_recorded_nothing_is_sent(
-    where: str, problem: str, small_list: Path, tmp_path: Path, service: faults.FaultServer
+def test_where_nothing_can_be_recorded_nothing_is_sent(  # noqa: PLR0917
+    where: str,
+    problem: str,
+    small_list: Path,
+    tmp_path: Path,
+    service: faults.FaultServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", f"sqlite:///{tmp_path}/results.db")
     file = tmp_path / "a file where a folder should be"
     file.touch()
     with pytest.raises(NotSent, match=rf"its record in .* could not be .*{problem}.* It is safe to try again"):
