@@ -78,22 +78,23 @@ def ask_if_unknown(
         if parameters["on_unknown"] == "ask" and not client.stop.requested:
             with suppress(QueueCallsError):
                 name, endpoint = error.campaign_name or "", client.endpoint
-                generation, entry = open_ledger(CampaignKey.of(name, endpoint.url, endpoint.login)).read()
+                ledger = open_ledger(CampaignKey.of(name, endpoint.url, endpoint.login))
+                generation, entry = ledger.read()
                 if entry is not None and entry.state is State.COMPLETE:
                     known = {count: error.delivery.result[count] for count in ("rejected", "duplicates", "suppressed")}
                     kwargs = {"key": asdict(entry.key), "generation": generation, "known": known}
-                    _ask(task, context, entry, endpoint.url_of_campaign(name))
+                    _ask(task, context, entry, ledger.hint(entry), endpoint.url_of_campaign(name))
                     _wait(task, context, parameters["answer_timeout"], kwargs)
         raise
 
 
-def _ask(task: BaseOperator, context: Context, entry: Entry, link: str | None) -> None:
+def _ask(task: BaseOperator, context: Context, entry: Entry, hint: str, link: str | None) -> None:
     from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
     subject, manager = f"Is campaign {entry.campaign_name} at the service?", "the vendor's campaign manager"
     body = (
         f"Try {entry.try_number} on host {entry.host} started to send {entry.contacts:,} contacts to {entry.service} at "
-        f"{entry.started_at}. No response shows whether they were queued.{entry.under_way}\n\n"
+        f"{entry.started_at}. No response shows whether they were queued.{hint}\n\n"
         f"Look for campaign **{entry.campaign_name}** in {f'[{manager}]({link})' if link else manager}, or ask their "
         "support.\n\n"
         f"- **{QUEUED}**: the task succeeds and sends nothing.\n"

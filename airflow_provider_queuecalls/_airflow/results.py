@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,13 +13,14 @@ from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import BaseHook, Context, mask_secret
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.entry import State
+from airflow_provider_queuecalls.records.entry import Entry, State
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.records.stores import Store
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.database import Database
 
+log = logging.getLogger(__name__)
 #: What the record of what was sent says, in the row of the campaign.
 OUTCOMES = {State.OPEN: "not queued", State.INTENT: "being sent", State.COMPLETE: "unknown", State.RECEIPT: "queued"}
 
@@ -64,6 +65,24 @@ def results_database() -> Database:
         hook: Any = BaseHook.get_connection(database).get_hook()  # type: ignore[no-untyped-call]
         database = str(hook.get_uri())
     return Database(database)
+
+
+def first_result(entry: Entry) -> str | None:
+    """When the first result of a campaign arrived after its request had begun. None where none is known.
+
+    Two accounts with campaigns of one name, or one sent again, cannot be told apart here: it is a hint for a person.
+    """
+    from airflow_provider_queuecalls.records.database import explained
+
+    if settings.option("results_database") is None:
+        return None
+    try:
+        with closing(results_database()) as database, explained(database.url):
+            arrived = database.first_result(entry.campaign_name, _seconds(entry.started_at))
+    except QueueCallsError as error:
+        log.warning("Whether results of campaign %s have arrived is not known: %s", entry.campaign_name, error)
+        return None
+    return None if arrived is None else datetime.fromtimestamp(arrived, timezone.utc).isoformat()
 
 
 def with_campaign_row(store: Store, context: Context, log: Any, stack: ExitStack) -> Store:
@@ -122,7 +141,7 @@ class _StoreWithRow:
             outcome=OUTCOMES[State(entry["state"])],
             dag_id=self._ti.dag_id,
             run_id=self._ti.run_id,
-            started_at=int(datetime.fromisoformat(entry["started_at"]).timestamp()),
+            started_at=_seconds(entry["started_at"]),
         )
         with explained(self._database.url):
             self._database.put_campaign(row)
@@ -130,3 +149,7 @@ class _StoreWithRow:
     @cached_property
     def _database(self) -> Database:
         return self._stack.enter_context(closing(results_database()))
+
+
+def _seconds(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp())

@@ -100,7 +100,9 @@ def _add_resolve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_receipts(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
-        "--receipts", metavar="PATH_OR_URL", help="the folder ([queuecalls] receipts_path of Airflow's configuration)"
+        "--receipts",
+        metavar="PATH_OR_URL",
+        help="the folder, or 'database' for the results database ([queuecalls] receipts_path of Airflow's configuration)",
     )
 
 
@@ -122,6 +124,7 @@ def _stores(options: argparse.Namespace) -> list[tuple[str, Store]]:
 
 def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
     """The only record that the options mean."""
+    from airflow_provider_queuecalls._airflow.results import first_result
     from airflow_provider_queuecalls.records.resolving import ledger_of
 
     if (options.name is None) == (options.task is None):
@@ -132,7 +135,7 @@ def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
         names = "".join(f"\n  {shlex.quote(name)}" for name, _ in found)
         raise QueueCallsError(f"{len(found)} records have this name. Use that of its folder:{names}")
     ((name, store),) = found
-    ledger = ledger_of(store, name)
+    ledger = ledger_of(store, name, first_result)
     generation, entry = ledger.read()
     if entry is None:
         raise QueueCallsError(f"Nothing is on record for campaign {ledger.campaign_name!r}.")
@@ -149,7 +152,7 @@ def _run_list(options: argparse.Namespace) -> int:
     table, damaged = Table("campaign", "outcome", "contacts", "started", "service"), list[str]()
     for name, store in stores_at(options.receipts):
         try:
-            _, entry = ledger_of(store, name).read()
+            _, entry = ledger_of(store, name, lambda _: None).read()
         except QueueCallsError as error:
             damaged.append(str(error))
             continue
@@ -173,7 +176,7 @@ def _run_show(options: argparse.Namespace) -> int:
     }  # fmt: skip
     print("".join(f"{name + ':':10}{value}\n" for name, value in shown.items() if value), end="")
     if entry.state is State.COMPLETE:
-        print(f"{entry.under_way}\n{ledger.ways}".strip())
+        print(f"{ledger.hint(entry)}\n{ledger.ways}".strip())
     return 0
 
 

@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )  # fmt: skip
     parser.add_argument(
         "--receipts", metavar="FOLDER",
-        help="folder for records: an absolute path of a folder made by 'queuecalls records init', a URL, or 'none'; "
+        help="folder for records: an absolute path of a folder made by 'queuecalls records init', a URL, 'database' for the results database, or 'none'; "
         "default is [queuecalls] receipts_path of Airflow's configuration",
     )  # fmt: skip
     parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
@@ -74,6 +74,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.receipts import records_at
+    from airflow_provider_queuecalls._airflow.results import first_result
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -92,7 +93,7 @@ def _send(options: argparse.Namespace) -> int:
     this = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
 
     def open_ledger(key: CampaignKey) -> Ledger:
-        return Ledger(open_store(key), key, this, log=log)
+        return Ledger(open_store(key), key, this, first_result=first_result, log=log)
 
     open_store = records_at(options.receipts, log, dry_run=options.dry_run)
     with progress_bar() as progress:

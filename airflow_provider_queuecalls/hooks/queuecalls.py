@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.receipts import describe_records, records_at
+from airflow_provider_queuecalls._airflow.results import first_result
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -133,7 +134,7 @@ class QueueCallsHook(BaseHook):
             campaign,
             contacts,
             self.client,
-            lambda key: Ledger(open_store(key), key, this, log=self.log),
+            lambda key: Ledger(open_store(key), key, this, first_result=first_result, log=self.log),
             rules=rules,
             rejects=nullcontext(rejects_path),
             expected_digest=expected_digest,

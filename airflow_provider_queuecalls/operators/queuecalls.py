@@ -13,7 +13,7 @@ from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import OpenStore, records_at
-from airflow_provider_queuecalls._airflow.results import made_result_url, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import first_result, made_result_url, with_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -69,7 +69,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     :param answer_timeout: The longest time to wait for the answer to on_unknown='ask'; the task fails after that.
         Accepts a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'. Default: no limit.
     :param receipts_path: The folder for the records of what was sent. Accepts an absolute path of a folder that
-        ``queuecalls records init`` has made, any URL of ObjectStoragePath, or ``'none'`` to keep no record. Default:
+        ``queuecalls records init`` has made, any URL of ObjectStoragePath, ``'database'`` for the results database if it
+        is PostgreSQL, or ``'none'`` to keep no record. Default:
         ``[queuecalls] receipts_path`` of Airflow's configuration; without it, the task's own state (Airflow 3.3 and later),
         which Clear discards from 3.4 on. Airflow before 3.3 has none, so the task fails and sends nothing.
     :param collect_results: Make the ``result_url`` of the campaign: that of the receiver at ``[queuecalls] results_url`` of
@@ -339,7 +340,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         # Clear raises max_tries, a retry does not.
         scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
         store = with_campaign_row(open_store(key), context, self.log, stack)
-        return Ledger(store, key, Try(ti.try_number, scope, resend), log=self.log)
+        return Ledger(store, key, Try(ti.try_number, scope, resend), first_result=first_result, log=self.log)
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - for others

@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import platform
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -54,8 +54,18 @@ class Ledger:
     :meth:`withdraw` where the campaign is known not to be queued, and :meth:`record_unknown`.
     """
 
-    def __init__(self, store: Store, key: CampaignKey, this: Try, *, log: logging.Logger | Any | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        key: CampaignKey,
+        this: Try,
+        *,
+        first_result: Callable[[Entry], str | None] = lambda _: None,
+        log: logging.Logger | Any | None = None,
+    ) -> None:
         self._log = log or logging.getLogger(__name__)
+        #: When the first result of an entry's calls arrived, which shows that they were queued; None where none is known.
+        self.first_result = first_result
         self._store = store
         self._key = key
         self._try = this
@@ -151,6 +161,12 @@ class Ledger:
         """What a person can do about an unknown outcome, once they have looked the campaign up."""
         return ways_to_resolve(self._store.arguments)
 
+    def hint(self, entry: Entry) -> str:
+        """What else is known of a request without a response, for messages, after a blank."""
+        if arrived := self.first_result(entry):
+            return f" But the first result of its calls arrived at {arrived}, so it was queued."
+        return entry.under_way
+
     @property
     def campaign_name(self) -> str:
         """The campaign that the record is about."""
@@ -224,8 +240,8 @@ class Ledger:
         if entry.result is None:
             raise OutcomeUnknown(
                 f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at "
-                f"{entry.started_at} and recorded no response ({self._store.location}).{entry.under_way} It will not be sent again automatically. "
-                f"Look for it in the vendor's campaign manager, or ask their support.\n{self.ways}",
+                f"{entry.started_at} and recorded no response ({self._store.location}).{self.hint(entry)} It will not be sent again "
+                f"automatically. Look for it in the vendor's campaign manager, or ask their support.\n{self.ways}",
                 campaign_name=name,
                 sent=False,
             )

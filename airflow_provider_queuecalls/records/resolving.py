@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -15,13 +15,13 @@ from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import Store
 
 
-def ledger_of(store: Store, name: str) -> Ledger:
+def ledger_of(store: Store, name: str, first_result: Callable[[Entry], str | None]) -> Ledger:
     """The ledger of whichever campaign the store has a record of; that of a campaign called ``name`` if none can be read."""
     key = CampaignKey(campaign_name=name, service="", account="")
     with suppress(Exception):  # reading the ledger raises what is wrong
         last = store.last()
         key = Entry.from_json(last and last[1]).key
-    return Ledger(store, key, Try(0, "a person"))
+    return Ledger(store, key, Try(0, "a person"), first_result=first_result)
 
 
 def resolve(
@@ -42,11 +42,18 @@ def resolve(
     :param calls: how many calls the campaign has, if that is known
     :param known: what is known of the check, for the result
 
-    Raises :class:`OutcomeUnknown` where the answer is refused, and :class:`NotSent` where it cannot be kept.
+    Raises :class:`OutcomeUnknown` where the answer is refused, also if a result of its calls contradicts it, and :class:`NotSent` where it cannot be kept.
     """
     last, asked = ledger.read()
     if asked is None or asked.state is not State.COMPLETE or last != generation:
         raise _refused(ledger.campaign_name)
+    if not queued and (arrived := ledger.first_result(asked)):
+        raise OutcomeUnknown(
+            f"Campaign {asked.campaign_name!r} was queued: the first result of its calls arrived at {arrived}. The answer that "
+            f"it is not queued was not put on record, and nothing was sent.\n{ledger.ways}",
+            campaign_name=asked.campaign_name,
+            sent=False,
+        )
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     answer = replace(asked, state=State.OPEN, resolved_by=by, resolved_at=now)
     if queued:

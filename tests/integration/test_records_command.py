@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+from airflow_provider_queuecalls._airflow.results import results_database
 from airflow_provider_queuecalls.cli import main
+from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
 from airflow_provider_queuecalls.records.entry import Entry
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN
@@ -24,8 +26,10 @@ QUEUED = faults.answer(200, b'<queuecalls status="queued"/>')
 FAILED = 2
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", "bucket", "database"])
 def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "database":
+        return str(request.getfixturevalue("records_database"))
     if request.param == "folder":
         init_folder(tmp_path / "receipts")
         return str(tmp_path / "receipts")
@@ -153,3 +157,22 @@ def test_a_name_at_two_services_needs_the_folder(
         assert main(["records", "show", folder.strip(), "--receipts", receipts]) == 0
         outcomes.add("outcome:  unknown" in capsys.readouterr().out)
     assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("receipts", ["folder", "database"], indirect=True)
+def test_the_first_result_shows_that_a_campaign_with_a_lost_response_was_queued(
+    receipts: str, records_database: str, unknown: dict[str, Any], service: faults.FaultServer, capsys: Any
+) -> None:
+    database = results_database()
+    database.add(campaign_key("spring"), read_result([("phone_number", "16175550100"), ("result", "completed")]))
+    database.close()
+    with pytest.raises(
+        AirflowFailException, match=r"the first result of its calls arrived at 20.*, so it was queued"
+    ) as caught:
+        send(**unknown)
+    for command in (["show", "spring"], ["resolve", "spring", "--not-queued"]):
+        main(["records", *command, "--receipts", receipts])
+        assert "the first result of its calls arrived at 20" in "".join(capsys.readouterr())
+    assert main(command_in(str(caught.value), "--queued")) == 0
+    assert send(**unknown)["outcome"] == "queued"
+    assert len(service.posts) == 1
