@@ -60,6 +60,8 @@ class Delivery:
     #: The result on record, where this very campaign had been queued before.
     recorded: Mapping[str, Any] | None = None
     queued_at: str | None = None
+    #: When the service stops calling, as a UNIX time.
+    expires_at: int | None = None
 
     @property
     def result(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class Delivery:
             "call_id_count": response.call_id_count if response else 0,
             "digest": report.digest,
             "queued_at": self.queued_at,
+            "expiration_timestamp": self.expires_at,
             "dry_run": self.dry_run,
             "response": response.body if response else None,
             # One that a person put on record lacks what only the check knows, and this one has checked the same list.
@@ -132,7 +135,8 @@ def deliver(
                     progress=progress,
                 )
             )
-        delivery = stack.enter_context(_delivery_attached(Delivery(Outcome.NOT_SENT, name, checked.report, dry_run)))
+        delivery = Delivery(Outcome.NOT_SENT, name, checked.report, dry_run, expires_at=campaign.expires_at)
+        stack.enter_context(_delivery_attached(delivery))
         log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
         _assert_expected(checked.report, expected_digest)
         if dry_run:

@@ -81,7 +81,8 @@ def ask_if_unknown(
                 ledger = open_ledger(CampaignKey.of(name, endpoint.url, endpoint.login))
                 generation, entry = ledger.read()
                 if entry is not None and entry.state is State.COMPLETE:
-                    known = {count: error.delivery.result[count] for count in ("rejected", "duplicates", "suppressed")}
+                    names = ("rejected", "duplicates", "suppressed", "expiration_timestamp")
+                    known = {name: error.delivery.result[name] for name in names}
                     kwargs = {"key": asdict(entry.key), "generation": generation, "known": known}
                     _ask(task, context, entry, ledger.hint(entry), endpoint.url_of_campaign(name))
                     _wait(task, context, parameters["answer_timeout"], kwargs)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from packaging.version import Version
 
@@ -27,8 +27,8 @@ from airflow_provider_queuecalls._airflow.stores import (
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
-from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, SharedStore, Store
+from airflow_provider_queuecalls.records.entry import Entry
+from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store
 
 #: What ``receipts_path`` is for whoever accepts that there is no record.
 NO_RECORD = "none"
@@ -51,8 +51,6 @@ PATHS = "an absolute path, such as /data/queuecalls, a URL, such as s3://conn@bu
 CONDITIONAL_SINCE = Version("2024.12")
 #: Not a campaign: its store shows whether records can be written.
 PROBE = "queuecalls-connection-test"
-
-OpenStore: TypeAlias = Callable[[CampaignKey], Store]
 
 
 def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: Context | None = None) -> OpenStore:

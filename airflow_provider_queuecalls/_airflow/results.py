@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsEr
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import Entry, State
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
-from airflow_provider_queuecalls.records.stores import Store
+from airflow_provider_queuecalls.records.stores import OpenStore, Store
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.database import Database
@@ -85,24 +85,27 @@ def first_result(entry: Entry) -> str | None:
     return None if arrived is None else datetime.fromtimestamp(arrived, timezone.utc).isoformat()
 
 
-def with_campaign_row(store: Store, context: Context, log: Any, stack: ExitStack) -> Store:
-    """Return the same store; if ``[queuecalls] results_database`` is set, the campaign's row follows its record.
+def with_campaign_row(
+    open_store: OpenStore, context: Context, log: Any, stack: ExitStack, expires_at: int | None
+) -> OpenStore:
+    """Return what opens the same store; if ``[queuecalls] results_database`` is set, the campaign's row follows its record.
 
     The database is opened when it is needed first, and closed with ``stack``.
     """
     if settings.option("results_database") is None:
-        return store
-    return cast("Store", _StoreWithRow(store, context["ti"], log, stack))
+        return open_store
+    return lambda key: cast("Store", _StoreWithRow(open_store(key), context["ti"], log, stack, expires_at))
 
 
 class _StoreWithRow:
     """A store of a campaign's record that also keeps the campaign's row in the results database current."""
 
-    def __init__(self, store: Store, ti: Any, log: logging.Logger, stack: ExitStack) -> None:
+    def __init__(self, store: Store, ti: Any, log: logging.Logger, stack: ExitStack, expires_at: int | None) -> None:
         self._store = store
         self._ti = ti
         self._log = log
         self._stack = stack
+        self._expires_at = expires_at
         self._has_begun = False
 
     def __getattr__(self, name: str) -> Any:
@@ -142,6 +145,7 @@ class _StoreWithRow:
             dag_id=self._ti.dag_id,
             run_id=self._ti.run_id,
             started_at=_seconds(entry["started_at"]),
+            expires_at=self._expires_at,
         )
         with explained(self._database.url):
             self._database.put_campaign(row)

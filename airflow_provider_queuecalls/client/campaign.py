@@ -242,6 +242,11 @@ class Campaign:
         return scheduled, expiration
 
     @property
+    def expires_at(self) -> int | None:
+        """When the service stops calling, as a UNIX time; None without an expiration_timestamp, or if it is 0 (never)."""
+        return self._times()[1] or None
+
+    @property
     def _longest_delay(self) -> timedelta:
         return self.start_late if isinstance(self.start_late, timedelta) else START_LATE.default  # never after reading
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
-from airflow_provider_queuecalls._airflow.receipts import OpenStore, records_at
+from airflow_provider_queuecalls._airflow.receipts import records_at
 from airflow_provider_queuecalls._airflow.results import first_result, made_result_url, with_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
@@ -34,6 +34,7 @@ from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.stores import OpenStore
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import parse_flag
 
@@ -137,8 +138,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
 
     Pushes a dict to XCom: ``outcome``, ``campaign_name``, ``contacts`` (how many were sent), ``rejected``,
     ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
-    ``dry_run``, and ``response`` (what may be shown of the response). If the connection has a ``campaign_url``, the key
-    ``campaign_url`` is pushed before the request.
+    ``expiration_timestamp`` (a UNIX time, or None), ``dry_run``, and ``response`` (what may be shown of the response). If
+    the connection has a ``campaign_url``, the key ``campaign_url`` is pushed before the request.
 
     Airflow's retries apply to :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
     :class:`~airflow_provider_queuecalls.exceptions.NotAccepted`, and
@@ -255,9 +256,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
+            open_store = with_campaign_row(open_store, context, self.log, stack, campaign.expires_at)
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(self._local_suppression_lists(contacts.rules))
-            open_ledger = partial(self._open_ledger, context, open_store, stack, resend=resend)
+            open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
             stack.enter_context(ask_if_unknown(self, context, self.hook.client, open_ledger, asking))
             return self._deliver(
                 [*contacts.sources, *contacts.rules.lists],
@@ -285,7 +287,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         """Put a person's answer on record, and do as they say. Airflow calls this when they have answered."""
         with retried_only_if_safe(self), ExitStack() as stack:
             open_store = records_at(self.receipts_path, self.log, context=context)
-            ledger = self._open_ledger(context, open_store, stack, CampaignKey(**key), resend=False)
+            open_store = with_campaign_row(open_store, context, self.log, stack, known["expiration_timestamp"])
+            ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
             entry = answered(event, ledger, generation, known)
         self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)
         if entry.result is not None:
@@ -330,17 +333,15 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self._delivered = delivery, sources
         return delivery.result
 
-    def _open_ledger(
-        self, context: Context, open_store: OpenStore, stack: ExitStack, key: CampaignKey, *, resend: bool
-    ) -> Ledger:
-        """The record of what was sent as this campaign. What it opens is closed with ``stack``."""
+    def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
+        """The record of what was sent as this campaign."""
         # Before anything is sent: people need the link most where the outcome stays unknown.
         CampaignLink.push(self, context, self.hook.endpoint.url_of_campaign(key.campaign_name))
         ti = context["ti"]
         # Clear raises max_tries, a retry does not.
         scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
-        store = with_campaign_row(open_store(key), context, self.log, stack)
-        return Ledger(store, key, Try(ti.try_number, scope, resend), first_result=first_result, log=self.log)
+        this = Try(ti.try_number, scope, resend)
+        return Ledger(open_store(key), key, this, first_result=first_result, log=self.log)
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - for others

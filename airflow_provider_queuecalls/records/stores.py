@@ -10,10 +10,12 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
+
+from airflow_provider_queuecalls.records.entry import CampaignKey
 
 _FILE_NAME = re.compile(r"([0-9]{6,})\.json")
 #: The file that shows that a folder was made for records. An unmounted share looks like an empty folder.
@@ -52,6 +54,10 @@ class Store(Protocol):
 
     def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
         """Keep an entry. False, and nothing is changed, where this generation exists already."""
+
+
+#: How the record of a campaign is opened.
+OpenStore: TypeAlias = Callable[[CampaignKey], Store]
 
 
 class SharedStore(Store, Protocol):

@@ -74,10 +74,16 @@ def test_results_come_home_and_the_url_is_shown_nowhere(
     opened, closed = (mocker.spy(Database, name) for name in ("__init__", "close"))
     later = sandbox.now + timedelta(hours=1)
     with everything_logged() as logged:
-        result = send(**parameters, start_url=sandbox.url, scheduled_timestamp=later)
+        result = send(
+            **parameters,
+            start_url=sandbox.url,
+            scheduled_timestamp=later,
+            expiration_timestamp=later + timedelta(days=1),
+        )
     assert (opened.call_count, closed.call_count) == (1, 1)
     before = counts(url)
     assert (before.name, before.contacts, before.outcome) == (NAME, 2, "queued")
+    assert before.expires_at == result["expiration_timestamp"] == int((later + timedelta(days=1)).timestamp())
 
     sandbox.advance(hours=2)
     after = counts(url)

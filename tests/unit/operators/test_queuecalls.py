@@ -25,7 +25,7 @@ from tests.unit.records.memory_store import MemoryStore
 
 XCOM_KEYS = [
     "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
-    "digest", "queued_at", "dry_run", "response",
+    "digest", "queued_at", "expiration_timestamp", "dry_run", "response",
 ]  # fmt: skip
 CONTEXT: Any = {
     "ti": SimpleNamespace(
@@ -74,8 +74,9 @@ def test_parameters_are_kept_as_they_were_given() -> None:
 
 
 def test_a_dry_run_does_everything_but_the_request(contacts: str) -> None:
-    result = operator(contacts=contacts).execute(CONTEXT)
+    result = operator(contacts=contacts, expiration_timestamp="2999-12-31T23:00:00-01:00").execute(CONTEXT)
     assert list(result) == XCOM_KEYS
+    assert result["expiration_timestamp"] == 32503680000
     assert result["outcome"] == "not sent"
     assert result["dry_run"] is True
     assert result["contacts"] == 2
