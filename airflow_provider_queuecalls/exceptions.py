@@ -4,6 +4,7 @@
     ├── InvalidCampaign       a parameter of the campaign is not valid
     ├── InvalidConnection     the Airflow Connection is not valid
     ├── InvalidContactRules   a parameter of the check is not valid
+    ├── InvalidWait           a parameter of a wait for results is not valid
     ├── InvalidContacts       the contact file, or a row of it, is not valid (has a report)
     │   └── EmptyContacts     it has no row, and on_empty is "skip"
     ├── CheckFailed           the check could not be finished             another try is safe
@@ -35,6 +36,7 @@ __all__ = [
     "InvalidConnection",
     "InvalidContactRules",
     "InvalidContacts",
+    "InvalidWait",
     "NotAccepted",
     "NotSent",
     "OutcomeUnknown",
@@ -84,11 +86,12 @@ class _Violations(QueueCallsError):
     """Several violations, reported together."""
 
     subject = ""
+    effect = ", nothing was sent"
 
     def __init__(self, violations: Sequence[Violation], *, campaign_name: str | None = None) -> None:
         self.violations = tuple(violations)
         lines = "".join(f"\n  - {violation}" for violation in self.violations)
-        super().__init__(f"{self.subject}, nothing was sent:{lines}", campaign_name=campaign_name)
+        super().__init__(f"{self.subject}{self.effect}:{lines}", campaign_name=campaign_name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.violations,), self.__dict__
@@ -122,6 +125,13 @@ class InvalidContactRules(_Violations):
     """A parameter of the check is not valid. Nothing was sent; another try would fail again."""
 
     subject = "The rules for the contact file are not valid"
+
+
+class InvalidWait(_Violations):
+    """A parameter of a wait for results is not valid. Another try would fail again."""
+
+    subject = "The parameters of the wait are not valid"
+    effect = ""
 
 
 class CheckFailed(QueueCallsError):

@@ -27,6 +27,8 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.operators.queuecalls"]}
         ],
+        "sensors": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.sensors.queuecalls"]}],
+        "triggers": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.triggers.queuecalls"]}],
         "hooks": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.hooks.queuecalls"]}],
         "transfers": [
             {

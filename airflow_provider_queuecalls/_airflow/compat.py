@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, Context
+    from airflow.sdk import (
+        Asset,
+        BaseHook,
+        BaseOperator,
+        BaseOperatorLink,
+        BaseSensorOperator,
+        Context,
+        PokeReturnValue,
+    )
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, determine_kwargs, task_decorator_factory
     from airflow.sdk.definitions.context import context_merge
     from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSkipException
@@ -28,6 +36,11 @@ else:
         from airflow.sdk.bases.decorator import determine_kwargs
     except ImportError:
         from airflow.utils.operator_helpers import determine_kwargs
+    try:
+        from airflow.sdk import Asset, BaseSensorOperator, PokeReturnValue
+    except ImportError:
+        from airflow.datasets import Dataset as Asset
+        from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
     try:
         from airflow.sdk import BaseHook
     except ImportError:
@@ -52,11 +65,14 @@ __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSkipException",
+    "Asset",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "BaseSensorOperator",
     "Context",
     "DecoratedOperator",
+    "PokeReturnValue",
     "TaskDecorator",
     "conf",
     "context_merge",

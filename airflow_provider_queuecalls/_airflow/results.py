@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_queuecalls._airflow import settings
-from airflow_provider_queuecalls._airflow.compat import BaseHook, Context, mask_secret
+from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, Context, mask_secret
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import Entry, State
@@ -18,7 +18,7 @@ from airflow_provider_queuecalls.records.results_url import read_secrets, result
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database import Database, ResultCounts
 
 log = logging.getLogger(__name__)
 #: What the record of what was sent says, in the row of the campaign.
@@ -50,21 +50,52 @@ def made_result_url(campaign_name: str, result_url: object) -> str:
 def results_database() -> Database:
     """Open the database of campaigns and results that Airflow's configuration names. The caller closes it.
 
-    Raises :class:`QueueCallsError` if none is configured, or if it cannot be used. In a trigger, call this with
-    asgiref's ``sync_to_async``: it may read a connection.
+    Raises :class:`QueueCallsError` if none is configured, or if it cannot be used.
     """
     from airflow_provider_queuecalls.records.database import Database
 
+    return Database(results_database_url())
+
+
+def results_database_url() -> str:
+    """The URL of that database, with its password. Raises :class:`QueueCallsError` if none is configured.
+
+    In a trigger, call this with asgiref's ``sync_to_async``: it may read a connection.
+    """
     database = settings.option("results_database")
     if database is None:
         raise QueueCallsError(
             "The results database is not known: [queuecalls] results_database is not set in Airflow's configuration. Set it "
             "to the URL of the database that the results receiver writes to, or to the id of an Airflow connection to it."
         )
-    if "://" not in database:
+    if "://" in database:
+        return database
+    try:
         hook: Any = BaseHook.get_connection(database).get_hook()  # type: ignore[no-untyped-call]
-        database = str(hook.get_uri())
-    return Database(database)
+    except AirflowNotFoundException:
+        raise QueueCallsError(
+            f"[queuecalls] results_database names the connection {database!r}, which is not defined."
+        ) from None
+    return str(hook.get_uri())
+
+
+def read_counts(url: str, campaign_name: str) -> ResultCounts:
+    """The counts of a campaign's results. The database is opened for this only: a wait is long.
+
+    Raises :class:`QueueCallsError` if the database cannot be used, or does not know the campaign.
+    """
+    from airflow_provider_queuecalls.records.database import Database, explained
+
+    with closing(Database(url, create=False)) as database, explained(database.url):
+        found = database.counts(campaign_name)
+    if not found:
+        raise QueueCallsError(
+            f"Campaign {campaign_name!r} is not in the results database {database.url!r}: it has neither a row nor a result "
+            "there. Compare the name with that of the task that sends it. That task needs the same [queuecalls] "
+            "results_database, which the results receiver writes to.",
+            campaign_name=campaign_name,
+        )
+    return found[0]
 
 
 def first_result(entry: Entry) -> str | None:

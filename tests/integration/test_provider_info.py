@@ -41,7 +41,7 @@ def test_the_metadata_are_what_airflows_schema_asks_for(airflow: Any) -> None:
 
 def test_every_module_that_is_named_exists() -> None:
     info = get_provider_info()
-    for kind in ("operators", "hooks"):
+    for kind in ("operators", "hooks", "sensors", "triggers"):
         for entry in info[kind]:
             for module in entry["python-modules"]:
                 assert importlib.import_module(module).__name__ == module

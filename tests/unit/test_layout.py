@@ -32,8 +32,8 @@ LAYERS = (
     {"sandbox", "get_provider_info"},
     {"_airflow"},
     {"hooks"},
-    {"links"},
-    {"operators", "sensors", "triggers"},
+    {"links", "triggers"},
+    {"operators", "sensors"},
     {"transfers", "decorators", "notifications", "plugins"},
     {"pytest_plugin"},
     {"cli"},
@@ -168,6 +168,7 @@ FIXED = {
     },
     "hooks.queuecalls": {"QueueCallsHook"},
     "operators.queuecalls": {"QueueCallsOperator"},
+    "sensors.queuecalls": {"QueueCallsResultsSensor"},
 }
 
 

@@ -1,0 +1,224 @@
+"""Waiting for the results of a campaign: until when, what ends it, and the counts that come of it. No people's data.
+
+All limits are absolute times, so that whoever goes on with a wait does not prolong it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_queuecalls.exceptions import InvalidWait, Violation
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, read_values, show
+from airflow_provider_queuecalls.records.call_results import COMPLETED
+from airflow_provider_queuecalls.value_types import (
+    INTEGER,
+    NAME,
+    TIMESTAMP,
+    duration_words,
+    read_duration,
+    read_structure,
+    type_name,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.records.database import ResultCounts
+
+COMPLETE = "complete"
+#: How many values of a field are counted by name. Which values the service posts is not known.
+MOST_VALUES = 20
+EMPTY, OTHER = "(empty)", "(other)"
+
+
+def _queued(value: object, _: Parameter) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        value = read_structure(value)
+    if not isinstance(value, Mapping):
+        raise ValueError(type_name(value))
+    if not isinstance(value.get("campaign_name"), str) or not isinstance(value.get("contacts"), int):
+        raise ValueError("has no campaign_name or no contacts")
+    return value
+
+
+def _share(value: object, _: Parameter) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(type_name(value))
+    text = str(value).strip()
+    try:
+        share = Fraction(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("is not a share") from None
+    if not 0 < share <= 1:
+        raise ValueError("is not between 0 and 1")
+    return float(share)
+
+
+def _moment(value: object, parameter: Parameter) -> int:
+    if not (seconds := TIMESTAMP.read(value, parameter)):
+        raise ValueError("is not a time")
+    return int(seconds)
+
+
+#: Every parameter of a wait.
+#:
+#: :meta hide-value:
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        name="queued", type=ValueType("the result of a QueueCallsOperator, as a mapping or text", _queued, shown=False), default_doc="none",
+        doc="The result of the task that sent the campaign. After a dry run, the sensor is skipped. Give this or campaign_name.",
+    ),
+    Parameter(name="campaign_name", type=NAME, doc="The name of the campaign. Give this or queued.", default_doc="none"),
+    Parameter(
+        name="min_results", type=INTEGER, minimum=1, maximum=1_000_000_000, default_doc="a result for every contact",
+        doc="How many results are enough.",
+    ),
+    Parameter(
+        name="min_share", type=ValueType("a number above 0 and at most 1, or a percentage such as '80%'", _share),
+        doc="For which share of the contacts a result is enough.", default_doc="a result for every contact",
+    ),
+    Parameter(
+        name="deadline",
+        type=ValueType(
+            "a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, or a UNIX time in seconds",
+            _moment,
+        ),
+        doc="When the wait ends, whatever is missing.", default_doc="none",
+    ),
+    Parameter(
+        name="grace", type=ValueType("a timedelta, a number of minutes, or a string such as '2 hours' or 'PT2H'", read_duration),
+        doc="How long to wait after the campaign's expiration_timestamp: the last calls may still be going on then, and their "
+        "results may be late.",
+        unit="minutes", minimum=0, default=timedelta(hours=1), default_doc="1 hour",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """What somebody waits for: the results of a campaign. Times are UNIX times, and ``grace`` is in seconds.
+
+    ``contacts`` and ``expires_at`` are None where they are not known.
+    """
+
+    campaign_name: str
+    contacts: int | None = None
+    expires_at: int | None = None
+    grace: float = 0
+    min_results: int | None = None
+    min_share: float | None = None
+    deadline: int | None = None
+
+    def of(self, counts: ResultCounts) -> Wait:
+        """The same wait with what the results database knows of the campaign and the wait does not."""
+        contacts = counts.contacts if self.contacts is None else self.contacts
+        return replace(self, contacts=contacts, expires_at=self.expires_at or counts.expires_at)
+
+    @property
+    def end(self) -> tuple[float, str] | None:
+        """When the wait ends whatever is missing, and why; None if nothing limits it."""
+        ends = [] if self.expires_at is None else [(self.expires_at + self.grace, "expiration")]
+        if self.deadline is not None:
+            ends.append((float(self.deadline), "deadline"))
+        return min(ends, default=None)
+
+    def ended_by(self, counts: ResultCounts) -> str | None:
+        """What ends the wait by now; None if it goes on."""
+        results, contacts = counts.results, self.contacts
+        if contacts is not None and results >= contacts:
+            return COMPLETE
+        if self.min_results is not None and results >= self.min_results:
+            return "min_results"
+        if self.min_share is not None and contacts and results / contacts >= self.min_share:
+            return "min_share"
+        return self.end[1] if self.end and self.end[0] <= time.time() else None
+
+    def result(self, counts: ResultCounts, ended_by: str) -> dict[str, Any]:
+        """What the wait returns in the end."""
+        return {
+            "campaign_name": self.campaign_name,
+            **summary(counts, self.contacts),
+            "complete": ended_by == COMPLETE,
+            "ended_by": ended_by,
+        }
+
+    @property
+    def until(self) -> str:
+        """When the wait ends at the latest, and why, as a message says it."""
+        if self.end is None:
+            return "without a limit of its own: neither an expiration_timestamp nor a deadline is known"
+        end, why = self.end
+        if why == "deadline":
+            return f"until the deadline at {_moment_words(end)}"
+        return (
+            f"until {_moment_words(end)}: the campaign expires at {_moment_words(self.expires_at or 0)}, and its last results "
+            f"may be {duration_words(timedelta(seconds=self.grace))} late"
+        )
+
+    def progress(self, counts: ResultCounts) -> str:
+        """How far the results are, as a message says it."""
+        of = "" if self.contacts is None else f" of {self.contacts:,}"
+        by_result = ", ".join(f"{name} {number:,}" for name, number in _by_value(counts.by_result).items())
+        return f"{counts.results:,}{of} results{f': {by_result}' if by_result else ''}"
+
+
+def read_wait(values: Mapping[str, object]) -> Wait | None:
+    """Read the values of :data:`PARAMETERS`; None if there is nothing to wait for, since only a dry run was made.
+
+    Raises :class:`InvalidWait` with all violations.
+    """
+    read, violations = read_values(PARAMETERS, values)
+    if is_unset(values.get("queued")) == is_unset(values.get("campaign_name")):
+        problem = "is missing" if is_unset(values.get("queued")) else "is given together with queued"
+        violations["campaign_name"] = Violation(
+            "campaign_name", problem, "the name of the campaign, unless queued is given"
+        )
+    if violations:
+        raise InvalidWait(list(violations.values()))
+    queued = read.pop("queued") or {}
+    if queued.get("dry_run"):
+        return None
+    name = read.pop("campaign_name") or queued["campaign_name"]
+    return Wait(
+        campaign_name=name,
+        contacts=queued.get("contacts"),
+        expires_at=queued.get("expiration_timestamp"),
+        grace=read.pop("grace").total_seconds(),
+        **read,
+    )
+
+
+def summary(counts: ResultCounts, contacts: int | None) -> dict[str, Any]:
+    """The counts of a campaign's results, with what follows from the number of contacts.
+
+    ``missing`` is how many contacts have no result, and ``reached_share`` the share of those whose call was completed.
+    Both are None where the contacts are not known. A campaign can have more results than contacts, if the service makes
+    several calls to one.
+    """
+    completed = sum(number for result, number in counts.by_result.items() if result.lower() == COMPLETED)
+    return {
+        "contacts": contacts,
+        "results": counts.results,
+        "by_result": _by_value(counts.by_result),
+        "by_callee_type": _by_value(counts.by_callee_type),
+        "attempts": counts.attempts,
+        "missing": None if contacts is None else max(0, contacts - counts.results),
+        "reached_share": min(1.0, round(completed / contacts, 4)) if contacts else None,
+    }
+
+
+def _by_value(counts: Counter[str]) -> dict[str, int]:
+    """The counts by value. Whatever the service posts, no value is repeated that might be people's data."""
+    shown = Counter[str]()
+    for value, number in counts.most_common():
+        name = value or EMPTY
+        shown[name if len(shown) < MOST_VALUES and show(name) == repr(name) else OTHER] += number
+    return dict(shown)
+
+
+def _moment_words(timestamp: float) -> str:
+    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"

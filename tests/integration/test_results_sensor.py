@@ -1,0 +1,208 @@
+"""The sensor and its trigger, with a real results database, in each mode."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
+from airflow_provider_queuecalls._airflow.results import read_counts
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from tests.conftest import HOME
+from tests.support.dag_run import Run, run_dag_file
+from tests.support.logs import everything_logged
+from tests.support.moved import first_of, for_this_airflow
+
+NUMBERS, REFERENCES = ("16175550181", "16175550182"), ("order-8111", "order-8112")
+DAG_ID, NAME = "waits_for_results", "results of summer"
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG
+from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    QueueCallsResultsSensor(task_id="queue", poke_interval=0.1, **{parameters!r})
+"""
+COMPLETE = {
+    "campaign_name": NAME, "contacts": 2, "results": 2, "by_result": {"completed": 1, "failed": 1},
+    "by_callee_type": {"human": 2}, "attempts": 4, "missing": 0, "reached_share": 0.5, "complete": True,
+    "ended_by": "complete",
+}  # fmt: skip
+#: Who reads the counts.
+READERS = tuple(f"airflow_provider_queuecalls.{module}.queuecalls.read_counts" for module in ("sensors", "triggers"))
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """The results database of Airflow's configuration, with a campaign and one of its two results."""
+    url = f"sqlite:///{tmp_path}/results.db"
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+    database = Database(url)
+    database.put_campaign(CampaignRow(NAME, 2, "unknown"))
+    add(database, 0)
+    yield database
+    database.close()
+
+
+def add(database: Database, contact: int, **fields: str) -> None:
+    values = {
+        "phone_number": NUMBERS[contact], "message_reference": REFERENCES[contact], "call_id": str(contact),
+        "result": "completed", "callee_type": "human", "attempts": "2", **fields,
+    }  # fmt: skip
+    database.add(campaign_key(NAME), read_result(values.items()))
+
+
+@pytest.fixture
+def at_look(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], object]], None]:
+    """Do something right before the counts are read the n-th time."""
+
+    def do(number: int, something: Callable[[], object]) -> None:
+        looks = iter(range(1, 1000))
+
+        def read(url: str, name: str) -> Any:
+            if next(looks) == number:
+                something()
+            return read_counts(url, name)
+
+        for reader in READERS:
+            monkeypatch.setattr(reader, read)
+
+    return do
+
+
+def sensor(**parameters: Any) -> Any:
+    from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
+
+    return QueueCallsResultsSensor(task_id="wait", poke_interval=0.01, **{"campaign_name": NAME, **parameters})
+
+
+def deferred(**parameters: Any) -> Any:
+    """The trigger for which the sensor leaves its worker, as a triggerer makes it anew."""
+    with pytest.raises(first_of("airflow.sdk.exceptions:TaskDeferred", "airflow.exceptions:TaskDeferred")) as caught:
+        sensor(**parameters).execute({})
+    path, kwargs = caught.value.trigger.serialize()
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)(**json.loads(json.dumps(kwargs)))
+
+
+async def event_of(trigger: Any) -> Any:
+    (event,) = [event async for event in trigger.run()]
+    return event.payload
+
+
+def run(capfd: Any, **parameters: Any) -> Run:
+    file = HOME / "dags" / f"{DAG_ID}.py"
+    file.write_text(for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, parameters={"campaign_name": NAME, **parameters})))
+    return run_dag_file(file, DAG_ID, capfd)
+
+
+@pytest.mark.parametrize("mode", [{}, {"deferrable": False}, {"deferrable": False, "mode": "reschedule"}])
+def test_the_sensor_waits_for_the_last_result_and_returns_counts(
+    mode: dict[str, Any], results: Database, at_look: Any, database: None, capfd: Any
+) -> None:
+    at_look(3, lambda: add(results, 1, result="failed"))
+    ran = run(capfd, **mode)
+    assert (ran.states, ran.xcom) == ({"queue": "success"}, COMPLETE)
+    said = ("outcome is unknown", "has 1 of 2 results: completed 1", "(complete): {")
+    assert [each for each in said if each not in ran.printed] == []
+    assert [each for each in (*NUMBERS, *REFERENCES) if each in ran.kept + ran.printed] == []
+
+
+def test_limits_are_absolute_in_the_trigger_and_nothing_else_is(results: Database) -> None:
+    soon = int(time.time()) + 600
+    queued = {"campaign_name": NAME, "contacts": 3, "dry_run": False, "expiration_timestamp": soon, "call_ids": ["7"]}
+    trigger = deferred(queued=str(queued), campaign_name=None, grace="30 minutes", deadline=soon + 900, min_share="90%")
+    assert trigger.serialize()[1] == {
+        "campaign_name": NAME, "contacts": 3, "expires_at": soon, "grace": 1800, "deadline": soon + 900,
+        "min_results": None, "min_share": 0.9, "poke_interval": 0.01,
+    }  # fmt: skip
+
+
+def test_a_wait_ends_when_no_result_can_come_any_more(results: Database, at_look: Any) -> None:
+    trigger = deferred()
+    # It expires while the trigger waits, as it turns out.
+    at_look(2, lambda: results.put_campaign(CampaignRow(NAME, 2, "queued", expires_at=int(time.time()) - 3600)))
+    event = asyncio.run(event_of(trigger))
+    assert (
+        event["result"] | {"ended_by": "expiration", "results": 1, "missing": 1, "complete": False} == event["result"]
+    )
+    assert sensor().execute({"outlet_events": {}}) == event["result"]
+
+
+def test_a_loss_of_the_database_is_waited_out(results: Database, at_look: Any, tmp_path: Path) -> None:
+    file, lost = tmp_path / "results.db", tmp_path / "lost.db"
+    trigger = deferred()
+    results.close()
+    file.rename(lost)
+
+    def recover() -> None:
+        lost.rename(file)
+        add(results, 1, result="failed")
+
+    at_look(4, recover)
+    with everything_logged() as logged:
+        assert asyncio.run(event_of(trigger)) == {"result": COMPLETE}
+    warnings = [entry.message for entry in logged if entry.level == "warning"]
+    assert [warning.count("There is no results database") for warning in warnings] == [1]
+
+
+def test_a_database_that_is_lost_at_the_end_fails_the_try(results: Database, tmp_path: Path) -> None:
+    (_, kwargs) = deferred().serialize()
+    results.close()
+    (tmp_path / "results.db").rename(tmp_path / "lost.db")
+    from airflow_provider_queuecalls.triggers.queuecalls import QueueCallsResultsTrigger
+
+    event = asyncio.run(event_of(QueueCallsResultsTrigger(**kwargs | {"deadline": int(time.time())})))
+    with pytest.raises(QueueCallsError, match="There is no results database"):
+        sensor().execute_complete({}, event)
+
+
+def test_a_database_that_hangs_holds_up_nobody_else(results: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    trigger = deferred()
+
+    async def wait_with_others(server: socket.socket) -> None:
+        waits = [asyncio.create_task(event_of(trigger)) for _ in range(50)]
+        await asyncio.get_running_loop().sock_accept(server)
+        await sync_to_async(str)()  # as Airflow itself calls what may not run in the loop
+        assert not any(entry.level == "warning" for entry in logged)
+        for wait in waits:
+            wait.cancel()
+        server.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server, everything_logged() as logged:
+        server.setblocking(False)
+        url = f"postgresql://user:s3cret@127.0.0.1:{server.getsockname()[1]}/results"
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+        asyncio.run(wait_with_others(server))
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize(
+    ("parameters", "database", "error", "said"),
+    [
+        ({"campaign_name": "another"}, None, QueueCallsError, r"'another' is not in the results database sqlite:.*same \[queue"),
+        ({}, "", QueueCallsError, r"\[queuecalls\] results_database is not set"),
+        ({}, "nowhere", QueueCallsError, "names the connection 'nowhere', which is not defined"),
+        ({"min_results": "many"}, None, AirflowFailException, "min_results is 'many', which is not a whole number"),
+        ({"queued": {"campaign_name": NAME, "contacts": 2, "dry_run": True}, "campaign_name": None}, None, AirflowSkipException, "dry"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_awaited_ends_the_task_at_once(  # noqa: PLR0917
+    parameters: dict[str, Any], database: str | None, error: type[Exception], said: str, deferrable: bool, results: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if database is not None:
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", database)
+    with pytest.raises(error, match=said):
+        sensor(**parameters, deferrable=deferrable).execute({})
