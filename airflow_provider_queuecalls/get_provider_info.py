@@ -119,7 +119,7 @@ def get_provider_info() -> dict[str, Any]:
 
 def ui_field_behaviour() -> dict[str, Any]:
     """Return what becomes of the form's fields: Airflow's own are hidden or get labels, all get placeholders."""
-    placeholders = {entry.name: entry.example or entry.default_words for entry in FIELDS}
+    placeholders = {entry.name: entry.example or entry.default_text for entry in FIELDS}
     return {
         "hidden-fields": ["extra"],
         "relabeling": {entry.name: entry.label for entry in FIELDS if entry.standard},
@@ -140,5 +140,5 @@ def _conn_field(entry: Field) -> dict[str, Any]:
     elif entry.default not in (None, {}) and (form_type != "string" or isinstance(entry.default, str)):
         schema["default"] = entry.default
     example = f" Example: {entry.example}" if entry.example else ""
-    description = f"{entry.doc} Accepts {entry.rule}. Default: {entry.default_words}.{example}"
+    description = f"{entry.doc} Accepts {entry.rule}. Default: {entry.default_text}.{example}"
     return {"label": entry.label, "description": description, "schema": schema}

@@ -70,7 +70,7 @@ class Parameter:
         return f"{rule}{',' if ',' in rule and limits else ''} {limits}".rstrip()
 
     @property
-    def default_words(self) -> str:
+    def default_text(self) -> str:
         """What an unset value means, as text; empty for a required parameter."""
         if self.default_doc or self.default is None:
             return self.default_doc

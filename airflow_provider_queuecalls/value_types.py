@@ -169,7 +169,7 @@ def _seconds_of(text: str, unit: int) -> float:
     return sum(float(amount or 0) * UNITS[name] for name, amount in written.groupdict().items())
 
 
-def duration_words(duration: timedelta) -> str:
+def format_duration(duration: timedelta) -> str:
     """Return a duration in its two largest units, such as ``1 hour 30 minutes``."""
     seconds, words = int(duration.total_seconds()), list[str]()
     for unit in ("day", "hour", "minute", "second"):

@@ -152,7 +152,7 @@ def _entry(parameter: Parameter) -> str:
     else:
         accepted = f"Accepts {parameter.rule}"
     is_literal = isinstance(parameter.default, str | bool) and not parameter.default_doc
-    default = f"Default: {f'``{parameter.default!r}``' if is_literal else parameter.default_words}"
+    default = f"Default: {f'``{parameter.default!r}``' if is_literal else parameter.default_text}"
     return textwrap.fill(
         f":param {parameter.name}: {parameter.doc} {accepted}. {'Required' if parameter.required else default}.", 120,
         initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False, break_long_words=False,
@@ -160,7 +160,7 @@ def _entry(parameter: Parameter) -> str:
 
 
 def _default(parameter: Parameter) -> str:
-    words = parameter.default_words
+    words = parameter.default_text
     return words if parameter.default_doc or not words else f"`{words}`"
 
 

@@ -28,7 +28,7 @@ from airflow_provider_queuecalls.value_types import (
     TIMESTAMP,
     URL,
     WHOLE_SECONDS,
-    duration_words,
+    format_duration,
     read_duration,
 )
 
@@ -209,14 +209,14 @@ class Campaign:
         now = time.time() if now is None else now
         scheduled, expiration = self._times()
         if expiration and expiration <= now:
-            problem = f"passed {duration_words(timedelta(seconds=now - expiration))} ago"
+            problem = f"passed {format_duration(timedelta(seconds=now - expiration))} ago"
             violation = Violation("expiration_timestamp", problem, "in the future", value=_moment(expiration))
         elif not expiration and scheduled and timedelta(seconds=now - scheduled) > self._longest_delay:
             problem = (
-                f"passed {duration_words(timedelta(seconds=now - scheduled))} ago, so the calls would start at once"
+                f"passed {format_duration(timedelta(seconds=now - scheduled))} ago, so the calls would start at once"
             )
             rule = (
-                f"at most {duration_words(self._longest_delay)} in the past (start_late). Set expiration_timestamp to the "
+                f"at most {format_duration(self._longest_delay)} in the past (start_late). Set expiration_timestamp to the "
                 f"time after which nobody may be called, or start_late={ANY_DELAY!r} to call at whatever time it is"
             )
             violation = Violation("scheduled_timestamp", problem, rule, value=_moment(scheduled))

@@ -50,9 +50,9 @@ class Findings:
             if len(self.call_ids) < LISTED_CALL_IDS and is_call_id(str(value)):
                 self.call_ids.append(str(value))
         elif name == "status" and isinstance(value, str):
-            words = self.statuses.setdefault(depth, set())
-            if len(words) < _STATUSES:
-                words.add(value.strip().lower()[:_STATUS_CHARACTERS])
+            seen = self.statuses.setdefault(depth, set())
+            if len(seen) < _STATUSES:
+                seen.add(value.strip().lower()[:_STATUS_CHARACTERS])
         elif name == "error":
             self.error_depth = depth if self.error_depth is None else min(depth, self.error_depth)
 

@@ -1,4 +1,4 @@
-"""Why a request failed, as its error message says it. None repeats what the service or a proxy wrote."""
+"""Why a request failed, for its error message. No reason repeats what the service or a proxy sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_queuecalls.client.multipart import UploadBroken
 from airflow_provider_queuecalls.client.route import Route, TunnelRefused
 from airflow_provider_queuecalls.client.transport import BrokenOff
 
-#: OpenSSL's X509_V_ERR_… by number.
+#: What is wrong with a certificate, by the number of OpenSSL's X509_V_ERR_….
 _CERTIFICATE_PROBLEMS = {
     9: "is not valid yet; check the clock of this machine",
     10: "has expired",
@@ -43,14 +43,14 @@ _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
 
 
 def reason_of(error: BaseException, route: Route) -> str | None:
-    """Say why the request failed; None for an error that the network doesn't explain."""
+    """Return why the request failed; None for an error that has another cause than the network."""
     if isinstance(error, BrokenOff | TunnelRefused | UploadBroken):
         return str(error)
     if isinstance(error, ssl.SSLError):
         return _tls_reason(error, route)
-    for kinds, words in _REASONS:
-        if isinstance(error, kinds):
-            return words
+    for types, reason in _REASONS:
+        if isinstance(error, types):
+            return reason
     return f"the network failed ({error.strerror})" if isinstance(error, OSError) and error.strerror else None
 
 

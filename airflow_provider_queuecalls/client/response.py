@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from airflow_provider_queuecalls.client.parsing import Findings, JsonParser, XmlParser
-from airflow_provider_queuecalls.client.shown import QUEUED_WORDS, REFUSED_WORDS, Outline, Sent
+from airflow_provider_queuecalls.client.shown import QUEUED_STATUSES, REFUSED_STATUSES, Outline, Sent
 from airflow_provider_queuecalls.outcome import Outcome
 
 #: The longest response that is read: 1 MiB, and 512 bytes for each contact sent.
@@ -45,7 +45,7 @@ class Response:
         show or store them, since a service may repeat people's data
     :param call_id_count: how many call ids the response has in all
     :param body: the beginning of the response, at most 2,000 characters, with ``***`` for everything that is not known
-        to be harmless; kind and length of a response that could not be parsed
+        to be harmless; the format and length of a response that could not be parsed
     :param problem: why the outcome is not :attr:`Outcome.QUEUED`
     :param error_text: the service's own error message, with ``***`` as in ``body``
     :param name_taken: whether the service seems to refuse the campaign because of its name
@@ -111,7 +111,7 @@ def read_response(
         outcome, problem = Outcome.UNKNOWN, "the service responded before it had received the whole contact file"
     if outcome is Outcome.UNKNOWN and not accepted and not file_complete:
         outcome = Outcome.NOT_SENT
-    outline = Outline() if body.flaw or body.kind == "HTML" else body.outline
+    outline = Outline() if body.flaw or body.format == "HTML" else body.outline
     shown = outline.render(sent)
     return Response(
         outcome=outcome,
@@ -122,7 +122,7 @@ def read_response(
         body=shown.structure or body.description,
         problem=problem,
         error_text=shown.errors,
-        name_taken=outcome is Outcome.REFUSED and (status_code == 409 or outline.says(_NAME_TAKEN)),
+        name_taken=outcome is Outcome.REFUSED and (status_code == 409 or outline.error_matches(_NAME_TAKEN)),
         sent_bytes=sent_bytes,
         retry_after=retry_after,
     )
@@ -141,14 +141,14 @@ def _outcome_of_body(body: _Body) -> tuple[Outcome, str]:
     if body.flaw:
         return Outcome.UNKNOWN, body.flaw
     findings = body.findings
-    depth, words = min(findings.statuses.items(), default=(None, frozenset[str]()))
-    failed = bool(words) and words <= REFUSED_WORDS
+    depth, statuses = min(findings.statuses.items(), default=(None, frozenset[str]()))
+    failed = bool(statuses) and statuses <= REFUSED_STATUSES
     error = findings.error_depth is not None and (depth is None or findings.error_depth <= depth)
-    if words and words <= QUEUED_WORDS and not error:
+    if statuses and statuses <= QUEUED_STATUSES and not error:
         return Outcome.QUEUED, ""
-    if (failed or (error and not words)) and not findings.call_id_count:
+    if (failed or (error and not statuses)) and not findings.call_id_count:
         return Outcome.REFUSED, "the response says that it failed"
-    if words or error:
+    if statuses or error:
         return Outcome.UNKNOWN, "the response contradicts itself or has an unknown status"
     return (
         Outcome.UNKNOWN,
@@ -157,16 +157,16 @@ def _outcome_of_body(body: _Body) -> tuple[Outcome, str]:
 
 
 class _Body:
-    """Feeds a body to the parser that its first character calls for.
+    """Feeds a body to the parser that its first character selects.
 
-    ``flaw`` says why it cannot be read, or cannot be read to its end.
+    ``flaw`` is why the body, or the rest of it, could not be read.
     """
 
     def __init__(self, contacts: int | Callable[[], int]) -> None:
         self.findings = Findings()
         self.outline = Outline()
         self.length = 0
-        self.kind = "text"
+        self.format = "text"
         self.flaw = ""
         self._contacts = contacts
         self._parser: XmlParser | JsonParser | None = None
@@ -175,16 +175,16 @@ class _Body:
 
     @property
     def description(self) -> str:
-        """Kind and length; nothing of an empty body."""
+        """The format and the length; empty for an empty body."""
         more = "" if self._ended else "more than "
-        return f"{self.kind}, {more}{self.length:,} bytes" if self.length else ""
+        return f"{self.format}, {more}{self.length:,} bytes" if self.length else ""
 
     def feed(self, chunk: bytes) -> None:
         self.length += len(chunk)
         if self.length > RESPONSE_BYTES and self.length > self._limit:
             self.flaw = f"the response is longer than {self._limit} bytes, too long for this contact file"
         if self._start is not None:
-            # A UTF-8 mark and blanks may go; from a UTF-16 mark the parser learns the encoding.
+            # A UTF-8 byte order mark and whitespace can go. The parser needs a UTF-16 mark to know the encoding.
             self._start = chunk = (self._start + chunk).lstrip(codecs.BOM_UTF8 + b" \t\r\n")
             if not (start := chunk.lstrip(codecs.BOM_UTF16_BE + b" \t\r\n\0")):
                 return
@@ -207,17 +207,17 @@ class _Body:
 
     def _choose(self, start: bytes) -> None:
         if start[:1] == b"<":
-            self.kind = "HTML" if re.match(rb"<(?:!doctype\s+)?html\b", start, re.IGNORECASE) else "XML"
+            self.format = "HTML" if re.match(rb"<(?:!doctype\s+)?html\b", start, re.IGNORECASE) else "XML"
             self._parser = XmlParser(self.findings, self.outline)
         elif start[:1] in (b"{", b"["):
-            self.kind = "JSON"
+            self.format = "JSON"
             self._parser = JsonParser(self.findings, self.outline)
         elif b"\0" in start:
-            self.kind = "binary data"
+            self.format = "binary data"
 
     @contextmanager
     def _flaws(self) -> Iterator[None]:
-        # SyntaxError is ElementTree's ParseError; what defusedxml forbids and what isn't UTF-8 are ValueErrors.
+        # ElementTree's ParseError is a SyntaxError. Forbidden XML (defusedxml) and invalid UTF-8 are ValueErrors.
         try:
             yield
         except (SyntaxError, ValueError, LookupError) as error:

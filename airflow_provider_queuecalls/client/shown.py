@@ -1,15 +1,16 @@
 """What is shown of a response: only what is known to be harmless.
 
-The service repeats what it was sent, in spellings that nobody can list. So nothing is cut out of a response here. What
-is shown is put together from the parsed structure:
+The service may repeat everything that it was sent, in spellings that nobody can list. So nothing is cut out of a response.
+Instead, the text that is shown is built from the parsed structure, out of:
 
-- a name, if it is one of the documented ones, or consists of words as below
-- a status word
+- documented names, and names that consist of allowed words
+- a status, such as ``queued``
 - a count, unless it equals something that was sent
-- of any other text the words that are in :data:`WORDS` and occur nowhere in what was sent
+- of any other text, the words in :data:`ALLOWED_WORDS` that occur nowhere in what was sent
 
-Everything else is shown as ``***``; call ids have a place of their own. A response that cannot be parsed is shown as its kind and length. Comparisons
-ignore case, Unicode compatibility forms, invisible characters and separators.
+Everything else is shown as ``***``. Call ids are not shown here; :class:`Response` has a field for them. Of a response that
+cannot be parsed, only the format and the length are shown. Comparisons ignore case, Unicode compatibility forms, invisible
+characters, and separators.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
+from airflow_provider_queuecalls.client.allowed_words import ALLOWED_WORDS
 from airflow_provider_queuecalls.client.campaign import PARAMETERS
 from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.client.words import WORDS
 
 BODY_CHARACTERS = 2_000
 HIDDEN = "***"
-QUEUED_WORDS = frozenset({"queued", "success"})
-REFUSED_WORDS = frozenset({"failed", "failure", "error"})
+QUEUED_STATUSES = frozenset({"queued", "success"})
+REFUSED_STATUSES = frozenset({"failed", "failure", "error"})
 #: Names of the service's interface. They are public, so they are shown even if a contact holds the same word.
 KNOWN_NAMES = {parameter.wire_name for parameter in PARAMETERS} | {
     *("queuecalls", "queuecall", "status", "call_id", "call_ids", "call", "calls", "result", "phone_number"),
@@ -50,9 +51,9 @@ _WORD = re.compile(r"""["'(\[]*([A-Za-z]+(?:['_-][A-Za-z]+)*)["')\]]*([.,:;!?]?)
 #: "campaignName" consists of two words, as "campaign_name" does.
 _PIECE = re.compile("[A-Z]?[a-z']+|[A-Z]+(?![a-z])")
 _BLOCK_BYTES, _OVERLAP_BYTES = 1 << 20, 1 << 10
-#: What ends a cell. Other punctuation is dropped: 1-202-555-0143 is 12025550143.
+#: The characters that end a cell. Other punctuation is dropped: 1-202-555-0143 is 12025550143.
 _BOUNDARIES = b',;|"\t\r\n'
-#: What may come before a number in a cell, when punctuation is dropped: tel:+12025550143;ani=18005550100;postd=9.
+#: What may precede a number in a cell, after punctuation is dropped: tel:+12025550143;ani=18005550100;postd=9.
 _NUMBER_PREFIXES = (b"", b"1", b"tel", b"tel1", b"ani", b"ani1", b"postd")
 _ALPHANUMERIC = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _FLAT = bytes(b if (b := bytes([c]).lower()[0]) in _ALPHANUMERIC else ord(" ") for c in range(256))
@@ -95,10 +96,10 @@ class Sent:
                 held |= wanted.intersection(flat.split()) if wanted else set()
         except OSError:  # the contact file cannot be read any more
             found = {*long, *values}
-        return found | {value for value, its in parts.items() if its & held}
+        return found | {value for value, its_parts in parts.items() if its_parts & held}
 
     def _windows(self) -> Iterator[bytes]:
-        """All of it, in pieces that overlap."""
+        """Everything that was sent, in blocks that overlap."""
         yield b"\n".join(cell for text in (*self._secrets, *self._texts) for cell in _cells(text))
         for upload in self._files:
             upload.file.seek(0)
@@ -119,9 +120,9 @@ class _Value(NamedTuple):
 
 
 class Outline:
-    """The beginning of a response's structure, as a parser reports it: markup, names and values, in their order.
+    """The beginning of a response's structure, as a parser reports it: markup, names, and values, in their order.
 
-    Nothing in it may be shown before :meth:`render`.
+    Only what :meth:`render` returns may be shown.
     """
 
     def __init__(self) -> None:
@@ -135,22 +136,22 @@ class Outline:
         return self._room > 0
 
     def markup(self, text: str) -> None:
-        """Add what the format itself consists of."""
+        """Add characters of the format itself, such as brackets and quotes."""
         self._add(text, len(text))
 
     def name(self, name: str) -> None:
-        """Add the name of an element, an attribute or a member."""
+        """Add the name of an element, an attribute, or a member."""
         self._add(_Name(name), len(name))
 
     def value(self, name: str, text: str) -> None:
-        """Add what a name has for its value."""
-        if len(text) > _TEXT_CHARACTERS:  # without a word that is cut in two
+        """Add the value of a name."""
+        if len(text) > _TEXT_CHARACTERS:  # without the word that is cut in two
             text = " ".join(text[:_TEXT_CHARACTERS].split()[:-1]) or HIDDEN
         self._add(_Value(name.lower(), text), max(len(text), len(HIDDEN)))
         if name.lower() in _ERROR_NAMES and text.strip() and len(self._errors) < _ERROR_TEXTS:
             self._errors.append(_Value(name.lower(), text))
 
-    def says(self, pattern: re.Pattern[str]) -> bool:
+    def error_matches(self, pattern: re.Pattern[str]) -> bool:
         """Whether an error text matches a pattern, before anything is hidden."""
         return any(pattern.search(error.text) for error in self._errors)
 
@@ -205,7 +206,7 @@ def _is_known(name: _Name) -> bool:
 
 
 def _is_status(value: _Value) -> bool:
-    return value.name == "status" and value.text.strip().lower() in QUEUED_WORDS | REFUSED_WORDS
+    return value.name == "status" and value.text.strip().lower() in QUEUED_STATUSES | REFUSED_STATUSES
 
 
 def _is_number(value: _Value) -> bool:
@@ -213,7 +214,7 @@ def _is_number(value: _Value) -> bool:
 
 
 def _harmless(text: str, repeated: set[str]) -> str:
-    """The harmless words of a text, and ``***`` for what stands between them."""
+    """The harmless words of a text, with ``***`` for everything between them."""
     shown: list[str] = []
     for chunk, words in _chunks(text):
         if words and repeated.isdisjoint(words):
@@ -224,9 +225,9 @@ def _harmless(text: str, repeated: set[str]) -> str:
 
 
 def _chunks(text: str) -> list[tuple[str, set[str]]]:
-    """The chunks of a text, each with what must not occur in what was sent if the chunk is to be shown.
+    """Split a text at whitespace. Return each chunk with the words that must not occur in what was sent if it is to be shown.
 
-    Short words may be shown, but not next to each other if together they occur there.
+    Short words may be shown, but not next to each other if they occur there as one word.
     """
     chunks = [(chunk, _words(chunk)) for chunk in text.split()]
     run: list[tuple[str, set[str]]] = []
@@ -236,21 +237,21 @@ def _chunks(text: str) -> list[tuple[str, set[str]]]:
         while len("".join(word for word, _ in run[1:])) > _SHORT:
             run = run[1:]
         if len(together := "".join(word for word, _ in run)) > _SHORT:
-            for _, its in run:
-                its.add(together)
+            for _, chunk_words in run:
+                chunk_words.add(together)
     return chunks
 
 
 def _words(chunk: str) -> set[str]:
-    """The words that a chunk of text consists of, and all of it as one word; none if one of them is not in WORDS."""
+    """The words in a chunk of text, and all of them as one word. Empty if one of them is not allowed."""
     if not (match := _WORD.fullmatch(chunk)):
         return set()
     words = {word.lower() for word in _PIECE.findall(match[1])}
-    return {*words, re.sub("['_-]", "", match[1]).lower()} if words <= WORDS else set()
+    return {*words, re.sub("['_-]", "", match[1]).lower()} if words <= ALLOWED_WORDS else set()
 
 
 def _parts(value: str) -> frozenset[bytes]:
-    """What no cell may be if a value is to be shown: the value, its runs of letters and digits, and numbers in it."""
+    """The texts that no cell may equal if a value is to be shown: the value, its runs of letters and digits, and its numbers."""
     flat = _flat(value.encode())
     numbers = {number.removeprefix(b"1") for number in re.findall(rb"[0-9]+", flat) if len(number) >= _PHONE_DIGITS}
     runs = re.findall(rb"[a-z0-9]+", value.lower().encode())
@@ -258,13 +259,13 @@ def _parts(value: str) -> frozenset[bytes]:
 
 
 def _cells(text: bytes) -> list[bytes]:
-    """A text as a whole, and its parts if it holds what ends a cell."""
+    """A text as a whole, and its cells if it has several."""
     cells = _flat(text).split()
     return [b"".join(cells), *cells]
 
 
 def _flat(data: bytes) -> bytes:
-    """Small ASCII letters and digits, with a blank for each boundary between cells."""
+    """Lowercase ASCII letters and digits, with a space for each boundary between cells."""
     if not data.isascii():
         folded = unicodedata.normalize("NFKC", data.decode(errors="replace")).casefold()
         data = folded.encode("ascii", "ignore")

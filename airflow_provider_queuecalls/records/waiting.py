@@ -20,7 +20,7 @@ from airflow_provider_queuecalls.value_types import (
     INTEGER,
     NAME,
     TIMESTAMP,
-    duration_words,
+    format_duration,
     read_duration,
     read_structure,
     type_name,
@@ -156,7 +156,7 @@ class Wait:
             return f"until the deadline at {_moment_words(end)}"
         return (
             f"until {_moment_words(end)}: the campaign expires at {_moment_words(self.expires_at or 0)}, and its last results "
-            f"may be {duration_words(timedelta(seconds=self.grace))} late"
+            f"may be {format_duration(timedelta(seconds=self.grace))} late"
         )
 
     def progress(self, counts: ResultCounts) -> str:

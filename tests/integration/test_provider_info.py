@@ -110,7 +110,7 @@ def test_the_connection_form_has_every_field_with_label_and_help(form: Any) -> N
         label, words, secret = form["fields"][name]
         assert (label, secret) == (entry.label, entry.type is SECRET)
         assert entry.doc in words
-        assert f"Accepts {entry.rule}. Default: {entry.default_words}." in words
+        assert f"Accepts {entry.rule}. Default: {entry.default_text}." in words
     assert "Accepts true or false. Default: true." in form["fields"]["basic_auth"][1]
     assert "Default: 300 seconds." in form["fields"]["read_timeout"][1]
 

@@ -73,7 +73,7 @@ def test_no_parameter_repeats_data_that_was_given_by_mistake(parameter: Paramete
 def test_every_parameter_is_documented(parameter: Parameter) -> None:
     assert parameter.doc.endswith(".")
     assert parameter.rule
-    assert parameter.required or parameter.default_words or parameter.name in ("password",)
+    assert parameter.required or parameter.default_text or parameter.name in ("password",)
 
 
 @pytest.mark.parametrize("parameter", TABLES, ids=lambda parameter: parameter.name)

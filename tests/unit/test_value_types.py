@@ -13,7 +13,7 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.value_types import (
     WHOLE_SECONDS,
-    duration_words,
+    format_duration,
     parse_flag,
     read_duration,
     read_structure,
@@ -85,7 +85,7 @@ def test_no_text_ends_in_another_error(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_duration_has_words(duration: timedelta, words: str) -> None:
-    assert duration_words(duration) == words
+    assert format_duration(duration) == words
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is shown of a response: names, status words, counts and harmless words, and nothing that was sent."""
+"""What is shown of a response: names, statuses, counts, and harmless words, and nothing that was sent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from airflow_provider_queuecalls.client.allowed_words import ALLOWED_WORDS
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.client.response import Response, read_response
 from airflow_provider_queuecalls.client.shown import BODY_CHARACTERS, KNOWN_NAMES, Sent
-from airflow_provider_queuecalls.client.words import WORDS
 from tests.support.echo import SPELLINGS, folded
 
 LOGIN, PIN, BASIC = "zebra@example.com", "0815", base64.b64encode(b"zebra@example.com:0815").decode()
@@ -138,7 +138,7 @@ def test_short_words_are_shown_unless_they_are_sent_together(cell: str) -> None:
 
 
 def test_the_words_are_plain_and_none_is_too_long() -> None:
-    assert all(re.fullmatch("[a-z']{1,16}", word) for word in WORDS)
+    assert all(re.fullmatch("[a-z']{1,16}", word) for word in ALLOWED_WORDS)
 
 
 #: How a service may write what it got.
@@ -169,8 +169,8 @@ VALUES = st.one_of(
     LETTERS,
     st.text(min_size=4, max_size=12),
     st.from_regex(r"1[2-9][0-9]{9}", fullmatch=True),
-    st.lists(st.sampled_from(sorted(WORDS)), min_size=1, max_size=3).map("".join),
-    st.lists(st.sampled_from(sorted(WORDS)), min_size=2, max_size=3).map(" ".join),
+    st.lists(st.sampled_from(sorted(ALLOWED_WORDS)), min_size=1, max_size=3).map("".join),
+    st.lists(st.sampled_from(sorted(ALLOWED_WORDS)), min_size=2, max_size=3).map(" ".join),
 )
 
 

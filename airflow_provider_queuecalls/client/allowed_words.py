@@ -1,7 +1,7 @@
-"""The words that may be shown of a service's texts and names: English as error messages use it.
+"""The words of a response that may be shown: English as error messages use it.
 
-No person's name belongs here, and no word that is only found in the data of contacts. A word that is missing is shown
-as ``***``, which is safe; add it if service messages use it.
+Add no name of a person, and no word that occurs only in the data of contacts. A word that is missing is shown as
+``***``, which is safe; add it if the service's messages use it.
 """
 
 from __future__ import annotations
@@ -56,4 +56,4 @@ variable verified verify version very via violation voice vxml wait waiting want
 webservice week were what when where whether which while whole why will window with within without won't worker would
 write written wrong xml yes yet you your zero zone
 """
-WORDS = frozenset(_WORDS.split())
+ALLOWED_WORDS = frozenset(_WORDS.split())
