@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check, results_in_duckdb
+from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.files import open_source
 from airflow_provider_queuecalls.contacts.results import CODES, Results, ResultsInMemory
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
@@ -32,8 +33,8 @@ def test_line_numbers_are_right_in_a_file_that_duckdb_reads_in_parts(contacts: C
 
 
 def test_duckdb_draws_no_progress_bar() -> None:
-    with closing(ResultsInDuckDB(256, StopRequest(), print)) as results:
-        assert results._value("SELECT current_setting('enable_progress_bar')") is False
+    with closing(Session(256, StopRequest())) as session:
+        assert session.value("SELECT current_setting('enable_progress_bar')") is False
 
 
 def test_a_line_of_a_gigabyte_is_rejected_in_bounded_memory(contacts: Contacts) -> None:

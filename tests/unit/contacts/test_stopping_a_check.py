@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.lines import BLOCK_BYTES
-from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -106,17 +106,17 @@ def request_from_a_signal_handler(stop: StopRequest) -> Iterator[None]:
 )
 def test_a_stop_request_interrupts_duckdb(request_later: Callable[[StopRequest], Iterator[None]], query: str) -> None:
     stop = StopRequest()
-    with closing(ResultsInDuckDB(256, stop, print)) as results:
+    with closing(Session(256, stop)) as session:
         requesting = request_later(stop)
         next(requesting)
         with pytest.raises(NotSent):
-            list(results._stream(query))
+            list(session.stream(query))
         next(requesting, None)
 
 
-def test_closing_the_results_ends_a_query_that_is_running() -> None:
-    with closing(ResultsInDuckDB(256, StopRequest(), print)) as results:
-        running = results._start(results._connection.execute, "SELECT max(i * i % 7) FROM range(1000000000000000) t(i)")
+def test_closing_the_session_ends_a_query_that_is_running() -> None:
+    with closing(Session(256, StopRequest())) as session:
+        running = session.start(session.connection.execute, "SELECT max(i * i % 7) FROM range(1000000000000000) t(i)")
         assert not running.done()
     assert running.done()
 

@@ -1,0 +1,122 @@
+"""DuckDB with a memory limit. It writes no file that has a name, and a stop request interrupts it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
+from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE
+from airflow_provider_queuecalls.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST_THREADS = 4
+#: The longest line that DuckDB reads; a longer one is replaced by ``?``. DuckDB keeps a few buffers of twice this size.
+MOST_LINE_BYTES = 4 * LONGEST_LINE
+_ROWS_AT_ONCE = 10_000
+_POLL_SECONDS = 0.1
+
+T = TypeVar("T")
+
+
+class Session:
+    """A connection to a DuckDB of its own, and the temporary files that its queries write and read."""
+
+    def __init__(self, memory_mb: int, stop: StopRequest) -> None:
+        import duckdb
+
+        self._stop = stop
+        self._files: list[BinaryIO] = []
+        self.threads = ThreadPoolExecutor(2)  # one for DuckDB, one for whoever uses it
+        self._running: Future[Any] | None = None
+        self.connection: DuckDBPyConnection = duckdb.connect(
+            config={
+                "memory_limit": f"{memory_mb}MiB",
+                "threads": min(os.cpu_count() or 1, MOST_THREADS),
+                "temp_directory": "",  # so DuckDB writes no number to a file that has a name
+                "preserve_insertion_order": True,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                # The hash table of a join is then built from its right side: the numbers of one part.
+                "disabled_optimizers": "join_order,build_side_probe_side",
+            }
+        )
+        # DuckDB would draw the bar on standard output, where the command line prints its result.
+        self.connection.execute("SET enable_progress_bar = false")
+
+    def close(self) -> None:
+        """Interrupt what is running, and release memory and disk space."""
+        if self._running is not None:
+            self.interrupt(self._running)
+        self.threads.shutdown()
+        self.connection.close()
+        for file in self._files:
+            file.close()
+
+    def keep(self, file: BinaryIO) -> str:
+        """Keep a temporary file until the session is closed. Returns its path."""
+        self._files.append(file)
+        return path_of(file)
+
+    def new_file(self) -> str:
+        """Create a temporary file that is kept until the session is closed. Returns its path."""
+        return self.keep(temporary_file())
+
+    def start(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Call a function of DuckDB in a thread, so that this thread can react to a stop request."""
+        self._stop.raise_if_requested()
+        self._running = running = self.threads.submit(function, *arguments)
+        return running
+
+    def finish(self, running: Future[T]) -> T:
+        """Wait for what was started. Raises :class:`NotSent` if a stop is requested."""
+        while not wait([running], timeout=_POLL_SECONDS).done:
+            if self._stop.requested:
+                self.interrupt(running)
+        self._stop.raise_if_requested()
+        return running.result()
+
+    def interrupt(self, running: Future[Any]) -> None:
+        """Interrupt DuckDB until it has stopped: it ignores an interrupt before a query begins."""
+        while not running.done():
+            self.connection.interrupt()
+            wait([running], timeout=_POLL_SECONDS)
+
+    def run(self, statement: str, *parameters: Any) -> None:
+        """Execute a statement."""
+        self.finish(self.start(self.connection.execute, statement, *parameters))
+
+    def value(self, query: str) -> Any:
+        """The only value of a query."""
+        ((value,),) = self.stream(query)
+        return value
+
+    def stream(self, query: str, *parameters: Any) -> Iterator[Any]:
+        """Yield the rows of a query, a part of them at a time."""
+        self.run(query, *parameters)
+        while rows := self.finish(self.start(self.connection.fetchmany, _ROWS_AT_ONCE)):
+            yield from rows
+
+
+def copy_to_parquet(query: str, path: str) -> str:
+    """Return the statement that writes a query's rows to a temporary file."""
+    # Version 2 needs half the bytes per number, and takes no longer than a table in memory.
+    return (
+        f"COPY ({query}) TO '{path}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION uncompressed, USE_TMP_FILE false)"
+    )
+
+
+def read_lines(line_end: str = "\n") -> str:
+    """Return the table function for the lines of the file ``$path``, each of which ends with ``line_end``.
+
+    A line is read as one cell: the delimiter is a character that no line of ours contains.
+    """
+    end = {"\n": "\\n", "\r\n": "\\r\\n"}[line_end]
+    return (
+        f"read_csv($path, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, new_line = '{end}', "
+        f"delim = '\x1e', quote = '', escape = '', max_line_size = {MOST_LINE_BYTES}, buffer_size = {2 * MOST_LINE_BYTES})"
+    )
