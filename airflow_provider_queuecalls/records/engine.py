@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from importlib.util import find_spec
@@ -30,6 +31,9 @@ def make_engine(url: str, *, create: bool) -> Engine:
         raise QueueCallsError(f"The results database has no valid URL. It must be {ACCEPTED}.") from None
     # Errors must not repeat the values of a statement: they are people's data.
     options: dict[str, Any] = {"future": True, "hide_parameters": True, "poolclass": QueuePool, "pool_pre_ping": True}
+    # Nor must the log: with logging_level=DEBUG, SQLAlchemy would log every row.
+    options["logging_name"] = "queuecalls"
+    logging.getLogger("sqlalchemy.engine.Engine.queuecalls").setLevel(logging.WARNING)
     if parsed.drivername.startswith("sqlite"):
         if parsed.database in (None, "", ":memory:"):
             raise QueueCallsError("The results database must be a SQLite file, not one in memory: sqlite:///FILE.")
