@@ -47,10 +47,10 @@ def query_result(
     values = _structured("parameters", parameters)
     hook = database_hook(conn_id, hook_params)
     statement = _statement(sql)
-    with _translate_errors(f"The database {conn_id!r} cannot be reached"):
+    with translate_errors(f"The database {conn_id!r} cannot be reached"):
         connection = hook.get_conn()
     with closing(connection), ExitStack() as stack:
-        with _translate_errors(f"The query on {conn_id!r} cannot be run"):
+        with translate_errors(f"The query on {conn_id!r} cannot be run"):
             cursor = _streaming_cursor(connection)
             stack.callback(_close, cursor)
             cursor.execute(statement, *([] if values is None else [values]))
@@ -68,7 +68,7 @@ def query_result(
                 yield from (
                     [row[name] for name in names] if isinstance(row, Mapping) else tuple(row) for row in portion
                 )
-                with _translate_errors(f"The result of the query on {conn_id!r} cannot be read to its end"):
+                with translate_errors(f"The result of the query on {conn_id!r} cannot be read to its end"):
                     portion = cursor.fetchmany(ROWS_AT_ONCE)
 
         yield names, rows()
@@ -168,7 +168,7 @@ def _streaming_cursor(connection: Any) -> Any:
 
 
 @contextmanager
-def _translate_errors(problem: str) -> Iterator[None]:
+def translate_errors(problem: str) -> Iterator[None]:
     """Report what went wrong with a database, and whether another try may help."""
     try:
         yield

@@ -12,15 +12,15 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
 from airflow_provider_queuecalls.contacts import ContactRules
-from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
+from airflow_provider_queuecalls.contacts.files import LocalCopy, is_same_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Throttle
@@ -68,6 +68,17 @@ def fetched(location: Location, what: str, log: Log, stop: StopRequest) -> Itera
 
 
 @contextmanager
+def suppression_lists_fetched(
+    rules: ContactRules, fetch: Callable[[Location, str], AbstractContextManager[LocalPath]]
+) -> Iterator[ContactRules]:
+    """Give the same rules, with the suppression lists on this machine. ``fetch`` gets each of them and its role."""
+    with ExitStack() as stack:
+        yield replace(
+            rules, suppress=[stack.enter_context(fetch(path, "The suppression list")) for path in rules.lists]
+        )
+
+
+@contextmanager
 def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None]:
     """Give a local path to write a file to, or None for no location.
 
@@ -88,16 +99,20 @@ def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None
                         _deliver(here, url)
 
 
-def assert_rejects_elsewhere(rejects_path: Location | None, location: Location, what: str) -> None:
-    """Raise :class:`InvalidContacts` if a remote file that is to be read is the one that the rejects would replace.
+def assert_elsewhere(written: Location | None, parameter: str, location: Location, what: str) -> None:
+    """Raise :class:`InvalidContacts` if a file that is to be read is the one that ``parameter`` would replace.
 
-    The check itself compares local files. ``what`` is the file's role, as a message begins.
+    ``what`` is the role of the file that is read, as a message begins.
     """
-    url, rejects_url = url_of(location), url_of(rejects_path)
-    if url is not None and rejects_url is not None and _object_of(url) == _object_of(rejects_url):
+    url, written_url = url_of(location), url_of(written)
+    if url is None or written_url is None:
+        same = url is written_url and is_same_file(local_path(location), local_path(written))
+    else:
+        same = _object_of(url) == _object_of(written_url)
+    if same:
         raise InvalidContacts(
-            f"{what} {show_path(url)} and rejects_path are the same file. Nothing was sent. Write the rejects to another "
-            "file."
+            f"{what} {show_path(url or location)} and {parameter} are the same file. Nothing was sent. Set {parameter} to "
+            "another file."
         )
 
 

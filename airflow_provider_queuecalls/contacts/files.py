@@ -293,6 +293,21 @@ def temporary_file(buffering: int = _BUFFER_BYTES) -> BinaryIO:
     return cast("BinaryIO", create(prefix="queuecalls-", buffering=buffering))
 
 
+@contextmanager
+def complete_file(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give the path of a file to write, which only its owner can read. It gets its name when it is complete."""
+    directory, name = os.path.split(os.fspath(path))
+    descriptor, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", dir=directory or ".")
+    os.close(descriptor)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
 def path_of(file: BinaryIO) -> str:
     """Return the path at which another reader or writer in this process finds a temporary file."""
     return path_without_name(file) or file.name

@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import compress
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.contacts.files import Source, no_room, temporary_file
+from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file
 from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, pick_lines, split_quoted
 from airflow_provider_queuecalls.contacts.results import CODES, Results
 from airflow_provider_queuecalls.contacts.rows import RowValidator
@@ -24,7 +22,7 @@ _IS_CHANGED = re.compile(b"[" + re.escape(bytes(_CHANGED)) + b"]")
 #: Maps a code to 1 if the line is sent, else to 0.
 _IS_SENT = bytes(code in (_VALID, *_CHANGED) for code in range(256))
 #: A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_cleaned(source: Source, validator: RowValidator, results: Results, stop: StopRequest) -> BinaryIO:
@@ -70,28 +68,19 @@ def write_rejects(
     characters are written as ``\\x..``. A line of more than 1 MiB is cut off there. The file gets its name only when it
     is complete. Raises :class:`CheckFailed` if it cannot be written.
     """
-    target = os.fspath(path)
-    directory, name = os.path.split(target)
     try:
-        descriptor, partial = tempfile.mkstemp(prefix=f".{name[:100]}.", dir=directory or ".")
-        try:
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(
-                    ["line", "reason", *(_safe(name) for name in validator.layout.names or validator.layout.columns)]
-                )
-                for line, row, reason in pick_lines(blocks(source.file, validator.delimiter, stop=stop), rejects):
-                    writer.writerow([line, reason, *map(_safe, _cells(row[:LONGEST_LINE], validator))])
-            os.replace(partial, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(partial)
-            raise
+        with complete_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(
+                ["line", "reason", *(_safe(name) for name in validator.layout.names or validator.layout.columns)]
+            )
+            for line, row, reason in pick_lines(blocks(source.file, validator.delimiter, stop=stop), rejects):
+                writer.writerow([line, reason, *map(_safe, _cells(row[:LONGEST_LINE], validator))])
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
         room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
         raise CheckFailed(
-            f"The rejects file {show_path(target)} cannot be written: {reason}.{room} Nothing was sent."
+            f"The rejects file {show_path(path)} cannot be written: {reason}.{room} Nothing was sent."
         ) from None
 
 
@@ -102,7 +91,7 @@ def _cells(row: bytes, validator: RowValidator) -> list[str]:
 
 
 def _safe(cell: str) -> str:
-    harmless = "'" + cell if cell.startswith(_FORMULA) else cell
+    harmless = "'" + cell if cell.startswith(FORMULA_STARTS) else cell
     return "".join(
         f"\\x{ord(character):02x}" if ord(character) < 32 or 127 <= ord(character) < 160 else character
         for character in harmless

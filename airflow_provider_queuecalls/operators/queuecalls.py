@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,10 @@ from airflow_provider_queuecalls._airflow.storage import (
     ContactFile,
     LocalPath,
     Location,
-    assert_rejects_elsewhere,
+    assert_elsewhere,
     delivered,
     fetched,
+    suppression_lists_fetched,
 )
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
@@ -258,7 +258,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             open_store = with_campaign_row(open_store, context, self.log, stack, campaign.expires_at)
             contacts = stack.enter_context(self._contact_file(context))
-            rules = stack.enter_context(self._local_suppression_lists(contacts.rules))
+            rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))
             open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
             stack.enter_context(ask_if_unknown(self, context, self.hook.client, open_ledger, asking))
             return self._deliver(
@@ -350,15 +350,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         with self._fetched(self.contacts) as path:
             yield ContactFile(path, rules, [self.contacts])
 
-    @contextmanager
-    def _local_suppression_lists(self, rules: ContactRules) -> Iterator[ContactRules]:
-        """The same rules, with the suppression lists on this machine."""
-        with ExitStack() as stack:
-            lists = [stack.enter_context(self._fetched(path, "The suppression list")) for path in rules.lists]
-            yield replace(rules, suppress=lists)
-
     def _fetched(self, location: Location, what: str = "The contact file") -> AbstractContextManager[LocalPath]:
-        assert_rejects_elsewhere(self.rejects_path, location, what)
+        assert_elsewhere(self.rejects_path, "rejects_path", location, what)
         return fetched(location, what, self.log.info, self.stop)
 
     def _rules(self, **others: Any) -> ContactRules:
