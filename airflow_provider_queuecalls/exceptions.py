@@ -5,6 +5,7 @@
     ├── InvalidConnection     the Airflow Connection is not valid
     ├── InvalidContactRules   a parameter of the check is not valid
     ├── InvalidWait           a parameter of a wait for results is not valid
+    ├── InvalidNextList       a parameter of the next list is not valid
     ├── InvalidContacts       the contact file, or a row of it, is not valid (has a report)
     │   └── EmptyContacts     it has no row, and on_empty is "skip"
     ├── CheckFailed           the check could not be finished             another try is safe
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidConnection",
     "InvalidContactRules",
     "InvalidContacts",
+    "InvalidNextList",
     "InvalidWait",
     "NotAccepted",
     "NotSent",
@@ -132,6 +134,13 @@ class InvalidWait(_Violations):
 
     subject = "The parameters of the wait are not valid"
     effect = ""
+
+
+class InvalidNextList(_Violations):
+    """A parameter of the list that is joined with its results is not valid. Another try would fail again."""
+
+    subject = "The parameters of the next list are not valid"
+    effect = ", nothing was written"
 
 
 class CheckFailed(QueueCallsError):

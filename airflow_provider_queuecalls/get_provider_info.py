@@ -25,7 +25,13 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [
-            {"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.operators.queuecalls"]}
+            {
+                "integration-name": NAME,
+                "python-modules": [
+                    "airflow_provider_queuecalls.operators.queuecalls",
+                    "airflow_provider_queuecalls.operators.call_results",
+                ],
+            }
         ],
         "sensors": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.sensors.queuecalls"]}],
         "triggers": [{"integration-name": NAME, "python-modules": ["airflow_provider_queuecalls.triggers.queuecalls"]}],

@@ -27,6 +27,7 @@ from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
 from airflow_provider_queuecalls.parameters import Parameter
 from airflow_provider_queuecalls.records.call_results import FIELDS as RESULT_FIELDS
+from airflow_provider_queuecalls.records.next_list import PARAMETERS as NEXT_LIST_PARAMETERS
 from airflow_provider_queuecalls.records.waiting import PARAMETERS as WAIT_PARAMETERS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
@@ -111,6 +112,7 @@ DOCUMENTED = {
     ("client/campaign.py", "Campaign"): _CAMPAIGN,
     ("contacts/rules.py", "ContactRules"): CHECK_PARAMETERS,
     ("operators/queuecalls.py", "QueueCallsOperator"): [*_CAMPAIGN, *CHECK_PARAMETERS, *QUESTION_PARAMETERS],
+    ("operators/call_results.py", "CallResultsOperator"): [*NEXT_LIST_PARAMETERS, *CHECK_PARAMETERS],
     ("sensors/queuecalls.py", "QueueCallsResultsSensor"): WAIT_PARAMETERS,
 }
 

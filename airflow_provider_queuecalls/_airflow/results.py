@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime, timezone
 from functools import cached_property
@@ -96,6 +96,14 @@ def read_counts(url: str, campaign_name: str) -> ResultCounts:
             campaign_name=campaign_name,
         )
     return found[0]
+
+
+def read_rows(url: str, campaign_name: str) -> Iterator[dict[str, Any]]:
+    """Yield the result of each call of a campaign. Raises :class:`QueueCallsError` if the database cannot be used."""
+    from airflow_provider_queuecalls.records.database import Database, explained
+
+    with closing(Database(url, create=False)) as database, explained(database.url):
+        yield from database.rows(campaign_name)
 
 
 def first_result(entry: Entry) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
@@ -70,7 +70,7 @@ def _moment(value: object, parameter: Parameter) -> int:
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         name="queued", type=ValueType("the result of a QueueCallsOperator, as a mapping or text", _queued, shown=False), default_doc="none",
-        doc="The result of the task that sent the campaign. After a dry run, the sensor is skipped. Give this or campaign_name.",
+        doc="The result of the task that sent the campaign. After a dry run, the task is skipped. Give this or campaign_name.",
     ),
     Parameter(name="campaign_name", type=NAME, doc="The name of the campaign. Give this or queued.", default_doc="none"),
     Parameter(
@@ -96,6 +96,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         unit="minutes", minimum=0, default=timedelta(hours=1), default_doc="1 hour",
     ),
 )  # fmt: skip
+BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +163,7 @@ class Wait:
     def progress(self, counts: ResultCounts) -> str:
         """How far the results are, as a message says it."""
         of = "" if self.contacts is None else f" of {self.contacts:,}"
-        by_result = ", ".join(f"{name} {number:,}" for name, number in _by_value(counts.by_result).items())
+        by_result = ", ".join(f"{name} {number:,}" for name, number in by_value(counts.by_result).items())
         return f"{counts.results:,}{of} results{f': {by_result}' if by_result else ''}"
 
 
@@ -171,12 +172,7 @@ def read_wait(values: Mapping[str, object]) -> Wait | None:
 
     Raises :class:`InvalidWait` with all violations.
     """
-    read, violations = read_values(PARAMETERS, values)
-    if is_unset(values.get("queued")) == is_unset(values.get("campaign_name")):
-        problem = "is missing" if is_unset(values.get("queued")) else "is given together with queued"
-        violations["campaign_name"] = Violation(
-            "campaign_name", problem, "the name of the campaign, unless queued is given"
-        )
+    read, violations = read_for_campaign(PARAMETERS, values)
     if violations:
         raise InvalidWait(list(violations.values()))
     queued = read.pop("queued") or {}
@@ -192,6 +188,19 @@ def read_wait(values: Mapping[str, object]) -> Wait | None:
     )
 
 
+def read_for_campaign(
+    table: Iterable[Parameter], values: Mapping[str, object]
+) -> tuple[dict[str, Any], dict[str, Violation]]:
+    """Read values as :func:`read_values` does. Exactly one of ``queued`` and ``campaign_name`` must be given."""
+    read, violations = read_values(table, values)
+    if is_unset(values.get("queued")) == is_unset(values.get("campaign_name")):
+        problem = "is missing" if is_unset(values.get("queued")) else "is given together with queued"
+        violations["campaign_name"] = Violation(
+            "campaign_name", problem, "the name of the campaign, unless queued is given"
+        )
+    return read, violations
+
+
 def summary(counts: ResultCounts, contacts: int | None) -> dict[str, Any]:
     """The counts of a campaign's results, with what follows from the number of contacts.
 
@@ -203,15 +212,15 @@ def summary(counts: ResultCounts, contacts: int | None) -> dict[str, Any]:
     return {
         "contacts": contacts,
         "results": counts.results,
-        "by_result": _by_value(counts.by_result),
-        "by_callee_type": _by_value(counts.by_callee_type),
+        "by_result": by_value(counts.by_result),
+        "by_callee_type": by_value(counts.by_callee_type),
         "attempts": counts.attempts,
         "missing": None if contacts is None else max(0, contacts - counts.results),
         "reached_share": min(1.0, round(completed / contacts, 4)) if contacts else None,
     }
 
 
-def _by_value(counts: Counter[str]) -> dict[str, int]:
+def by_value(counts: Counter[str]) -> dict[str, int]:
     """The counts by value. Whatever the service posts, no value is repeated that might be people's data."""
     shown = Counter[str]()
     for value, number in counts.most_common():

@@ -38,7 +38,7 @@ class QueueCallsResultsSensor(BaseSensorOperator):
 
     :param deferrable: Wait in the triggerer, without a worker. With ``False``, the sensor waits in its ``mode``, ``'poke'``
         or ``'reschedule'``. Default: ``True``.
-    :param queued: The result of the task that sent the campaign. After a dry run, the sensor is skipped. Give this or
+    :param queued: The result of the task that sent the campaign. After a dry run, the task is skipped. Give this or
         campaign_name. Accepts the result of a QueueCallsOperator, as a mapping or text. Default: none.
     :param campaign_name: The name of the campaign. Give this or queued. Accepts a string without control characters.
         Default: none.

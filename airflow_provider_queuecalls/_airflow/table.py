@@ -1,0 +1,51 @@
+"""Rows of people's data in a table of a database that Airflow has a DbApiHook for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+from airflow_provider_queuecalls._airflow.query import database_hook, translate_errors
+from airflow_provider_queuecalls.exceptions import InvalidNextList, Violation
+from airflow_provider_queuecalls.stopping import StopRequest
+
+CAMPAIGN_NAME = "campaign_name"
+_ROWS_AT_ONCE = 1_000
+_TABLE = re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*){0,2}")
+
+
+def replace_rows(
+    conn_id: str,
+    table: str,
+    campaign_name: str,
+    rows: Iterator[Sequence[Any]],
+    *,
+    columns: Sequence[str],
+    stop: StopRequest,
+) -> None:
+    """Replace a campaign's rows in a table, in one transaction where the database has them.
+
+    Without the hook's ``insert_rows``: it commits in between, and logs the rows if one of them cannot be inserted.
+    """
+    if not _TABLE.fullmatch(table):
+        rule = "the name of a table, with its schema and database where these are needed"
+        raise InvalidNextList([Violation("output_table", "is not a name", rule)])
+    hook = database_hook(conn_id, None)
+    names = (CAMPAIGN_NAME, *columns)
+    # The table's name was checked, and the others are ours.
+    delete = f"DELETE FROM {table} WHERE {CAMPAIGN_NAME} = {hook.placeholder}"  # noqa: S608
+    insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([hook.placeholder] * len(names))})"  # noqa: S608
+    with translate_errors(f"The database {conn_id!r} cannot be reached"):
+        connection = hook.get_conn()
+    with closing(connection), closing(connection.cursor()) as cursor:
+        with translate_errors(f"The campaign's rows in table {table} on {conn_id!r} cannot be replaced"):
+            cursor.execute(delete, (campaign_name,))
+        while some := [(campaign_name, *row) for row in islice(rows, _ROWS_AT_ONCE)]:
+            stop.raise_if_requested()
+            with translate_errors(f"Rows cannot be inserted into table {table} on {conn_id!r}"):
+                cursor.executemany(insert, some)
+        with translate_errors(f"The rows in table {table} on {conn_id!r} cannot be committed"):
+            connection.commit()

@@ -1,0 +1,315 @@
+"""The list that was sent, joined with the results of its calls::
+
+    with closing(JoinedList(checked.upload.file, database.rows(name), stop=stop)) as joined:
+        joined.counts
+        joined.rows("not_reached")
+
+A result belongs to the contacts with its phone number and its reference; if there are none, to all contacts with its phone
+number; if the list does not have its number, to the contact with its reference, if there is only one. Phone numbers are
+compared by their digits, with and without the leading 1. If a contact has several results, a completed call comes first and a
+failed one last, and then the order of the database decides.
+
+The data is in temporary files that have no name. It is joined in parts that fit into DuckDB's memory.
+"""
+
+# ruff: noqa: S608 - a query is built from our own constants, never from a value
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, BinaryIO
+
+from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
+from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
+from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
+from airflow_provider_queuecalls.contacts.lines import Block, blocks, split_quoted
+from airflow_provider_queuecalls.contacts.rules import COLUMNS
+from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
+from airflow_provider_queuecalls.parameters import show
+from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, FIELDS
+from airflow_provider_queuecalls.stopping import StopRequest
+
+#: The columns of a result that follow those of its contact.
+RESULT_COLUMNS = (*(entry.name for entry in FIELDS if entry.name not in COLUMNS), "received_at")
+OUTPUT_COLUMNS = (*COLUMNS, *RESULT_COLUMNS)
+_NUMBERS = ("attempts", "last_attempt_timestamp", "duration", "received_at")
+#: The state of a contact by its result, and those of them that each selection has.
+MISSING, OTHER = "missing", "other"
+SELECTIONS: Mapping[str, tuple[str, ...]] = {
+    "all": (COMPLETED, FAILED, MISSING, OTHER),
+    COMPLETED: (COMPLETED,),
+    FAILED: (FAILED,),
+    "not_reached": (FAILED,),
+    MISSING: (MISSING,),
+}
+#: How many of the callee types are counted by their names, and how long these may be.
+_MOST_CALLEE_TYPES, _LONGEST_CALLEE_TYPE = 20, 32
+#: DuckDB's memory per contact and result in a part.
+_BYTES_PER_ROW = 512
+#: Separates the cells of a line in our temporary files. No cell of a list contains it.
+_SEPARATOR = "\x1f"
+_NO_SEPARATORS = {ord(_SEPARATOR): " ", ord("\x1e"): " ", ord("\r"): " ", ord("\n"): " "}
+_DIGITS = "regexp_replace(split_part(phone_number, ';', 1), '[^0-9]', '', 'g')"
+#: A phone number without the leading 1 of the North American Numbering Plan.
+_KEY = f"CASE WHEN {_DIGITS} SIMILAR TO '1[0-9]{{10}}' THEN right({_DIGITS}, 10) ELSE {_DIGITS} END"
+
+
+@dataclass
+class JoinedCounts:
+    """How many contacts have which result. ``other`` is a result that is neither completed nor failed.
+
+    ``unjoined`` is how many results belong to no contact, and ``repeated_references`` how many references several contacts
+    have. ``by_callee_type`` counts contacts by who answered.
+    """
+
+    contacts: int = 0
+    results: int = 0
+    completed: int = 0
+    failed: int = 0
+    other: int = 0
+    missing: int = 0
+    unjoined: int = 0
+    repeated_references: int = 0
+    by_callee_type: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+class JoinedList:
+    """The contacts in the order of the list, each with its result. Close it to delete the temporary files.
+
+    :param contacts: The list that was sent, as :func:`~airflow_provider_queuecalls.contacts.check` returns it.
+    :param results: The results of the campaign's calls, as the database yields them.
+    :param stop: Ends the join once it is requested: :class:`NotSent` is raised.
+    :param memory_limit: The memory that the join may use, in MiB.
+
+    Raises :class:`CheckFailed` if another try may help.
+    """
+
+    def __init__(
+        self,
+        contacts: BinaryIO,
+        results: Iterable[Mapping[str, Any]],
+        *,
+        stop: StopRequest | None = None,
+        memory_limit: int = MEMORY_LIMIT,
+    ) -> None:
+        self._stop = stop or StopRequest()
+        self._rows_at_once = (memory_limit // 2 << 20) // _BYTES_PER_ROW
+        self.counts = JoinedCounts()
+        with _translate_errors():
+            self._duckdb = Session(memory_limit // 2, self._stop)
+            try:
+                self._read("contacts", COLUMNS, (_cells(block) for block in blocks(contacts, stop=self._stop)))
+                self._read("results", (*COLUMNS[:2], *RESULT_COLUMNS), map(_line, results))
+                self._rank_results()
+                self._join()
+                self._count()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End what is running, and delete the temporary files."""
+        self._duckdb.close()
+
+    def count(self, select: str) -> int:
+        """Count the selected contacts."""
+        with _translate_errors():
+            query, parameters = _selected("count(*)", select)
+            ((count,),) = self._duckdb.stream(query, parameters)
+            return int(count)
+
+    def rows(self, select: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the selected contacts as values of :data:`OUTPUT_COLUMNS`. Those of a result are None where there is none."""
+        with _translate_errors():
+            yield from self._duckdb.stream(*_selected(", ".join(OUTPUT_COLUMNS), select))
+
+    def copy(self, select: str, path: str, options: str) -> None:
+        """Let DuckDB write the selected contacts to a file, with options of its COPY statement."""
+        with _translate_errors():
+            query, parameters = _selected(", ".join(OUTPUT_COLUMNS), select)
+            quoted = path.replace("'", "''")
+            self._duckdb.run(f"COPY ({query}) TO '{quoted}' ({options}, USE_TMP_FILE false)", parameters)
+
+    def _read(self, name: str, columns: tuple[str, ...], lines: Iterable[bytes]) -> None:
+        """Make a view of lines, with the number of each row and the key of its phone number."""
+        parquet = self._duckdb.new_file()
+        with temporary_file() as copy:
+            for line in lines:
+                copy.write(line)
+            copy.flush()
+            cells = ", ".join(
+                f"CAST(nullif(split_part(line, '{_SEPARATOR}', {place}), '') AS "
+                f"{'BIGINT' if column in _NUMBERS else 'VARCHAR'}) AS {column}"
+                for place, column in enumerate(columns, 1)
+            )
+            query = f"SELECT *, {_KEY} AS key FROM (SELECT {cells} FROM {read_lines()})"
+            self._duckdb.run(copy_to_parquet(query, parquet), {"path": path_of(copy)})
+        rows = f"SELECT file_row_number AS row, * FROM read_parquet('{parquet}', file_row_number = true)"
+        self._duckdb.run(f"CREATE VIEW {name} AS {rows}")
+
+    def _rank_results(self) -> None:
+        """Give each result what it is ordered by, the best one first, in which its row number is the last."""
+        state = f"CASE lower(result) WHEN '{COMPLETED}' THEN 0 WHEN '{FAILED}' THEN 2 ELSE 1 END"
+        self._duckdb.run(
+            f"""CREATE VIEW ranked AS SELECT key, coalesce(message_reference, '') AS reference, {{
+                'state': {state}, 'attempts': -coalesce(attempts, -1), 'last': -coalesce(last_attempt_timestamp, -1),
+                'received': -received_at, 'row': row
+            }} AS rank FROM results"""
+        )
+
+    def _join(self) -> None:
+        self.counts.contacts = self._duckdb.value("SELECT count(*) FROM contacts")
+        self.counts.results = self._duckdb.value("SELECT count(*) FROM results")
+        parts = max(1, -(-(self.counts.contacts + self.counts.results) // self._rows_at_once))
+        ranks, unknown = list[str](), list[str]()
+        for part in range(parts):
+            self._join_by_number(f"hash(coalesce(key, '')) % {parts} = {part}", ranks, unknown)
+        self._duckdb.run(f"CREATE VIEW unknown AS FROM {_files(unknown)}")
+        for part in range(parts):
+            self._join_by_reference(f"hash(reference) % {parts} = {part}", ranks)
+        self._duckdb.run(f"CREATE VIEW ranks AS FROM {_files(ranks)}")
+        rows_at_once = -(-self.counts.contacts // parts)
+        joined = [
+            self._join_rows(f"row BETWEEN {first} AND {first + rows_at_once - 1}")
+            for first in range(0, self.counts.contacts, rows_at_once or 1)
+        ]
+        state = (
+            f"CASE WHEN received_at IS NULL THEN '{MISSING}' WHEN lower(result) = '{COMPLETED}' THEN '{COMPLETED}' "
+            f"WHEN lower(result) = '{FAILED}' THEN '{FAILED}' ELSE '{OTHER}' END"
+        )
+        self._duckdb.run(f"CREATE VIEW joined AS SELECT *, {state} AS state FROM {_files(joined)}")
+
+    def _join_by_number(self, in_part: str, ranks: list[str], unknown: list[str]) -> None:
+        """Find the best result for each contact whose number has one, and the results whose number the list does not have."""
+        contacts = f"(SELECT row, key, coalesce(message_reference, '') AS reference FROM contacts WHERE {in_part})"
+        self._table("sent", f"SELECT DISTINCT key, reference FROM {contacts}")
+        self._table(
+            "exact", f"SELECT key, reference, min(rank) AS rank FROM ranked WHERE {in_part} GROUP BY key, reference"
+        )
+        self._table(
+            "inexact", "SELECT key, min(rank) AS rank FROM exact ANTI JOIN sent USING (key, reference) GROUP BY key"
+        )
+        self._add(
+            ranks,
+            f"""SELECT row, least(exact.rank, inexact.rank) AS rank FROM {contacts} LEFT JOIN exact USING (key, reference)
+            LEFT JOIN inexact USING (key) WHERE coalesce(exact.rank, inexact.rank) IS NOT NULL""",
+        )
+        self._add(
+            unknown,
+            f"SELECT reference, rank FROM ranked ANTI JOIN (SELECT DISTINCT key FROM sent) USING (key) WHERE {in_part}",
+        )
+
+    def _join_by_reference(self, in_part: str, ranks: list[str]) -> None:
+        """Find the contact of each result whose number the list does not have, by a reference that one contact has."""
+        self._table(
+            "sent",
+            f"""SELECT reference, min(row) AS row, count(*) > 1 AS repeated FROM (
+                SELECT row, message_reference AS reference FROM contacts WHERE message_reference IS NOT NULL
+            ) WHERE {in_part} GROUP BY reference""",
+        )
+        self.counts.repeated_references += self._duckdb.value("SELECT count(*) FROM sent WHERE repeated")
+        self._add(
+            ranks,
+            f"SELECT row, rank FROM unknown JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}",
+        )
+        self.counts.unjoined += self._duckdb.value(
+            f"SELECT count(*) FROM unknown ANTI JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}"
+        )
+
+    def _join_rows(self, in_part: str) -> str:
+        """Write some contacts with their results to a file, in the order of the list. Returns its path."""
+        result = ", ".join(f"results.{name}" for name in RESULT_COLUMNS)
+        self._table("best", f"SELECT row, min(rank).row AS result_row FROM ranks WHERE {in_part} GROUP BY row")
+        self._table("found", f"SELECT best.row, {result} FROM results JOIN best ON results.row = best.result_row")
+        columns = ", ".join(f"contacts.{name}" for name in COLUMNS)
+        path = self._duckdb.new_file()
+        self._duckdb.run(
+            copy_to_parquet(
+                f"SELECT {columns}, {', '.join(RESULT_COLUMNS)} FROM contacts LEFT JOIN found USING (row) "
+                f"WHERE {in_part.replace('row', 'contacts.row')} ORDER BY contacts.row",
+                path,
+            )
+        )
+        return path
+
+    def _table(self, name: str, query: str) -> None:
+        self._duckdb.run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+
+    def _add(self, files: list[str], query: str) -> None:
+        files.append(self._duckdb.new_file())
+        self._duckdb.run(copy_to_parquet(query, files[-1]))
+
+    def _count(self) -> None:
+        for state, count in self._duckdb.stream("SELECT state, count(*) FROM joined GROUP BY state"):
+            setattr(self.counts, state, count)
+        callee_types = (
+            "SELECT callee_type, count(*) AS count FROM joined WHERE callee_type IS NOT NULL GROUP BY callee_type"
+        )
+        # One that may be a person's data is not shown.
+        for name, count in self._duckdb.stream(f"{callee_types} ORDER BY count DESC, callee_type"):
+            shown = (
+                name
+                if show(name)
+                and len(name) <= _LONGEST_CALLEE_TYPE
+                and len(self.counts.by_callee_type) < _MOST_CALLEE_TYPES
+                else "(others)"
+            )
+            self.counts.by_callee_type[shown] = self.counts.by_callee_type.get(shown, 0) + count
+
+
+def _selected(columns: str, select: str) -> tuple[str, dict[str, str]]:
+    """Return the query for the selected contacts, and its parameters."""
+    if select in SELECTIONS:
+        states = ", ".join(f"'{state}'" for state in SELECTIONS[select])
+        return f"SELECT {columns} FROM joined WHERE state IN ({states})", {}
+    return f"SELECT {columns} FROM joined WHERE lower(callee_type) = lower($callee_type)", {"callee_type": select}
+
+
+def _cells(block: Block) -> bytes:
+    """The lines of a list that passed the check, with our separator."""
+    data = block.data.replace(b"\r\n", b"\n").removesuffix(b"\n")
+    if b'"' not in data:
+        return data.replace(b",", _SEPARATOR.encode()) + b"\n"
+    rows = (split_quoted(line, ",") or [] for line in data.decode().split("\n"))
+    return "".join(f"{_SEPARATOR.join(cells)}\n" for cells in rows).encode()
+
+
+def _line(result: Mapping[str, Any]) -> bytes:
+    cells = (result[name] for name in (*COLUMNS[:2], *RESULT_COLUMNS))
+    texts = (
+        ""
+        if cell is None
+        else cell
+        if isinstance(cell, str) and cell.isprintable()
+        else str(cell).translate(_NO_SEPARATORS)
+        for cell in cells
+    )
+    return f"{_SEPARATOR.join(texts)}\n".encode()
+
+
+def _files(paths: list[str]) -> str:
+    return f"read_parquet([{', '.join(repr(path) for path in paths)}])"
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    """Raise :class:`CheckFailed` for errors of the disk, of memory, and of DuckDB, whose texts may contain a row."""
+    try:
+        yield
+    except QueueCallsError:
+        raise
+    except Exception as error:
+        duckdb = sys.modules.get("duckdb")
+        if not isinstance(error, OSError | MemoryError) and not (duckdb and isinstance(error, duckdb.Error)):
+            raise
+        raise CheckFailed(
+            f"The list could not be joined with the results of its calls ({type(error).__name__}). Make room in the "
+            "temporary directory, or raise the memory limit ([queuecalls] check_memory_mb). It is safe to try again."
+        ) from None

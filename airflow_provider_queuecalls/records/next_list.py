@@ -1,0 +1,151 @@
+"""What a list that is joined with its results is written as, for the next campaign or for another program.
+
+A CSV file is a contact file with a header line and further columns. Any campaign accepts it with ``has_header=True``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from airflow_provider_queuecalls.contacts.files import complete_file, no_room
+from airflow_provider_queuecalls.contacts.lines import ControlCharacters, write_row
+from airflow_provider_queuecalls.contacts.output import FORMULA_STARTS
+from airflow_provider_queuecalls.contacts.rules import COLUMNS
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, InvalidNextList, Violation
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, show_path
+from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
+from airflow_provider_queuecalls.records.waiting import BY_NAME as WAIT
+from airflow_provider_queuecalls.records.waiting import read_for_campaign
+from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.value_types import CHOICE, type_name
+
+Select: TypeAlias = Literal["all", "completed", "failed", "not_reached", "missing"]
+OutputFormat: TypeAlias = Literal["csv", "parquet", "jsonl"]
+_EXTENSIONS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+#: The options of DuckDB's COPY statement.
+_COPY_OPTIONS = {"parquet": "FORMAT parquet", "jsonl": "FORMAT json"}
+_LINES_AT_ONCE = 1_000
+#: At this ratio of difflib, a callee_type is taken for a misspelled name of ours.
+_SIMILAR = 0.85
+#: What would have to be quoted, or would make the row a reject.
+_ESCAPED = re.compile(f'{ControlCharacters(",").in_text.pattern}|[,"]')
+
+
+def _select(value: object, _: Parameter) -> str:
+    from difflib import get_close_matches
+
+    if not isinstance(value, str):
+        raise ValueError(type_name(value))
+    folded = re.sub(r"[\s-]+", "_", value.strip().casefold())
+    if value.strip() not in SELECTIONS and (meant := get_close_matches(folded, SELECTIONS, 1, _SIMILAR)):
+        raise ValueError(f"is probably meant as {meant[0]!r}")
+    return value.strip()
+
+
+#: The parameters of a list that is joined with its results.
+#:
+#: :meta hide-value:
+PARAMETERS: tuple[Parameter, ...] = (
+    WAIT["queued"],
+    WAIT["campaign_name"],
+    Parameter(
+        name="select", type=ValueType(f"{', '.join(map(repr, SELECTIONS))}, or a callee_type", _select), default_doc="``'all'``",
+        doc="Which contacts to write, by their results. A value that renders to an empty string is an error.",
+    ),
+    Parameter(
+        name="output_format", type=CHOICE, default_doc="by the extension of ``output``",
+        choices={
+            "csv": "a contact file with a header line",
+            "parquet": "Apache Parquet",
+            "jsonl": "one JSON object per line",
+        },
+        doc="How the file is written.",
+    ),
+)  # fmt: skip
+
+
+BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+@dataclass(frozen=True)
+class NextList:
+    """Which contacts of which campaign are written. ``digest`` is that of the list that was sent, if it is known."""
+
+    campaign_name: str
+    select: str
+    output_format: str | None
+    digest: str | None = None
+
+
+def read_next_list(values: Mapping[str, object]) -> NextList | None:
+    """Read the values of :data:`PARAMETERS`, ``output``, ``output_table``, and ``output_conn_id``.
+
+    Returns None if nothing was sent, since ``queued`` is the result of a dry run. Raises :class:`InvalidNextList` with all
+    violations.
+    """
+    read, violations = read_for_campaign(PARAMETERS, values)
+    is_given = {name: not is_unset(values.get(name)) for name in ("output", "output_table", "output_conn_id")}
+    if read["select"] is None and "select" not in violations:
+        violations["select"] = BY_NAME["select"].violation("is empty")
+    if is_given["output"] == is_given["output_table"]:
+        problem = "is given together with output_table" if is_given["output"] else "is missing"
+        violations["output"] = Violation("output", problem, "a path or URL, unless output_table is given")
+    if is_given["output_table"] != is_given["output_conn_id"]:
+        rule = "the id of a connection to a database, together with output_table"
+        violations["output_conn_id"] = Violation("output_conn_id", "is given alone or missing", rule)
+    extension = os.path.splitext(str(values.get("output")).strip())[1].lower()
+    output_format = read["output_format"] or _EXTENSIONS.get(extension)
+    if is_given["output"] and output_format is None and "output_format" not in violations:
+        problem = "is missing, and output has no extension that is known"
+        violations["output_format"] = BY_NAME["output_format"].violation(problem)
+    if violations:
+        raise InvalidNextList(list(violations.values()))
+    queued = read["queued"] or {}
+    if queued.get("dry_run"):
+        return None
+    name = read["campaign_name"] or queued["campaign_name"]
+    return NextList(name, read["select"], output_format, queued.get("digest"))
+
+
+def write_next_list(
+    joined: JoinedList, select: str, path: str | os.PathLike[str], output_format: str, stop: StopRequest
+) -> None:
+    """Write the selected contacts to a file that only its owner can read. It gets its name when it is complete."""
+    try:
+        with complete_file(path) as partial:
+            if output_format == "csv":
+                with open(partial, "wb") as file:
+                    for lines in _csv(joined.rows(select)):
+                        stop.raise_if_requested()
+                        file.write(lines)
+            else:
+                joined.copy(select, partial, _COPY_OPTIONS[output_format])
+    except OSError as error:
+        message = f"The list {show_path(path)} cannot be written: {error.strerror or type(error).__name__}."
+        raise (CheckFailed if no_room(error) else InvalidContacts)(message) from None
+
+
+def _csv(rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
+    """Yield the lines of a contact file, many at once.
+
+    The cells of a contact are as they were sent. Those of a result come from outside, and are neither quoted nor a formula.
+    """
+    lines = [write_row(OUTPUT_COLUMNS)]
+    for row in rows:
+        contact, result = row[: len(COLUMNS)], row[len(COLUMNS) :]
+        lines.append(write_row([*(cell or "" for cell in contact), *map(_safe, result)]))
+        if len(lines) >= _LINES_AT_ONCE:
+            yield b"\n".join([*lines, b""])
+            lines = []
+    yield b"\n".join([*lines, b""])
+
+
+def _safe(value: str | int | None) -> str:
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    harmless = f"'{value}" if value.startswith(FORMULA_STARTS) else value
+    return _ESCAPED.sub(lambda match: f"\\x{ord(match[0]):02x}", harmless)
