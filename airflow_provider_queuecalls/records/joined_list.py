@@ -17,6 +17,7 @@ The data is in temporary files that have no name. It is joined in parts that fit
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -28,8 +29,9 @@ from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.lines import Block, blocks, split_quoted
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
-from airflow_provider_queuecalls.parameters import show
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, FIELDS
+from airflow_provider_queuecalls.records.waiting import OTHER as OTHER_VALUES
+from airflow_provider_queuecalls.records.waiting import by_value
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: The columns of a result that follow those of its contact.
@@ -45,12 +47,13 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "not_reached": (FAILED,),
     MISSING: (MISSING,),
 }
-#: How many of the callee types are counted by their names, and how long these may be.
-_MOST_CALLEE_TYPES, _LONGEST_CALLEE_TYPE = 20, 32
+#: How many of the callee types are looked at: there may be as many as contacts.
+_MOST_CALLEE_TYPES = 1_000
 #: DuckDB's memory per contact and result in a part.
 _BYTES_PER_ROW = 512
 #: Separates the cells of a line in our temporary files. No cell of a list contains it.
 _SEPARATOR = "\x1f"
+#: A line break of a result becomes a space.
 _NO_SEPARATORS = {ord(_SEPARATOR): " ", ord("\x1e"): " ", ord("\r"): " ", ord("\n"): " "}
 _DIGITS = "regexp_replace(split_part(phone_number, ';', 1), '[^0-9]', '', 'g')"
 #: A phone number without the leading 1 of the North American Numbering Plan.
@@ -249,19 +252,10 @@ class JoinedList:
     def _count(self) -> None:
         for state, count in self._duckdb.stream("SELECT state, count(*) FROM joined GROUP BY state"):
             setattr(self.counts, state, count)
-        callee_types = (
-            "SELECT callee_type, count(*) AS count FROM joined WHERE callee_type IS NOT NULL GROUP BY callee_type"
-        )
-        # One that may be a person's data is not shown.
-        for name, count in self._duckdb.stream(f"{callee_types} ORDER BY count DESC, callee_type"):
-            shown = (
-                name
-                if show(name)
-                and len(name) <= _LONGEST_CALLEE_TYPE
-                and len(self.counts.by_callee_type) < _MOST_CALLEE_TYPES
-                else "(others)"
-            )
-            self.counts.by_callee_type[shown] = self.counts.by_callee_type.get(shown, 0) + count
+        joined = self.counts.contacts - self.counts.missing
+        callee_types = f"SELECT coalesce(callee_type, ''), count(*) FROM joined WHERE state <> '{MISSING}' GROUP BY 1"
+        types = Counter(dict(self._duckdb.stream(f"{callee_types} ORDER BY 2 DESC, 1 LIMIT {_MOST_CALLEE_TYPES}")))
+        self.counts.by_callee_type = by_value(types + Counter({OTHER_VALUES: joined - types.total()}))
 
 
 def _selected(columns: str, select: str) -> tuple[str, dict[str, str]]:
@@ -282,16 +276,9 @@ def _cells(block: Block) -> bytes:
 
 
 def _line(result: Mapping[str, Any]) -> bytes:
-    cells = (result[name] for name in (*COLUMNS[:2], *RESULT_COLUMNS))
-    texts = (
-        ""
-        if cell is None
-        else cell
-        if isinstance(cell, str) and cell.isprintable()
-        else str(cell).translate(_NO_SEPARATORS)
-        for cell in cells
-    )
-    return f"{_SEPARATOR.join(texts)}\n".encode()
+    texts = ("" if result[name] is None else str(result[name]) for name in (*COLUMNS[:2], *RESULT_COLUMNS))
+    cells = (text if text.isprintable() else text.translate(_NO_SEPARATORS) for text in texts)
+    return f"{_SEPARATOR.join(cells)}\n".encode()
 
 
 def _files(paths: list[str]) -> str:

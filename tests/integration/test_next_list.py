@@ -1,0 +1,273 @@
+"""The list joined with the results of its calls: sent, dialed by the sandbox, received, joined, and sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls._airflow.compat import (
+    AirflowFailException,
+    AirflowSkipException,
+    object_storage_path,
+)
+from airflow_provider_queuecalls.contacts import check
+from airflow_provider_queuecalls.exceptions import CheckFailed, NotSent
+from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
+from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
+from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.conftest import HOME
+from tests.integration.results.test_receiver import NEW, receiver
+from tests.support.dag_run import run_dag_file
+from tests.support.in_storage import read, url
+from tests.support.logs import everything_logged
+from tests.support.moved import IS_AIRFLOW_2, for_this_airflow
+from tests.support.sending import send
+from tests.support.task import execute
+from tests.support.warehouse import Database as Warehouse
+from tests.support.warehouse import postgres_database, sqlite_database
+
+NAME = "next list of autumn"
+REACHED, BUSY, MACHINE, SUPPRESSED = (f"1617555{ending}" for ending in ("0100", "0101", "0105", "0199"))
+#: As a team has it: a header line, another order of columns, quotes, a reject, a duplicate, and a suppressed number.
+CONTACTS = f"""Order,Mobile,Text
+order-1,{REACHED},"Tuesday"
+order-2,{BUSY},=1+1
+order-3,{MACHINE},
+order-4,nobody,
+order-5,{BUSY},
+order-6,{SUPPRESSED},
+"""
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of the results database, which Airflow's configuration names, with a receiver that writes to it."""
+    url = f"sqlite:///{tmp_path}/results.db"
+    with receiver(url) as (_, base):
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", base)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+        yield url
+
+
+@pytest.fixture
+def sandbox(connect: Any) -> Iterator[Sandbox]:
+    with run_sandbox() as sandbox:
+        connect(sandbox.url, login=DEFAULT_LOGIN, password=DEFAULT_PIN)
+        yield sandbox
+
+
+def joined(**parameters: Any) -> dict[str, Any]:
+    result: dict[str, Any] = execute(CallResultsOperator(task_id="call", **parameters))
+    return result
+
+
+def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    contacts, suppressed, output = (tmp_path / name for name in ("calls.csv", "dnc.csv", "next.csv"))
+    contacts.write_text(CONTACTS)
+    suppressed.write_text(f"{SUPPRESSED}\n")
+    rules: dict[str, Any] = {
+        "contacts": str(contacts), "suppress": str(suppressed), "has_header": True, "quoting": "allow",
+        "columns": {"phone_number": "Mobile", "message_reference": "Order", "call_parameter": "Text"},
+        "on_invalid": "skip", "duplicates": "drop",
+    }  # fmt: skip
+    later = sandbox.now + timedelta(hours=1)
+    campaign: dict[str, Any] = {"campaign_name": NAME, "start_url": sandbox.url, "scheduled_timestamp": later}
+    queued = send(**rules, **campaign, collect_results=True)
+    sandbox.advance(hours=2)
+
+    with everything_logged() as logged:
+        result = joined(queued=str(queued), output=str(output), select="not_reached", **rules)
+    assert result == {
+        "campaign_name": NAME, "select": "not_reached", "output": str(output), "rows": 1, "contacts": 3, "results": 3,
+        "completed": 2, "failed": 1, "other": 0, "missing": 0, "unjoined": 0, "repeated_references": 0,
+        "by_callee_type": {"human": 1, "machine": 1, "(empty)": 1},
+    }  # fmt: skip
+    for person in (REACHED, BUSY, MACHINE, "order-2", "1+1"):
+        assert person not in f"{result}{logged}"
+    assert output.stat().st_mode & 0o777 == 0o600
+
+    again = send(contacts=str(output), has_header=True, **{**campaign, "campaign_name": "second try"})
+    assert again["contacts"] == 1
+    call = sandbox.calls[-1]
+    assert (call.phone_number, call.message_reference, call.call_parameter) == (BUSY, "order-2", "=1+1")
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A campaign of three contacts, of which one was reached and one was not; gives the parameters of the operator."""
+    location = f"sqlite:///{tmp_path}/stored.db"
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", location)
+    contacts = tmp_path / "sent.csv"
+    contacts.write_text(f"{REACHED},order-1\n{BUSY},order-2\n{MACHINE},order-3\n")
+    with closing(Database(location)) as database:
+        database.put_campaign(CampaignRow(NAME, 3, "queued"))
+        for number, result in ((REACHED, "completed"), (BUSY, "failed")):
+            posted = {"phone_number": number, "result": result, "message_reference": "", "call_id": number[-1]}
+            database.add(campaign_key(NAME), read_result(posted.items()))
+    with check(contacts) as checked:
+        queued = {"campaign_name": NAME, "contacts": 3, "digest": checked.report.digest}
+    return {"contacts": str(contacts), "queued": queued, "select": "not_reached"}
+
+
+def test_the_list_may_lie_in_storage(stored: dict[str, Any], bucket: Any, temporary: Path) -> None:
+    bucket.put_object(Key="sent.csv", Body=Path(stored["contacts"]).read_bytes())
+    output = object_storage_path(url(bucket, "next.csv"))
+    result = joined(**{**stored, "contacts": url(bucket, "sent.csv")}, output=output)
+    assert result["output"] == url(bucket, "next.csv")
+    assert read(bucket, "next.csv").splitlines()[1].startswith(f"{BUSY},order-2,,1,failed,")
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["contacts", "duplicates", "suppress"])
+def test_another_list_than_the_one_that_was_sent_is_refused(
+    change: str, stored: dict[str, Any], tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.csv"
+    changed.write_text(f"{REACHED},order-1\n{BUSY},order-2\n")
+    output = tmp_path / "next.csv"
+    rules = {"duplicates": "drop"} if change == "duplicates" else {change: str(changed)}
+    if change == "duplicates":
+        Path(stored["contacts"]).write_text(f"{REACHED},order-1\n{BUSY},order-2\n{BUSY}\n")
+    with pytest.raises(AirflowFailException, match="not the one that was sent") as caught:
+        joined(**{**stored, **rules}, output=str(output))
+    assert REACHED not in str(caught.value)
+    assert not output.exists()
+
+
+def test_by_name_the_number_of_contacts_is_compared(stored: dict[str, Any], tmp_path: Path) -> None:
+    given = {**stored, "queued": None, "campaign_name": NAME, "output": str(tmp_path / "next.csv")}
+    assert joined(**given)["rows"] == 1
+    with Path(stored["contacts"]).open("a") as contacts:
+        contacts.write(f"{SUPPRESSED}\n")
+    with everything_logged() as logged:
+        assert joined(**given)["rows"] == 1
+    assert "it has 4 contacts, and 3 were sent" in f"{logged}"
+    with pytest.raises(AirflowFailException, match="4 contacts, and 3 were sent"):
+        joined(**{**given, "select": "missing"})
+
+
+def test_a_list_that_was_not_sent_or_is_not_known_is_not_joined(stored: dict[str, Any], tmp_path: Path) -> None:
+    output = str(tmp_path / "next.csv")
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        joined(**{**stored, "queued": {**stored["queued"], "dry_run": True}}, output=output)
+    with pytest.raises(CheckFailed, match="'never sent' is not in the results database"):
+        joined(**{**stored, "queued": None, "campaign_name": "never sent"}, output=output)
+
+
+@pytest.mark.parametrize("shape", ["{}", "file://{}"])
+@pytest.mark.parametrize("role", ["contacts", "suppress"])
+def test_the_next_list_never_replaces_a_file_that_is_read(
+    shape: str, role: str, stored: dict[str, Any], tmp_path: Path
+) -> None:
+    files = {role: stored["contacts"]}
+    with pytest.raises(AirflowFailException, match="and output are the same file"):
+        joined(**{**stored, **files}, output=shape.format(stored["contacts"]), output_format="csv")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    if request.param == "sqlite":
+        return sqlite_database(tmp_path / "warehouse.db", monkeypatch)
+    return postgres_database(request.getfixturevalue("postgres"), tmp_path, monkeypatch, "psycopg2")
+
+
+def test_the_rows_of_a_campaign_are_replaced_in_a_table(stored: dict[str, Any], warehouse: Warehouse) -> None:
+    columns = ("campaign_name", *OUTPUT_COLUMNS)
+    warehouse.do(
+        f"CREATE TABLE reached ({', '.join(f'{name} varchar(60)' for name in columns)})",
+        "INSERT INTO reached (campaign_name) VALUES ('another campaign')",
+    )
+    given = {**stored, "output_conn_id": "warehouse", "output_table": "reached"}
+    assert (joined(**given)["output"], joined(**{**given, "select": "all"})["rows"]) == ("reached", 3)
+    rows = "SELECT campaign_name, phone_number, message_reference, result FROM reached ORDER BY campaign_name, phone_number"
+    assert [tuple(row) for row in warehouse.do(rows)] == [
+        ("another campaign", None, None, None),
+        (NAME, REACHED, "order-1", "completed"),
+        (NAME, BUSY, "order-2", "failed"),
+        (NAME, MACHINE, "order-3", None),
+    ]
+
+
+def test_rows_that_cannot_be_inserted_change_nothing_and_are_not_shown(
+    stored: dict[str, Any], warehouse: Warehouse
+) -> None:
+    """A try that fails in the middle leaves what was there before."""
+    columns = ", ".join(f"{name} varchar(60)" for name in ("campaign_name", *OUTPUT_COLUMNS))
+    warehouse.do(
+        f"CREATE TABLE reached ({columns}, CHECK (message_reference <> 'order-2'))",
+        f"INSERT INTO reached (campaign_name, phone_number) VALUES ('{NAME}', 'from an earlier try')",
+    )
+    given = {**stored, "select": "all", "output_conn_id": "warehouse", "output_table": "reached"}
+    with everything_logged() as logged, pytest.raises((AirflowFailException, CheckFailed)) as caught:
+        joined(**given)
+    for person in (REACHED, BUSY, "order-2"):
+        assert person not in f"{caught.value}{logged}"
+    assert [row[0] for row in warehouse.do("SELECT phone_number FROM reached")] == ["from an earlier try"]
+    with pytest.raises(AirflowFailException, match="output_table is not a name"):
+        joined(**{**given, "output_table": "reached; DROP TABLE reached"})
+
+
+def test_a_stopped_task_writes_nothing(stored: dict[str, Any], tmp_path: Path) -> None:
+    task = CallResultsOperator(task_id="call", output=str(tmp_path / "next.csv"), **stored)
+    task.on_kill()
+    with pytest.raises(NotSent):
+        execute(task)
+    assert not (tmp_path / "next.csv").exists()
+
+
+def test_a_lost_results_database_is_left_to_retries(
+    stored: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", "postgresql://user:s3cret@127.0.0.1:1/results")
+    with pytest.raises(CheckFailed, match="cannot be used") as caught:
+        joined(**stored, output=str(tmp_path / "next.csv"))
+    assert "s3cret" not in str(caught.value)
+
+
+DAG_ID = "writes_the_next_list"
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG, Asset
+from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    CallResultsOperator(task_id="queue", outlets=[Asset("not_reached")], **{parameters!r})
+"""
+
+
+def newest_extra() -> Any:
+    """The extra of the newest event of an asset."""
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    name = "dataset" if IS_AIRFLOW_2 else "asset"
+    event = getattr(import_module(f"airflow.models.{name}"), f"{name.title()}Event")
+    with create_session() as session:
+        return session.scalars(select(event.extra).order_by(event.id.desc()).limit(1)).one()
+
+
+def test_a_dag_writes_it_and_passes_the_counts_on_with_the_asset(
+    stored: dict[str, Any], tmp_path: Path, database: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    templates = {"queued": "{{ " + repr(stored["queued"]) + " }}", "output": f"{tmp_path}/{{{{ dag.dag_id }}}}.csv"}
+    file = HOME / "dags" / f"{DAG_ID}.py"
+    file.write_text(for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, parameters={**stored, **templates})))
+    try:
+        run = run_dag_file(file, DAG_ID, capfd)
+    finally:
+        file.unlink()
+    assert run.states == {"queue": "success"}, run.printed
+    assert (run.xcom["output"], run.xcom["rows"]) == (f"{tmp_path}/{DAG_ID}.csv", 1)
+    assert newest_extra() == run.xcom
+    for person in (REACHED, BUSY, "order-2"):
+        assert person not in f"{run.kept}{run.printed}"
