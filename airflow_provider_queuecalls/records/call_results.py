@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.value_types import INTEGER, TIMESTAMP, read_text
@@ -106,7 +107,7 @@ class PostedResult:
     fields: Mapping[str, str | list[str]]
     problems: tuple[str, ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A digest of the fields that doesn't depend on their order or on whitespace around them."""
         normalized = {
@@ -131,5 +132,11 @@ def campaign_key(campaign_name: str) -> str:
     return hashlib.sha256(campaign_name.encode()).hexdigest()[:KEY_LENGTH]
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True)
+
+
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()

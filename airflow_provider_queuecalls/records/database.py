@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResult, campaign_key
-from airflow_provider_queuecalls.records.engine import make_engine
+from airflow_provider_queuecalls.records.engine import file_id, make_engine
 from airflow_provider_queuecalls.records.schema import VERSION, upgrade
 from airflow_provider_queuecalls.records.storing import store
 
@@ -78,14 +79,19 @@ class Database:
         self._engine = make_engine(url, create=create)
         #: Whether several machines can use it. A SQLite file serves one.
         self.is_shared = self._engine.dialect.name != "sqlite"
-        #: How many threads can write at once: SQLite takes one writer at a time.
-        self.writers = 8 if self.is_shared else 1
+        #: For transactions that write: SQLite cannot make a writer of one that has read while another has written.
+        self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         self.url = self._engine.url
-        with explained(self.url), self._engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
+        self._file_id = file_id(self.url)
+        self._lock = Lock()
+        self._connection: Connection | None = None
+        with explained(self.url), self._writer.begin() as connection:
             upgrade(connection)
 
     def close(self) -> None:
         """Close all connections."""
+        if self._connection is not None:
+            self._connection.close()
         self._engine.dispose()
 
     def ping(self) -> None:
@@ -94,10 +100,11 @@ class Database:
 
         with self._engine.connect() as connection:
             connection.execute(text(VERSION))
+        self._assert_same_file()
 
     def transaction(self) -> AbstractContextManager[Connection]:
-        """A connection whose changes are committed at the end of the ``with``."""
-        return self._engine.begin()
+        """A connection that writes, and whose changes are committed at the end of the ``with``."""
+        return self._writer.begin()
 
     def add(self, key: str, posted: PostedResult) -> bool:
         """Commit one posted result of the campaign with this key; return whether it is new. Nothing is overwritten."""
@@ -106,8 +113,38 @@ class Database:
 
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
         """Commit posted results, each with its campaign's key, all or none; return for each whether it is new."""
-        with self._engine.begin() as connection:
-            return store(connection, posts, received_at=int(time.time()))
+        from sqlalchemy.exc import DBAPIError
+
+        with self._lock:
+            try:
+                return self._store(posts)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # The server has ended an idle connection. Should it have committed before, storing again changes nothing.
+                return self._store(posts)
+
+    def _store(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
+        # One connection is kept: taking one from the pool for each post costs more than storing the post.
+        if self._connection is None:
+            self._connection = self._writer.connect()
+        try:
+            with self._connection.begin():
+                all_new = store(self._connection, posts, received_at=int(time.time()))
+            self._assert_same_file()
+        except BaseException:
+            connection, self._connection = self._connection, None
+            connection.close()
+            raise
+        return all_new
+
+    def _assert_same_file(self) -> None:
+        """Raise an error if the SQLite file was deleted or replaced: its last content has no name that others could open."""
+        if self._file_id != file_id(self.url):
+            raise QueueCallsError(
+                f"The file of the results database {self.url!r} was deleted or replaced. Put it back, or restart this program "
+                "to use the file that is there now."
+            )
 
     def put_campaign(self, campaign: CampaignRow) -> None:
         """Record a campaign, or what is new about one that is known. A known expiration is never replaced by None."""
@@ -118,7 +155,7 @@ class Database:
         put = f"""INSERT INTO queuecalls_campaigns AS known ({", ".join(row)}) VALUES ({", ".join(f":{name}" for name in row)})
             ON CONFLICT (campaign_key) DO UPDATE SET {changes},
             expires_at = coalesce(excluded.expires_at, known.expires_at)"""  # noqa: S608
-        with self._engine.begin() as connection:
+        with self.transaction() as connection:
             connection.execute(text(put), row)
 
     def counts(self, name: str | None = None) -> list[ResultCounts]:
@@ -165,13 +202,13 @@ class Database:
 
         deleted, count = 0, 1
         while count:
-            with self._engine.begin() as connection:
+            with self.transaction() as connection:
                 oldest = {"before": before, "most": PRUNED_AT_ONCE}
                 until = {"until": connection.execute(text(_OLDEST), oldest).scalar()}
                 connection.execute(text(_PRUNE_CALLS), until)
                 count = connection.execute(text(_PRUNE_RESULTS), until).rowcount
             deleted += count
-        with self._engine.begin() as connection:
+        with self.transaction() as connection:
             for statement in (_PRUNE_CAMPAIGNS, _PRUNE_TALLIES):
                 connection.execute(text(statement), {"before": before})
         return deleted

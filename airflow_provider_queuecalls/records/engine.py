@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import URL, Connection, Engine
 
 #: How long a statement waits for another process that writes, or for PostgreSQL to accept a connection.
 PATIENCE_SECONDS = 10
@@ -50,6 +50,17 @@ def make_engine(url: str, *, create: bool) -> Engine:
         return engine
     parsed = parsed.set(drivername=_postgres_driver(parsed.drivername))
     return create_engine(parsed, connect_args={"connect_timeout": PATIENCE_SECONDS}, pool_size=10, **options)
+
+
+def file_id(url: URL) -> tuple[int, int] | None:
+    """Which file a SQLite database is, whatever its name; None for PostgreSQL, and if there is none."""
+    if not url.drivername.startswith("sqlite"):
+        return None
+    try:
+        found = os.stat(str(url.database))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make_private(path: str) -> None:

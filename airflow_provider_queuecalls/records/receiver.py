@@ -6,29 +6,39 @@ import asyncio
 import email
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import collapse_rfc2231_value
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
-from airflow_provider_queuecalls.records.call_results import read_result
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.records.call_results import PostedResult, read_result
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.results_url import key_of
 
 if TYPE_CHECKING:
     import uvicorn
-    from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+
+    Scope: TypeAlias = MutableMapping[str, Any]
+    Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = logging.getLogger("airflow_provider_queuecalls.results")
+_T = TypeVar("_T")
 HEALTH = "/health"
 MOST_BYTES = 64 << 10
 MOST_CONNECTIONS = 1_000
 #: How long a client may take to send a request's head, and its body.
 CLIENT_SECONDS = 20
+#: How many results are committed in one transaction.
+MOST_AT_ONCE = 100
 #: How long a result may wait for the database.
 STORE_SECONDS = 30
+
+
+_HEADERS = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
+_MORE_HEADERS = {503: [(b"retry-after", b"30")], 405: [(b"allow", b"GET, HEAD, POST")]}
 
 
 class Receiver:
@@ -41,79 +51,132 @@ class Receiver:
     def __init__(self, database: Database, secrets: Sequence[str]) -> None:
         self._database = database
         self._secrets = tuple(secrets)
-        self._threads = ThreadPoolExecutor(database.writers, thread_name_prefix="queuecalls-results")
+        self._problem = ""
+        self._waiting: list[_Waiting] = []
+        self._writing: asyncio.Task[None] | None = None
+        # Requests of /health, which anybody may send, must not delay a result.
+        self._writer, self._reader = (ThreadPoolExecutor(1, f"queuecalls-results-{name}") for name in ("write", "read"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from starlette.requests import ClientDisconnect, Request
-        from starlette.responses import PlainTextResponse
-
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
-        request = Request(scope, receive)
+        is_read = scope["method"] in ("GET", "HEAD")
         key = key_of(scope["path"], self._secrets)
-        try:
-            if key is None and scope["path"].endswith(HEALTH) and request.method in ("GET", "HEAD"):
-                status, text = await self._in_database(self._database.ping)
-            elif key is None:
-                status, text = 404, "not found"
-            else:
-                status, text = await self._respond(request, key)
-        except ClientDisconnect:
-            return
-        if (key or status == 503) and request.method not in ("GET", "HEAD"):
-            log.info("%s %d campaign %s: %s", request.method, status, key and key[:12], text)
-        headers = {"Cache-Control": "no-store"}
-        if status == 503:
-            headers["Retry-After"] = "30"
-        elif status == 405:
-            headers["Allow"] = "GET, HEAD, POST"
-        await PlainTextResponse(f"{text}\n", status, headers)(scope, receive, send)
+        if key is not None:
+            status, text = (200, "ok") if is_read else await self._respond(key, scope, receive)
+        elif is_read and scope["path"].endswith(HEALTH):
+            status, text = await self._result_of(self._in_thread(self._reader, self._database.ping))
+        else:
+            status, text = 404, "not found"
+        if key and not is_read:
+            log.info("%s %d campaign %s: %s", scope["method"], status, key[:12], text)
+        body = f"{text}\n".encode()
+        headers = [*_HEADERS, (b"content-length", b"%d" % len(body)), *_MORE_HEADERS.get(status, ())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     def close(self) -> None:
         """Wait for what is being stored."""
-        self._threads.shutdown()
+        self._writer.shutdown()
+        self._reader.shutdown()
 
-    async def _respond(self, request: Request, key: str) -> tuple[int, str]:
-        if request.method in ("GET", "HEAD"):  # the service checks the URL before it queues the campaign
-            return 200, "ok"
-        if request.method != "POST":
+    async def _respond(self, key: str, scope: Scope, receive: Receive) -> tuple[int, str]:
+        if scope["method"] != "POST":
             return 405, "method not allowed"
         try:
-            body = await asyncio.wait_for(_body(request), CLIENT_SECONDS)
+            body = await asyncio.wait_for(_body(receive), CLIENT_SECONDS)
         except asyncio.TimeoutError:
             return 408, "the body did not arrive in time"
+        except ConnectionError:
+            return 400, "the client has disconnected"  # which only the log shows
         if body is None:
             return 413, f"the body has more than {MOST_BYTES} bytes"
-        pairs = read_pairs(request.headers.get("content-type", ""), body, request.url.query)
+        content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+        pairs = read_pairs(content_type, body, scope["query_string"].decode("latin-1"))
         if not pairs:
             return 400, "the post has no fields"
-        return await self._in_database(self._database.add, key, read_result(pairs))
+        return await self._result_of(self._store(key, read_result(pairs)))
 
-    async def _in_database(self, operation: Callable[..., bool | None], *arguments: Any) -> tuple[int, str]:
-        running = asyncio.get_running_loop().run_in_executor(self._threads, operation, *arguments)
+    async def _result_of(self, operation: Awaitable[bool | None]) -> tuple[int, str]:
         try:
-            is_new = await asyncio.wait_for(running, STORE_SECONDS)
+            is_new = await operation
         except Exception as error:  # noqa: BLE001  # any: only a committed result may be acknowledged
-            # Not the error's own text: it may quote the result.
-            log.error("The database cannot be used: %s", _describe(error))
+            if (problem := _describe(error)) != self._problem:  # one line, however many posts fail
+                log.error("The database cannot be used: %s", problem)
+                self._problem = problem
             return 503, "the database cannot be used"
+        self._problem = ""
         return 200, "ok" if is_new is None else "stored" if is_new else "stored before"
+
+    async def _store(self, key: str, posted: PostedResult) -> bool:
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting((key, posted), loop.create_future())
+        deadline = loop.call_later(STORE_SECONDS, waiting.fail, TimeoutError())
+        self._waiting.append(waiting)
+        if self._writing is None:
+            self._writing = loop.create_task(self._write())
+        try:
+            return await waiting.stored
+        finally:
+            deadline.cancel()
+
+    async def _write(self) -> None:
+        """Commit all results that wait at this moment in one transaction, until none is left."""
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            await self._commit(batch)
+        self._writing = None
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        batch = [waiting for waiting in batch if not waiting.stored.done()]
+        try:
+            all_new = await self._in_thread(self._writer, self._database.add_all, [waiting.post for waiting in batch])
+        except Exception as error:  # noqa: BLE001  # whoever waits gets it
+            if len(batch) == 1:
+                batch[0].fail(error)
+            else:  # one result that cannot be stored must not keep the others from being stored
+                for waiting in batch:
+                    await self._commit([waiting])
+        else:
+            for waiting, is_new in zip(batch, all_new, strict=True):
+                if not waiting.stored.done():
+                    waiting.stored.set_result(is_new)
+
+    @staticmethod
+    def _in_thread(threads: ThreadPoolExecutor, operation: Callable[..., _T], *arguments: Any) -> asyncio.Future[_T]:
+        return asyncio.get_running_loop().run_in_executor(threads, operation, *arguments)
+
+
+class _Waiting(NamedTuple):
+    """A post whose request waits until it is committed."""
+
+    post: tuple[str, PostedResult]
+    stored: asyncio.Future[bool]
+
+    def fail(self, error: Exception) -> None:
+        if not self.stored.done():
+            self.stored.set_exception(error)
 
 
 def _describe(error: BaseException) -> str:
+    """An error without its own text, which may quote the result; ours doesn't."""
     cause = getattr(error, "orig", None) or error
+    if isinstance(cause, QueueCallsError):
+        return str(cause)
     codes = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
     return " ".join([type(cause).__name__, *filter(None, codes)])
 
 
-async def _body(request: Request) -> bytes | None:
-    """The body; None if it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            return None
-    return bytes(body)
+async def _body(receive: Receive) -> bytes | None:
+    """The body; None if it is too large. Raises :class:`ConnectionError` if the client has gone."""
+    body, more = b"", True
+    while more and len(body) <= MOST_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body if len(body) <= MOST_BYTES else None
 
 
 def read_pairs(content_type: str, body: bytes, query: str) -> list[tuple[str, str]]:
@@ -173,7 +236,7 @@ def server(receiver: Receiver) -> uvicorn.Server:
 
     return uvicorn.Server(
         uvicorn.Config(
-            receiver, http=Protocol, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False,
+            receiver, http=Protocol, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False, proxy_headers=False,
             server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=CLIENT_SECONDS,
             timeout_graceful_shutdown=CLIENT_SECONDS,
         )

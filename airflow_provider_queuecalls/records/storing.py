@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FIELDS, TEXT, PostedResult
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, RowMapping
+    from sqlalchemy.sql.elements import TextClause
 
+_CALLS = ("campaign_key", "call_key", "digest")
 #: The columns of the two tables into which a row is inserted once, with their types; the first two identify a row.
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "queuecalls_results": {
@@ -20,15 +22,17 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         **{field.name: "text" if field.type is TEXT else "bigint" for field in FIELDS},
         **{"received_at": "bigint", "problems": "text", "fields": "text"},
     },
-    "queuecalls_calls": dict.fromkeys(("campaign_key", "call_key", "digest"), "text"),
+    "queuecalls_calls": dict.fromkeys(_CALLS, "text"),
 }
 _LOCK_CALL = "SELECT digest FROM queuecalls_calls WHERE campaign_key = :campaign_key AND call_key = :call_key"
 _RESULT = "SELECT * FROM queuecalls_results WHERE campaign_key = :campaign_key AND digest = :digest"
 _MOVE = """INSERT INTO queuecalls_calls (campaign_key, call_key, digest) VALUES (:campaign_key, :call_key, :digest)
     ON CONFLICT (campaign_key, call_key) DO UPDATE SET digest = excluded.digest"""
+#: The parameters of the statement that counts.
+_TALLY = ("campaign_key", "result", "callee_type", "calls", "attempts", "unreadable", "last_received_at")
 _COUNT = """INSERT INTO queuecalls_tallies AS known
     (campaign_key, result, callee_type, shard, calls, attempts, unreadable, last_received_at)
-    VALUES (:campaign_key, :result, :callee_type, {shard}, :calls, :attempts, :unreadable, :received_at)
+    VALUES (:campaign_key, :result, :callee_type, {shard}, :calls, :attempts, :unreadable, :last_received_at)
     ON CONFLICT (campaign_key, result, callee_type, shard) DO UPDATE SET
     calls = known.calls + excluded.calls, attempts = known.attempts + excluded.attempts,
     unreadable = known.unreadable + excluded.unreadable,
@@ -68,7 +72,7 @@ def rank(row: _Row) -> tuple[Any, ...]:
 
 
 def _row(key: str, posted: PostedResult, received_at: int) -> _Row:
-    return asdict(posted.result) | {
+    return vars(posted.result) | {
         "campaign_key": key,
         "digest": posted.digest,
         "call_key": posted.result.call_key,
@@ -82,33 +86,39 @@ def _count(connection: Connection, rows: Iterable[_Row], received_at: int) -> No
     """Point each call of the new rows to its result, and count the difference."""
     from sqlalchemy import text
 
-    changes: dict[tuple[str, str, str], Counter[str]] = {}
+    changes: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     best: dict[_Identity, _Row] = {}
     for row in rows:
-        change = changes.setdefault(_group(row), Counter())
+        change = changes[_group(row)]
         call = (row["campaign_key"], row["call_key"])
         if row["call_key"] is None:
-            change["unreadable"] += 1
+            change[2] += 1
         elif call not in best or rank(row) > rank(best[call]):
             best[call] = row
-    added = _insert(connection, "queuecalls_calls", best.values())
+    added = _insert(connection, "queuecalls_calls", [_only(row, _CALLS) for row in best.values()])
     for call in sorted(best):
-        row = best[call]
+        row, old = best[call], None
         if call not in added:
             old = _result(connection, row)
             if old and rank(old) > rank(row):
                 continue
-            connection.execute(text(_MOVE), _only(row, "campaign_key", "call_key", "digest"))
-            if old:
-                change = changes.setdefault(_group(old), Counter())
-                change.subtract({"calls": 1, "attempts": old["attempts"] or 0})
-        changes[_group(row)].update({"calls": 1, "attempts": row["attempts"] or 0})
-    count = text(_COUNT.format(shard="0" if _is_sqlite(connection) else "pg_backend_pid() % 64"))
+            connection.execute(text(_MOVE), _only(row, _CALLS))
+        for number, each in ((1, row), (-1, old)):
+            if each:
+                change = changes[_group(each)]
+                change[0] += number
+                change[1] += number * (each["attempts"] or 0)
+    count = _count_statement(is_sqlite=_is_sqlite(connection))
     for group in sorted(changes):
-        key, result, callee_type = group
-        numbers = {name: changes[group][name] for name in ("calls", "attempts", "unreadable")}
-        texts = {"campaign_key": key, "result": result, "callee_type": callee_type}
-        connection.execute(count, {**texts, **numbers, "received_at": received_at})
+        values = zip(_TALLY, (*group, *changes[group], received_at), strict=True)
+        connection.execute(count, dict(values))
+
+
+@cache
+def _count_statement(*, is_sqlite: bool) -> TextClause:
+    from sqlalchemy import text
+
+    return text(_COUNT.format(shard="0" if is_sqlite else "pg_backend_pid() % 64"))
 
 
 def _group(row: _Row) -> tuple[str, str, str]:
@@ -120,35 +130,49 @@ def _result(connection: Connection, row: _Row) -> RowMapping | None:
     from sqlalchemy import text
 
     lock = text(_LOCK_CALL + ("" if _is_sqlite(connection) else " FOR UPDATE"))
-    digest = connection.execute(lock, _only(row, "campaign_key", "call_key")).scalar()
+    digest = connection.execute(lock, _only(row, ("campaign_key", "call_key"))).scalar()
     identity = {"campaign_key": row["campaign_key"], "digest": digest}
     return connection.execute(text(_RESULT), identity).mappings().first()
 
 
 def _insert(connection: Connection, table: str, rows: Iterable[_Row]) -> set[_Identity]:
     """Insert the rows that are not there; return the identities of these."""
+    first, second, *_ = _COLUMNS[table]
+    ordered = sorted(rows, key=lambda row: (row[first], row[second]))
+    given = {"rows": json.dumps(ordered)}
+    known, insert = _statements(table, is_sqlite=_is_sqlite(connection))
+    if known is None:
+        return {(row[0], row[1]) for row in connection.execute(insert, given)}
+    # Nobody else writes until the transaction ends.
+    identities = {(row[0], row[1]) for row in connection.execute(known, given)}
+    connection.execute(insert, given)
+    return {(row[first], row[second]) for row in ordered} - identities
+
+
+@cache
+def _statements(table: str, *, is_sqlite: bool) -> tuple[TextClause | None, TextClause]:
+    """The statements that read which of the rows are there, unless the other returns the inserted ones, and that inserts.
+
+    The rows are one parameter, in JSON: a list of parameters for each of them takes the drivers longer than the rest.
+    """
     from sqlalchemy import text
 
     columns = _COLUMNS[table]
     first, second, *_ = columns
-    names = ", ".join(columns)
-    ordered = sorted(rows, key=lambda row: (row[first], row[second]))
-    if not ordered:
-        return set()
-    if _is_sqlite(connection):
-        insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))}) ON CONFLICT DO NOTHING"  # noqa: S608
-        return {
-            (row[first], row[second])
-            for row in ordered
-            if connection.exec_driver_sql(insert, tuple(row[name] for name in columns)).rowcount
-        }
-    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
-    insert = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING RETURNING {first}, {second}"  # noqa: S608
-    values = {name: [row[name] for row in ordered] for name in columns}
-    return {(row[0], row[1]) for row in connection.execute(text(insert), values)}
+    insert = f"INSERT INTO {table} ({', '.join(columns)}) SELECT"
+    if is_sqlite:  # whose older versions return no inserted rows
+        values = {name: f"json_extract(value, '$.{name}')" for name in columns}
+        join = f"JOIN {table} ON {first} = {values[first]} AND {second} = {values[second]}"
+        known = f"SELECT {first}, {second} FROM json_each(:rows) {join}"  # noqa: S608
+        return text(known), text(
+            f"{insert} {', '.join(values.values())} FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING"
+        )
+    types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    return None, text(f"""{insert} * FROM json_to_recordset(CAST(:rows AS json)) AS given ({types})
+        ON CONFLICT DO NOTHING RETURNING {first}, {second}""")
 
 
-def _only(row: _Row, *names: str) -> dict[str, Any]:
+def _only(row: _Row, names: Iterable[str]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 

@@ -39,7 +39,7 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
+def postgres_server(*, fsync: str = "off") -> Iterator[Postgres]:
     """Start a server on a free port, and stop it."""
     programs = _programs()
     with tempfile.TemporaryDirectory(prefix="postgres-") as directory:
@@ -50,7 +50,7 @@ def postgres_server() -> Iterator[Postgres]:
         port = free_port()
         settings = {
             "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": directory,
-            "fsync": "off", "max_connections": 200,
+            "fsync": fsync, "max_connections": 200,
         }  # fmt: skip
         options = [f"--{name}={value}" for name, value in settings.items()]
         log = Path(directory, "log")

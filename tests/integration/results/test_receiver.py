@@ -7,6 +7,7 @@ import io
 import json
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -202,6 +203,27 @@ def test_a_database_that_is_lost_or_full_is_503_until_it_is_back(postgres: Any, 
     assert "503 campaign" in errors
     assert NUMBER not in errors
     assert len(stored(sqlite)) == 2
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_sqlite_file_that_is_deleted_or_replaced_is_503_and_logged_once(
+    is_replaced: bool, sqlite: str, tmp_path: Path
+) -> None:
+    file, moved = tmp_path / "results.db", tmp_path / "moved.db"
+    with receiver(sqlite) as (process, base):
+        target = results_url(base, NAME, [NEW])
+        assert requests.post(target, RESULT, timeout=60).status_code == 200
+        file.rename(moved)
+        if is_replaced:
+            shutil.copy(moved, file)
+        for call in ("8", "9"):
+            assert requests.post(target, {**RESULT, "call_id": call}, timeout=60).status_code == 503
+        assert requests.get(f"{base}/health", timeout=60).status_code == 503
+        moved.replace(file)
+        assert requests.post(target, {**RESULT, "call_id": "8"}, timeout=60).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert errors.count("was deleted or replaced") == 1
 
 
 def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
