@@ -1,4 +1,4 @@
-"""The command ``queuecalls demo``: runs the example DAG in a real Airflow against the sandbox.
+"""The command ``queuecalls demo``: runs an example DAG in a real Airflow against the sandbox, from the list to the results.
 
 Everything is kept in a temporary folder, which is removed at the end and after SIGTERM and Ctrl-C.
 """
@@ -6,13 +6,19 @@ Everything is kept in a temporary folder, which is removed at the end and after 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta, timezone
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,10 +26,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.sandbox.server import Sandbox
 
-DAG_ID = "queue_calls"
-SHOWN_CALLS = 5
-SHOWN_CHARACTERS = 300
-#: The lines that our operator and hook log, among everything that Airflow prints.
+DAG_ID = "queue_calls_with_results"
+SHOWN_PEOPLE = 5
+#: How far the sandbox's clock goes at once, and how long the demo waits before that.
+STEP_SECONDS, PAUSE_SECONDS = 60, 0.2
+#: The lines that our operators, hook and sensor log, among everything that Airflow prints.
 OUR_LOG = re.compile(r"^(?P<line>\S+ \[\w+ *\].*?)\s*\[airflow\.task\.\w+\.airflow_provider_queuecalls\.")
 READ_XCOM = """
 import json
@@ -34,19 +41,20 @@ try:
 except ImportError:
     from airflow.models.xcom import XCom as XComModel
 with create_session() as session:
-    row = session.scalars(select(XComModel).where(XComModel.task_id == "queue_calls", XComModel.key == "return_value")).one()
-    print(json.dumps(XComModel.deserialize_value(row)))
+    rows = session.scalars(select(XComModel).where(XComModel.key == "return_value"))
+    print(json.dumps({row.task_id: XComModel.deserialize_value(row) for row in rows}))
 """
+MAIN = "import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand ``demo``."""
-    text = "run the example DAG in a real Airflow against a sandbox; places no real calls"
+    text = "run an example DAG in a real Airflow against a sandbox, from the list to the results; places no real calls"
     commands.add_parser("demo", help=text, description=text).set_defaults(run=lambda _: run_demo())
 
 
 def run_demo() -> int:
-    """Run the demo; return 0 only if the sandbox has every contact exactly once."""
+    """Run the demo; return 0 only if the sandbox has every contact exactly once, and the results of all are here."""
     from airflow_provider_queuecalls.records.stores import init_folder
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
@@ -54,37 +62,81 @@ def run_demo() -> int:
     with tempfile.TemporaryDirectory(prefix="queuecalls-demo-") as home, run_sandbox() as sandbox:
         environment = _environment(Path(home), sandbox)
         init_folder(Path(environment["AIRFLOW__QUEUECALLS__RECEIPTS_PATH"]))
-        _print_title("Create an Airflow with a SQLite database")
-        _run(environment, "-m", "airflow", "db", "migrate")
-        print(f"  {home}")
-        _print_title(f"Run DAG {DAG_ID}: export contacts, queue the campaign, report")
-        printed = _run(environment, "-m", "airflow", "dags", "test", DAG_ID, "--conf", json.dumps({"dry_run": False}))
-        for line in printed.splitlines():
-            if match := OUR_LOG.match(line):
-                print(f"  {match['line']}")
-        _print_title("XCom of the task")
-        pushed = json.loads(_run(environment, "-c", READ_XCOM).splitlines()[-1])
-        shown = {"call_ids": _shortened(pushed["call_ids"]), "response": f"{pushed['response'][:SHOWN_CHARACTERS]}…"}
-        print(json.dumps({**pushed, **shown}, indent=2, ensure_ascii=False))
+        with _receiver(environment) as url:
+            environment["AIRFLOW__QUEUECALLS__RESULTS_URL"] = url
+            _print_title("Create an Airflow with a SQLite database")
+            _run(environment, "-m", "airflow", "db", "migrate")
+            print(f"  {home}")
+            _print_title(f"Run DAG {DAG_ID}: export contacts, queue the campaign, wait for the results")
+            _run_dag(environment, {"dry_run": False, "folder": f"{home}/lists"}, sandbox)
+            pushed = json.loads(_run(environment, "-c", READ_XCOM).splitlines()[-1])
+        _print_title("XCom of the tasks")
+        queued = pushed["queue_calls"]
+        shown = {"call_ids": _shortened(queued["call_ids"]), "response": f"{queued['response'][:60]}…"}
+        for task_id in ("queue_calls", "wait_for_results", "not_reached"):
+            values = {**pushed[task_id], **(shown if task_id == "queue_calls" else {})}
+            print(f"  {task_id}: {json.dumps(values, indent=2, ensure_ascii=False)}")
         return _compare(pushed, sandbox)
 
 
-def _compare(pushed: dict[str, Any], sandbox: Sandbox) -> int:
-    """Show what the sandbox has received, and compare it with the task's XCom."""
+def _run_dag(environment: Mapping[str, str], conf: Mapping[str, Any], sandbox: Sandbox) -> None:
+    """Run the DAG, and let time pass in the sandbox once the campaign is queued. Show our log, and how many results came."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from airflow_provider_queuecalls.records.database import Database
+
+    # Tomorrow's calling hours are still to come, whatever the time is now.
+    tomorrow = f"{datetime.now(timezone.utc) + timedelta(days=1):%Y-%m-%dT12:00}"
+    command = [sys.executable, "-m", "airflow", "dags", "test", DAG_ID, tomorrow, "--conf", json.dumps(conf)]
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT) as process,  # noqa: S603
+        closing(Database(environment["AIRFLOW__QUEUECALLS__RESULTS_DATABASE"])) as database,
+        Progress(*columns, console=Console(file=sys.stdout)) as progress,
+    ):
+        bar = progress.add_task("results", total=None)
+        while process.poll() is None:
+            time.sleep(PAUSE_SECONDS)
+            for campaign in sandbox.campaigns:
+                before_start = campaign.starts_at - sandbox.now.timestamp()
+                sandbox.advance(seconds=max(before_start, STEP_SECONDS))
+            for counts in database.counts():
+                progress.update(bar, completed=counts.results, total=counts.contacts)
+        output.seek(0)
+        printed = output.read()
+    if process.returncode:
+        raise SystemExit(f"The DAG run failed with status {process.returncode}:\n{printed}")
+    for line in printed.splitlines():
+        if match := OUR_LOG.match(line):
+            print(f"  {match['line']}")
+
+
+def _compare(pushed: Mapping[str, Any], sandbox: Sandbox) -> int:
+    """Show who was not reached, and compare the tasks' XComs with what the sandbox has received."""
     from airflow_provider_queuecalls.sandbox.numbers import masked
 
+    queued, results, not_reached = (pushed[task_id] for task_id in ("queue_calls", "wait_for_results", "not_reached"))
     (campaign,) = sandbox.campaigns
-    calls, numbers = sandbox.calls_of(pushed["campaign_name"]), sandbox.numbers
-    _print_title("What the sandbox has received")
-    print(f"  campaign {campaign.name}\n  {len(calls)} calls to {len(numbers)} numbers; the first {SHOWN_CALLS}:")
-    for call in calls[:SHOWN_CALLS]:
-        print(f"    {masked(call.phone_number)}  {call.call_id}  {call.call_parameter}")
-    whole = campaign.digest == pushed["digest"] and len(calls) == len(numbers) == pushed["contacts"]
-    once = set(numbers.values()) == {1}
+    calls, numbers = sandbox.calls_of(queued["campaign_name"]), sandbox.numbers
+    with open(not_reached["output"], newline="", encoding="utf-8") as file:
+        people = list(csv.DictReader(file))
+    completed = results["by_result"].get("completed", 0)
     _print_title(
-        "Every contact is queued exactly once" if whole and once else "NOT every contact is queued exactly once"
+        f"{completed} of {queued['contacts']} people were reached; the list of the others, ready for the next campaign"
     )
-    return 0 if whole and once else 1
+    print(f"  {not_reached['output']}")
+    for person in people[:SHOWN_PEOPLE]:
+        print(f"    {masked(person['phone_number'])}  {person['message_reference']}  {person['call_parameter']}")
+    print(f"    … {len(people) - SHOWN_PEOPLE} more" if len(people) > SHOWN_PEOPLE else "")
+    whole = campaign.digest == queued["digest"] and len(calls) == len(numbers) == queued["contacts"]
+    once = set(numbers.values()) == {1}
+    home = results["complete"] and completed + len(people) == queued["contacts"]
+    home = home and len(people) == sum(call.state != "completed" for call in calls)
+    good = whole and once and home
+    _print_title(f"{'Every' if good else 'NOT every'} contact is queued exactly once, and its result has come back")
+    return 0 if good else 1
 
 
 def _environment(home: Path, sandbox: Sandbox) -> dict[str, str]:
@@ -95,11 +147,31 @@ def _environment(home: Path, sandbox: Sandbox) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(_examples()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__QUEUECALLS__RECEIPTS_PATH": str(home / "receipts"),
+        "AIRFLOW__QUEUECALLS__RESULTS_DATABASE": f"sqlite:///{home}/results.db",
+        "AIRFLOW__QUEUECALLS__RESULTS_SECRET": secrets.token_urlsafe(),
         "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
-        "TMPDIR": str(home),  # the contact file too
+        "TMPDIR": str(home),
         "PYTHONWARNINGS": "ignore",
         "NO_COLOR": "1",
     }
+
+
+@contextmanager
+def _receiver(environment: Mapping[str, str]) -> Iterator[str]:
+    """Run a results receiver; give the base of its URLs."""
+    command = [sys.executable, "-u", "-c", MAIN, "results", "serve", "--port", "0"]
+    with subprocess.Popen(  # noqa: S603
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            line = next(iter(process.stdout or ()), "")
+            if not (found := re.search(r"listens on (\S+)\. ", line)):
+                raise SystemExit(f"The results receiver did not start: {line}")
+            _print_title("Start a results receiver")
+            print(f"  {found[1]}")
+            yield found[1]
+        finally:
+            process.terminate()
 
 
 def _examples() -> Path:
@@ -109,7 +181,7 @@ def _examples() -> Path:
     return inside if inside.is_dir() else package.parent / "example_dags"
 
 
-def _run(environment: dict[str, str], *command: str) -> str:
+def _run(environment: Mapping[str, str], *command: str) -> str:
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed with status {done.returncode}:\n{done.stdout}\n{done.stderr}")
