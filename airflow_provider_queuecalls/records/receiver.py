@@ -9,12 +9,11 @@ import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import collapse_rfc2231_value
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import PostedResult, read_result
-from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.results_url import key_of
 
 if TYPE_CHECKING:
@@ -41,6 +40,14 @@ _HEADERS = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
 _MORE_HEADERS = {503: [(b"retry-after", b"30")], 405: [(b"allow", b"GET, HEAD, POST")]}
 
 
+class Results(Protocol):
+    """What the receiver needs of a :class:`~airflow_provider_queuecalls.records.database.Database`."""
+
+    def ping(self) -> None: ...
+
+    def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]: ...
+
+
 class Receiver:
     """An ASGI app that stores the results of calls. It responds with 200 once a result is committed.
 
@@ -48,7 +55,7 @@ class Receiver:
     Its log has neither paths nor values of a post.
     """
 
-    def __init__(self, database: Database, secrets: Sequence[str]) -> None:
+    def __init__(self, database: Results, secrets: Sequence[str]) -> None:
         self._database = database
         self._secrets = tuple(secrets)
         self._problem = ""

@@ -1,0 +1,1 @@
+"""Plugin for Airflow's API server."""

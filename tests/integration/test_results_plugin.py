@@ -1,0 +1,70 @@
+"""The receiver in a real API server of Airflow 3."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from airflow_provider_queuecalls.records.results_url import results_url
+from tests.integration.results.test_receiver import NAME, NEW, NUMBER, RESULT, stored
+from tests.support.airflow import Airflow, airflow_command
+from tests.support.command import REPOSITORY
+from tests.support.moved import IS_AIRFLOW_2
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 has no API server that takes an app of a plugin")
+CONFIGURED = {"AIRFLOW__QUEUECALLS__RESULTS_DATABASE": "results_db", "AIRFLOW__QUEUECALLS__RESULTS_SECRET": NEW}
+
+
+@pytest.fixture(scope="module")
+def airflow_server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator[Airflow]:
+    port, home = free_port(), tmp_path_factory.mktemp("results")
+    environment = {**os.environ, **CONFIGURED, "AIRFLOW_CONN_RESULTS_DB": f"sqlite:///{home}/results.db"}
+    server = Airflow(f"http://127.0.0.1:{port}", home, environment)
+    server.start("api-server", airflow_command("api-server", "--port", str(port), "--workers", "1"))
+    try:
+        server.wait(lambda: requests.get(f"{server.url}/api/v2/version", timeout=30).ok, "the API server")
+        yield server
+    finally:
+        server.stop()
+
+
+def test_anybody_can_post_to_the_right_path_of_the_api_server_and_nowhere_else(airflow_server: Airflow) -> None:
+    base = f"{airflow_server.url}/queuecalls/results"
+    right, wrong = (results_url(base, NAME, [secret]) for secret in (NEW, "a-secret-of-somebody-else"))
+    assert requests.get(right, timeout=60).status_code == 200
+    assert requests.post(right, RESULT, timeout=60).text == "stored\n"
+    assert requests.get(wrong, timeout=60).status_code == requests.post(wrong, RESULT, timeout=60).status_code == 404
+    assert requests.get(f"{airflow_server.url}/api/v2/dags", timeout=60).status_code == 401
+    (row,) = stored(airflow_server.environment["AIRFLOW_CONN_RESULTS_DB"])
+    assert row["phone_number"] == NUMBER
+    assert "The results database is a SQLite file" in airflow_server.log("api-server")
+
+
+PROGRAM = """
+import sys
+import airflow.plugins_manager
+for name in [name for name in sys.modules if name.startswith("airflow_provider_queuecalls")]:
+    del sys.modules[name]
+before = set(sys.modules)
+from airflow_provider_queuecalls.plugins.queuecalls import QueueCallsPlugin
+print("imported", *(set(sys.modules) - before))
+print("mounted", len(QueueCallsPlugin().fastapi_apps))
+"""
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+def test_the_plugin_imports_nothing_and_mounts_nothing_until_a_database_is_configured(is_configured: bool) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, cwd=REPOSITORY,
+        env={**os.environ, **(CONFIGURED if is_configured else {})},
+    )  # fmt: skip
+    printed = dict(line.partition(" ")[::2] for line in ran.stdout.splitlines())
+    ours = {f"airflow_provider_queuecalls{name}" for name in ("", ".plugins", ".plugins.queuecalls")}
+    assert set(printed["imported"].split()) == ours
+    assert printed["mounted"] == str(int(is_configured))
