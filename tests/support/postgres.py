@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,21 @@ SUPERUSER = "postgres"
 class Postgres:
     """A running server. Anybody on this machine may do anything there."""
 
-    def __init__(self, programs: Path, port: int) -> None:
+    def __init__(self, programs: Path, port: int, start: Callable[[], subprocess.Popen[bytes]]) -> None:
         self._programs = programs
+        self._start = start
+        self._process = start()
         self.port = port
+
+    def restart(self) -> None:
+        """Let it crash, and start it again."""
+        self.stop()
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """End it without waiting for anybody."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(PATIENCE_SECONDS)
 
     def new_database(self, name: str) -> str:
         """Create a database; return its URL."""
@@ -54,20 +66,19 @@ def postgres_server(*, fsync: str = "off") -> Iterator[Postgres]:
         }  # fmt: skip
         options = [f"--{name}={value}" for name, value in settings.items()]
         log = Path(directory, "log")
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                [str(programs / "postgres"), "-D", str(data), *options],
-                stdout=output,
-                stderr=output,
-                cwd=directory,
-                **owner,
-            )
+
+        def start() -> subprocess.Popen[bytes]:
+            command = [str(programs / "postgres"), "-D", str(data), *options]
+            with log.open("ab") as output:
+                process = subprocess.Popen(command, stdout=output, stderr=output, cwd=directory, **owner)
+            _wait(programs, port, process, log)
+            return process
+
+        server = Postgres(programs, port, start)
         try:
-            _wait(programs, port, server, log)
-            yield Postgres(programs, port)
+            yield server
         finally:
-            server.send_signal(signal.SIGQUIT)  # without waiting for anybody
-            server.wait(PATIENCE_SECONDS)
+            server.stop()
 
 
 def _programs() -> Path:

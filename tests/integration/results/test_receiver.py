@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import psycopg2
@@ -29,10 +30,13 @@ from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import command
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
+from tests.support.postgres import postgres_server
 from tests.support.sandbox import post
 
 NAME = "spring"
+SENDERS = 20
 OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"
 NUMBER, REFERENCE = "16175550100", "order-4711"
 RESULT = {
@@ -77,9 +81,10 @@ def lost(url: str) -> Iterator[None]:
         cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
 
 
-def test_every_acknowledged_result_is_stored_once_whatever_is_killed(url: str) -> None:
-    port, acknowledged, end = free_port(), list[str](), threading.Event()
-    target = results_url(f"http://127.0.0.1:{port}", NAME, [NEW])
+@contextmanager
+def senders(*targets: str) -> Iterator[SimpleQueue[str]]:
+    """Let 20 senders post results that differ, each until it is acknowledged; give the calls of those that are."""
+    acknowledged, end = SimpleQueue[str](), threading.Event()
 
     def send(sender: int) -> None:
         number = 0
@@ -87,32 +92,60 @@ def test_every_acknowledged_result_is_stored_once_whatever_is_killed(url: str) -
             while not end.is_set():
                 call = f"{sender}-{number}"
                 try:
-                    if session.post(target, {**RESULT, "call_id": call}, timeout=30).status_code == 200:
-                        acknowledged.append(call)
-                        number += 1
+                    response = session.post(targets[sender % len(targets)], {**RESULT, "call_id": call}, timeout=60)
+                    is_stored = response.status_code == 200
                 except requests.RequestException:
-                    time.sleep(0.02)
+                    is_stored = False
+                if is_stored:
+                    acknowledged.put(call)
+                    number += 1
+                else:
+                    end.wait(0.02)
 
-    senders = [threading.Thread(target=send, args=(sender,)) for sender in range(8)]
-    for sender in senders:
-        sender.start()
+    threads = [threading.Thread(target=send, args=(sender,)) for sender in range(SENDERS)]
+    for thread in threads:
+        thread.start()
     try:
-        for kill in range(3):
-            with receiver(url, port=port) as (process, _):
-                while len(acknowledged) < (kill + 1) * 100:
-                    assert process.poll() is None
-                    time.sleep(0.01)
-                end.set() if kill == 2 else process.kill()
-                for sender in senders if kill == 2 else ():
-                    sender.join()
+        yield acknowledged
     finally:
         end.set()
-        for sender in senders:
-            sender.join()
+        for thread in threads:
+            thread.join()
+
+
+def take(acknowledged: SimpleQueue[str], count: int) -> list[str]:
+    return [acknowledged.get(timeout=PATIENCE_SECONDS) for _ in range(count)]
+
+
+def assert_stored_once(url: str, acknowledged: list[str]) -> None:
     calls = [row["call_id"] for row in stored(url)]
     assert len(calls) == len(set(calls))
     assert set(acknowledged) <= set(calls)
-    assert len(set(calls) - set(acknowledged)) <= 8  # stored, and killed before the response
+    assert len(set(calls) - set(acknowledged)) <= SENDERS  # stored, and ended before the response
+    with closing(Database(url)) as database:
+        assert [counts.results for counts in database.counts(NAME)] == [len(calls)]
+
+
+def test_every_acknowledged_result_is_stored_once_whatever_is_killed(url: str) -> None:
+    port, calls = free_port(), list[str]()
+    with senders(results_url(f"http://127.0.0.1:{port}", NAME, [NEW])) as acknowledged:
+        for _ in range(3):
+            with receiver(url, port=port) as (process, _):
+                calls += take(acknowledged, 200)
+                process.kill()
+    assert_stored_once(url, calls + take(acknowledged, acknowledged.qsize()))
+
+
+def test_two_receivers_store_every_acknowledged_result_once_in_a_database_that_crashes() -> None:
+    with postgres_server() as server:
+        url, calls = server.new_database("shared"), list[str]()
+        with receiver(url) as (_, one), receiver(url) as (_, other):
+            with senders(*(results_url(base, NAME, [NEW]) for base in (one, other))) as acknowledged:
+                for _ in range(3):
+                    calls += take(acknowledged, 200)
+                    server.restart()
+                calls += take(acknowledged, 200)
+            assert_stored_once(url, calls + take(acknowledged, acknowledged.qsize()))
 
 
 def test_only_a_url_that_one_of_the_secrets_made_is_served_and_the_log_has_no_secret_and_no_number(sqlite: str) -> None:
