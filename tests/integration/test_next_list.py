@@ -237,7 +237,8 @@ def test_a_lost_results_database_is_left_to_retries(
 DAG_ID = "writes_the_next_list"
 DAG_FILE = """
 from datetime import datetime, timezone
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG
+from airflow_provider_queuecalls._airflow.compat import Asset
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
