@@ -1,4 +1,4 @@
-"""From a query to the results of the calls: export, check, approve, queue, collect, summarize.
+"""From a query to a second call: export, check, approve, queue, wait for the results, call those who were not reached again.
 
 Started by hand. It makes a dry run unless you switch that off, and nobody is called before a person has approved the list.
 It needs:
@@ -6,35 +6,31 @@ It needs:
 - Airflow 3.1 or later, where a task can wait for a person, and apache-airflow-providers-standard 1.13 or later
 - ``airflow-provider-queuecalls[sql]`` and the Airflow provider of your database
 - the table ``appointments`` that ``sql/appointments.sql`` selects from
-- the tables of ``sql/warehouse_tables.sql``, into which your endpoint behind ``result_url`` writes the results of the calls
+- a results receiver, and results_url, results_secret and results_database in [queuecalls] of Airflow's configuration
 """
 
 from __future__ import annotations
 
 import csv
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pendulum
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, BaseHook, ObjectStoragePath, Param, PokeReturnValue, task
+from airflow.sdk import DAG, BaseHook, ObjectStoragePath, Param, task
 
+from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
 
 # [START howto_calling_window]
 # Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
 # The day is that of the run, not of the try: after an approval that comes too late, nothing is sent.
 ZONE = "America/New_York"
-DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
-CALLS_START, CALLS_END, LAST_RESULT = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}", f"{DAY}T19:00"
+DATE = "(dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date()"
+DAY, NEXT_DAY = f"{{{{ {DATE} }}}}", f"{{{{ {DATE} + macros.timedelta(days=1) }}}}"
+START, END = f"T15:15 {ZONE}", f"T18:00 {ZONE}"
 # [END howto_calling_window]
-
-# [START howto_callee_types]
-# The vendor documents that a human or an answering machine can answer, but not how result_url spells the two. The sandbox
-# posts these words. Compare them with your first real results.
-HUMAN, MACHINE = "human", "machine"
-# [END howto_callee_types]
 
 params = {
     "sql_conn_id": Param(
@@ -67,14 +63,6 @@ params = {
         format="uri",
         maxLength=255,
     ),
-    "result_url": Param(
-        "https://ivr.example.com/results",
-        title="Result URL",
-        description="Your endpoint, which writes the result of each call into the warehouse. The run id is appended.",
-        type="string",
-        format="uri",
-        maxLength=200,
-    ),
     "dry_run": Param(
         True,
         title="Dry run",
@@ -85,7 +73,7 @@ params = {
 
 with DAG(
     dag_id="queue_calls_end_to_end",
-    description="Export, check, approve, queue, collect, summarize",
+    description="Export, check, approve, queue, wait, call again",
     doc_md=__doc__,
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz=ZONE),
@@ -113,18 +101,21 @@ with DAG(
 
     # [START howto_check_approve_queue]
     # The dry run and the real run have the same parameters, so that what is approved is what is sent.
-    campaign = {
+    list_and_rules = {
         "contacts": "{{ ti.xcom_pull('export') }}",
         "has_header": True,
         "on_invalid": "skip",
         "max_rejects": "1%",
         "duplicates": "drop",
+    }
+    campaign = {
+        **list_and_rules,
         "start_url": "{{ params.start_url }}",
-        "result_url": "{{ params.result_url }}/{{ run_id | urlencode }}",
+        "collect_results": True,
         "max_retries": 3,
         "retry_interval": 900,
-        "scheduled_timestamp": CALLS_START,
-        "expiration_timestamp": CALLS_END,
+        "scheduled_timestamp": f"{DAY}{START}",
+        "expiration_timestamp": f"{DAY}{END}",
     }
 
     check = QueueCallsOperator(task_id="check", **campaign, dry_run=True)
@@ -152,51 +143,49 @@ Appointments of {{ params.day }}, {{ ti.xcom_pull('check')['digest'] }}
     )
     # [END howto_check_approve_queue]
 
-    # [START howto_collect]
-    @task.sensor(mode="reschedule", poke_interval=60, timeout=timedelta(days=2).total_seconds())
-    def collect(queued: dict[str, Any], last_result: str, params: dict[str, Any], run_id: str) -> PokeReturnValue:
-        """Wait for the result of every contact, or until no more results can come. Count the results."""
-        if queued["dry_run"]:
-            from airflow.sdk.exceptions import AirflowSkipException
+    # [START howto_call_again]
+    # Without a worker, and until an hour after the expiration at the latest.
+    wait_for_results = QueueCallsResultsSensor(task_id="wait_for_results", queued=queue_calls.output)
 
-            raise AirflowSkipException("A dry run has no results.")
-        warehouse = BaseHook.get_hook(params["sql_conn_id"])
-        count = (
-            "SELECT result, callee_type, COUNT(*) FROM call_results "  # noqa: S608
-            f"WHERE campaign = {warehouse.placeholder} GROUP BY result, callee_type"
-        )
-        counts = [list(row) for row in warehouse.get_records(count, parameters=[run_id])]
-        complete = sum(calls for *_, calls in counts) >= queued["contacts"]
-        deadline = datetime.fromisoformat(last_result).replace(tzinfo=ZoneInfo(ZONE))
-        return PokeReturnValue(complete or datetime.now(deadline.tzinfo) > deadline, counts)
+    not_reached = CallResultsOperator(
+        task_id="not_reached",
+        queued=queue_calls.output,
+        **list_and_rules,
+        output="{{ params.folder }}/{{ run_id }}-not-reached.csv",
+        select="not_reached",
+    )
 
-    @task
-    def summarize(queued: dict[str, Any], counts: list[Any], params: dict[str, Any], run_id: str) -> str:
-        """Write one row about this run into the warehouse. A second try replaces it."""
-        completed = {callee_type: calls for result, callee_type, calls in counts if result == "completed"}
-        summary = {
-            "campaign": run_id,
-            **{name: queued[name] for name in ("campaign_name", "digest", "queued_at", "contacts")},
-            "results": sum(calls for *_, calls in counts),
-            "completed": sum(completed.values()),
-            "reached": completed.get(HUMAN, 0),
-            "answering_machines": completed.get(MACHINE, 0),
-        }
-        BaseHook.get_hook(params["sql_conn_id"]).insert_rows(
-            "call_summaries", [tuple(summary.values())], list(summary), replace=True, replace_index="campaign"
-        )
-        return "{reached} of {contacts} people reached, {answering_machines} answering machines".format(**summary)
+    # Only those whose calls have failed. A contact without a result may have been reached.
+    call_again = QueueCallsOperator(
+        task_id="call_again",
+        contacts="{{ ti.xcom_pull('not_reached')['output'] }}",
+        has_header=True,
+        on_empty="skip",
+        start_url="{{ params.start_url }}",
+        scheduled_timestamp=f"{NEXT_DAY}{START}",
+        expiration_timestamp=f"{NEXT_DAY}{END}",
+        collect_results=True,
+        dry_run="{{ params.dry_run }}",
+    )
+    # [END howto_call_again]
 
-    # [END howto_collect]
-
-    # [START howto_remove_contacts]
+    # [START howto_remove_lists]
     @task(trigger_rule="none_failed")
-    def remove_contacts(path: str) -> None:
-        """Delete the list, also if nobody approved it. After a failure it is kept, since the task needs it when it is cleared."""
-        ObjectStoragePath(path).unlink(missing_ok=True)
+    def remove_lists(path: str) -> None:
+        """Delete the lists, also if nobody approved. After a failure they are kept, since a task needs them when it is cleared."""
+        for each in (path, path.replace(".csv", "-not-reached.csv")):
+            ObjectStoragePath(each).unlink(missing_ok=True)
 
-    # [END howto_remove_contacts]
+    # [END howto_remove_lists]
 
     contacts = export("sql/appointments.sql")
-    contacts >> check >> approve >> queue_calls >> remove_contacts(contacts)
-    summarize(queue_calls.output, collect(queue_calls.output, LAST_RESULT))
+    (
+        contacts
+        >> check
+        >> approve
+        >> queue_calls
+        >> wait_for_results
+        >> not_reached
+        >> call_again
+        >> remove_lists(contacts)
+    )
