@@ -162,8 +162,8 @@ def _statements(table: str, *, is_sqlite: bool) -> tuple[TextClause | None, Text
     insert = f"INSERT INTO {table} ({', '.join(columns)}) SELECT"
     if is_sqlite:  # whose older versions return no inserted rows
         values = {name: f"json_extract(value, '$.{name}')" for name in columns}
-        join = f"JOIN {table} ON {first} = {values[first]} AND {second} = {values[second]}"
-        known = f"SELECT {first}, {second} FROM json_each(:rows) {join}"  # noqa: S608
+        join = f"CROSS JOIN {table} ON {first} = {values[first]} AND {second} = {values[second]}"
+        known = f"SELECT {first}, {second} FROM json_each(:rows) {join}"  # noqa: S608  # in this order
         return text(known), text(
             f"{insert} {', '.join(values.values())} FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import re
@@ -18,18 +19,23 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import psycopg2
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
+from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import command
+from tests.support.memory import peak
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
 from tests.support.postgres import postgres_server
@@ -54,6 +60,8 @@ def receiver(url: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], s
             environment.setenv(DATABASE, url)
             process, printed = stack.enter_context(command("results", "serve", "--port", str(port)))
         (base,) = re.findall(r"listens on (\S+)\. ", printed)
+        assert process.stderr
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)  # nobody reads the log before the end
         yield process, base
 
 
@@ -314,6 +322,42 @@ def test_a_setting_that_is_missing_or_not_valid_is_explained(
     assert not (tmp_path / "typo.db").exists()
     assert "s3cret" not in error
     assert NEW not in error
+
+
+def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        process, base = stack.enter_context(receiver(sqlite))
+        target = urlsplit(results_url(base, NAME, [NEW]))
+        body = urlencode({"call_id": "8" * 65_000}).encode()
+        head = f"POST {target.path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+        before, clients = peak(process.pid), list[socket.socket]()
+        for _ in range(990):
+            address = (target.hostname, target.port)
+            clients.append(stack.enter_context(socket.create_connection(address, timeout=PATIENCE_SECONDS)))
+            clients[-1].sendall(head.encode() + body[:-1])
+        for client in clients:
+            client.sendall(body[-1:])
+            assert client.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 408")  # on a busy machine, a body may be late
+        assert peak(process.pid) - before < 200
+        assert requests.get(f"{base}/health", timeout=60).status_code == 200
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=200) | st.text(max_size=100).map(str.encode),
+    content_type=st.sampled_from(["", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+    | st.text(),
+    query=st.text(max_size=50),
+)
+def test_anything_that_is_posted_can_be_stored(body: bytes, content_type: str, query: str, database: Database) -> None:
+    posted = read_result(read_pairs(content_type.encode().decode("latin-1"), body, query))
+    name = posted.digest
+    database.add(campaign_key(name), posted)
+    (row,) = database.rows(name, every_post=True)
+    assert json.loads(row["fields"]) == posted.fields
 
 
 def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
