@@ -128,7 +128,10 @@ class QueueCallsResultsSensor(BaseSensorOperator):
             return wait, wait.result(counts, ended_by)
         if not self._said:
             outcome = counts.outcome or "not known"
-            self.log.info("Waiting for campaign %s %s. Its outcome is %s.", wait.campaign_name, wait.until, outcome)
+            proof = ", but its results prove that it was queued" if counts.results and outcome != "queued" else ""
+            self.log.info(
+                "Waiting for campaign %s %s. Its outcome is %s%s.", wait.campaign_name, wait.until, outcome, proof
+            )
             if wait.end and wait.end[0] > time.time() + self.timeout:
                 self.log.warning(
                     "Airflow ends the wait before that, after the sensor's timeout of %.0f s.", self.timeout

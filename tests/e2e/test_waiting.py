@@ -15,7 +15,11 @@ from tests.support.moved import IS_AIRFLOW_2
 
 pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")
 NAME, NUMBERS = "autumn", ("16175550191", "16175550192")
-VARIABLES = {"AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1", "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5"}
+VARIABLES = {
+    "AIRFLOW__API__ENABLE_XCOM_DESERIALIZE_SUPPORT": "True",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+}
 
 
 def add(database: Database, number: str, result: str) -> None:
