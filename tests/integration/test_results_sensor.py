@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,7 +158,8 @@ def test_a_loss_of_the_database_is_waited_out(
 
     def recover() -> None:
         lost.rename(file)
-        add(results, 1, result="failed")
+        with closing(Database(f"sqlite:///{file}")) as recovered:
+            add(recovered, 1, result="failed")
 
     at_look(4, recover)
     assert asyncio.run(event_of(trigger)) == {"result": COMPLETE}
