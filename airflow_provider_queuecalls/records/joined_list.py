@@ -145,6 +145,7 @@ class JoinedList:
         parquet = self._duckdb.new_file()
         with temporary_file() as copy:
             for line in lines:
+                self._stop.raise_if_requested()
                 copy.write(line)
             copy.flush()
             cells = ", ".join(

@@ -168,6 +168,7 @@ FIXED = {
     },
     "hooks.queuecalls": {"QueueCallsHook"},
     "operators.queuecalls": {"QueueCallsOperator"},
+    "operators.call_results": {"CallResultsOperator"},
     "sensors.queuecalls": {"QueueCallsResultsSensor"},
 }
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def call(
     }  # fmt: skip
 
 
-def join(contacts: list[Contact], results: list[dict[str, Any]], **options: Any) -> JoinedList:
+def join(contacts: list[Contact], results: Iterable[dict[str, Any]], **options: Any) -> JoinedList:
     file = io.BytesIO(b"".join(write_row(contact) + b"\n" for contact in contacts))
     return JoinedList(file, results, **options)
 
@@ -214,11 +214,12 @@ def test_a_stop_ends_the_join_and_leaves_no_file(temporary: Path) -> None:
     stop = StopRequest()
 
     def results() -> Iterator[dict[str, Any]]:
-        yield call(ANN)
         stop.request()
+        while True:
+            yield call(ANN)
 
     with pytest.raises(NotSent):
-        join([FORMULA], list(results()), stop=stop)
+        join([FORMULA], results(), stop=stop)
     assert list(temporary.iterdir()) == []
 
 
