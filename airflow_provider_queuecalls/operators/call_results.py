@@ -172,9 +172,9 @@ class CallResultsOperator(BaseOperator):
             wanted = read_next_list({**values, "output": self.output_path})
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
+            url = results_database_url()
             checked = self._checked(stack)
             with _safe_to_retry():
-                url = results_database_url()
                 self._assert_sent(wanted, checked.report, read_counts(url, wanted.campaign_name).contacts)
                 joined = JoinedList(
                     checked.upload.file,

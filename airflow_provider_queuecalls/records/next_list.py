@@ -99,8 +99,10 @@ def read_next_list(values: Mapping[str, object]) -> NextList | None:
         violations["output_conn_id"] = Violation("output_conn_id", "is given alone or missing", rule)
     extension = os.path.splitext(str(values.get("output")).strip())[1].lower()
     output_format = read["output_format"] or _EXTENSIONS.get(extension)
-    if is_given["output"] and output_format is None and "output_format" not in violations:
-        problem = "is missing, and output has no extension that is known"
+    if is_given["output"] == (output_format is None) and "output_format" not in violations:
+        problem = (
+            "is missing, and output has no extension that is known" if is_given["output"] else "has no effect here"
+        )
         violations["output_format"] = BY_NAME["output_format"].violation(problem)
     if violations:
         raise InvalidNextList(list(violations.values()))

@@ -243,6 +243,10 @@ def test_a_full_disk_is_reported_without_a_row() -> None:
             {"output_format": "xlsx"},
             "output_format is 'xlsx', which is not valid; it must be 'csv', 'parquet', or 'jsonl'",
         ),
+        (
+            {"output": None, "output_table": "t", "output_conn_id": "c", "output_format": "csv"},
+            "output_format has no effect",
+        ),
         ({"campaign_name": None}, "campaign_name is missing"),
         ({"queued": {"campaign_name": "spring", "contacts": 1}}, "campaign_name is given together with queued"),
     ],
