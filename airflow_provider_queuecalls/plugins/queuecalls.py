@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.database import Database
     from airflow_provider_queuecalls.records.receiver import Receiver
 
+__all__ = ["QueueCallsPlugin"]
+
 log = logging.getLogger(__name__)
 URL_PREFIX = "/queuecalls/results"
 
