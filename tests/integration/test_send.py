@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_queuecalls import cli
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.command import PROGRAM, python
+from tests.support.command import PROGRAM, Program
 
 NUMBERS = ("16175550143", "16175550178")
 Send = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,7 +57,7 @@ def send(
 
 
 def test_a_campaign_is_sent_once(arguments: list[str], send: Send, queuecalls_sandbox: Sandbox) -> None:
-    with python(PROGRAM, *arguments, "--yes", "--json") as process:
+    with Program(PROGRAM, *arguments, "--yes", "--json") as process:
         printed, errors = process.communicate()
     assert process.returncode == 0, errors
     # Among what Airflow prints at debug level.

@@ -16,7 +16,7 @@ from airflow_provider_queuecalls._airflow import storage
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent
 from airflow_provider_queuecalls.parameters import show_path
 from tests.support import fault_server as faults
-from tests.support.command import python
+from tests.support.command import Program
 from tests.support.in_storage import failure, run, url
 
 ANN = "16175550143"
@@ -97,7 +97,7 @@ def test_receipts_with_wrong_credentials_keep_the_campaign_from_being_sent(
     ],
 )
 def test_a_library_that_is_not_installed_is_named(missing: str, words: str, bucket: Any) -> None:
-    with python(WITHOUT, missing, url(bucket, "calls.csv")) as process:
+    with Program(WITHOUT, missing, url(bucket, "calls.csv")) as process:
         printed, errors = process.communicate()
     assert words in printed, printed + errors
     assert "apache-airflow-providers-amazon[s3fs]" in printed

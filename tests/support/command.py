@@ -5,26 +5,38 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = "import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())"
 
 
-def python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
+class Program(subprocess.Popen[str]):
+    """A process of Python code that can import from this repository."""
+
+    def __init__(self, code: str, *arguments: str, stderr: int | IO[Any] = subprocess.PIPE) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, "-c", code, *arguments]
+        super().__init__(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
+        self._log = stderr
+
+    def logged(self) -> str:
+        """Wait for the end; return what was written to the file ``stderr``."""
+        assert not isinstance(self._log, int)
+        self.wait(60)
+        self._log.seek(0)
+        return str(self._log.read())
 
 
 @contextmanager
-def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def command(*arguments: str) -> Iterator[tuple[Program, str]]:
     """Run ``queuecalls``; give the process and what it had printed when it was ready."""
-    process = python(PROGRAM, *arguments)
-    with process:
+    # A pipe that nobody reads would stop it once it is full.
+    with tempfile.TemporaryFile("w+") as log, Program(PROGRAM, *arguments, stderr=log) as process:
         try:
             assert process.stdout is not None
             printed = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.support.command import python
+from tests.support.command import Program
 
 
 def peak(process: int | str = "self") -> int:
@@ -16,7 +16,7 @@ def peak(process: int | str = "self") -> int:
 
 def growth(program: str, *arguments: str) -> int:
     """Run a program that calls ``peak()`` and prints ``grown`` with the difference; return that."""
-    with python(f"from tests.support.memory import peak\n{program}", *arguments) as process:
+    with Program(f"from tests.support.memory import peak\n{program}", *arguments) as process:
         printed, errors = process.communicate()
     found = re.search(r"^grown (\d+)$", printed, re.MULTILINE)
     assert found, errors

@@ -11,7 +11,6 @@ import resource
 import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
-from tests.support.command import command
+from tests.support.command import Program, command
 from tests.support.memory import peak
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
@@ -52,7 +51,7 @@ RESULT = {
 
 
 @contextmanager
-def receiver(url: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def receiver(url: str, port: int = 0) -> Iterator[tuple[Program, str]]:
     """Run the receiver; give its process and the base of its results URLs."""
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:
@@ -183,7 +182,7 @@ def test_only_a_url_that_one_of_the_secrets_made_is_served_and_the_log_has_no_se
         assert requests.post(right, RESULT, timeout=30).text == "stored before\n"
         assert requests.get(f"{base}/health", timeout=30).status_code == 200
         process.send_signal(signal.SIGTERM)
-        printed, errors = process.communicate(timeout=60)
+        errors, (printed, _) = process.logged(), process.communicate()
     assert process.returncode == 0
     assert len(stored(sqlite)) == 1
     assert f"POST 200 campaign {key[:12]}: stored before" in errors
@@ -240,7 +239,7 @@ def test_a_database_that_is_lost_or_full_is_503_until_it_is_back(postgres: Any, 
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert requests.post(target, {**RESULT, "call_id": "8"}, timeout=60).status_code == 200
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        errors = process.logged()
     assert "503 campaign" in errors
     assert NUMBER not in errors
     assert len(stored(sqlite)) == 2
@@ -263,7 +262,7 @@ def test_a_sqlite_file_that_is_deleted_or_replaced_is_503_and_logged_once(
         moved.replace(file)
         assert requests.post(target, {**RESULT, "call_id": "8"}, timeout=60).status_code == 200
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        errors = process.logged()
     assert errors.count("was deleted or replaced") == 1
 
 
