@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.conftest import HOME
-from tests.support.postgres import postgres_server
+from tests.support.postgres import Postgres
 
 REFERENCE, NUMBERS = "patient-88", ("16175550143", "16175550178", "12025550119")
 SECRETS = (*NUMBERS, REFERENCE, "row-reference", "sandbox-login", "sandbox-pin", "storage-secret")
@@ -84,7 +84,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Told:
     """Run a DAG for each of the tasks, all in one Airflow process of their own."""
     import boto3
     import psycopg2
@@ -106,7 +106,7 @@ def told(database: None, s3_url: str, tmp_path_factory: pytest.TempPathFactory) 
         "sql_conn_id": "warehouse",
     }
     storage = {"endpoint_url": s3_url, "region_name": "us-east-1"}
-    with run_sandbox(speed=0) as sandbox, postgres_server() as postgres:
+    with run_sandbox(speed=0) as sandbox:
         for fault in FAULTS:
             sandbox.fail_next(fault)
         warehouse = postgres.new_database("outreach")

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
 SENDERS = 2
+#: Senders are forked from a process that has Airflow but no threads.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["tests.support.sending", "airflow_provider_queuecalls.operators.queuecalls"])
 QUEUED = b'<queuecalls status="queued"/>'
 
 
@@ -55,8 +58,8 @@ def at_once_in_threads(*arguments: Any) -> None:
 
 
 def at_once_in_processes(*arguments: Any) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = run_all(context.Process, send_and_tell_from_a_process, context.Barrier(SENDERS), *arguments)
+    given = (FORKSERVER.Barrier(SENDERS), dict(os.environ), *arguments)
+    workers = run_all(FORKSERVER.Process, send_and_tell_from_a_process, *given)
     assert [worker.exitcode for worker in workers] == [0] * SENDERS
 
 
@@ -81,7 +84,7 @@ def run_all(kind: Any, target: Any, *arguments: Any) -> list[Any]:
 def test_of_several_at_the_same_moment_one_sends(
     at_once: Any, receipts: str, small_list: Path, service: faults.FaultServer
 ) -> None:
-    outcomes = multiprocessing.get_context("spawn").Queue()
+    outcomes = FORKSERVER.Queue()
     with first_writers_meet(SENDERS) if receipts.startswith("s3:") else nullcontext():
         at_once(outcomes, {"contacts": str(small_list), "receipts_path": receipts})
     came = [outcomes.get(timeout=PATIENCE_SECONDS) for _ in range(SENDERS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> Non
         outcomes.put((type(error.__context__ or error).__name__, str(error)))
 
 
-def send_and_tell_from_a_process(meeting: Any, *arguments: Any) -> None:
+def send_and_tell_from_a_process(meeting: Any, environment: dict[str, str], *arguments: Any) -> None:
+    os.environ.update(environment)
     with senders_meet(meeting):
         send_and_tell(*arguments)
 

@@ -14,7 +14,6 @@ from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME, LOGIN, PIN
 from tests.support.dag_run import Run, run_dag_file
 from tests.support.moved import for_this_airflow
-from tests.support.postgres import Postgres, postgres_server
 from tests.support.warehouse import PEOPLE, Database, postgres_database, sqlite_database
 
 DAG_FILE = """
@@ -46,12 +45,6 @@ def run_dag(
 
     yield run
     shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "psycopg", "psycopg2"])

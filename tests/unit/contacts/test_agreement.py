@@ -17,8 +17,6 @@ from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from tests.unit.contacts import plain_checker
 
-pytestmark = pytest.mark.usefixtures("results_kept")
-
 VALID = ["16175551234", "16175551235", "19998886666", "12002000000"]
 SPELLINGS = [
     "(617) 555-1234", "617.555.1234", "+1 617 555 1234", "6175551234", " 16175551234 ", "tel:+16175551234", "1-617-555-1234",
@@ -128,7 +126,7 @@ def assert_clean(path: Path, sent: bytes, options: Mapping[str, Any]) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, results_kept: None) -> Path:
     return tmp_path / "calls.csv"
 
 

@@ -80,9 +80,10 @@ def test_importing_loads_no_module_that_takes_long() -> None:
 def test_duckdb_is_loaded_for_large_files_only(
     contacts: Contacts, contacts_size: int, list_size: int, loaded: bool
 ) -> None:
-    path = contacts(f"{ANN}\n".ljust(contacts_size, "\n"))
+    path = contacts(f"{ANN}\n".ljust(contacts_size, "x"))
     suppression_list = path.with_name("suppression_list.csv")
-    suppression_list.write_text(f"{BOB}\n".ljust(list_size, "\n"))
+    row = f"{BOB},{'x' * 1000}\n"
+    suppression_list.write_text((row * (list_size // len(row))).ljust(list_size, "\n"))
     program = (
         "import sys; from airflow_provider_queuecalls.contacts import ContactRules, check; "
         "check(sys.argv[1], ContactRules(on_invalid='skip', suppress=sys.argv[2:])).close(); print('duckdb' in sys.modules)"
