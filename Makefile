@@ -11,8 +11,8 @@ EXTRA ?= dev
 WORKERS ?= auto
 PYTEST = AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
 PARALLEL = --numprocesses=$(WORKERS) --maxprocesses=4
-# A module stays in one process, and the longest modules come first.
-BY_MODULE = --dist=loadfile --no-loadscope-reorder
+# A module stays in one process (tests/conftest.py), and the longest modules come first.
+BY_MODULE = --dist=loadgroup --no-loadscope-reorder
 # Measured once, with the newest Airflow, and printed in the last lines.
 COVERAGE = $(if $(filter .venv,$(VENV)),--cov --cov-report=)
 

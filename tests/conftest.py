@@ -43,6 +43,14 @@ def pytest_unconfigure() -> None:
     logging.raiseExceptions = False
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A module stays in one process, and so do all modules that share a running Airflow."""
+    for item in items:
+        shares = "live_airflow" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("live_airflow" if shares else str(item.path)))
+
+
 def pytest_report_header() -> str:
     return f"airflow: {version('apache-airflow')}"
 

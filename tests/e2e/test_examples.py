@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.support.airflow import Airflow, real_airflow
+from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
@@ -21,11 +20,10 @@ EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 @dataclass(frozen=True)
 class Live:
-    """A running Airflow with the examples, the sandbox that it leads to, and the folder for temporary files."""
+    """A running Airflow with the examples, and the sandbox that it leads to."""
 
     airflow: Airflow
     sandbox: Sandbox
-    files: Path
 
     def results(self, number: int) -> list[dict[str, object]]:
         """What the campaigns of the so many-th run that an update has started have pushed."""
@@ -36,15 +34,11 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    home, dags, files = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags", "files"))
-    for name in (CAMPAIGN, IN_PARTS):
-        shutil.copy(EXAMPLES / f"{name}.py", dags)
-    with run_sandbox(speed=0) as sandbox:
-        variables = {"AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection, "TMPDIR": str(files)}
-        with real_airflow(home, dags, variables) as airflow:
-            airflow.wait_for([EXPORT, CAMPAIGN, IN_PARTS])
-            yield Live(airflow, sandbox, files)
+def live(live_airflow: Airflow) -> Iterator[Live]:
+    with run_sandbox(speed=0) as sandbox, live_airflow.connections({"queuecalls_default": sandbox.connection}):
+        files = [EXAMPLES / f"{name}.py" for name in (CAMPAIGN, IN_PARTS)]
+        live_airflow.add_dags(files, [EXPORT, CAMPAIGN, IN_PARTS])
+        yield Live(live_airflow, sandbox)
 
 
 def test_an_update_of_the_asset_starts_the_campaign_which_is_dry_unless_told_otherwise(live: Live) -> None:
@@ -62,12 +56,12 @@ def test_an_update_of_the_asset_starts_the_campaign_which_is_dry_unless_told_oth
     assert (campaign.name, campaign.contacts) == (queued["campaign_name"], 7)
     assert [call.message_reference for call in live.sandbox.calls] == [f"appointment-{n}" for n in range(7)]
 
-    assert list(live.files.glob("contacts-*.csv")) == []
+    assert list(live.airflow.home.glob("contacts-*.csv")) == []
 
 
-def test_the_parts_of_a_list_are_sent_one_at_a_time(live: Live) -> None:
+def test_the_parts_of_a_list_are_sent_one_at_a_time(live: Live, tmp_path: Path) -> None:
     numbers = [f"1617555{n:04}" for n in range(12)]
-    contacts, parts = live.files / "calls.csv", live.files / "parts"
+    contacts, parts = tmp_path / "calls.csv", tmp_path / "parts"
     contacts.write_text("".join(f"{number}\n" for number in numbers))
     live.airflow.trigger(
         IN_PARTS, "parts", contacts=str(contacts), parts_path=str(parts), contacts_per_campaign=3, dry_run=False

@@ -1,14 +1,17 @@
-"""A response is lost, Airflow asks a person, and they answer in the browser. The sandbox counts the campaigns."""
+"""A response is lost, Airflow asks a person, and they answer in the browser. A sandbox for each run counts the campaigns.
+
+All runs are triggered at once; each test then answers its own.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +24,15 @@ from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.resolving import resolve
 from airflow_provider_queuecalls.records.stores import LocalStore, init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.support.airflow import Airflow, airflow_command, real_airflow
+from tests.support.airflow import Airflow
 from tests.support.browser import watched_page
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow asks nobody before 3.1")
 DAG_ID, TASK_ID = "asks", "call"
 NUMBER = "16175550100"
-HAS_STATE = AIRFLOW >= (3, 3)
-IN_STATE = pytest.param("state", marks=pytest.mark.skipif(not HAS_STATE, reason="tasks have no state of their own"))
+WHERE = ("state", "folder") if AIRFLOW >= (3, 3) else ("folder",)  # before, tasks have no state of their own
+OPTIONS = ("--queued", "--not-queued")
 COMMAND = "import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())"
 #: The sandbox's fault, the answer to the question, how the task ends, and the campaigns that are queued in the end.
 ANSWERS = {
@@ -37,20 +40,24 @@ ANSWERS = {
     "not-there": ("http_503", NOT_QUEUED, "success", 1),
     "left": ("connection_closed", LEAVE, "failed", 1),
 }
+#: The faults of all runs, by their ids, which are also those of their connections and the names of their campaigns.
+RUNS: Mapping[str, str] = {
+    **{f"{case}-{where}": fault for case, (fault, *_) in ANSWERS.items() for where in WHERE},
+    **{f"left{option}-{where}": "http_503" for option in OPTIONS for where in WHERE},
+    **{"asks-again": "connection_reset", "too-late": "http_503", "unanswered": "http_503"},
+}
 
 
 @dataclass(frozen=True)
 class Live:
-    """A running Airflow, the sandbox that it leads to, and a folder for records."""
+    """A running Airflow with all runs, the sandboxes that these send to, and a folder for records."""
 
     airflow: Airflow
-    sandbox: Sandbox
+    sandboxes: Mapping[str, Sandbox]
     receipts: Path
 
-    def asked(self, run_id: str, fault: str, **params: str) -> dict[str, str]:
+    def asked(self, run_id: str) -> dict[str, str]:
         """The question of a run whose response is lost."""
-        self.sandbox.fail_next(fault)
-        self.airflow.trigger(DAG_ID, run_id, **params)
         return dict(self.airflow.question(DAG_ID, run_id, TASK_ID))
 
     def said(self, run_id: str) -> str:
@@ -59,34 +66,36 @@ class Live:
         return "\n".join(self.airflow.said(task).values())
 
     def campaigns(self, run_id: str) -> int:
-        return [campaign.name for campaign in self.sandbox.campaigns].count(run_id)
+        return [campaign.name for campaign in self.sandboxes[run_id].campaigns].count(run_id)
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    home, dags = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags"))
-    contacts, receipts = home / "contacts.csv", home / "receipts"
+def live(live_airflow: Airflow) -> Iterator[Live]:
+    """Every run under way."""
+    receipts = live_airflow.home / "receipts of asks"
     init_folder(receipts)
-    contacts.write_text(f"{NUMBER},one\n16175550101,two\nnobody,three\n")
-    shutil.copy(Path(__file__).parent / "dags" / "question.py", dags)
-    with run_sandbox(speed=0) as sandbox:
-        variables = {
-            "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
-            "QUEUECALLS_E2E_CONTACTS": str(contacts),
-        }
-        with real_airflow(home, dags, variables) as airflow:
-            airflow.start("triggerer", airflow_command("triggerer"))  # which asks before Airflow 3.3
-            airflow.wait_for([DAG_ID])
-            yield Live(airflow, sandbox, receipts)
+    (live_airflow.home / "asks.csv").write_text(f"{NUMBER},one\n16175550101,two\nnobody,three\n")
+    live_airflow.add_dags([Path(__file__).parent / "dags" / "question.py"], [DAG_ID])
+    with ExitStack() as stack:
+        sandboxes = {run_id: stack.enter_context(run_sandbox(speed=0)) for run_id in RUNS}
+        connections = {run_id: sandbox.connection for run_id, sandbox in sandboxes.items()}
+        stack.enter_context(live_airflow.connections(connections))
+        for run_id, fault in RUNS.items():
+            sandboxes[run_id].fail_next(fault)
+            where = "" if run_id.endswith("-state") else str(receipts)
+            timeout = "6 seconds" if run_id == "unanswered" else ""
+            live_airflow.trigger(DAG_ID, run_id, receipts=where, timeout=timeout)
+        yield Live(live_airflow, sandboxes, receipts)
 
 
-@pytest.mark.parametrize("where", [IN_STATE, "folder"])
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("case", ANSWERS)
 def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, browser: Browser) -> None:
-    fault, answer, state, campaigns = ANSWERS[case]
+    _, answer, state, campaigns = ANSWERS[case]
     run_id = f"{case}-{where}"
-    question = live.asked(run_id, fault, receipts=str(live.receipts) if where == "folder" else "")
-    account = json.loads(live.sandbox.connection)
+    question = live.asked(run_id)
+    sandbox = live.sandboxes[run_id]
+    account = json.loads(sandbox.connection)
     hidden = (NUMBER, account["login"], account["password"], "under way")
     assert [each for each in hidden if each in question["body"] + live.said(run_id)] == []
 
@@ -97,7 +106,7 @@ def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, brow
         expect(page.get_by_text(f"Is campaign {run_id} at the service?").first).to_be_visible()
         expect(page.get_by_text("started to send 2 contacts to").first).to_be_visible()
         link = page.get_by_role("link", name="the vendor's campaign manager").first
-        expect(link).to_have_attribute("href", re.compile(rf"^{re.escape(live.sandbox.url)}/.*{run_id}"))
+        expect(link).to_have_attribute("href", re.compile(rf"^{re.escape(sandbox.url)}/.*{run_id}"))
         page.get_by_role("button", name=answer).click()
 
         tasks = {task["task_id"]: task for task in live.airflow.finished(DAG_ID, run_id)}
@@ -115,13 +124,13 @@ def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, brow
         assert "chose to leave this task failed" in said
 
 
-@pytest.mark.parametrize("option", ["--queued", "--not-queued"])
-@pytest.mark.parametrize("where", [IN_STATE, "folder"])
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("where", WHERE)
 def test_a_task_that_was_left_failed_is_resolved_by_the_command_in_its_log_and_cleared(
     where: str, option: str, live: Live
 ) -> None:
     run_id = f"left{option}-{where}"
-    live.asked(run_id, "http_503", receipts=str(live.receipts) if where == "folder" else "")
+    live.asked(run_id)
     live.airflow.answer(DAG_ID, run_id, TASK_ID, LEAVE)
     live.airflow.finished(DAG_ID, run_id)
     (command,) = re.findall(rf"run: queuecalls (.* {option})$", live.said(run_id), re.MULTILINE)
@@ -139,12 +148,11 @@ def test_a_task_that_was_left_failed_is_resolved_by_the_command_in_its_log_and_c
 
 
 def test_a_task_that_was_left_failed_asks_again_when_it_is_cleared(live: Live) -> None:
-    live.asked("asks-again", "connection_reset", receipts=str(live.receipts))
+    live.asked("asks-again")
     live.airflow.answer(DAG_ID, "asks-again", TASK_ID, LEAVE)
     live.airflow.finished(DAG_ID, "asks-again")
     live.airflow.clear(DAG_ID, "asks-again", [TASK_ID, "report"])
     live.airflow.question(DAG_ID, "asks-again", TASK_ID)
-    assert "the request may still be under way" in live.said("asks-again")
     live.airflow.answer(DAG_ID, "asks-again", TASK_ID, QUEUED)
     states = {task["state"] for task in live.airflow.finished(DAG_ID, "asks-again")}
     assert states == {"success"}, live.said("asks-again")
@@ -152,7 +160,7 @@ def test_a_task_that_was_left_failed_asks_again_when_it_is_cleared(live: Live) -
 
 
 def test_an_answer_that_comes_after_another_decision_is_refused(live: Live) -> None:
-    live.asked("too-late", "http_503", receipts=str(live.receipts))
+    live.asked("too-late")
     (folder,) = live.receipts.glob("too-late-*")
     generation, entry = LocalStore(live.receipts, folder.name).last() or (0, {})
     key = CampaignKey(**{name: entry[name] for name in ("campaign_name", "service", "account")})
@@ -167,7 +175,6 @@ def test_an_answer_that_comes_after_another_decision_is_refused(live: Live) -> N
 
 
 def test_a_task_that_nobody_answers_in_time_fails(live: Live) -> None:
-    live.asked("unanswered", "http_503", receipts=str(live.receipts), timeout="6 seconds")
     tasks = {task["task_id"]: task["state"] for task in live.airflow.finished(DAG_ID, "unanswered")}
     assert tasks[TASK_ID] == "failed"
     assert "there was no answer in time" in live.said("unanswered")

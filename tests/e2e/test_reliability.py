@@ -1,6 +1,6 @@
 """Nobody is called twice by accident: a real scheduler, a service that goes wrong, and processes that are killed.
 
-Airflow is started once and all runs are triggered at once; each test then looks at what became of its own. What was
+All runs are triggered at once; each test then looks at what became of its own. What was
 called is counted at the service.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -22,7 +20,7 @@ import pytest
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN, PIN
 from tests.support import fault_server as faults
-from tests.support.airflow import Airflow, Task, real_airflow
+from tests.support.airflow import Airflow, Task
 from tests.support.moved import AIRFLOW
 from tests.support.multipart import parse
 
@@ -105,10 +103,9 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """Everything started, and every scenario under way."""
-    home, dags = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags"))
-    shutil.copy(DAG_FILE, dags)
+def live(live_airflow: Airflow) -> Iterator[Live]:
+    """Every scenario under way."""
+    home = live_airflow.home
     names = [name for name in DAG_IDS if name not in TWINS] + ["twins"]
     numbers = {name: _write_list(home / f"{name}.csv", index) for index, name in enumerate(names)}
     for folder in ("receipts", "receipts of marked_failed"):
@@ -116,16 +113,13 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with ExitStack() as stack:
         services = {name: stack.enter_context(_service(name)) for name in names}
         connections = {
-            f"AIRFLOW_CONN_{name.upper()}": _connection(service.url, 2 if name == "hang" else 60)
-            for name, service in services.items()
+            name: _connection(service.url, 2 if name == "hang" else 60) for name, service in services.items()
         }
-        # Each frozen task holds a slot.
-        variables = {"QUEUECALLS_E2E": str(home), "AIRFLOW__CORE__PARALLELISM": str(8 + len(FROZEN)), **connections}
-        airflow = stack.enter_context(real_airflow(home, dags, variables))
-        airflow.wait_for(DAG_IDS)
+        stack.enter_context(live_airflow.connections(connections))
+        live_airflow.add_dags([DAG_FILE], DAG_IDS)
         for dag_id in DAG_IDS:
-            airflow.trigger(dag_id)
-        yield Live(airflow, home, services, numbers)
+            live_airflow.trigger(dag_id)
+        yield Live(live_airflow, home, services, numbers)
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +267,7 @@ def test_a_task_that_is_marked_failed_sends_nothing_and_leaves_no_copy_of_its_li
     assert live.services[name].posts == []
     assert not list((live.home / "receipts of marked_failed").rglob("*.json"))
     number = live.numbers[name][0].encode()
-    copies = [path for path in Path(tempfile.gettempdir()).glob("queuecalls-*") if path.is_file()]
+    copies = [path for path in live.home.glob("queuecalls-*") if path.is_file()]
     assert not [path for path in copies if number in path.read_bytes()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -47,15 +48,15 @@ class Task:
 class Airflow:
     """What a person does with Airflow, by its REST API, and the processes that it consists of."""
 
-    def __init__(self, url: str, logs: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, url: str, home: Path, environment: Mapping[str, str]) -> None:
         self.environment = environment
         self.url = url
-        self._logs = logs
+        self.home = home
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
         """Start one of its processes, all of which are to run until they're stopped."""
-        with (self._logs / f"{name}.log").open("wb") as log:
+        with (self.home / f"{name}.log").open("wb") as log:
             self._processes[name] = subprocess.Popen(
                 command, env={**self.environment, **(variables or {})},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -74,9 +75,30 @@ class Airflow:
         psutil.wait_procs(family, 5)
         _kill(family)
 
+    def add_dags(self, files: Iterable[Path], dag_ids: Iterable[str]) -> None:
+        """Copy files or folders to the DAGs folder, and wait until their DAGs are known."""
+        for file in files:
+            copy = shutil.copytree if file.is_dir() else shutil.copy
+            copy(file, Path(self.environment["AIRFLOW__CORE__DAGS_FOLDER"], file.name))
+        self.wait_for(dag_ids)
+
     def wait_for(self, dag_ids: Iterable[str]) -> None:
         """Wait until the DAGs are known."""
         self.wait(lambda: self._known() >= set(dag_ids), "some DAG")
+
+    @contextmanager
+    def connections(self, connections: Mapping[str, str]) -> Iterator[None]:
+        """Create connections, given as JSON by their ids; delete them in the end."""
+        entities = [{"connection_id": conn_id, **json.loads(given)} for conn_id, given in connections.items()]
+        for entity in entities:
+            entity["extra"] = json.dumps(entity.get("extra", {}))
+        self._change_connections({"action": "create", "entities": entities})
+        yield
+        self._change_connections({"action": "delete", "entities": list(connections)})
+
+    def _change_connections(self, action: Mapping[str, Any]) -> None:
+        done = self._ask("PATCH", "connections", {"actions": [action]})
+        assert not [result["errors"] for result in done.values() if result and result["errors"]], done
 
     def trigger(self, dag_id: str, run_id: str = RUN_ID, **params: Any) -> None:
         """Trigger a DAG that is known. Its run is the one that other methods mean where they aren't told another."""
@@ -182,7 +204,7 @@ class Airflow:
 
     def log(self, name: str) -> str:
         """What one of Airflow's processes has printed, also if it is gone."""
-        return (self._logs / f"{name}.log").read_text(errors="replace")
+        return (self.home / f"{name}.log").read_text(errors="replace")
 
     def _known(self) -> set[str]:
         errors = self._ask("GET", "importErrors")["import_errors"]
@@ -254,6 +276,9 @@ def _environment(home: Path, dags: Path, url: str, database: str) -> dict[str, s
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql:", "postgresql+psycopg2:"),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),

@@ -18,9 +18,10 @@ with DAG(
 ):
     call = QueueCallsOperator(
         task_id="call",
-        contacts=os.environ["QUEUECALLS_E2E_CONTACTS"],
+        contacts=os.environ["QUEUECALLS_E2E"] + "/asks.csv",
         start_url="https://ivr.example.com/reminder.vxml",
         campaign_name="{{ run_id }}",
+        queuecalls_conn_id="{{ run_id }}",
         on_unknown="ask",
         answer_timeout="{{ params.timeout }}",
         receipts_path="{{ params.receipts }}",
