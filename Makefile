@@ -12,7 +12,7 @@ WORKERS ?= auto
 PYTEST = AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
 PARALLEL = --numprocesses=$(WORKERS) --maxprocesses=4
 # A module stays in one process (tests/conftest.py), and the longest modules come first.
-BY_MODULE = --dist=loadgroup --no-loadscope-reorder
+BY_MODULE = --dist=loadfile --no-loadscope-reorder
 # Measured once, with the newest Airflow, and printed in the last lines.
 COVERAGE = $(if $(filter .venv,$(VENV)),--cov --cov-report=)
 

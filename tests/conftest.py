@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from xdist.scheduler import LoadFileScheduling
 
 HOME = Path(tempfile.mkdtemp(prefix="queuecalls-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -43,12 +45,21 @@ def pytest_unconfigure() -> None:
     logging.raiseExceptions = False
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class ByModule(LoadFileScheduling):  # type: ignore[misc]  # it has no types
     """A module stays in one process, and so do all modules that share a running Airflow."""
-    for item in items:
-        shares = "live_airflow" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("live_airflow" if shares else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = super()._split_scope(nodeid)
+        return "live_airflow" if "live_airflow" in _code(self.config.rootpath / module) else module
+
+
+@functools.cache
+def _code(module: Path) -> str:
+    return module.read_text("utf-8")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule | None:
+    return ByModule(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_report_header() -> str:
