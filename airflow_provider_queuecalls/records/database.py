@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResult, campaign_key
 from airflow_provider_queuecalls.records.engine import file_id, make_engine
-from airflow_provider_queuecalls.records.schema import VERSION, upgrade
+from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
 from airflow_provider_queuecalls.records.storing import store
 
 if TYPE_CHECKING:
@@ -85,8 +85,12 @@ class Database:
         self._file_id = file_id(self.url)
         self._lock = Lock()
         self._connection: Connection | None = None
-        with explained(self.url), self._writer.begin() as connection:
-            upgrade(connection)
+        with explained(self.url):
+            with self._engine.connect() as connection:
+                current = is_current(connection)
+            if not current:
+                with self.transaction() as connection:
+                    upgrade(connection)
 
     def close(self) -> None:
         """Close all connections."""

@@ -34,8 +34,6 @@ CLIENT_SECONDS = 20
 MOST_AT_ONCE = 100
 #: How long a result may wait for the database.
 STORE_SECONDS = 30
-
-
 _HEADERS = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
 _MORE_HEADERS = {503: [(b"retry-after", b"30")], 405: [(b"allow", b"GET, HEAD, POST")]}
 

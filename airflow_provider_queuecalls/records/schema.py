@@ -46,6 +46,15 @@ VERSION = "SELECT max(version) FROM queuecalls_schema"
 _LOCK = 0x71756575
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether there is nothing to upgrade. Unlike :func:`upgrade`, this waits for nobody who writes."""
+    from sqlalchemy import inspect, text
+
+    return inspect(connection).has_table("queuecalls_schema") and connection.execute(text(VERSION)).scalar() == len(
+        SCHEMA
+    )
+
+
 def upgrade(connection: Connection) -> None:
     """Make the schema, or what is new in it. Of several processes that start at once, the others wait."""
     from sqlalchemy import text

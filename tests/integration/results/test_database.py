@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count as numbers
 from itertools import permutations
 from pathlib import Path
@@ -21,6 +22,7 @@ from airflow_provider_queuecalls.records import database as database_module
 from airflow_provider_queuecalls.records import schema
 from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
+from tests.support.postgres import Postgres
 
 _NUMBERS = numbers()
 NAME, KEY = "spring", campaign_key("spring")
@@ -131,6 +133,22 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
     assert list(database.rows("winter")) == []
     (counts,) = database.counts()
     assert (counts.name, counts.results) == (NAME, 6)
+
+
+def test_a_connection_that_the_server_has_ended_loses_no_result(postgres: Postgres) -> None:
+    url = postgres.new_database("ended")
+    with closing(Database(url)) as database, closing(Database(url)) as other:
+        assert add(database)
+        with other.transaction() as connection:
+            end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ended' AND pid <> pg_backend_pid()"
+            connection.exec_driver_sql(end)
+        assert add(database, call_id="8")
+
+
+def test_a_database_is_opened_while_another_program_writes(url: str) -> None:
+    with closing(Database(url)) as database, database.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM queuecalls_campaigns")
+        Database(url).close()
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import re
 import resource
 import shutil
 import signal
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import psycopg2
 import pytest
@@ -31,17 +26,12 @@ from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
 from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
-from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
+from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import Program, command
-from tests.support.memory import peak
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.ports import free_port
-from tests.support.postgres import postgres_server
 from tests.support.sandbox import post
 
 NAME = "spring"
-SENDERS = 20
 OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"
 NUMBER, REFERENCE = "16175550100", "order-4711"
 RESULT = {
@@ -59,14 +49,7 @@ def receiver(url: str, port: int = 0) -> Iterator[tuple[Program, str]]:
             environment.setenv(DATABASE, url)
             process, printed = stack.enter_context(command("results", "serve", "--port", str(port)))
         (base,) = re.findall(r"listens on (\S+)\. ", printed)
-        assert process.stderr
-        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 1 << 20)  # nobody reads the log before the end
         yield process, base
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/results.db"
 
 
 def stored(url: str, name: str = NAME) -> list[dict[str, Any]]:
@@ -86,73 +69,6 @@ def lost(url: str) -> Iterator[None]:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         yield
         cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
-
-
-@contextmanager
-def senders(*targets: str) -> Iterator[SimpleQueue[str]]:
-    """Let 20 senders post results that differ, each until it is acknowledged; give the calls of those that are."""
-    acknowledged, end = SimpleQueue[str](), threading.Event()
-
-    def send(sender: int) -> None:
-        number = 0
-        with requests.Session() as session:
-            while not end.is_set():
-                call = f"{sender}-{number}"
-                try:
-                    response = session.post(targets[sender % len(targets)], {**RESULT, "call_id": call}, timeout=60)
-                    is_stored = response.status_code == 200
-                except requests.RequestException:
-                    is_stored = False
-                if is_stored:
-                    acknowledged.put(call)
-                    number += 1
-                else:
-                    end.wait(0.02)
-
-    threads = [threading.Thread(target=send, args=(sender,)) for sender in range(SENDERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield acknowledged
-    finally:
-        end.set()
-        for thread in threads:
-            thread.join()
-
-
-def take(acknowledged: SimpleQueue[str], count: int) -> list[str]:
-    return [acknowledged.get(timeout=PATIENCE_SECONDS) for _ in range(count)]
-
-
-def assert_stored_once(url: str, acknowledged: list[str]) -> None:
-    calls = [row["call_id"] for row in stored(url)]
-    assert len(calls) == len(set(calls))
-    assert set(acknowledged) <= set(calls)
-    assert len(set(calls) - set(acknowledged)) <= SENDERS  # stored, and ended before the response
-    with closing(Database(url)) as database:
-        assert [counts.results for counts in database.counts(NAME)] == [len(calls)]
-
-
-def test_every_acknowledged_result_is_stored_once_whatever_is_killed(url: str) -> None:
-    port, calls = free_port(), list[str]()
-    with senders(results_url(f"http://127.0.0.1:{port}", NAME, [NEW])) as acknowledged:
-        for _ in range(3):
-            with receiver(url, port=port) as (process, _):
-                calls += take(acknowledged, 200)
-                process.kill()
-    assert_stored_once(url, calls + take(acknowledged, acknowledged.qsize()))
-
-
-def test_two_receivers_store_every_acknowledged_result_once_in_a_database_that_crashes() -> None:
-    with postgres_server() as server:
-        url, calls = server.new_database("shared"), list[str]()
-        with receiver(url) as (_, one), receiver(url) as (_, other):
-            with senders(*(results_url(base, NAME, [NEW]) for base in (one, other))) as acknowledged:
-                for _ in range(3):
-                    calls += take(acknowledged, 200)
-                    server.restart()
-                calls += take(acknowledged, 200)
-            assert_stored_once(url, calls + take(acknowledged, acknowledged.qsize()))
 
 
 def test_only_a_url_that_one_of_the_secrets_made_is_served_and_the_log_has_no_secret_and_no_number(sqlite: str) -> None:
@@ -323,27 +239,6 @@ def test_a_setting_that_is_missing_or_not_valid_is_explained(
     assert NEW not in error
 
 
-def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with ExitStack() as stack:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        process, base = stack.enter_context(receiver(sqlite))
-        target = urlsplit(results_url(base, NAME, [NEW]))
-        body = urlencode({"call_id": "8" * 65_000}).encode()
-        head = f"POST {target.path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
-        before, clients = peak(process.pid), list[socket.socket]()
-        for _ in range(990):
-            address = (target.hostname, target.port)
-            clients.append(stack.enter_context(socket.create_connection(address, timeout=PATIENCE_SECONDS)))
-            clients[-1].sendall(head.encode() + body[:-1])
-        for client in clients:
-            client.sendall(body[-1:])
-            assert client.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 408")  # on a busy machine, a body may be late
-        assert peak(process.pid) - before < 200
-        assert requests.get(f"{base}/health", timeout=60).status_code == 200
-
-
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200) | st.text(max_size=100).map(str.encode),
@@ -357,30 +252,3 @@ def test_anything_that_is_posted_can_be_stored(body: bytes, content_type: str, q
     database.add(campaign_key(name), posted)
     (row,) = database.rows(name, every_post=True)
     assert json.loads(row["fields"]) == posted.fields
-
-
-def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_queuecalls.records import receiver as module
-
-    monkeypatch.setattr(module, "CLIENT_SECONDS", 0.3)
-    database = Database(sqlite)
-    app = module.Receiver(database, read_secrets(NEW))
-    listener = module.listen("127.0.0.1", 0)
-    server = module.server(app)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    path = results_url("http://h", NAME, [NEW]).removeprefix("http://h")
-    try:
-        for sent, answer in (
-            (b"", b""),
-            (b"POST / HTTP", b""),
-            (f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx".encode(), b"HTTP/1.1 408"),
-        ):
-            with socket.create_connection(listener.getsockname(), timeout=30) as client:
-                client.sendall(sent)
-                assert client.recv(12) == answer
-    finally:
-        server.should_exit = True
-        thread.join()
-        app.close()
-        database.close()
