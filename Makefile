@@ -84,11 +84,12 @@ docs: $(VENV)/.docs
 wheel: $(VENV)/.ready
 	$(VENV)/bin/python tools/check_wheel.py --airflow-version $(AIRFLOW_VERSION)
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready postgresql
 	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[bench]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	$(VENV)/bin/python benchmarks/upload.py
 	$(VENV)/bin/python benchmarks/check.py
 	$(VENV)/bin/python benchmarks/import_cost.py
+	$(VENV)/bin/python -m benchmarks.results
 
 cluster-bench: $(VENV)/.cluster postgresql redis
 	$(VENV)/bin/python -m benchmarks.cluster

@@ -58,6 +58,7 @@ def _code(module: Path) -> str:
     return module.read_text("utf-8")
 
 
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist, nobody asks
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule | None:
     return ByModule(config, log) if config.getoption("dist") == "loadfile" else None
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -180,24 +180,29 @@ def _run_list(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("campaign", "outcome", "contacts", "results", "by result", "by callee type", "unreadable", "last")
+    from airflow_provider_queuecalls.records.waiting import summary
+
+    names = ("contacts", "results", "missing", "reached_share", "by_result", "by_callee_type", "attempts")
+    table = Table("campaign", "outcome", *(name.replace("_", " ") for name in names), "unreadable", "last")
     with _database(options) as database:
         for each in database.counts():
-            last = each.last_received_at
+            counts, last = summary(each, each.contacts), each.last_received_at
+            # The first result of its calls shows that a campaign was queued, whatever its task knows.
+            outcome = "queued" if each.outcome == "unknown" and each.results else each.outcome
             table.add_row(
-                each.name or f"(key {each.key})", each.outcome,
-                "" if each.contacts is None else f"{each.contacts:,}", f"{each.results:,}",
-                _counted(each.by_result), _counted(each.by_callee_type), f"{each.unreadable:,}",
-                datetime.fromtimestamp(last, timezone.utc).isoformat() if last else "",
+                each.name or f"(key {each.key})", outcome, *(_shown(counts[name]) for name in names),
+                f"{each.unreadable:,}", datetime.fromtimestamp(last, timezone.utc).isoformat() if last else "",
             )  # fmt: skip
     Console().print(table)
     return 0
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _shown(value: Mapping[str, int] | float | None) -> str:
     from rich.markup import escape
 
-    return escape(", ".join(f"{name or '(empty)'} {count:,}" for name, count in sorted(counts.items())))
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{name} {count:,}" for name, count in sorted(value.items())))
+    return "" if value is None else f"{value:.1%}" if isinstance(value, float) else f"{value:,}"
 
 
 def _run_export(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
 from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
@@ -185,7 +185,7 @@ def test_a_sqlite_file_that_is_deleted_or_replaced_is_503_and_logged_once(
 def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
     sqlite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for variable, value in ((DATABASE, sqlite), (SECRET, NEW), ("COLUMNS", "200")):
+    for variable, value in ((DATABASE, sqlite), (SECRET, NEW), ("COLUMNS", "300")):
         monkeypatch.setenv(variable, value)
     with receiver(sqlite) as (_, base), run_sandbox(check_urls=True) as sandbox:
         monkeypatch.setenv(URL, base)
@@ -196,9 +196,14 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
         assert 'status="queued"' in queued.text
         sandbox.advance(hours=1)
 
+    with closing(Database(sqlite)) as database:
+        database.put_campaign(CampaignRow(NAME, 3, "unknown"))
     assert main(["results", "list"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "completed 1, failed 1" in line]
     assert NUMBER not in line
+    cells = [cell.strip() for cell in line.split("│")]
+    assert cells[1:6] == [NAME, "queued", "3", "2", "1"]
+    assert cells[6] == "33.3%"
     output = tmp_path / "export.csv"
     assert main(["results", "export", NAME, "--output", str(output)]) == 0
     assert output.stat().st_mode & 0o777 == 0o600
