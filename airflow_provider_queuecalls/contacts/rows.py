@@ -223,7 +223,7 @@ class RowValidator:
             data.decode()
         except UnicodeDecodeError:
             return False
-        return self.control.beyond_ascii.search(data) is None
+        return not self.control.beyond_ascii(data)
 
     def fast_path_sql(self) -> tuple[str, str]:
         """Two expressions over a ``line`` that is duckdb_safe: whether it is valid and needs no change itself, and its
