@@ -131,7 +131,7 @@ def check(
             report = _report(read, counts, results.rejects(), validator.layout)
             source.assert_unchanged()
             if rejects_path is not None:
-                write_rejects(rejects_path, source, validator, results.rejects(), stop)
+                write_rejects(rejects_path, source, validator, results, stop)
             enforce(rules, report, source)
             file, size, digest = source.file, source.size, read.digest
             changed = read.bom or read.lone_cr or validator.rewrites_all

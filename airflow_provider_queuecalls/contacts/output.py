@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
-from collections.abc import Iterator
-from itertools import compress
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain, compress
 from typing import BinaryIO
 
 from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file
-from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, pick_lines, split_quoted
-from airflow_provider_queuecalls.contacts.results import CODES, Results
+from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, split_quoted
+from airflow_provider_queuecalls.contacts.results import CODES, Results, rejected
 from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.parameters import show_path
@@ -23,6 +25,7 @@ _IS_CHANGED = re.compile(b"[" + re.escape(bytes(_CHANGED)) + b"]")
 _IS_SENT = bytes(code in (_VALID, *_CHANGED) for code in range(256))
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_BYTES = tuple(start.encode() for start in FORMULA_STARTS)
 
 
 def write_cleaned(source: Source, validator: RowValidator, results: Results, stop: StopRequest) -> BinaryIO:
@@ -59,7 +62,7 @@ def write_rejects(
     path: str | os.PathLike[str],
     source: Source,
     validator: RowValidator,
-    rejects: Iterator[tuple[int, str]],
+    results: Results,
     stop: StopRequest,
 ) -> None:
     """Write line, reason, and cells of each reject as CSV to a file that only its owner can read.
@@ -69,19 +72,55 @@ def write_rejects(
     is complete. Raises :class:`CheckFailed` if it cannot be written.
     """
     try:
-        with complete_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(
-                ["line", "reason", *(_safe(name) for name in validator.layout.names or validator.layout.columns)]
-            )
-            for line, row, reason in pick_lines(blocks(source.file, validator.delimiter, stop=stop), rejects):
-                writer.writerow([line, reason, *map(_safe, _cells(row[:LONGEST_LINE], validator))])
+        with complete_file(path) as partial, open(partial, "wb") as file:
+            names = validator.layout.names or validator.layout.columns
+            file.write(_csv_row(["line", "reason", *map(_safe, names)]))
+            for block in blocks(source.file, validator.delimiter, stop=stop):
+                codes = results.codes(block.first, block.count)
+                file.writelines(_rejects_in(block, rejected(codes), validator))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
         room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
         raise CheckFailed(
             f"The rejects file {show_path(path)} cannot be written: {reason}.{room} Nothing was sent."
         ) from None
+
+
+def _rejects_in(block: Block, rejects: Iterator[tuple[int, str]], validator: RowValidator) -> Iterator[bytes]:
+    """The rows of the rejects file for a block. Most lines are written as they are."""
+    if (first := next(rejects, None)) is None:
+        return
+    lines, delimiter = block.lines(), validator.delimiter.encode()
+    all_plain = _is_plain(block.data, validator)
+    for index, reason in chain([first], rejects):
+        line, number = lines[index], block.first + index
+        if all_plain or _is_plain(line, validator):
+            yield b"%d,%b,%b\n" % (number, reason.encode(), line.replace(delimiter, b","))
+        else:
+            yield _csv_row([number, reason, *map(_safe, _cells(line[:LONGEST_LINE], validator))])
+
+
+def _is_plain(data: bytes, validator: RowValidator) -> bool:
+    """Whether the cells of these lines are written to the rejects file as they are, without quotes. It may miss some."""
+    delimiter = validator.delimiter.encode()
+    return (
+        len(data) <= LONGEST_LINE
+        and validator.duckdb_safe(data.replace(b"\r\n", b"\n"))
+        and (delimiter == b"," or b"," not in data)
+        and not data.startswith(_FORMULA_BYTES)
+        and not any(start in data for start in _formula_cells(delimiter))
+    )
+
+
+@cache
+def _formula_cells(delimiter: bytes) -> tuple[bytes, ...]:
+    return tuple(before + start for before in (b"\n", delimiter) for start in _FORMULA_BYTES)
+
+
+def _csv_row(values: Sequence[object]) -> bytes:
+    row = io.StringIO()
+    csv.writer(row, lineterminator="\n").writerow(values)
+    return row.getvalue().encode()
 
 
 def _cells(row: bytes, validator: RowValidator) -> list[str]:

@@ -99,8 +99,8 @@ class Results(ABC):
         """The line numbers of the rows that are not sent, each with the reason. Blank lines and the header line are not
         rows."""
         for start, codes in self._parts():
-            for match in _REJECTED.finditer(codes):
-                yield start + match.start() + 1, RESULTS[codes[match.start()]]
+            for index, reason in rejected(codes):
+                yield start + index + 1, reason
 
     def _parts(self) -> Iterator[tuple[int, bytes | bytearray]]:
         for start in range(0, len(self._codes), _CODES_AT_ONCE):
@@ -148,6 +148,12 @@ class ResultsInMemory(Results):
             elif look_for_duplicates and number in earlier:
                 self._codes[line - 1] = CODES["duplicate"]
             earlier.add(number)
+
+
+def rejected(codes: bytes | bytearray) -> Iterator[tuple[int, str]]:
+    """The index of each reject among the codes of some lines, with the reason."""
+    for match in _REJECTED.finditer(codes):
+        yield match.start(), RESULTS[codes[match.start()]]
 
 
 def is_small(size: int) -> bool:

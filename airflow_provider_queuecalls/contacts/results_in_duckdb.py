@@ -1,4 +1,4 @@
-"""The results for large files: DuckDB recognizes the rows that are valid and sent unchanged, and compares the numbers.
+"""The results for large files: DuckDB checks the lines that it cannot misread, and compares the numbers.
 
 Memory is bounded, whatever the size of the files, and DuckDB never spills to the disk: the numbers are in our own
 temporary files, which have no name, and are compared in parts that fit into DuckDB's memory.
@@ -11,6 +11,8 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO, overload
 
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
@@ -18,6 +20,7 @@ from airflow_provider_queuecalls.contacts.files import Source, path_of, temporar
 from airflow_provider_queuecalls.contacts.lines import BOM, blocks
 from airflow_provider_queuecalls.contacts.results import (
     CODES,
+    RESULTS,
     Advance,
     Counts,
     Reading,
@@ -29,16 +32,18 @@ from airflow_provider_queuecalls.contacts.results import (
     line_results,
     survey,
 )
-from airflow_provider_queuecalls.contacts.rows import RowValidator
+from airflow_provider_queuecalls.contacts.rows import BLANK, UNSAFE, RowValidator
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: DuckDB's memory per contact in a part. It needs about 60 bytes to group the numbers.
 _BYTES_PER_CONTACT = 128
+#: How many lines get their codes at once, and how many bytes of them are computed at once.
+_LINES_AT_ONCE = 8 << 20
+_CODES_AT_ONCE = 1 << 20
 
 
 class ResultsInDuckDB(Results):
-    """Each file's numbers are in Parquet files: one with a row per line, NULL for each line that the fast path does not
-    recognize, and one with (line, number) for the lines among these that are valid nevertheless."""
+    """Each file's numbers are in Parquet files, see :class:`_Lines`."""
 
     def __init__(self, memory_mb: int, stop: StopRequest, advance: Advance) -> None:
         super().__init__()
@@ -56,33 +61,35 @@ class ResultsInDuckDB(Results):
         self._duckdb.close()
 
     def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
-        counts: dict[str, tuple[int, int]] = {}
-        _, numbers = self._read(source, validator)
-        for line, code in self._check_others(source, validator, numbers):
+        _, lines = self._read(source, validator)
+        by_code = f"SELECT code, count(*), min(line) FROM ({lines.known}) GROUP BY code"
+        counts = {RESULTS[code]: (count, first) for code, count, first in self._duckdb.stream(by_code)}
+        for line, code in self._check_others(source, validator, lines):
             add_to_counts(counts, line, code)
-        self._suppressed.append(_valid(numbers))
+        self._suppressed.append(lines.valid)
         return counts
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         digest = self._duckdb.threads.submit(file_digest, source.file, self._closing)
-        seen, numbers = self._read(source, validator)
-        self._codes = _CodesInFile(seen.lines)
+        seen, lines = self._read(source, validator)
+        self._codes_in_file = self._codes = _CodesInFile(seen.lines)
         self._duckdb.keep(self._codes.file)
-        for line, code in self._check_others(source, validator, numbers):
+        self._mark(f"SELECT line, code FROM ({lines.known}) WHERE code <> {CODES['valid']}")
+        for line, code in self._check_others(source, validator, lines):
             self._codes[line - 1] = code
-        self._duckdb.run(f"CREATE VIEW contacts AS {_valid(numbers)}")
+        self._duckdb.run(f"CREATE VIEW contacts AS {lines.valid}")
         with self._stop.calling(self._closing.request):
             return Reading(seen.lines, seen.bom, seen.lone_cr, digest.result())
 
-    def _read(self, source: Source, validator: RowValidator) -> tuple[Survey, list[str]]:
-        """Extract the numbers of the rows that the fast path recognizes. Returns the path of the file with them.
+    def _read(self, source: Source, validator: RowValidator) -> tuple[Survey, _Lines]:
+        """Let DuckDB check the lines of a file.
 
         DuckDB reads the file at once, in parallel with our own survey. If the survey finds that DuckDB may have misread
         a line, the result is discarded, and DuckDB reads a copy that it cannot misread.
         """
         expected_end = _first_line_end(source)
-        numbers = self._duckdb.new_file()
-        running = self._duckdb.start(self._extract_numbers, source.address(), expected_end, validator, numbers)
+        checked = self._duckdb.new_file()
+        running = self._duckdb.start(self._check_lines, source.address(), expected_end, validator, checked)
         seen = survey(source, validator, self._stop, self._advance)
         if seen.line_ends <= {expected_end} and seen.duckdb_safe:
             self._duckdb.finish(running)
@@ -90,25 +97,25 @@ class ResultsInDuckDB(Results):
             self._duckdb.interrupt(running)
             with temporary_file() as copy:
                 _write_duckdb_safe(source, validator, copy, self._stop)
-                self._duckdb.finish(self._duckdb.start(self._extract_numbers, path_of(copy), "\n", validator, numbers))
-        lines = self._duckdb.value(f"SELECT count(*) FROM read_parquet('{numbers}')")
-        assert_same_lines(source, seen.lines, lines)
+                self._duckdb.finish(self._duckdb.start(self._check_lines, path_of(copy), "\n", validator, checked))
+        assert_same_lines(source, seen.lines, self._duckdb.value(f"SELECT count(*) FROM read_parquet('{checked}')"))
         self._bytes_read += source.size
-        return seen, [numbers]
+        rows = f"SELECT line FROM ({_numbered(checked)}) WHERE code <> {CODES[BLANK]} LIMIT 1"
+        return seen, _Lines(checked, next((line for (line,) in self._duckdb.stream(rows)), seen.lines))
 
-    def _extract_numbers(self, path: str, line_end: str, validator: RowValidator, numbers: str) -> None:
+    def _check_lines(self, path: str, line_end: str, validator: RowValidator, checked: str) -> None:
         """Let DuckDB read a file of lines that it cannot misread, each of which ends with ``line_end``."""
-        recognized, number = validator.fast_path_sql()
-        query = f"SELECT CASE WHEN {recognized} THEN {number} END AS number FROM {read_lines(line_end)}"
-        self._duckdb.connection.execute(copy_to_parquet(query, numbers), {"path": path})
+        cases = " ".join(
+            f"WHEN {condition} THEN {'NULL' if result is None else CODES[result]}"
+            for condition, result in validator.results_sql()
+        )
+        query = f"""SELECT code, CASE WHEN code IN ({CODES["valid"]}, {CODES["normalized"]}) THEN {validator.number_sql()} END AS number
+            FROM (SELECT line, CAST(CASE {cases} END AS UTINYINT) AS code FROM {read_lines(line_end)})"""
+        self._duckdb.connection.execute(copy_to_parquet(query, checked), {"path": path})
 
-    def _check_others(self, source: Source, validator: RowValidator, numbers: list[str]) -> Iterator[tuple[int, int]]:
-        """Check the lines that the fast path does not recognize in Python. Yields each with its code.
-
-        Adds a file with the numbers of those that are valid to ``numbers``.
-        """
-        query = f"SELECT line FROM ({_recognized(numbers[0])}) WHERE number IS NULL"
-        others = (line for (line,) in self._duckdb.stream(query))
+    def _check_others(self, source: Source, validator: RowValidator, lines: _Lines) -> Iterator[tuple[int, int]]:
+        """Check in Python the lines whose result DuckDB does not know. Yields each with its code."""
+        others = chain(range(1, lines.first_row + 1), (line for (line,) in self._duckdb.stream(lines.others)))
         with temporary_file() as valid:
             for line, number, code in line_results(source, validator, others, self._stop):
                 if number is not None:
@@ -116,16 +123,17 @@ class ResultsInDuckDB(Results):
                 yield line, code
             if valid.tell():
                 valid.flush()
-                numbers.append(self._duckdb.new_file())
+                lines.checked_in_python = self._duckdb.new_file()
                 columns = "auto_detect = false, columns = {'line': 'BIGINT', 'number': 'BIGINT'}"
-                self._duckdb.run(copy_to_parquet(f"FROM read_csv('{path_of(valid)}', {columns})", numbers[1]))
+                query = f"FROM read_csv('{path_of(valid)}', {columns})"
+                self._duckdb.run(copy_to_parquet(query, lines.checked_in_python))
 
     def mark_repeats(self, *, look_for_duplicates: bool) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
         if not (self._suppressed or look_for_duplicates):
             return
-        if self._suppressed:
-            self._duckdb.run(f"CREATE VIEW suppressed AS {' UNION ALL '.join(self._suppressed)}")
+        lists = " UNION ALL ".join(self._suppressed) or "SELECT 0 AS number WHERE false"
+        self._duckdb.run(f"CREATE VIEW suppressed AS {lists}")
         count = self._duckdb.value("SELECT count(*) FROM contacts")
         parts = -(-count // self._contacts_at_once)
         for part in range(parts):
@@ -133,26 +141,77 @@ class ResultsInDuckDB(Results):
             self._advance(self._bytes_read // parts)
 
     def _mark_part(self, in_part: str, look_for_duplicates: bool) -> None:
-        suppressed, duplicate = CODES["suppressed"], CODES["duplicate"]
         self._duckdb.run(
             "CREATE OR REPLACE TABLE numbers AS SELECT number, min(line) AS first, count(*) > 1 AS repeated "
             f"FROM contacts WHERE {in_part} GROUP BY number {'' if self._suppressed else 'HAVING repeated'}"
         )
-        if self._suppressed:
-            for (first,) in self._duckdb.stream(
-                f"SELECT first FROM suppressed JOIN numbers USING (number) WHERE {in_part}"
-            ):
-                self._codes[first - 1] = suppressed
-        if self._duckdb.value("SELECT bool_or(repeated) FROM numbers"):
-            repeats = (
-                "SELECT line, first FROM contacts JOIN (FROM numbers WHERE repeated) USING (number) "
-                f"WHERE {in_part} AND line <> first"
+        self._duckdb.run(
+            "CREATE OR REPLACE TABLE found AS SELECT DISTINCT number, first, repeated FROM suppressed JOIN numbers "
+            f"USING (number) WHERE {in_part}"
+        )
+        suppressed, duplicate = CODES["suppressed"], CODES["duplicate"]
+        marks = [f"SELECT first AS line, {suppressed} AS code FROM found"]
+        if self._duckdb.value("SELECT bool_or(repeated) FROM found"):
+            marks.append(
+                f"SELECT line, {suppressed} FROM contacts SEMI JOIN (FROM found WHERE repeated) USING (number) WHERE {in_part}"
             )
-            for line, first in self._duckdb.stream(repeats):
-                if self._codes[first - 1] == suppressed:
-                    self._codes[line - 1] = suppressed
-                elif look_for_duplicates:
-                    self._codes[line - 1] = duplicate
+        if look_for_duplicates and self._duckdb.value("SELECT bool_or(repeated) FROM numbers"):
+            numbers = "(FROM (FROM numbers WHERE repeated) ANTI JOIN found USING (number))"
+            marks.append(
+                f"SELECT line, {duplicate} FROM contacts JOIN {numbers} USING (number) WHERE {in_part} AND line <> first"
+            )
+        path = self._duckdb.new_file()
+        self._duckdb.run(copy_to_parquet(" UNION ALL ".join(marks), path))
+        self._mark(f"FROM read_parquet('{path}')")
+
+    def _mark(self, lines_and_codes: str) -> None:
+        """Give the lines of a query their codes. A line occurs with one code only, or more than once with the same."""
+        codes = self._codes_in_file
+        for start in range(0, len(codes), _LINES_AT_ONCE):
+            end = min(start + _LINES_AT_ONCE, len(codes))
+            chosen = (
+                f"SELECT code, bitstring_agg(line, {start + 1}, {end}) FROM ({lines_and_codes}) "
+                f"WHERE line BETWEEN {start + 1} AND {end} GROUP BY code"
+            )
+            for code, bits in self._duckdb.stream(chosen):
+                codes.put(start, bits.encode(), code)
+
+
+@dataclass
+class _Lines:
+    """What is known of a file's lines, as queries.
+
+    :param checked: A Parquet file with a row for each line: the code of its result, NULL where Python must check it, and
+        its number if it is valid.
+    :param first_row: The first line that is known to be a row. Up to it, Python checks every line, since any of them may
+        be the first row, which may name the columns.
+    :param checked_in_python: A Parquet file with line and number of the valid lines that Python has checked.
+    """
+
+    checked: str
+    first_row: int
+    checked_in_python: str | None = None
+
+    @property
+    def known(self) -> str:
+        """The lines that DuckDB has checked, each with its code and its number."""
+        return f"FROM ({_numbered(self.checked)}) WHERE code IS NOT NULL AND line > {self.first_row}"
+
+    @property
+    def others(self) -> str:
+        """The lines after the first row that Python must check, in their order, which DuckDB 1.2 loses with an OR."""
+        return f"SELECT line FROM ({_numbered(self.checked)}) WHERE code IS NULL AND line > {self.first_row}"
+
+    @property
+    def valid(self) -> str:
+        """Line and number of all valid lines."""
+        query = f"SELECT line, number FROM ({self.known}) WHERE number IS NOT NULL"
+        others = f" UNION ALL FROM read_parquet('{self.checked_in_python}')" if self.checked_in_python else ""
+        return query + others
+
+
+def _numbered(path: str) -> str:
+    return f"SELECT file_row_number + 1 AS line, code, number FROM read_parquet('{path}', file_row_number = true)"
 
 
 def _first_line_end(source: Source) -> str:
@@ -162,7 +221,7 @@ def _first_line_end(source: Source) -> str:
 
 
 def _write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, stop: StopRequest) -> None:
-    """Copy the file line by line for DuckDB, with ``?`` in place of each line that DuckDB could misread."""
+    """Copy the file line by line for DuckDB, with :data:`UNSAFE` in place of each line that DuckDB could misread."""
     in_open_cell, at_start = False, True
     for block in blocks(source.file, validator.delimiter, stop=stop):
         data = block.data.replace(b"\r\n", b"\n")
@@ -174,20 +233,9 @@ def _write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, 
             continue
         for line in block.lines():
             unsafe = in_open_cell or block.abridged or not validator.duckdb_safe(line)
-            copy.write(b"?\n" if unsafe else line + b"\n")
+            copy.write(UNSAFE.encode() + b"\n" if unsafe else line + b"\n")
             in_open_cell = validator.leaves_cell_open(line, in_open_cell)
     copy.flush()
-
-
-def _recognized(path: str) -> str:
-    return f"SELECT file_row_number + 1 AS line, number FROM read_parquet('{path}', file_row_number = true)"
-
-
-def _valid(numbers: list[str]) -> str:
-    """Return the query for line and number of all valid rows of a file."""
-    first, *others = numbers
-    queries = [f"{_recognized(first)} WHERE number IS NOT NULL", *(f"FROM read_parquet('{path}')" for path in others)]
-    return " UNION ALL ".join(queries)
 
 
 class _CodesInFile:
@@ -224,3 +272,14 @@ class _CodesInFile:
         if self._pages > self._MOST_PAGES and isinstance(self._map, mmap.mmap):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._pages = 0
+
+    def put(self, start: int, chosen: bytes, code: int) -> None:
+        """Set the codes of the lines from ``start`` on for which ``chosen`` has ``1``, not ``0``."""
+        keep, put = bytes.maketrans(b"01", b"\xff\0"), bytes.maketrans(b"01", bytes((0, code)))
+        for at in range(0, len(chosen), _CODES_AT_ONCE):
+            part = chosen[at : at + _CODES_AT_ONCE]
+            old, kept, new = (
+                int.from_bytes(each, "big")
+                for each in (self[start + at : start + at + len(part)], part.translate(keep), part.translate(put))
+            )
+            os.pwrite(self.file.fileno(), (old & kept | new).to_bytes(len(part), "big"), start + at)

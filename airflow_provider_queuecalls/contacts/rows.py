@@ -1,14 +1,13 @@
 """Where a row is checked: the one definition of every rule about phone numbers, cells, and rows.
 
-:class:`RowValidator` checks one line in Python. :meth:`RowValidator.fast_path_sql` is a shortcut for DuckDB: an expression
-that is true only for lines that are valid and sent unchanged. A line that it does not recognize is checked in Python, so
-it may miss valid lines, but it never accepts an invalid one.
+:class:`RowValidator` checks one line in Python. :meth:`RowValidator.results_sql` is a shortcut for DuckDB: the results of the
+lines that files have most. A line whose result it does not know is checked in Python.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +46,8 @@ MAX_BYTES = {"message_reference": 128, "call_parameter": 255}
 
 #: The position of a column that the file does not have.
 ABSENT = 1 << 30
+#: Stands for a line that DuckDB could misread.
+UNSAFE = "?"
 #: DuckDB's regular expressions repeat a group a thousand times at most.
 _MOST_REPEATS = 1000
 
@@ -204,7 +205,7 @@ class RowValidator:
         return bool(self.layout.names) or self.delimiter != ","
 
     def fast_path_row(self, line: bytes) -> bytes:
-        """The row to send for a line that :meth:`fast_path_sql` recognizes."""
+        """The row to send for a line that is valid by :meth:`results_sql`."""
         if not self.rewrites_all:
             return line
         cells = line.split(self.delimiter.encode())
@@ -225,19 +226,54 @@ class RowValidator:
             return False
         return not self.control.beyond_ascii(data)
 
-    def fast_path_sql(self) -> tuple[str, str]:
-        """Two expressions over a ``line`` that is duckdb_safe: whether it is valid and needs no change itself, and its
-        number."""
+    def results_sql(self) -> Iterator[tuple[str, str | None]]:
+        """Conditions over a ``line`` that is duckdb_safe, each with the result of a line for which it is the first to hold.
+
+        None stands for a line that has to be checked in Python, as does every line up to the first row.
+        """
+        yield self._valid_sql(), "valid"
+        yield f"line = '{UNSAFE}' OR strlen(line) > {LONGEST_LINE}", None
+        yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
+        if self.delimiter != ",":
+            yield "contains(line, ',')", None  # is written with quotes, or rejected if it is in a cell that is sent
+        if self.layout.cells is not None:
+            yield self._more_cells_sql(self.layout.cells), "too_many_cells"
+        given = self._cell_sql(self.layout.positions[0])
+        number = f"trim({given}, ' ')"
+        yield f"{number} = ''", "no_number"
+        yield f"regexp_full_match({number}, '{_SPREADSHEET.pattern}')", "spreadsheet_number"
+        if self.rules.phone_format != "nanp":
+            yield f"NOT regexp_full_match({given}, '{NANP}')", None
+        elif self.rules.normalize:
+            yield f"NOT regexp_full_match({number}, '{NANP}|{_WRITTEN_NANP.pattern}')", "invalid_number"
+        else:
+            yield f"NOT regexp_full_match({given}, '{NANP}')", "invalid_number"
+        for column, position in zip(self.layout.columns[1:], self.layout.positions[1:], strict=True):
+            yield f"strlen({self._cell_sql(position)}) > {MAX_BYTES[column]}", f"{column}_too_long"
+        yield f"NOT regexp_full_match({given}, '{NANP}')", "normalized"
+
+    def number_sql(self) -> str:
+        """An expression for the number of a line that is valid or normalized by :meth:`results_sql`."""
+        place = self.layout.positions[0]
+        given = self._cell_sql(place) if place or self.rules.normalize else "left(line, 11)"
+        if self.rules.normalize:
+            # Eleven characters that begin with 1 have no separators.
+            plain = f"strlen({given}) = 11 AND starts_with({given}, '1')"
+            ten_digits = f"right(regexp_replace({given}, '[^0-9]', '', 'g'), 10)"
+            given = f"CASE WHEN {plain} THEN {given} ELSE '1' || {ten_digits} END"
+        return f"CAST({given} AS BIGINT)"
+
+    def _valid_sql(self) -> str:
+        """A condition for lines that are valid and need no change themselves. It may miss some, and is quick."""
         separator = self.delimiter
         place = self.layout.positions[0]
         others = zip(self.layout.columns[1:], self.layout.positions[1:], strict=True)
         fits = [f"strlen(line) <= {LONGEST_LINE}"] + [
-            f"strlen(split_part(line, '{separator}', {position + 1})) <= {MAX_BYTES[column]}"
-            for column, position in others
+            f"strlen({self._cell_sql(position)}) <= {MAX_BYTES[column]}" for column, position in others
         ]
         conditions = [f"(strlen(line) <= {min(MAX_BYTES.values())} OR ({' AND '.join(fits)}))"]
         if self.layout.cells is not None:
-            conditions.append(f"line NOT LIKE '{f'%{separator}' * self.layout.cells}%'")
+            conditions.append(f"NOT {self._more_cells_sql(self.layout.cells)}")
         if separator != ",":
             conditions.append("NOT contains(line, ',')")
         skipped = f"([^{separator}]*[{separator}]){{{place}}}" if place else ""
@@ -245,8 +281,13 @@ class RowValidator:
             conditions.append("false")
         else:
             conditions.append(f"regexp_matches(line, '^{skipped}{NANP}([{separator}]|$)')")
-        number = f"split_part(line, '{separator}', {place + 1})" if place else "left(line, 11)"
-        return " AND ".join(conditions), f"CAST({number} AS BIGINT)"
+        return " AND ".join(conditions)
+
+    def _more_cells_sql(self, cells: int) -> str:
+        return f"line LIKE '{f'%{self.delimiter}' * cells}%'"
+
+    def _cell_sql(self, position: int) -> str:
+        return f"split_part(line, '{self.delimiter}', {position + 1})"
 
 
 # Phone numbers.

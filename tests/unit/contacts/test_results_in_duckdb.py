@@ -17,6 +17,7 @@ from airflow_provider_queuecalls.contacts.results import CODES, Results, Results
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
+from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.memory import growth
 from tests.unit.contacts.checking import ANN, Contacts
@@ -93,3 +94,12 @@ def test_memory_does_not_depend_on_the_size_of_the_files(tmp_path: Path, numbers
         codes = codes_of(results, contacts, suppressed)
     assert codes.count(CODES["suppressed"]) == 500_000
     assert codes.count(CODES["valid"]) == len(numbers) // 2
+
+
+@pytest.mark.usefixtures("results_kept")
+@pytest.mark.parametrize("before", [" \t\n", "\n \t\n\n"])
+def test_the_first_row_comes_after_blank_lines_that_duckdb_does_not_know(contacts: Contacts, before: str) -> None:
+    with pytest.raises(InvalidContacts) as caught:
+        check(contacts(f"{before}reference\n{ANN}\n"))
+    assert caught.value.report is not None
+    assert caught.value.report.reasons == {"header": 1}
