@@ -177,31 +177,27 @@ def _run_url(options: argparse.Namespace) -> int:
 
 
 def _run_list(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     from airflow_provider_queuecalls.records.waiting import summary
 
-    names = ("contacts", "results", "missing", "reached_share", "by_result", "by_callee_type", "attempts")
-    table = Table("campaign", "outcome", *(name.replace("_", " ") for name in names), "unreadable", "last")
     with _database(options) as database:
         for each in database.counts():
             counts, last = summary(each, each.contacts), each.last_received_at
             # The first result of its calls shows that a campaign was queued, whatever its task knows.
             outcome = "queued" if each.outcome == "unknown" and each.results else each.outcome
-            table.add_row(
-                each.name or f"(key {each.key})", outcome, *(_shown(counts[name]) for name in names),
-                f"{each.unreadable:,}", datetime.fromtimestamp(last, timezone.utc).isoformat() if last else "",
-            )  # fmt: skip
-    Console().print(table)
+            shown = {
+                "outcome": outcome,
+                **{name.replace("_", " "): _shown(value) for name, value in counts.items()},
+                "unreadable": _shown(each.unreadable),
+                "last": datetime.fromtimestamp(last, timezone.utc).isoformat() if last else "",
+            }
+            print(each.name or f"(key {each.key})")
+            print("".join(f"  {name + ':':16}{value}\n" for name, value in shown.items() if value), end="")
     return 0
 
 
 def _shown(value: Mapping[str, int] | float | None) -> str:
-    from rich.markup import escape
-
     if isinstance(value, Mapping):
-        return escape(", ".join(f"{name} {count:,}" for name, count in sorted(value.items())))
+        return ", ".join(f"{name} {count:,}" for name, count in sorted(value.items()))
     return "" if value is None else f"{value:.1%}" if isinstance(value, float) else f"{value:,}"
 
 
