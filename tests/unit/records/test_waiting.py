@@ -72,7 +72,7 @@ def test_what_is_not_valid_is_reported(given: dict[str, Any], said: str) -> None
         ({"contacts": 100, "min_share": 0.07}, 7, "min_share"),
         ({"contacts": None, "min_share": 0.07}, 7, None),
         ({"contacts": 10, "expires_at": PAST, "grace": 7000}, 0, "expiration"),
-        ({"contacts": 10, "expires_at": PAST, "grace": 7400}, 0, None),
+        ({"contacts": 10, "expires_at": PAST, "grace": 500_000}, 0, None),
         ({"contacts": 10, "deadline": PAST, "expires_at": FUTURE}, 0, "deadline"),
         ({"contacts": 10, "deadline": FUTURE, "expires_at": PAST}, 0, "expiration"),
     ],
