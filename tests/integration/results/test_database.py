@@ -146,9 +146,13 @@ def test_a_connection_that_the_server_has_ended_loses_no_result(postgres: Postgr
 
 
 def test_a_database_is_opened_while_another_program_writes(url: str) -> None:
-    with closing(Database(url)) as database, database.transaction() as connection:
-        connection.exec_driver_sql("DELETE FROM queuecalls_campaigns")
-        Database(url).close()
+    with closing(Database(url)) as database:
+        database.put_campaign(CampaignRow("kept", 1, "queued"))
+        with database.transaction() as connection:
+            connection.exec_driver_sql("DELETE FROM queuecalls_campaigns")
+            with closing(Database(url)) as opened:  # and reads what is committed
+                assert [counts.name for counts in opened.counts()] == ["kept"]
+        assert database.counts() == []
 
 
 @pytest.mark.parametrize(
