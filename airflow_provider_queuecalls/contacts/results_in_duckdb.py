@@ -45,6 +45,8 @@ _CODES_AT_ONCE = 1 << 20
 class ResultsInDuckDB(Results):
     """Each file's numbers are in Parquet files, see :class:`_Lines`."""
 
+    _codes: _CodesInFile
+
     def __init__(self, memory_mb: int, stop: StopRequest, advance: Advance) -> None:
         super().__init__()
         self._stop = stop
@@ -72,7 +74,7 @@ class ResultsInDuckDB(Results):
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         digest = self._duckdb.threads.submit(file_digest, source.file, self._closing)
         seen, lines = self._read(source, validator)
-        self._codes_in_file = self._codes = _CodesInFile(seen.lines)
+        self._codes = _CodesInFile(seen.lines)
         self._duckdb.keep(self._codes.file)
         self._mark(f"SELECT line, code FROM ({lines.known}) WHERE code <> {CODES['valid']}")
         for line, code in self._check_others(source, validator, lines):
@@ -166,15 +168,15 @@ class ResultsInDuckDB(Results):
 
     def _mark(self, lines_and_codes: str) -> None:
         """Give the lines of a query their codes. A line occurs with one code only, or more than once with the same."""
-        codes = self._codes_in_file
-        for start in range(0, len(codes), _LINES_AT_ONCE):
-            end = min(start + _LINES_AT_ONCE, len(codes))
+        lines = len(self._codes)
+        for start in range(0, lines, _LINES_AT_ONCE):
+            end = min(start + _LINES_AT_ONCE, lines)
             chosen = (
                 f"SELECT code, bitstring_agg(line, {start + 1}, {end}) FROM ({lines_and_codes}) "
                 f"WHERE line BETWEEN {start + 1} AND {end} GROUP BY code"
             )
             for code, bits in self._duckdb.stream(chosen):
-                codes.put(start, bits.encode(), code)
+                self._codes.put(start, bits.encode(), code)
 
 
 @dataclass
