@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_queuecalls._airflow import settings
-from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, Context, mask_secret
+from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, Asset, BaseHook, Context, mask_secret
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import Entry, State
@@ -106,17 +106,24 @@ def read_rows(url: str, campaign_name: str) -> Iterator[dict[str, Any]]:
         yield from database.rows(campaign_name)
 
 
+def describe_events(outlets: Iterable[Any], context: Context, counts: Mapping[str, Any]) -> None:
+    """Set the counts as the ``extra`` of the events of all assets among a task's outlets."""
+    for outlet in outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra = dict(counts)
+
+
 def first_result(entry: Entry) -> str | None:
     """When the first result of a campaign arrived after its request had begun. None where none is known.
 
     Two accounts with campaigns of one name, or one sent again, cannot be told apart here: it is a hint for a person.
     """
-    from airflow_provider_queuecalls.records.database import explained
+    from airflow_provider_queuecalls.records.database import Database, explained
 
     if settings.option("results_database") is None:
         return None
     try:
-        with closing(results_database()) as database, explained(database.url):
+        with closing(Database(results_database_url(), create=False)) as database, explained(database.url):
             arrived = database.first_result(entry.campaign_name, _seconds(entry.started_at))
     except QueueCallsError as error:
         log.warning("Whether results of campaign %s have arrived is not known: %s", entry.campaign_name, error)

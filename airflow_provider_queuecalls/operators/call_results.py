@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, Asset, BaseOperator
-from airflow_provider_queuecalls._airflow.results import read_counts, read_rows, results_database_url
+from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.results import describe_events, read_counts, read_rows, results_database_url
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -192,9 +192,7 @@ class CallResultsOperator(BaseOperator):
                 **joined.counts.as_dict(),
             }
         self._report(result)
-        for outlet in self.outlets:
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = result
+        describe_events(self.outlets, context, result)
         return result
 
     def on_kill(self) -> None:

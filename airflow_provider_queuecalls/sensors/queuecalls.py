@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls._airflow.compat import (
     AirflowFailException,
     AirflowSkipException,
-    Asset,
     BaseSensorOperator,
     PokeReturnValue,
 )
-from airflow_provider_queuecalls._airflow.results import read_counts, results_database_url
+from airflow_provider_queuecalls._airflow.results import describe_events, read_counts, results_database_url
 from airflow_provider_queuecalls.exceptions import InvalidWait, QueueCallsError
 from airflow_provider_queuecalls.records.waiting import Wait, read_wait
 
@@ -143,7 +142,5 @@ class QueueCallsResultsSensor(BaseSensorOperator):
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         self.log.info("Results of campaign %s (%s): %s", result["campaign_name"], result["ended_by"], result)
-        for outlet in self.outlets:
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = result
+        describe_events(self.outlets, context, result)
         return result
