@@ -68,7 +68,7 @@ params = {
     ),
     "max_retries": Param(
         3,
-        title="Retries",
+        title="Further attempts",
         description="How often the service calls a number again that was not reached: 0 to 10.",
         type="integer",
         minimum=0,

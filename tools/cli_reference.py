@@ -51,6 +51,8 @@ def _spelling(action: argparse.Action) -> str:
 
 def _help(action: argparse.Action, command: argparse.ArgumentParser) -> str:
     text = (action.help or "") % {**vars(action), "prog": command.prog}
+    if action.required and action.option_strings:
+        text = f"{_sentence(text)} Required"
     return _sentence(text).replace("|", "\\|").replace("*", "\\*")
 
 

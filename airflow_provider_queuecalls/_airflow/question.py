@@ -29,14 +29,14 @@ PARAMETERS = (
         name="on_unknown", type=CHOICE, default="fail",
         doc="What to do if nothing shows whether the campaign was queued.",
         choices={
-            "fail": "fail the task", "ask": "ask under *Required actions* in Airflow 3.1 or later, without a worker, and do "
+            "fail": "fail the task", "ask": "ask under *Required Actions* in Airflow 3.1 or later, without a worker, and do "
             "as the person answers",
         },
     ),
     Parameter(
         name="answer_timeout", unit="hours", default_doc="no limit",
         type=ValueType("a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'", read_duration),
-        doc="The longest time to wait for the answer to on_unknown='ask'; the task fails after that.",
+        doc="With on_unknown='ask', how long to wait for the person's answer; the task fails after that.",
     ),
 )  # fmt: skip
 
@@ -105,7 +105,7 @@ def _ask(task: BaseOperator, context: Context, entry: Entry, hint: str, link: st
         "If the task has been cleared and asks again, the end of its log describes the latest request."
     )
     upsert_hitl_detail(ti_id=context["ti"].id, options=OPTIONS, subject=subject, body=body, params={})
-    task.log.info("Waiting for an answer under Required actions: %s\n%s", subject, body)
+    task.log.info("Waiting for an answer under Required Actions: %s\n%s", subject, body)
 
 
 def _wait(task: BaseOperator, context: Context, timeout: timedelta | None, kwargs: dict[str, Any]) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT, Progress
 from airflow_provider_queuecalls.exceptions import InvalidContacts, QueueCallsError
+from airflow_provider_queuecalls.parameters import Parameter
 
 CLEAN, NOT_CLEAN, NOT_CHECKED = 0, 1, 2
 #: Bytes of files that take long enough for a progress bar.
@@ -26,8 +28,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "check",
         help=text,
         description=text,
-        epilog="Exit code: 0 every row is valid, duplicate, or suppressed as asked for; 1 there are rejects, or a policy "
-        "fails; 2 the file could not be checked.",
+        epilog="Exit code: 0 every row is valid, duplicate, or suppressed as asked for; 1 a row is rejected, also with "
+        "--on-invalid skip, or another rule fails the file; 2 the file cannot be checked, or an option is not valid.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     add_rules(parser)
@@ -47,13 +49,22 @@ def add_rules(parser: argparse._ActionsContainer) -> None:
     """Add an option for each parameter of the check."""
     for parameter in PARAMETERS:
         option = f"--{parameter.name.replace('_', '-')}"
-        description = f"{parameter.doc} Must be {parameter.rule}.".replace("%", "%%")
         if parameter.default is False:
             parser.add_argument(option, action="store_true", help=parameter.doc)
         elif parameter.default == ():
             parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
         else:
-            parser.add_argument(option, metavar="X", help=description)
+            parser.add_argument(option, metavar="X", help=option_help(parameter))
+
+
+def option_help(parameter: Parameter) -> str:
+    """What a parameter is and accepts, as it is written at a terminal: objects of Python are not, and others are options."""
+    text = f"{parameter.doc} Accepts {parameter.rule}."
+    text = re.sub("a timedelta, |a datetime with a time zone, ", "", text)
+    text = re.sub(
+        r"\b(\w+)=(?:True|'(\w+)')", lambda match: f"--{match[1].replace('_', '-')} {match[2] or ''}".strip(), text
+    )
+    return text.replace("%", "%%")
 
 
 def given_rules(options: argparse.Namespace) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 def _add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--database", metavar="URL",
-        help=f"sqlite:///FILE, or the URL of a PostgreSQL database (the environment variable {DATABASE})",
+        help=f"URL of the database: sqlite:///FILE, or a PostgreSQL URL (the environment variable {DATABASE})",
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import traceback
 from contextlib import nullcontext
 from typing import Any
 
-from airflow_provider_queuecalls.cli.check import add_rules, given_rules, progress_bar
+from airflow_provider_queuecalls.cli.check import add_rules, given_rules, option_help, progress_bar
 from airflow_provider_queuecalls.client import Campaign
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "send",
         help=text,
         description=f"{text[0].upper()}{text[1:]}. A dry run comes first; then you type the number of contacts to confirm.",
-        epilog="Exit code: 0 the campaign is queued, or the dry run found nothing wrong; 1 the contact file is not valid; "
+        epilog="Exit code: 0 the campaign is queued, or the dry run found nothing wrong; 1 the check fails the contact file; "
         "2 nothing was queued; 3 the outcome is unknown: look the campaign up before you send it again.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
@@ -52,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         parameter = BY_NAME[name]
         campaign.add_argument(
             f"--{name.replace('_', '-')}", metavar="X", required=name in ("start_url", "campaign_name"),
-            help=f"{parameter.doc} Must be {parameter.rule}.".replace("%", "%%"),
+            help=option_help(parameter),
         )  # fmt: skip
     add_rules(parser.add_argument_group("check"))
     parser.set_defaults(run=_run)

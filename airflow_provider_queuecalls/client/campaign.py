@@ -97,8 +97,8 @@ def _delay(value: object, parameter: Parameter) -> timedelta:
 START_LATE = Parameter(
     name="start_late",
     type=ValueType(f"a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or {ANY_DELAY!r}", _delay),
-    doc="By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then start at once. "
-    "A campaign that is later is not sent, unless it has an expiration_timestamp in the future.",
+    doc="How long after scheduled_timestamp the campaign may still be sent; its calls then start at once. "
+    "Later than that it is sent only if it has an expiration_timestamp in the future.",
     unit="minutes", minimum=0, default=timedelta(minutes=15), default_doc="15 minutes",
 )  # fmt: skip
 BY_NAME: Mapping[str, Parameter] = {parameter.name: parameter for parameter in (*PARAMETERS, START_LATE)}
@@ -144,9 +144,9 @@ class Campaign:
     :param secure: Run connected calls in the service's HIPAA/PCI environment. The name of its form field is not
         documented: ask the service for it and set field_names in the connection's extra. Accepts true or false.
         Default: not sent.
-    :param start_late: By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then
-        start at once. A campaign that is later is not sent, unless it has an expiration_timestamp in the future.
-        Accepts a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
+    :param start_late: How long after scheduled_timestamp the campaign may still be sent; its calls then start at once.
+        Later than that it is sent only if it has an expiration_timestamp in the future. Accepts a timedelta, a number
+        of minutes, a string such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
     :param field_names: The connection's own names of form fields, so that a ``secure`` that cannot be sent is reported
         here, too. Accepts a mapping from parameters to names of form fields. Default: not checked before sending.
     """

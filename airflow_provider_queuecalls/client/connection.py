@@ -165,7 +165,7 @@ FIELDS: tuple[Field, ...] = (
     Field(name="login", type=SECRET, required=True, max_length=CAMPAIGN["login"].max_length, label="Login", example="the sender's login name", standard=True, doc="The sender's login name."),
     Field(
         name="password", type=SECRET, label="PIN", example="the sender's PIN", standard=True,
-        doc="The sender's PIN, of at most 16 bytes. With the extra pin, the password of HTTP Basic, of any length.",
+        doc="The sender's PIN, of at most 16 bytes. If the extra pin is set: the password of HTTP Basic, of any length.",
     ),
     Field(name="path", type=ValueType("a path that starts with /", _path), default=DEFAULT_PATH, label="Path", doc="The path of the service on its host."),
     Field(

@@ -96,7 +96,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(name="normalize", type=FLAG, default=False, doc="Rewrite common spellings of a phone number into the one that is sent."),
     Parameter(name="has_header", type=FLAG, default=False, doc="The first row names the columns, which may come in any order."),
     Parameter(
-        name="columns", type=ValueType(f"a mapping from {', '.join(COLUMNS[:2])}, or {COLUMNS[2]} to names in the header line, or to None for a column that is not sent", _columns, shown=False, form_type="object"),
+        name="columns", type=ValueType(f"a mapping such as {{'phone_number': 'Mobile'}}, from {', '.join(COLUMNS[:2])}, or {COLUMNS[2]} to names in the header line, or to None for a column that is not sent", _columns, shown=False, form_type="object"),
         default={}, default_doc="their own names", doc="The names of the columns in the file. Requires has_header=True.",
     ),
     Parameter(name="delimiter", type=ValueType("',', ';', '|', or 'tab'", _delimiter), default=",", doc="The character that separates the cells of the file."),
@@ -126,7 +126,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         doc="The longest time since a suppression list was last changed; with an older one, nothing is sent.",
     ),
     _choice(
-        "on_empty", "What to do if there is nobody to call.",
+        "on_empty", "What to do if the contact file has no rows. If all rows are left out, the task fails.",
         {"fail": "fail the task", "skip": "skip the task"},
     ),
 )  # fmt: skip
@@ -146,9 +146,9 @@ class ContactRules:
         Default: ``False``.
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
-    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping from phone_number,
-        message_reference, or call_parameter to names in the header line, or to None for a column that is not sent.
-        Default: their own names.
+    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping such as
+        {'phone_number': 'Mobile'}, from phone_number, message_reference, or call_parameter to names in the header line,
+        or to None for a column that is not sent. Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -163,8 +163,8 @@ class ContactRules:
         path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
         sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
-    :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
-        Default: ``'fail'``.
+    :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
+        fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     """
 
     phone_format: PhoneFormat | None = None

@@ -81,9 +81,9 @@ class CallResultsOperator(BaseOperator):
         Default: ``False``.
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
-    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping from phone_number,
-        message_reference, or call_parameter to names in the header line, or to None for a column that is not sent.
-        Default: their own names.
+    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping such as
+        {'phone_number': 'Mobile'}, from phone_number, message_reference, or call_parameter to names in the header line,
+        or to None for a column that is not sent. Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -98,8 +98,8 @@ class CallResultsOperator(BaseOperator):
         path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
         sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
-    :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
-        Default: ``'fail'``.
+    :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
+        fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
 
     Pushes a dict of counts to XCom, and sets it as the ``extra`` of the events of all assets in ``outlets``:
     ``campaign_name``, ``select``, ``output`` (the path or table), ``rows`` (how many were written), ``contacts``,

@@ -65,9 +65,9 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     :param resend: Send a campaign that was sent before, or may have been. ``True`` sends once per run, and once more each
         time the task is cleared. Automatic retries never resend. Accepts true or false. Default: ``False``.
     :param on_unknown: What to do if nothing shows whether the campaign was queued. ``'fail'``: fail the task;
-        ``'ask'``: ask under *Required actions* in Airflow 3.1 or later, without a worker, and do as the person answers.
+        ``'ask'``: ask under *Required Actions* in Airflow 3.1 or later, without a worker, and do as the person answers.
         Default: ``'fail'``.
-    :param answer_timeout: The longest time to wait for the answer to on_unknown='ask'; the task fails after that.
+    :param answer_timeout: With on_unknown='ask', how long to wait for the person's answer; the task fails after that.
         Accepts a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'. Default: no limit.
     :param receipts_path: The folder for the records of what was sent. Accepts an absolute path of a folder that
         ``queuecalls records init`` has made, any URL of ObjectStoragePath, ``'database'`` for the results database if it
@@ -107,18 +107,18 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     :param secure: Run connected calls in the service's HIPAA/PCI environment. The name of its form field is not
         documented: ask the service for it and set field_names in the connection's extra. Accepts true or false.
         Default: not sent.
-    :param start_late: By how much scheduled_timestamp may have passed when the campaign is sent, since the calls then
-        start at once. A campaign that is later is not sent, unless it has an expiration_timestamp in the future.
-        Accepts a timedelta, a number of minutes, a string such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
+    :param start_late: How long after scheduled_timestamp the campaign may still be sent; its calls then start at once.
+        Later than that it is sent only if it has an expiration_timestamp in the future. Accepts a timedelta, a number
+        of minutes, a string such as '2 hours' or 'PT2H', or 'any'. Default: 15 minutes.
     :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
         Numbering Plan; ``'vendor'``: every spelling that the service documents. Default: ``'nanp'``.
     :param normalize: Rewrite common spellings of a phone number into the one that is sent. Accepts true or false.
         Default: ``False``.
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
-    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping from phone_number,
-        message_reference, or call_parameter to names in the header line, or to None for a column that is not sent.
-        Default: their own names.
+    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping such as
+        {'phone_number': 'Mobile'}, from phone_number, message_reference, or call_parameter to names in the header line,
+        or to None for a column that is not sent. Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -133,8 +133,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
         sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
-    :param on_empty: What to do if there is nobody to call. ``'fail'``: fail the task; ``'skip'``: skip the task.
-        Default: ``'fail'``.
+    :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
+        fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
 
     Pushes a dict to XCom: ``outcome``, ``campaign_name``, ``contacts`` (how many were sent), ``rejected``,
     ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
