@@ -8,7 +8,8 @@ VENV ?= .venv
 AIRFLOW_VERSION ?= 3.3.2
 INSTALL_OPTIONS ?=
 EXTRA ?= dev
-WORKERS ?= auto
+# One more than there are cores, since tests wait a lot.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 PYTEST = AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
 PARALLEL = --numprocesses=$(WORKERS) --maxprocesses=4
 # A module stays in one process (tests/conftest.py), and the longest modules come first.
@@ -32,6 +33,8 @@ AS_OF_LOWEST = 2025-07-02
 .PHONY: demo quick test test-all test-newest test-lowest test-prerelease cluster-test check docs wheel bench cluster-bench tables hooks clean
 .PHONY: chromium postgresql redis
 .DELETE_ON_ERROR:
+# Some hundred processes import Airflow: nobody should compile it anew each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo

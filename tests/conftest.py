@@ -50,7 +50,8 @@ class ByModule(LoadFileScheduling):  # type: ignore[misc]  # it has no types
 
     def _split_scope(self, nodeid: str) -> str:
         module = super()._split_scope(nodeid)
-        return "live_airflow" if "live_airflow" in _code(self.config.rootpath / module) else module
+        code = _code(self.config.rootpath / module)
+        return next((shared for shared in ("live_airflow", "airflow_with_results") if shared in code), module)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""One Airflow for all modules: to start it takes longer than most tests."""
+"""Two Airflows for all modules, without and with a results receiver: to start one takes longer than most tests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
+from tests.integration.results.test_receiver import NEW, receiver
 from tests.support.airflow import Airflow, airflow_command, real_airflow
 from tests.support.moved import AIRFLOW
+from tests.support.postgres import postgres_server
 
 #: More than the tasks that tests freeze, each of which holds a slot.
 SLOTS = 16
@@ -28,3 +31,23 @@ def live_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         if AIRFLOW < (3, 3):
             airflow.start("triggerer", airflow_command("triggerer"))  # which asks people there
         yield airflow
+
+
+@pytest.fixture(scope="session")
+def airflow_with_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """Another one, with a results receiver. Its triggerer takes over from one that was killed within seconds."""
+    home, dags = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags"))
+    with postgres_server() as postgres, receiver(database := postgres.new_database("results")) as (_, url):
+        variables = {
+            "AIRFLOW__API__ENABLE_XCOM_DESERIALIZE_SUPPORT": "True",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+            "AIRFLOW_CONN_RESULTS_DB": database,
+            DATABASE: "results_db",  # not a word of a log: Airflow masks the value of this setting
+            SECRET: NEW,
+            URL: url,
+        }
+        with real_airflow(home, dags, variables) as airflow:
+            airflow.start("triggerer", airflow_command("triggerer"))
+            airflow.wait_for(())
+            yield airflow

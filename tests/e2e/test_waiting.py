@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -10,34 +9,23 @@ import pytest
 
 from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from tests.support.airflow import airflow_command, real_airflow
+from tests.support.airflow import Airflow, airflow_command
 from tests.support.moved import IS_AIRFLOW_2
 
 pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")
 NAME, NUMBERS = "autumn", ("16175550191", "16175550192")
-VARIABLES = {
-    "AIRFLOW__API__ENABLE_XCOM_DESERIALIZE_SUPPORT": "True",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
-}
 
 
 def add(database: Database, number: str, result: str) -> None:
     database.add(campaign_key(NAME), read_result({"phone_number": number, "result": result, "attempts": "3"}.items()))
 
 
-def test_a_wait_goes_on_when_the_triggerer_is_killed_and_starts_the_next_dag(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    dags = tmp_path_factory.mktemp("dags")
-    shutil.copy(Path(__file__).parent / "dags" / "waiting.py", dags)
-    url = f"sqlite:///{tmp_path}/results.db"
-    variables = {**VARIABLES, "AIRFLOW__QUEUECALLS__RESULTS_DATABASE": "results_db", "AIRFLOW_CONN_RESULTS_DB": url}
-    with closing(Database(url)) as database, real_airflow(tmp_path, dags, variables) as airflow:
+def test_a_wait_goes_on_when_the_triggerer_is_killed_and_starts_the_next_dag(airflow_with_results: Airflow) -> None:
+    airflow = airflow_with_results
+    airflow.add_dags([Path(__file__).parent / "dags" / "waiting.py"], ["waits", "follows"])
+    with closing(Database(airflow.environment["AIRFLOW_CONN_RESULTS_DB"])) as database:
         database.put_campaign(CampaignRow(NAME, 2, "queued"))
         add(database, NUMBERS[0], "completed")
-        airflow.start("triggerer", airflow_command("triggerer"))
-        airflow.wait_for(["waits", "follows"])
         airflow.trigger("waits", NAME)
 
         def waits() -> bool:
@@ -61,5 +49,5 @@ def test_a_wait_goes_on_when_the_triggerer_is_killed_and_starts_the_next_dag(
         }  # fmt: skip
         (run_id,) = airflow.wait(lambda: airflow.runs("follows"), "the run that follows")
         assert [airflow.xcom(each) for each in airflow.finished("follows", run_id)] == [counts]
-        logs = [said, *(path.read_text(errors="replace") for path in tmp_path.rglob("*.log"))]
+    logs = [said, *(path.read_text(errors="replace") for path in airflow.home.rglob("*.log"))]
     assert [number for number in NUMBERS if any(number in log for log in logs)] == []

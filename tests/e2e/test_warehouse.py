@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
-from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.integration.results.test_receiver import NEW, receiver
-from tests.support.airflow import Airflow, airflow_command, real_airflow
+from tests.integration.results.test_receiver import NEW
+from tests.support.airflow import Airflow
 from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 from tests.support.postgres import postgres_server
@@ -50,7 +51,6 @@ class Live:
     warehouse: str
     files: Path
     bucket: Any
-    logs: Path
 
     def do(self, statement: str, *values: object) -> list[Any]:
         """Carry out a statement in the warehouse; return what it found."""
@@ -89,34 +89,35 @@ def _do(database: str, statement: str, *values: object) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    home, dags, files = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags", "files"))
-    (dags / "sql").mkdir()
-    (dags / "sql" / "appointments.sql").write_bytes((EXAMPLES / "sql" / "appointments.sql").read_bytes())
+def live(airflow_with_results: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    made, files = (tmp_path_factory.mktemp(name) for name in ("made", "files"))
     code = (EXAMPLES / f"{DAG_ID}.py").read_text()
     # Always tomorrow's window: calls that are queued shortly before the end of today's would expire.
     assert "timedelta(hours=6)" in code
-    (dags / f"{DAG_ID}.py").write_text(code.replace("timedelta(hours=6)", "timedelta(hours=30)"))
+    (made / f"{DAG_ID}.py").write_text(code.replace("timedelta(hours=6)", "timedelta(hours=30)"))
     with ExitStack() as stack:
-        postgres = stack.enter_context(postgres_server())
-        warehouse, results = (postgres.new_database(name) for name in ("warehouse", "results"))
+        warehouse = stack.enter_context(postgres_server()).new_database("warehouse")
         _do(warehouse, "CREATE TABLE appointments (day DATE, mobile BIGINT, reference TEXT, spoken_time TEXT)")
-        _, url = stack.enter_context(receiver(results))
         script = stack.enter_context(listening())
         sandbox = stack.enter_context(run_sandbox(speed=0, check_urls=True))
         bucket = new_bucket(s3_url := stack.enter_context(s3_server()), BUCKET)
-        variables = {
-            "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
-            "AIRFLOW_CONN_WAREHOUSE": warehouse,
-            URL: url,
-            SECRET: NEW,
-            DATABASE: results,
-            f"AIRFLOW_CONN_{STORAGE.upper()}": s3_connection(s3_url),
+        place = urlsplit(warehouse)
+        connections = {
+            "queuecalls_default": sandbox.connection,
+            "warehouse": json.dumps(
+                {
+                    "conn_type": "postgres",
+                    "host": place.hostname,
+                    "port": place.port,
+                    "login": place.username,
+                    "schema": "warehouse",
+                }
+            ),
+            STORAGE: s3_connection(s3_url),
         }
-        airflow = stack.enter_context(real_airflow(home, dags, variables))
-        airflow.start("triggerer", airflow_command("triggerer"))
-        airflow.wait_for([DAG_ID])
-        yield Live(airflow, sandbox, script.url, warehouse, files, bucket, home / "logs")
+        stack.enter_context(airflow_with_results.connections(connections))
+        airflow_with_results.add_dags([EXAMPLES / "sql", made / f"{DAG_ID}.py"], [DAG_ID])
+        yield Live(airflow_with_results, sandbox, script.url, warehouse, files, bucket)
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +202,7 @@ def test_airflow_keeps_nothing_about_people(live: Live) -> None:
             "SELECT subject, body FROM hitl_detail",
         )
     ]
-    kept += [path.read_text() for path in live.logs.rglob("*.log")]
+    kept += [path.read_text(errors="replace") for path in live.airflow.home.rglob("*.log")]
     assert "call_ids" in kept[0]
     assert "collect_results" in kept[1]
     assert "people?" in kept[2]
