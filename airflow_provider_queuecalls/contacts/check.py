@@ -15,8 +15,8 @@ from types import TracebackType
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.files import is_same_file, open_source, show_role
-from airflow_provider_queuecalls.contacts.output import write_cleaned, write_rejects
-from airflow_provider_queuecalls.contacts.report import Example, Report, enforce
+from airflow_provider_queuecalls.contacts.output import write_output
+from airflow_provider_queuecalls.contacts.report import Example, Report, broken_policies
 from airflow_provider_queuecalls.contacts.results import (
     Advance,
     Counts,
@@ -130,13 +130,24 @@ def check(
             counts = results.counts()
             report = _report(read, counts, results.rejects(), validator.layout)
             source.assert_unchanged()
-            if rejects_path is not None:
-                write_rejects(rejects_path, source, validator, results, stop)
-            enforce(rules, report, source)
+            broken = broken_policies(rules, report, source)
+            changed = (
+                read.bom or read.lone_cr or validator.rewrites_all or counts.get("valid", (0, 0))[0] < report.lines
+            )
+            cleaned = write_output(
+                source,
+                validator,
+                results,
+                stop,
+                rejects_path=rejects_path,
+                send=changed and not broken,
+                all_safe=read.duckdb_safe,
+            )
+            if broken:
+                raise broken
             file, size, digest = source.file, source.size, read.digest
-            changed = read.bom or read.lone_cr or validator.rewrites_all
-            if changed or counts.get("valid", (0, 0))[0] < report.lines:
-                file = write_cleaned(source, validator, results, stop)
+            if cleaned:
+                file = cleaned
                 stack.callback(file.close)
                 size, digest = os.fstat(file.fileno()).st_size, file_digest(file, stop)
             source.assert_unchanged()

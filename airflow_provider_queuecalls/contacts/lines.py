@@ -7,6 +7,7 @@ end at the end of the file does not start another line. A byte-order mark at the
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -28,11 +29,15 @@ Mark = TypeVar("Mark")
 
 
 class Block:
-    """Some whole lines. ``first`` is the number of the first one; ``abridged`` means that ``data`` is the beginning of one."""
+    """Some whole lines. ``first`` is the number of the first one, ``end`` is the position after them in the file.
 
-    def __init__(self, first: int, data: bytes, abridged: bool = False) -> None:
+    ``abridged`` means that ``data`` is the beginning of one line.
+    """
+
+    def __init__(self, first: int, data: bytes, end: int, abridged: bool = False) -> None:
         self.first = first
         self.data = data
+        self.end = end
         self.abridged = abridged
 
     @cached_property
@@ -44,51 +49,50 @@ class Block:
             ends += data.count(b"\r") - data.count(b"\r\n")
         return ends + (not data.endswith((b"\n", b"\r")))
 
+    @cached_property
     def lines(self) -> list[bytes]:
         """The lines, without their ends."""
         return self.data.splitlines()
 
     def numbered(self) -> Iterator[tuple[int, bytes]]:
         """The lines with their numbers."""
-        return enumerate(self.lines(), self.first)
+        return enumerate(self.lines, self.first)
 
 
-def blocks(
-    file: BinaryIO, delimiter: str = ",", tap: Callable[[bytes], object] | None = None, stop: StopRequest | None = None
-) -> Iterator[Block]:
-    """Read a file from its start as blocks of whole lines.
+def blocks(file: BinaryIO, delimiter: str = ",", stop: StopRequest | None = None) -> Iterator[Block]:
+    """Read a file from its start as blocks of whole lines. It does not move the file's position.
 
-    ``tap`` is called with every piece that is read. A line that is too long to keep is a block of its own. Raises
-    :class:`NotSent` instead of reading on once ``stop`` is requested.
+    A line that is too long to keep is a block of its own. Raises :class:`NotSent` instead of reading on once ``stop`` is
+    requested.
     """
 
-    def read() -> bytes:
+    def read(size: int, position: int) -> bytes:
         if stop is not None:
             stop.raise_if_requested()
-        chunk = file.read(BLOCK_BYTES)
-        if tap is not None and chunk:
-            tap(chunk)
-        return chunk
+        return read_at(file, size, position)
 
-    file.seek(0)
-    first, rest, at_start = 1, b"", True
-    while chunk := read():
-        data = rest + chunk
-        if at_start:
-            data, at_start = data.removeprefix(BOM), False
-        cut = _after_last_line(data)
-        if not cut and len(data) > LONGEST_LINE + 1:
-            line, data = _abridged(data, delimiter, read)
-            yield Block(first, line, abridged=True)
-            first += 1
-            cut = _after_last_line(data)
-        if cut:
-            block = Block(first, data[:cut])
-            yield block
-            first += block.count
-        rest = data[cut:]
-    if rest:
-        yield Block(first, rest)
+    position, first, size = len(BOM) if read_at(file, len(BOM), 0) == BOM else 0, 1, BLOCK_BYTES
+    while data := read(size, position):
+        if cut := _after_last_line(data):
+            block = Block(first, data[:cut], position + cut)
+        elif len(data) > LONGEST_LINE + 1:
+            line, length = _abridged(data, delimiter, position, read)
+            block = Block(first, line, position + length, abridged=True)
+        elif len(data) == size:
+            size *= 2  # the line is longer
+            continue
+        else:
+            block = Block(first, data, position + len(data))
+        yield block
+        position, first, size = block.end, first + block.count, BLOCK_BYTES
+
+
+def read_at(file: BinaryIO, size: int, position: int) -> bytes:
+    """Read bytes of a file: fewer than ``size`` only at its end. It does not move the file's position."""
+    data = os.pread(file.fileno(), size, position)
+    while 0 < len(data) < size and (more := os.pread(file.fileno(), size - len(data), position + len(data))):
+        data += more
+    return data
 
 
 def pick_lines(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterator[tuple[int, bytes, Mark]]:
@@ -100,7 +104,7 @@ def pick_lines(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Ite
         end = block.first + block.count
         if wanted[0] >= end:
             continue
-        found = block.lines()
+        found = block.lines
         while wanted[0] < end:
             yield wanted[0], found[wanted[0] - block.first], wanted[1]
             wanted = next(marks, None)
@@ -113,23 +117,20 @@ def _after_last_line(data: bytes) -> int:
     return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, max(len(data) - 1, 0)) + 1
 
 
-def _abridged(head: bytes, delimiter: str, read: Callable[[], bytes]) -> tuple[bytes, bytes]:
-    """Read to the end of a line that is too long to keep. Returns its beginning, and the data that was read beyond it.
+def _abridged(head: bytes, delimiter: str, position: int, read: Callable[[int, int], bytes]) -> tuple[bytes, int]:
+    """Read to the end of a line that is too long to keep. Returns its beginning, and the length of all of it.
 
     If the rest has an odd number of quotes, one is kept: the next line may be within a cell that this one opens.
     """
-    kept, piece, quotes = head[: LONGEST_LINE + 1], head[LONGEST_LINE + 1 :], 0
-    while piece:
-        ends = [at for at in (piece.find(b"\n"), piece.find(b"\r")) if at >= 0]
-        end = min(ends, default=len(piece))
+    length, quotes = LONGEST_LINE + 1, 0
+    while piece := read(BLOCK_BYTES, position + length):
+        end = min((at for at in (piece.find(b"\n"), piece.find(b"\r")) if at >= 0), default=len(piece))
         quotes += piece.count(b'"', 0, end)
-        if ends:
-            if piece[end:] == b"\r":
-                piece += read()
-            piece = piece[end + (2 if piece.startswith(b"\r\n", end) else 1) :]
+        length += end
+        if end < len(piece):
+            length += 2 if read(2, position + length) == b"\r\n" else 1
             break
-        piece = read()
-    return kept + f'{delimiter}"'.encode() * (quotes % 2), piece
+    return head[: LONGEST_LINE + 1] + f'{delimiter}"'.encode() * (quotes % 2), length
 
 
 class ControlCharacters:
@@ -146,7 +147,7 @@ class ControlCharacters:
     def beyond_ascii(self, data: bytes) -> bool:
         """Whether UTF-8 has one of them that is not ASCII. A search for single bytes first, which is 30 times as fast."""
         is_c1 = b"\xc2" in data and _C1.search(data) is not None
-        return is_c1 or b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data
+        return is_c1 or (b"\xe2" in data and (b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data))
 
 
 def is_blank(line: bytes) -> bool:

@@ -6,78 +6,132 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import chain, compress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain, compress, count
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file
+from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, split_quoted
-from airflow_provider_queuecalls.contacts.results import CODES, Results, rejected
-from airflow_provider_queuecalls.contacts.rows import RowValidator
+from airflow_provider_queuecalls.contacts.results import CODES, RESULTS, Results
+from airflow_provider_queuecalls.contacts.rows import REASONS, RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
-_VALID, *_CHANGED = (CODES[result] for result in ("valid", "rewritten", "normalized"))
-_IS_CHANGED = re.compile(b"[" + re.escape(bytes(_CHANGED)) + b"]")
-#: Maps a code to 1 if the line is sent, else to 0.
-_IS_SENT = bytes(code in (_VALID, *_CHANGED) for code in range(256))
+_VALID, _REWRITTEN, _NORMALIZED = (CODES[result] for result in ("valid", "rewritten", "normalized"))
+_IS_CHANGED = re.compile(b"[%b]" % re.escape(bytes((_REWRITTEN, _NORMALIZED))))
+
+
+class _Chosen:
+    """Picks from a block's lines those with certain codes."""
+
+    def __init__(self, *results: str) -> None:
+        chosen = bytes(CODES[result] for result in results)
+        self._flags = bytes(code in chosen for code in range(256))
+        self._others = bytes(code for code in range(256) if code not in chosen)
+
+    def flags(self, codes: bytes | bytearray) -> bytes | bytearray:
+        """1 for each line with one of the codes, else 0."""
+        return codes.translate(self._flags)
+
+    def codes(self, codes: bytes | bytearray) -> bytes | bytearray:
+        """The codes without all others."""
+        return codes.translate(None, self._others)
+
+
+_SENT = _Chosen("valid", "rewritten", "normalized")
+_REJECTED = _Chosen(*REASONS)
+#: For each code, the format of a row of the rejects file, with line number and cells.
+_REJECT_FORMATS = [b"%%d,%b,%%b\n" % result.encode() for result in RESULTS]
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FORMULA_BYTES = tuple(start.encode() for start in FORMULA_STARTS)
 
 
-def write_cleaned(source: Source, validator: RowValidator, results: Results, stop: StopRequest) -> BinaryIO:
-    """Write the valid rows to a temporary file, which is deleted when it is closed.
-
-    UTF-8 without byte-order mark, LF, commas, the service's order of columns; no blank lines, no header line.
-    """
-    file = temporary_file()
-    try:
-        for block in blocks(source.file, validator.delimiter, stop=stop):
-            file.write(_cleaned_block(block, results.codes(block.first, block.count), validator))
-        file.flush()
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _cleaned_block(block: Block, codes: bytes | bytearray, validator: RowValidator) -> bytes:
-    data = block.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not data.endswith(b"\n"):
-        data += b"\n"
-    if codes.count(_VALID) == len(codes) and not validator.rewrites_all:
-        return data
-    lines = data.splitlines(keepends=True)
-    rows = [validator.fast_path_row(line[:-1]) + b"\n" for line in lines] if validator.rewrites_all else lines
-    for match in _IS_CHANGED.finditer(codes):
-        index = match.start()
-        rows[index] = validator(lines[index][:-1]).row + b"\n"
-    return b"".join(compress(rows, codes.translate(_IS_SENT)))
-
-
-def write_rejects(
-    path: str | os.PathLike[str],
+def write_output(
     source: Source,
     validator: RowValidator,
     results: Results,
     stop: StopRequest,
-) -> None:
-    """Write line, reason, and cells of each reject as CSV to a file that only its owner can read.
+    *,
+    rejects_path: str | os.PathLike[str] | None,
+    send: bool,
+    all_safe: bool,
+) -> BinaryIO | None:
+    """Write the rejects file if it has a path, and the cleaned copy if it is to be sent, in one pass over the contact file.
 
-    A cell that a spreadsheet would run as a formula gets a leading apostrophe. Bytes that are not UTF-8 and control
-    characters are written as ``\\x..``. A line of more than 1 MiB is cut off there. The file gets its name only when it
-    is complete. Raises :class:`CheckFailed` if it cannot be written.
+    The cleaned copy has the valid rows: UTF-8 without byte-order mark, LF, commas, the service's order of columns; no
+    blank lines, no header line. It is a temporary file, which is deleted when it is closed.
+
+    The rejects file has line, reason, and cells of each reject as CSV. Only its owner can read it. A cell that a
+    spreadsheet would run as a formula gets a leading apostrophe. Bytes that are not UTF-8 and control characters are
+    written as ``\\x..``. A line of more than 1 MiB is cut off there. The file gets its name only when it is complete.
+    Raises :class:`CheckFailed` if it cannot be written.
     """
+    with ExitStack() as opened, _rejects_file(rejects_path, validator) as write_rejects:
+        cleaned = opened.enter_context(temporary_file(buffering=0)) if send else None
+        to_write = send or next(results.rejects(), None)
+        for block in blocks(source.file, validator.delimiter, stop) if to_write else ():
+            codes = results.codes(block.first, block.count)
+            if cleaned is not None:
+                write_all(cleaned, _cleaned(block, codes, validator))
+            if write_rejects is not None:
+                write_rejects(_rejects(block, codes, validator, all_safe))
+        opened.pop_all()
+    return cleaned
+
+
+# The cleaned copy.
+
+
+def _cleaned(block: Block, codes: bytes | bytearray, validator: RowValidator) -> bytes:
+    if codes.count(_VALID) == len(codes) and not validator.rewrites_all:
+        data = block.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block.data else block.data
+        return data if data.endswith(b"\n") else data + b"\n"
+    sent = _SENT.codes(codes)
+    if not sent:
+        return b""
+    lines = list(compress(block.lines, _SENT.flags(codes)))
+    rows = validator.fast_path_rows(lines)
+    for match in _IS_CHANGED.finditer(sent):
+        index = match.start()
+        rewrite = validator.normalized_row if sent[index] == _NORMALIZED else validator.rewritten_row
+        rows[index] = rewrite(lines[index])
+    rows.append(b"")
+    return b"\n".join(rows)
+
+
+# The rejects file.
+
+
+@contextmanager
+def _rejects_file(
+    path: str | os.PathLike[str] | None, validator: RowValidator
+) -> Iterator[Callable[[bytes], object] | None]:
+    """Yield a function that writes to the rejects file; None if it has no path."""
+    if path is None:
+        yield None
+        return
+    names = validator.layout.names or validator.layout.columns
+    with ExitStack() as opened:
+        with _translate_errors(path):
+            file = opened.enter_context(open(opened.enter_context(complete_file(path)), "wb", buffering=0))
+
+        def write(rows: bytes) -> None:
+            with _translate_errors(path):
+                write_all(file, rows)
+
+        write(_csv_row(["line", "reason", *map(_safe, names)]))
+        yield write
+        with _translate_errors(path):
+            opened.close()
+
+
+@contextmanager
+def _translate_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        with complete_file(path) as partial, open(partial, "wb") as file:
-            names = validator.layout.names or validator.layout.columns
-            file.write(_csv_row(["line", "reason", *map(_safe, names)]))
-            for block in blocks(source.file, validator.delimiter, stop=stop):
-                codes = results.codes(block.first, block.count)
-                file.writelines(_rejects_in(block, rejected(codes), validator))
+        yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
         room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
@@ -86,35 +140,38 @@ def write_rejects(
         ) from None
 
 
-def _rejects_in(block: Block, rejects: Iterator[tuple[int, str]], validator: RowValidator) -> Iterator[bytes]:
+def _rejects(block: Block, codes: bytes | bytearray, validator: RowValidator, all_safe: bool) -> bytes:
     """The rows of the rejects file for a block. Most lines are written as they are."""
-    if (first := next(rejects, None)) is None:
-        return
-    lines, delimiter = block.lines(), validator.delimiter.encode()
-    all_plain = _is_plain(block.data, validator)
-    for index, reason in chain([first], rejects):
-        line, number = lines[index], block.first + index
-        if all_plain or _is_plain(line, validator):
-            yield b"%d,%b,%b\n" % (number, reason.encode(), line.replace(delimiter, b","))
-        else:
-            yield _csv_row([number, reason, *map(_safe, _cells(line[:LONGEST_LINE], validator))])
-
-
-def _is_plain(data: bytes, validator: RowValidator) -> bool:
-    """Whether the cells of these lines are written to the rejects file as they are, without quotes. It may miss some."""
-    delimiter = validator.delimiter.encode()
-    return (
-        len(data) <= LONGEST_LINE
-        and validator.duckdb_safe(data.replace(b"\r\n", b"\n"))
-        and (delimiter == b"," or b"," not in data)
-        and not data.startswith(_FORMULA_BYTES)
-        and not any(start in data for start in _formula_cells(delimiter))
+    rejected = _REJECTED.codes(codes)
+    if not rejected:
+        return b""
+    flags = _REJECTED.flags(codes)
+    numbered = zip(compress(count(block.first), flags), compress(block.lines, flags), strict=True)
+    if _is_plain(block.data, validator, safe=all_safe):
+        return _plain_rows(rejected, chain.from_iterable(numbered), validator)
+    return b"".join(
+        _plain_rows(bytes((code,)), (number, line), validator)
+        if _is_plain(line, validator)
+        else _csv_row([number, RESULTS[code], *map(_safe, _cells(line[:LONGEST_LINE], validator))])
+        for code, (number, line) in zip(rejected, numbered, strict=True)
     )
 
 
-@cache
-def _formula_cells(delimiter: bytes) -> tuple[bytes, ...]:
-    return tuple(before + start for before in (b"\n", delimiter) for start in _FORMULA_BYTES)
+def _is_plain(data: bytes, validator: RowValidator, *, safe: bool = False) -> bool:
+    """Whether the cells of these lines need no quotes and have no character that is escaped. It may miss some."""
+    safe = safe or len(data) <= LONGEST_LINE and validator.duckdb_safe(data.replace(b"\r\n", b"\n"))
+    return safe and (validator.delimiter == "," or b"," not in data)
+
+
+def _plain_rows(codes: bytes | bytearray, numbers_and_lines: Iterable[object], validator: RowValidator) -> bytes:
+    """Rows of lines that are plain, one for each code, from their numbers and the lines in turns."""
+    rows = b"".join(map(_REJECT_FORMATS.__getitem__, codes)) % tuple(numbers_and_lines)
+    if validator.delimiter != ",":
+        rows = rows.replace(validator.delimiter.encode(), b",")
+    for start in _FORMULA_BYTES:
+        if start in rows:
+            rows = rows.replace(b"," + start, b",'" + start)
+    return rows
 
 
 def _csv_row(values: Sequence[object]) -> bytes:

@@ -107,8 +107,8 @@ class Report:
         return f"{', '.join(parts)}.{columns}"
 
 
-def enforce(rules: ContactRules, report: Report, source: Source) -> None:
-    """Raise :class:`InvalidContacts` if the report breaks a policy of the rules. The message lists all that are broken.
+def broken_policies(rules: ContactRules, report: Report, source: Source) -> InvalidContacts | None:
+    """The error to raise if the report breaks a policy of the rules. Its message lists all that are broken.
 
     If most rows are rejected, the message begins with the probable cause.
     """
@@ -116,12 +116,13 @@ def enforce(rules: ContactRules, report: Report, source: Source) -> None:
     if not report.contacts:
         kind = EmptyContacts if rules.on_empty == "skip" else InvalidContacts
         content = f"has only {'blank lines' if report.blank else 'a header line'}" if report.lines else "is empty"
-        raise kind(f"{shown} {content}: there is nobody to call. Check the task that wrote it.", report=report)
+        return kind(f"{shown} {content}: there is nobody to call. Check the task that wrote it.", report=report)
     broken = _broken(rules, report)
-    if broken:
-        cause = _probable_cause(source, rules) if report.rejected * 2 > report.contacts else ""
-        beginning = f"{shown} was not sent{f'. {cause} ' if cause else ': '}"
-        raise InvalidContacts(f"{beginning}{'; '.join(broken)}.{_list_reasons(report)}", report=report)
+    if not broken:
+        return None
+    cause = _probable_cause(source, rules) if report.rejected * 2 > report.contacts else ""
+    beginning = f"{shown} was not sent{f'. {cause} ' if cause else ': '}"
+    return InvalidContacts(f"{beginning}{'; '.join(broken)}.{_list_reasons(report)}", report=report)
 
 
 def _broken(rules: ContactRules, report: Report) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple, Protocol, overload
 
 from airflow_provider_queuecalls.contacts.files import Source
-from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, pick_lines
+from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, pick_lines, read_at
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -45,6 +45,7 @@ class Reading:
     lines: int
     bom: bool
     lone_cr: bool
+    duckdb_safe: bool
     digest: str
 
 
@@ -133,7 +134,7 @@ class ResultsInMemory(Results):
             self._codes[line - 1] = code
             if number is not None:
                 self._contacts.append((line, number))
-        return Reading(seen.lines, seen.bom, seen.lone_cr, file_digest(source.file, self._stop))
+        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe, file_digest(source.file, self._stop))
 
     def _all_lines(self, source: Source, validator: RowValidator, lines: int) -> Iterable[LineResult]:
         results = list(line_results(source, validator, iter(range(1, lines + 1)), self._stop))
@@ -205,17 +206,11 @@ class Survey:
 
 def survey(source: Source, validator: RowValidator, stop: StopRequest, advance: Advance) -> Survey:
     """Read a file once, without checking any line."""
-    seen = Survey()
-    at_start = True
-
-    def tap(data: bytes) -> None:
-        nonlocal at_start
-        seen.bom = seen.bom or (at_start and data.startswith(BOM))
-        at_start = False
-        advance(len(data))
-
-    for block in blocks(source.file, validator.delimiter, tap, stop):
+    seen, done = Survey(bom=read_at(source.file, len(BOM), 0) == BOM), 0
+    for block in blocks(source.file, validator.delimiter, stop):
         seen.add(block, validator)
+        advance(block.end - done)
+        done = block.end
     return seen
 
 
@@ -226,7 +221,7 @@ def line_results(
     have quotes."""
     in_open_cell, blank = False, 0
     marks = ((line, None) for line in wanted)
-    for number, line, _ in pick_lines(blocks(source.file, validator.delimiter, stop=stop), marks):
+    for number, line, _ in pick_lines(blocks(source.file, validator.delimiter, stop), marks):
         result = validator(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
         # A valid row closes every cell that it opens.
         in_open_cell = result.reason is not None and validator.leaves_cell_open(line, in_open_cell)

@@ -81,7 +81,7 @@ class ResultsInDuckDB(Results):
             self._codes[line - 1] = code
         self._duckdb.run(f"CREATE VIEW contacts AS {lines.valid}")
         with self._stop.calling(self._closing.request):
-            return Reading(seen.lines, seen.bom, seen.lone_cr, digest.result())
+            return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe, digest.result())
 
     def _read(self, source: Source, validator: RowValidator) -> tuple[Survey, _Lines]:
         """Let DuckDB check the lines of a file.
@@ -225,7 +225,7 @@ def _first_line_end(source: Source) -> str:
 def _write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, stop: StopRequest) -> None:
     """Copy the file line by line for DuckDB, with :data:`UNSAFE` in place of each line that DuckDB could misread."""
     in_open_cell, at_start = False, True
-    for block in blocks(source.file, validator.delimiter, stop=stop):
+    for block in blocks(source.file, validator.delimiter, stop):
         data = block.data.replace(b"\r\n", b"\n")
         if at_start and data.startswith(BOM):
             copy.write(BOM)  # DuckDB removes one, and the file's own has been removed
@@ -233,7 +233,7 @@ def _write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, 
         if not in_open_cell and not block.abridged and validator.duckdb_safe(data):
             copy.write(data if data.endswith(b"\n") else data + b"\n")
             continue
-        for line in block.lines():
+        for line in block.lines:
             unsafe = in_open_cell or block.abridged or not validator.duckdb_safe(line)
             copy.write(UNSAFE.encode() + b"\n" if unsafe else line + b"\n")
             in_open_cell = validator.leaves_cell_open(line, in_open_cell)

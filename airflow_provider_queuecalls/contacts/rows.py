@@ -48,6 +48,7 @@ MAX_BYTES = {"message_reference": 128, "call_parameter": 255}
 ABSENT = 1 << 30
 #: Stands for a line that DuckDB could misread.
 UNSAFE = "?"
+_NOT_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 #: DuckDB's regular expressions repeat a group a thousand times at most.
 _MOST_REPEATS = 1000
 
@@ -212,6 +213,21 @@ class RowValidator:
         if not self.layout.names:
             return b",".join(cells)
         return b",".join(cells[position] if position < len(cells) else b"" for position in self.layout.positions)
+
+    def fast_path_rows(self, lines: list[bytes]) -> list[bytes]:
+        """The rows to send for lines that are valid by :meth:`results_sql`."""
+        return list(map(self.fast_path_row, lines)) if self.rewrites_all else lines[:]
+
+    def rewritten_row(self, line: bytes) -> bytes:
+        """The row to send for a valid line that needs a change."""
+        return self(line).row
+
+    def normalized_row(self, line: bytes) -> bytes:
+        """The row to send for a valid line whose number is rewritten."""
+        if self.rules.phone_format != "nanp" or b'"' in line:
+            return self(line).row
+        given, *rest = self.fast_path_row(line).partition(b",")
+        return b"".join((b"1", given.translate(None, _NOT_DIGITS)[-10:], *rest))
 
     def duckdb_safe(self, data: bytes) -> bool:
         """Whether DuckDB reads lines exactly as Python does: lines of UTF-8 that end in LF, without control characters
