@@ -112,7 +112,8 @@ class ResultsInDuckDB(Results):
             for condition, result in validator.results_sql()
         )
         query = f"""SELECT code, CASE WHEN code IN ({CODES["valid"]}, {CODES["normalized"]}) THEN {validator.number_sql()} END AS number
-            FROM (SELECT line, CAST(CASE {cases} END AS UTINYINT) AS code FROM {read_lines(line_end)})"""
+            FROM (SELECT cells, CAST(CASE {cases} END AS UTINYINT) AS code
+                FROM (SELECT line, {validator.cells_sql} AS cells FROM {read_lines(line_end)}))"""
         self._duckdb.connection.execute(copy_to_parquet(query, checked), {"path": path})
 
     def _check_others(self, source: Source, validator: RowValidator, lines: _Lines) -> Iterator[tuple[int, int]]:

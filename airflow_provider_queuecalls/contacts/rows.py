@@ -49,8 +49,6 @@ ABSENT = 1 << 30
 #: Stands for a line that DuckDB could misread.
 UNSAFE = "?"
 _NOT_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
-#: DuckDB's regular expressions repeat a group a thousand times at most.
-_MOST_REPEATS = 1000
 
 
 def names_columns(cells: Sequence[str]) -> bool:
@@ -242,19 +240,31 @@ class RowValidator:
             return False
         return not self.control.beyond_ascii(data)
 
+    @property
+    def cells_sql(self) -> str:
+        """An expression for the ``cells`` of a ``line`` that is duckdb_safe."""
+        return f"string_split(line, '{self.delimiter}')"
+
     def results_sql(self) -> Iterator[tuple[str, str | None]]:
-        """Conditions over a ``line`` that is duckdb_safe, each with the result of a line for which it is the first to hold.
+        """Conditions over a ``line`` that is duckdb_safe and its ``cells``, each with the result of a line for which it is
+        the first to hold.
 
         None stands for a line that has to be checked in Python, as does every line up to the first row.
         """
-        yield self._valid_sql(), "valid"
+        given, *others = (self._cell_sql(position) for position in self.layout.positions)
+        limits = [(f"{column}_too_long", f"strlen({cell}) > {MAX_BYTES[column]}") for column, cell in
+                  zip(self.layout.columns[1:], others, strict=True)]
+        too_many = "false" if self.layout.cells is None else f"len(cells) > {self.layout.cells}"
+        # A comma in a cell is written with quotes, or rejected if the cell is sent.
+        has_comma = "false" if self.delimiter == "," else "contains(line, ',')"
+        too_long = " OR ".join([f"strlen(line) > {LONGEST_LINE}", *(condition for _, condition in limits)])
+        # Most lines are short.
+        fits = f"strlen(line) <= {min(MAX_BYTES.values())} OR NOT ({too_long})"
+        yield f"regexp_full_match({given}, '{NANP}') AND ({fits}) AND NOT ({too_many} OR {has_comma})", "valid"
         yield f"line = '{UNSAFE}' OR strlen(line) > {LONGEST_LINE}", None
         yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
-        if self.delimiter != ",":
-            yield "contains(line, ',')", None  # is written with quotes, or rejected if it is in a cell that is sent
-        if self.layout.cells is not None:
-            yield self._more_cells_sql(self.layout.cells), "too_many_cells"
-        given = self._cell_sql(self.layout.positions[0])
+        yield has_comma, None
+        yield too_many, "too_many_cells"
         number = f"trim({given}, ' ')"
         yield f"{number} = ''", "no_number"
         yield f"regexp_full_match({number}, '{_SPREADSHEET.pattern}')", "spreadsheet_number"
@@ -264,14 +274,13 @@ class RowValidator:
             yield f"NOT regexp_full_match({number}, '{NANP}|{_WRITTEN_NANP.pattern}')", "invalid_number"
         else:
             yield f"NOT regexp_full_match({given}, '{NANP}')", "invalid_number"
-        for column, position in zip(self.layout.columns[1:], self.layout.positions[1:], strict=True):
-            yield f"strlen({self._cell_sql(position)}) > {MAX_BYTES[column]}", f"{column}_too_long"
+        for reason, condition in limits:
+            yield condition, reason
         yield f"NOT regexp_full_match({given}, '{NANP}')", "normalized"
 
     def number_sql(self) -> str:
         """An expression for the number of a line that is valid or normalized by :meth:`results_sql`."""
-        place = self.layout.positions[0]
-        given = self._cell_sql(place) if place or self.rules.normalize else "left(line, 11)"
+        given = self._cell_sql(self.layout.positions[0])
         if self.rules.normalize:
             # Eleven characters that begin with 1 have no separators.
             plain = f"strlen({given}) = 11 AND starts_with({given}, '1')"
@@ -279,31 +288,9 @@ class RowValidator:
             given = f"CASE WHEN {plain} THEN {given} ELSE '1' || {ten_digits} END"
         return f"CAST({given} AS BIGINT)"
 
-    def _valid_sql(self) -> str:
-        """A condition for lines that are valid and need no change themselves. It may miss some, and is quick."""
-        separator = self.delimiter
-        place = self.layout.positions[0]
-        others = zip(self.layout.columns[1:], self.layout.positions[1:], strict=True)
-        fits = [f"strlen(line) <= {LONGEST_LINE}"] + [
-            f"strlen({self._cell_sql(position)}) <= {MAX_BYTES[column]}" for column, position in others
-        ]
-        conditions = [f"(strlen(line) <= {min(MAX_BYTES.values())} OR ({' AND '.join(fits)}))"]
-        if self.layout.cells is not None:
-            conditions.append(f"NOT {self._more_cells_sql(self.layout.cells)}")
-        if separator != ",":
-            conditions.append("NOT contains(line, ',')")
-        skipped = f"([^{separator}]*[{separator}]){{{place}}}" if place else ""
-        if place >= _MOST_REPEATS:
-            conditions.append("false")
-        else:
-            conditions.append(f"regexp_matches(line, '^{skipped}{NANP}([{separator}]|$)')")
-        return " AND ".join(conditions)
-
-    def _more_cells_sql(self, cells: int) -> str:
-        return f"line LIKE '{f'%{self.delimiter}' * cells}%'"
-
-    def _cell_sql(self, position: int) -> str:
-        return f"split_part(line, '{self.delimiter}', {position + 1})"
+    @staticmethod
+    def _cell_sql(position: int) -> str:
+        return f"coalesce(cells[{position + 1}], '')"
 
 
 # Phone numbers.
