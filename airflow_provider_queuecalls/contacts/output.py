@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, split_quoted
-from airflow_provider_queuecalls.contacts.results import CODES, RESULTS, Results
+from airflow_provider_queuecalls.contacts.results import CODES, RESULTS, SENT, Results
 from airflow_provider_queuecalls.contacts.rows import REASONS, RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.parameters import show_path
@@ -40,7 +40,7 @@ class _Chosen:
         return codes.translate(None, self._others)
 
 
-_SENT = _Chosen("valid", "rewritten", "normalized")
+_SENT = _Chosen(*SENT)
 _REJECTED = _Chosen(*REASONS)
 #: For each code, the format of a row of the rejects file, with line number and cells.
 _REJECT_FORMATS = [b"%%d,%b,%%b\n" % result.encode() for result in RESULTS]
@@ -159,7 +159,7 @@ def _rejects(block: Block, codes: bytes | bytearray, validator: RowValidator, al
 
 def _is_plain(data: bytes, validator: RowValidator, *, safe: bool = False) -> bool:
     """Whether the cells of these lines need no quotes and have no character that is escaped. It may miss some."""
-    safe = safe or len(data) <= LONGEST_LINE and validator.duckdb_safe(data.replace(b"\r\n", b"\n"))
+    safe = safe or (len(data) <= LONGEST_LINE and validator.duckdb_safe(data.replace(b"\r\n", b"\n")))
     return safe and (validator.delimiter == "," or b"," not in data)
 
 

@@ -24,6 +24,8 @@ from airflow_provider_queuecalls.stopping import StopRequest
 #: it. ``rewritten``: the row needs another change. ``normalized``: its number is rewritten. All others are not sent.
 RESULTS = ("valid", "rewritten", "normalized", BLANK, COLUMN_NAMES, *REASONS)
 CODES: Mapping[str, int] = {result: code for code, result in enumerate(RESULTS)}
+#: The results of lines that are sent.
+SENT = RESULTS[:3]
 _REJECTED = re.compile(b"[" + re.escape(bytes(CODES[reason] for reason in REASONS)) + b"]")
 
 #: For each result, the number of lines that have it, and the first of them.

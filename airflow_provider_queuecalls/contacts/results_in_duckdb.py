@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.contacts.lines import BOM, blocks
 from airflow_provider_queuecalls.contacts.results import (
     CODES,
     RESULTS,
+    SENT,
     Advance,
     Counts,
     Reading,
@@ -37,9 +38,13 @@ from airflow_provider_queuecalls.stopping import StopRequest
 
 #: DuckDB's memory per contact in a part. It needs about 60 bytes to group the numbers.
 _BYTES_PER_CONTACT = 128
-#: How many lines get their codes at once, and how many bytes of them are computed at once.
-_LINES_AT_ONCE = 8 << 20
+#: How many lines get their codes at once, and how many of them are computed at once.
+_LINES_AT_ONCE = 64 << 20
 _CODES_AT_ONCE = 1 << 20
+#: Maps a binary digit to the byte that selects a code.
+_MASK = bytes.maketrans(b"01", b"\0\xff")
+#: 0xff for each code of a line that is not sent.
+_NOT_SENT = bytes(0 if result in SENT else 0xFF for result in RESULTS).ljust(256, b"\xff")
 
 
 class ResultsInDuckDB(Results):
@@ -133,51 +138,50 @@ class ResultsInDuckDB(Results):
 
     def mark_repeats(self, *, look_for_duplicates: bool) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
-        if not (self._suppressed or look_for_duplicates):
-            return
-        lists = " UNION ALL ".join(self._suppressed) or "SELECT 0 AS number WHERE false"
-        self._duckdb.run(f"CREATE VIEW suppressed AS {lists}")
         count = self._duckdb.value("SELECT count(*) FROM contacts")
         parts = -(-count // self._contacts_at_once)
-        for part in range(parts):
-            self._mark_part(f"hash(number) % {parts} = {part}", look_for_duplicates)
-            self._advance(self._bytes_read // parts)
+        in_parts = [f"hash(number) % {parts} = {part}" for part in range(parts)]
+        if self._suppressed:
+            self._duckdb.run(f"CREATE VIEW suppressed AS {' UNION ALL '.join(self._suppressed)}")
+            for in_part in in_parts:
+                self._mark_suppressed(in_part)
+        if look_for_duplicates:
+            for start, end in self._ranges():
+                firsts = 0
+                for in_part in in_parts:
+                    lines = f"SELECT min(line) AS line, 0 AS code FROM contacts WHERE {in_part} GROUP BY number"
+                    firsts |= sum(int.from_bytes(bits, "big") for _, bits in self._bits(lines, start, end))
+                size = -(-(end - start) // 8)
+                others = (1 << 8 * size) - 1 & ~firsts
+                self._codes.put(start, others.to_bytes(size, "big"), CODES["duplicate"], keep=_NOT_SENT)
+        self._advance(self._bytes_read)
 
-    def _mark_part(self, in_part: str, look_for_duplicates: bool) -> None:
+    def _mark_suppressed(self, in_part: str) -> None:
         self._duckdb.run(
-            "CREATE OR REPLACE TABLE numbers AS SELECT number, min(line) AS first, count(*) > 1 AS repeated "
-            f"FROM contacts WHERE {in_part} GROUP BY number {'' if self._suppressed else 'HAVING repeated'}"
+            "CREATE OR REPLACE TABLE found AS SELECT DISTINCT number FROM suppressed "
+            f"SEMI JOIN (SELECT number FROM contacts WHERE {in_part}) USING (number) WHERE {in_part}"
         )
-        self._duckdb.run(
-            "CREATE OR REPLACE TABLE found AS SELECT DISTINCT number, first, repeated FROM suppressed JOIN numbers "
-            f"USING (number) WHERE {in_part}"
-        )
-        suppressed, duplicate = CODES["suppressed"], CODES["duplicate"]
-        marks = [f"SELECT first AS line, {suppressed} AS code FROM found"]
-        if self._duckdb.value("SELECT bool_or(repeated) FROM found"):
-            marks.append(
-                f"SELECT line, {suppressed} FROM contacts SEMI JOIN (FROM found WHERE repeated) USING (number) WHERE {in_part}"
-            )
-        if look_for_duplicates and self._duckdb.value("SELECT bool_or(repeated) FROM numbers"):
-            numbers = "(FROM (FROM numbers WHERE repeated) ANTI JOIN found USING (number))"
-            marks.append(
-                f"SELECT line, {duplicate} FROM contacts JOIN {numbers} USING (number) WHERE {in_part} AND line <> first"
-            )
-        path = self._duckdb.new_file()
-        self._duckdb.run(copy_to_parquet(" UNION ALL ".join(marks), path))
-        self._mark(f"FROM read_parquet('{path}')")
+        if self._duckdb.value("SELECT count(*) FROM found"):
+            self._mark(f"SELECT line, {CODES['suppressed']} AS code FROM contacts SEMI JOIN found USING (number)")
 
     def _mark(self, lines_and_codes: str) -> None:
-        """Give the lines of a query their codes. A line occurs with one code only, or more than once with the same."""
+        """Give the lines of a query their codes."""
+        for start, end in self._ranges():
+            for code, bits in self._bits(lines_and_codes, start, end):
+                self._codes.put(start, bits, code)
+
+    def _ranges(self) -> Iterator[tuple[int, int]]:
+        """Ranges of lines whose bits fit into memory, each as the first line minus 1, and the last line."""
         lines = len(self._codes)
-        for start in range(0, lines, _LINES_AT_ONCE):
-            end = min(start + _LINES_AT_ONCE, lines)
-            chosen = (
-                f"SELECT code, bitstring_agg(line, {start + 1}, {end}) FROM ({lines_and_codes}) "
-                f"WHERE line BETWEEN {start + 1} AND {end} GROUP BY code"
-            )
-            for code, bits in self._duckdb.stream(chosen):
-                self._codes.put(start, bits.encode(), code)
+        return ((start, min(start + _LINES_AT_ONCE, lines)) for start in range(0, lines, _LINES_AT_ONCE))
+
+    def _bits(self, lines_and_codes: str, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """For each code in a query, a bit for each line of a range, and some zeros after the last."""
+        last = start + -(-(end - start) // 8) * 8
+        yield from self._duckdb.stream(
+            f"SELECT code, CAST(bitstring_agg(line, {start + 1}, {last}) AS BLOB) FROM ({lines_and_codes}) "
+            f"WHERE line BETWEEN {start + 1} AND {end} GROUP BY code"
+        )
 
 
 @dataclass
@@ -276,13 +280,16 @@ class _CodesInFile:
             self._map.madvise(mmap.MADV_DONTNEED)
             self._pages = 0
 
-    def put(self, start: int, chosen: bytes, code: int) -> None:
-        """Set the codes of the lines from ``start`` on for which ``chosen`` has ``1``, not ``0``."""
-        keep, put = bytes.maketrans(b"01", b"\xff\0"), bytes.maketrans(b"01", bytes((0, code)))
-        for at in range(0, len(chosen), _CODES_AT_ONCE):
-            part = chosen[at : at + _CODES_AT_ONCE]
-            old, kept, new = (
+    def put(self, start: int, bits: bytes, code: int, *, keep: bytes = bytes(256)) -> None:
+        """Change the codes of the lines after line ``start`` whose bit is set. ``keep`` has 0xff for each code that stays."""
+        for at in range(0, len(bits), _CODES_AT_ONCE // 8):
+            part = bits[at : at + _CODES_AT_ONCE // 8]
+            first = start + 8 * at
+            old = self[first : min(first + 8 * len(part), self._lines)]
+            digits = f"{int.from_bytes(part, 'big'):0{8 * len(part)}b}"[: len(old)].encode()
+            chosen, kept, before, after = (
                 int.from_bytes(each, "big")
-                for each in (self[start + at : start + at + len(part)], part.translate(keep), part.translate(put))
+                for each in (digits.translate(_MASK), old.translate(keep), old, bytes((code,)) * len(old))
             )
-            os.pwrite(self.file.fileno(), (old & kept | new).to_bytes(len(part), "big"), start + at)
+            chosen &= ~kept
+            os.pwrite(self.file.fileno(), (before & ~chosen | after & chosen).to_bytes(len(old), "big"), first)

@@ -252,8 +252,10 @@ class RowValidator:
         None stands for a line that has to be checked in Python, as does every line up to the first row.
         """
         given, *others = (self._cell_sql(position) for position in self.layout.positions)
-        limits = [(f"{column}_too_long", f"strlen({cell}) > {MAX_BYTES[column]}") for column, cell in
-                  zip(self.layout.columns[1:], others, strict=True)]
+        limits = [
+            (f"{column}_too_long", f"strlen({cell}) > {MAX_BYTES[column]}")
+            for column, cell in zip(self.layout.columns[1:], others, strict=True)
+        ]
         too_many = "false" if self.layout.cells is None else f"len(cells) > {self.layout.cells}"
         # A comma in a cell is written with quotes, or rejected if the cell is sent.
         has_comma = "false" if self.delimiter == "," else "contains(line, ',')"
