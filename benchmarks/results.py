@@ -3,15 +3,17 @@
     python -m benchmarks.results                                # 7 rounds of 5,000 posts, then 1 million results
     python -m benchmarks.results --rounds 3 --results 100000
 
-Each server is a process of its own: an app that reads the body and responds; the receiver with a database that stores
-nothing; and the command with a SQLite file and with PostgreSQL. Commits are durable: ``synchronous`` of SQLite is FULL,
-and PostgreSQL has ``fsync`` and ``synchronous_commit``. The sender is a process too: on each of its connections, the next
-result follows the response to the last one. The servers take turns, so that what else the machine does falls on all
-alike; ratios count, not posts per second.
+Each server is a process of its own: an app that reads the body and responds; the command ``queuecalls results serve``
+with a database that stores nothing; and the command with a SQLite file and with PostgreSQL. Commits are durable:
+``synchronous`` of SQLite is FULL, and PostgreSQL has ``fsync`` and ``synchronous_commit``. The sender is a process too: on
+each of its connections, the next result follows the response to the last one. The servers take turns, so that what else
+the machine does falls on all alike; ratios count, not posts per second. The processor time of a post is that of the
+server, of all processes of PostgreSQL, and of the sender; its ratio is that of server and database together. Both ratios
+are to the command that stores nothing.
 
 Then the receiver gets results of one campaign, 10,000 at first and 1 million at last. Its memory is the peak of its
 process. A poll is what a sensor does: it counts the results in a database that is open. Exit status 1: the receiver stores fewer
-posts than 40 % (SQLite) or 60 % (PostgreSQL) of those that the receiver takes without storing, its memory grows by
+posts than 40 % (SQLite) or 60 % (PostgreSQL) of those that the command takes without storing, its memory grows by
 more than 16 MiB, or a poll takes more than twice as long with all results as with the first.
 """
 
@@ -31,16 +33,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
+
+from airflow_provider_queuecalls.cli import main as queuecalls
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET
+from airflow_provider_queuecalls.records import database
 from airflow_provider_queuecalls.records.call_results import PostedResult
 from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.receiver import Receiver, listen, server
+from airflow_provider_queuecalls.records.receiver import listen, server
 from airflow_provider_queuecalls.records.results_url import results_url
 from tests.support.command import PROGRAM
 from tests.support.memory import peak
-from tests.support.postgres import postgres_server
+from tests.support.postgres import Postgres, postgres_server
 
 GOALS = {"sqlite": 0.40, "postgresql": 0.60}
 GOAL_GROWTH_MIB = 16
@@ -71,7 +77,15 @@ async def respond(_: Any, receive: Any, send: Any) -> None:
 class Nowhere:
     """A database that stores nothing."""
 
+    url = "nowhere"
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
     def ping(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
@@ -79,10 +93,14 @@ class Nowhere:
 
 
 def serve(name: str) -> None:
-    """In a process of its own: print the address as the command does, and serve without storing."""
+    """In a process of its own: serve without storing."""
+    if name == "nowhere":
+        database.Database = Nowhere  # type: ignore[assignment,misc]
+        queuecalls(["results", "serve", "--port", "0"])
+        return
     listener = listen("127.0.0.1", 0)
     print(f"listens on http://127.0.0.1:{listener.getsockname()[1]}. Press Ctrl-C", flush=True)
-    app: Any = respond if name == "responds" else Receiver(Nowhere(), [KEY])
+    app: Any = respond
     server(app).run(sockets=[listener])
 
 
@@ -110,7 +128,7 @@ def server_process(url: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def send(port: int, connections: int, first: int, count: int) -> None:
-    """In a process of its own: post so many results that differ, and print how many seconds that took."""
+    """In a process of its own: post so many results that differ, and print how many seconds that took, and of the processor."""
     path = results_url("http://h", NAME, [KEY]).removeprefix("http://h")
     head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: "
     bodies = (BODY.format(number) for number in range(first, first + count))
@@ -120,7 +138,7 @@ def send(port: int, connections: int, first: int, count: int) -> None:
         client = socket.create_connection(("127.0.0.1", port))
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(client, selectors.EVENT_READ, bytearray())
-    started, answered = time.perf_counter(), 0
+    started, busy, answered = time.perf_counter(), time.process_time(), 0
     for key in list(selector.get_map().values()):
         key.fileobj.send(requests.pop())  # type: ignore[union-attr]
     while answered < count:
@@ -135,59 +153,85 @@ def send(port: int, connections: int, first: int, count: int) -> None:
             answered += 1
             if requests:
                 client.send(requests.pop())
-    print(time.perf_counter() - started)
+    print(json.dumps([time.perf_counter() - started, time.process_time() - busy]))
 
 
-def seconds(port: int, connections: int, count: int) -> float:
-    """Post results that were not posted before; return how long it took."""
-    taken = 0.0
+def seconds(port: int, connections: int, count: int) -> tuple[float, float]:
+    """Post results that were not posted before; return how long it took, and how much of the processor the sender."""
+    taken, busy = 0.0, 0.0
     for size in [MOST_AT_ONCE] * (count // MOST_AT_ONCE) + [count % MOST_AT_ONCE]:
         if size:
             arguments = json.dumps([port, connections, next(_numbers) * MOST_AT_ONCE, size])
             command = [sys.executable, "-m", "benchmarks.results", "--send", arguments]
-            taken += float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return taken
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            more: list[float] = json.loads(printed)
+            taken, busy = taken + more[0], busy + more[1]
+    return taken, busy
 
 
 # The benchmark
 
 
-def measure_speed(urls: dict[str, str], rounds: int, posts: int, connections: int) -> bool:
+class Turn(NamedTuple):
+    """What a server took for a post, in microseconds: of the clock, and of the processor."""
+
+    wall: float
+    server: float
+    database: float
+    sender: float
+
+    @property
+    def storing(self) -> float:
+        return self.server + self.database
+
+
+def measure_speed(urls: dict[str, str], postgres: Postgres, rounds: int, posts: int, connections: int) -> bool:
     """Let the servers take turns, print the table, and return whether the goals are met."""
-    rates: dict[str, list[float]] = {name: [] for name in urls}
+    turns: dict[str, list[Turn]] = {name: [] for name in urls}
     with ExitStack() as stack:
-        ports = {name: stack.enter_context(server_process(url))[1] for name, url in urls.items()}
+        servers = {name: stack.enter_context(server_process(url)) for name, url in urls.items()}
         for number in range(-1, rounds):
-            for name, port in ports.items():
-                rate = posts / seconds(port, connections, posts)
+            for name, (process, port) in servers.items():
+                before = [processor(pid) for pid in (process.pid, postgres.process.pid)]
+                wall, sender = seconds(port, connections, posts)
+                busy = [processor(pid) - b for pid, b in zip((process.pid, postgres.process.pid), before, strict=True)]
                 if number >= 0:  # in the first round, everything is imported and connected
-                    rates[name].append(rate)
+                    turns[name].append(Turn(*(1e6 * taken / posts for taken in (wall, *busy, sender))))
     print(f"{rounds} interleaved rounds of {posts:,} posts over {connections} connections\n")
-    print(f"{'':24}{'posts/s':>10}{'without storing':>18}{'responds only':>16}")
+    print(f"{'':12}{'posts/s':>9}{'ratio':>7}{'to responds':>13} | processor time of a post, us:", end="")
+    print(f"{'server':>8}{'database':>10}{'sender':>8}{'ratio':>7}")
     met = True
-    for name, own in rates.items():
-        to_nothing, to_response = (
-            median(rate / other for rate, other in zip(own, rates[base], strict=True))
-            for base in ("nowhere", "responds")
+    for name, own in turns.items():
+        rate, to_responds, busy = (
+            median(getattr(other, what) / getattr(turn, what) for turn, other in zip(own, turns[base], strict=True))
+            for base, what in (("nowhere", "wall"), ("responds", "wall"), ("nowhere", "storing"))
         )
-        print(f"{name:24}{median(own):10,.0f}{to_nothing:18.2f}{to_response:16.2f}")
-        met &= to_nothing >= GOALS.get(name, 0)
+        wall, *each = (median(taken) for taken in zip(*own, strict=True))
+        print(f"{name:12}{1e6 / wall:9,.0f}{rate:7.2f}{to_responds:13.2f}{'|':>2}", end="")
+        print(f"{each[0]:37.0f}{each[1]:10.0f}{each[2]:8.0f}{busy:7.2f}")
+        met &= rate >= GOALS.get(name, 0)
     return met
+
+
+def processor(pid: int) -> float:
+    """The processor time of a process and all its children, in seconds."""
+    family = psutil.Process(pid)
+    return sum(sum(each.cpu_times()[:4]) for each in (family, *family.children(recursive=True)))
 
 
 def measure_size(url: str, results: int, connections: int) -> bool:
     """Post that many results of one campaign, print what they cost, and return whether the goals are met."""
     figures = []
-    with server_process(url) as (process, port), closing(Database(url)) as database:
-        for more in (FEW, results - FEW):
-            taken = seconds(port, connections, more)
+    with server_process(url) as (process, port), closing(Database(url)) as opened:
+        for count in (FEW, results - FEW):
+            taken, _ = seconds(port, connections, count)
             polls = []
             for _ in range(50):
                 started = time.perf_counter()
-                (counts,) = database.counts(NAME)
+                (counts,) = opened.counts(NAME)
                 polls.append(time.perf_counter() - started)
             figures.append((peak(process.pid), median(polls)))
-            print(f"{counts.results:>12,}{more / taken:10,.0f}{figures[-1][0]:13}{figures[-1][1] * 1e3:10.2f}")
+            print(f"{counts.results:>12,}{count / taken:10,.0f}{figures[-1][0]:13}{figures[-1][1] * 1e3:10.2f}")
     (few, quick), (many, slow) = figures
     return many - few <= GOAL_GROWTH_MIB and slow <= GOAL_POLL_RATIO * quick
 
@@ -209,7 +253,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="queuecalls-bench-") as directory, postgres_server(fsync="on") as postgres:
         stored = {"sqlite": f"sqlite:///{directory}/speed.db", "postgresql": postgres.new_database("speed")}
         urls = {"responds": "responds", "nowhere": "nowhere", **stored}
-        met = measure_speed(urls, options.rounds, options.posts, options.connections)
+        met = measure_speed(urls, postgres, options.rounds, options.posts, options.connections)
         for name in stored if options.results else ():
             url = f"sqlite:///{directory}/size.db" if name == "sqlite" else postgres.new_database("size")
             print(f"\n{name + ': results':>12}{'posts/s':>10}{'memory, MiB':>13}{'poll, ms':>10}")

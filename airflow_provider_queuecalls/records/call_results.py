@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cached_property
 
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.value_types import INTEGER, TIMESTAMP, read_text
@@ -87,7 +86,7 @@ class CallResult:
     def call_key(self) -> str | None:
         """A digest of what names the call; None if nothing does."""
         call = (self.phone_number, self.message_reference, self.call_id)
-        return None if call == (None, None, None) else _digest(call)[:KEY_LENGTH]
+        return None if call == (None, None, None) else _digest(call)
 
     def form(self) -> dict[str, str]:
         """Return the fields as the service posts them."""
@@ -99,22 +98,15 @@ class CallResult:
 class PostedResult:
     """One post to ``result_url``: what could be read of it, and everything as it came.
 
-    ``fields`` has all fields by name, with a list of values for a name that came with several. ``problems`` names the
-    documented fields whose value could not be read. Two posts of the same fields have the same ``digest``.
+    ``fields`` is a JSON object of all fields, with a list of values for a name that came with several. ``problems`` names
+    the documented fields whose value could not be read. Two posts of the same fields have the same ``digest``, whatever
+    their order and the whitespace around them.
     """
 
     result: CallResult
-    fields: Mapping[str, str | list[str]]
+    fields: str
     problems: tuple[str, ...]
-
-    @cached_property
-    def digest(self) -> str:
-        """A digest of the fields that doesn't depend on their order or on whitespace around them."""
-        normalized = {
-            name: sorted(v.strip() for v in value) if isinstance(value, list) else value.strip()
-            for name, value in self.fields.items()
-        }
-        return _digest(normalized)
+    digest: str
 
 
 def read_result(pairs: Iterable[tuple[str, str]]) -> PostedResult:
@@ -123,8 +115,12 @@ def read_result(pairs: Iterable[tuple[str, str]]) -> PostedResult:
     for name, value in dict.fromkeys(pairs):
         found.setdefault(name, []).append(value)
     fields = {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+    stripped = {
+        name: sorted(v.strip() for v in value) if isinstance(value, list) else value.strip()
+        for name, value in fields.items()
+    }
     read, violations = read_values(FIELDS, fields)
-    return PostedResult(CallResult(**read), fields, tuple(violations))
+    return PostedResult(CallResult(**read), json.dumps(fields), tuple(violations), _digest(stripped))
 
 
 def campaign_key(campaign_name: str) -> str:
@@ -135,8 +131,5 @@ def campaign_key(campaign_name: str) -> str:
 _ENCODER = json.JSONEncoder(sort_keys=True)
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True)
-
-
 def _digest(value: object) -> str:
-    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()[:KEY_LENGTH]

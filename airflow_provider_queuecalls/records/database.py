@@ -81,6 +81,8 @@ class Database:
         self.is_shared = self._engine.dialect.name != "sqlite"
         #: For transactions that write: SQLite cannot make a writer of one that has read while another has written.
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        #: For results, which PostgreSQL stores in one statement.
+        self._storer = self._engine.execution_options(isolation_level="AUTOCOMMIT") if self.is_shared else self._writer
         self.url = self._engine.url
         self._file_id = file_id(self.url)
         self._lock = Lock()
@@ -131,7 +133,7 @@ class Database:
     def _store(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
         # One connection is kept: taking one from the pool for each post costs more than storing the post.
         if self._connection is None:
-            self._connection = self._writer.connect()
+            self._connection = self._storer.connect()
         try:
             with self._connection.begin():
                 all_new = store(self._connection, posts, received_at=int(time.time()))
@@ -190,9 +192,10 @@ class Database:
 
     def rows(self, name: str, *, every_post: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the result of each call of a campaign, or every post that differs, with its fields as they came."""
+        columns = ", ".join(f"post.{name}" for name in ROW)
         calls = "" if every_post else "JOIN queuecalls_calls USING (campaign_key, call_key, digest)"
-        # The names are ours.
-        rows = _of(f"SELECT {', '.join(ROW)} FROM queuecalls_results {calls}", name, "ORDER BY received_at, digest")  # noqa: S608
+        query = f"SELECT {columns} FROM queuecalls_results AS post {calls}"  # noqa: S608  # the names are ours
+        rows = _of(query, name, "ORDER BY post.received_at, digest")
         with self._engine.connect().execution_options(stream_results=True, max_row_buffer=1000) as connection:
             for row in connection.execute(rows).mappings():
                 yield dict(row)

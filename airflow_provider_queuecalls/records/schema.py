@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 #: The statements that lead from each version of the schema to the next, the first from nothing to version 1.
 #: A statement that was released is never changed. Times are seconds since 1970 in UTC.
 #:
-#: ``queuecalls_calls`` points to the result of each call, whatever the order in which its posts arrived, and
-#: ``queuecalls_tallies`` counts these results. Both change in the transaction that stores a post, so counting a
+#: ``queuecalls_calls`` has the result of each call, whatever the order in which its posts arrived, and the one that it
+#: replaced last. ``queuecalls_tallies`` counts these results. Both change in the transaction that stores a post, so counting a
 #: campaign costs the same for ten results and for a million. ``shard`` keeps several receivers from waiting for each
 #: other's counts.
 SCHEMA: tuple[tuple[str, ...], ...] = (
@@ -27,14 +27,16 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
             record_key varchar(128) NOT NULL, generation bigint NOT NULL, entry text NOT NULL,
             PRIMARY KEY (record_key, generation))""",
         f"""CREATE TABLE queuecalls_results (
-            campaign_key varchar({KEY_LENGTH}) NOT NULL, digest varchar(64) NOT NULL, call_key varchar({KEY_LENGTH}),
+            campaign_key varchar({KEY_LENGTH}) NOT NULL, digest varchar({KEY_LENGTH}) NOT NULL, call_key varchar({KEY_LENGTH}),
             received_at bigint NOT NULL, phone_number text, message_reference text, call_id text, result text,
             callee_type text, attempts bigint, last_attempt_timestamp bigint, duration bigint, problems text NOT NULL,
             fields text NOT NULL, PRIMARY KEY (campaign_key, digest))""",
         "CREATE INDEX queuecalls_results_received ON queuecalls_results (received_at)",
         f"""CREATE TABLE queuecalls_calls (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, call_key varchar({KEY_LENGTH}) NOT NULL,
-            digest varchar(64) NOT NULL, PRIMARY KEY (campaign_key, call_key))""",
+            digest varchar({KEY_LENGTH}) NOT NULL, rank bigint NOT NULL, received_at bigint NOT NULL, result text NOT NULL,
+            callee_type text NOT NULL, attempts bigint NOT NULL, old_result text, old_callee_type text,
+            old_attempts bigint, PRIMARY KEY (campaign_key, call_key))""",
         f"""CREATE TABLE queuecalls_tallies (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, result text NOT NULL, callee_type text NOT NULL,
             shard bigint NOT NULL, calls bigint NOT NULL, attempts bigint NOT NULL, unreadable bigint NOT NULL,

@@ -1,180 +1,141 @@
-"""How posted results are stored and counted: any number of posts in one transaction, in the same few statements."""
+"""How posted results are stored and counted: any number of posts at once, in the same few statements.
+
+PostgreSQL stores them in one statement, which is a transaction of its own: round trips cost more than the rest of a post.
+SQLite has no statement like that, and takes the same steps one after the other in a transaction.
+"""
+# ruff: noqa: S608  # the names in the statements are ours
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls.records.call_results import COMPLETED, FIELDS, TEXT, PostedResult
+from airflow_provider_queuecalls.records.call_results import COMPLETED, FIELDS, TEXT, CallResult, PostedResult
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, RowMapping
+    from sqlalchemy.engine import Connection
     from sqlalchemy.sql.elements import TextClause
 
-_CALLS = ("campaign_key", "call_key", "digest")
-#: The columns of the two tables into which a row is inserted once, with their types; the first two identify a row.
-_COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "queuecalls_results": {
-        **dict.fromkeys(("campaign_key", "digest", "call_key"), "text"),
-        **{field.name: "text" if field.type is TEXT else "bigint" for field in FIELDS},
-        **{"received_at": "bigint", "problems": "text", "fields": "text"},
-    },
-    "queuecalls_calls": dict.fromkeys(_CALLS, "text"),
+#: What is stored of a post, with the types of the columns. The first two identify it.
+_RESULT = {
+    **dict.fromkeys(("campaign_key", "digest", "call_key", "problems", "fields"), "text"),
+    **{field.name: "text" if field.type is TEXT else "bigint" for field in FIELDS},
 }
-_LOCK_CALL = "SELECT digest FROM queuecalls_calls WHERE campaign_key = :campaign_key AND call_key = :call_key"
-_RESULT = "SELECT * FROM queuecalls_results WHERE campaign_key = :campaign_key AND digest = :digest"
-_MOVE = """INSERT INTO queuecalls_calls (campaign_key, call_key, digest) VALUES (:campaign_key, :call_key, :digest)
-    ON CONFLICT (campaign_key, call_key) DO UPDATE SET digest = excluded.digest"""
-#: The parameters of the statement that counts.
-_TALLY = ("campaign_key", "result", "callee_type", "calls", "attempts", "unreadable", "last_received_at")
-_COUNT = """INSERT INTO queuecalls_tallies AS known
-    (campaign_key, result, callee_type, shard, calls, attempts, unreadable, last_received_at)
-    VALUES (:campaign_key, :result, :callee_type, {shard}, :calls, :attempts, :unreadable, :last_received_at)
-    ON CONFLICT (campaign_key, result, callee_type, shard) DO UPDATE SET
-    calls = known.calls + excluded.calls, attempts = known.attempts + excluded.attempts,
-    unreadable = known.unreadable + excluded.unreadable,
-    last_received_at = CASE WHEN known.last_received_at > excluded.last_received_at
-    THEN known.last_received_at ELSE excluded.last_received_at END"""
+_GIVEN = {**_RESULT, "rank": "bigint"}
+_NAMES = ", ".join(_RESULT)
+_NOW = "CAST(:received_at AS bigint)"
 
-_Row: TypeAlias = "Mapping[str, Any] | RowMapping"
-_Identity = tuple[str, str]
+_INSERT = f"""INSERT INTO queuecalls_results ({_NAMES}, received_at)
+    SELECT {_NAMES}, {_NOW} FROM given WHERE true ON CONFLICT DO NOTHING"""
+#: The new row of each call that is its result by now, and what was its result before. A call is moved once in a statement.
+_MOVE = f"""INSERT INTO queuecalls_calls AS known
+    (campaign_key, call_key, digest, rank, received_at, result, callee_type, attempts)
+    SELECT campaign_key, call_key, digest, rank, {_NOW},
+        coalesce(result, ''), coalesce(callee_type, ''), coalesce(attempts, 0)
+    FROM (SELECT new.*, row_number() OVER
+        (PARTITION BY campaign_key, call_key ORDER BY rank DESC, digest DESC) AS place FROM new) AS placed
+    WHERE place = 1 AND call_key IS NOT NULL ORDER BY campaign_key, call_key
+    ON CONFLICT (campaign_key, call_key) DO UPDATE SET
+        digest = excluded.digest, rank = excluded.rank, received_at = excluded.received_at,
+        result = excluded.result, callee_type = excluded.callee_type, attempts = excluded.attempts,
+        old_result = known.result, old_callee_type = known.callee_type, old_attempts = known.attempts
+    WHERE (excluded.rank, excluded.received_at, excluded.digest) > (known.rank, known.received_at, known.digest)"""
+_COUNT = f"""INSERT INTO queuecalls_tallies AS known
+    (campaign_key, result, callee_type, shard, calls, attempts, unreadable, last_received_at)
+    SELECT campaign_key, result, callee_type, {{shard}}, sum(calls), sum(attempts), sum(unreadable), {_NOW} FROM (
+        SELECT campaign_key, coalesce(result, '') AS result, coalesce(callee_type, '') AS callee_type, 0 AS calls,
+            0 AS attempts, CASE WHEN call_key IS NULL THEN 1 ELSE 0 END AS unreadable FROM new
+        UNION ALL SELECT campaign_key, result, callee_type, 1, attempts, 0 FROM moved
+        UNION ALL SELECT campaign_key, old_result, old_callee_type, -1, -old_attempts, 0 FROM moved
+            WHERE old_result IS NOT NULL) AS changes
+    GROUP BY campaign_key, result, callee_type ORDER BY campaign_key, result, callee_type
+    ON CONFLICT (campaign_key, result, callee_type, shard) DO UPDATE SET
+        calls = known.calls + excluded.calls, attempts = known.attempts + excluded.attempts,
+        unreadable = known.unreadable + excluded.unreadable,
+        last_received_at = CASE WHEN known.last_received_at > excluded.last_received_at
+            THEN known.last_received_at ELSE excluded.last_received_at END"""
 
 
 def store(connection: Connection, posts: Sequence[tuple[str, PostedResult]], received_at: int) -> list[bool]:
     """Store posts, each with its campaign's key, and count them; return for each whether it is new.
 
-    Rows are written in the order of their keys, so transactions of several receivers wait for each other in one
-    direction only.
+    Rows are written in the order of their keys, and the tables in one order, so transactions of several receivers wait
+    for each other in one direction only.
     """
-    rows: dict[_Identity, _Row] = {}
+    rows: dict[tuple[str, str], Mapping[str, Any]] = {}
     is_first = []
     for key, posted in posts:
         identity = (key, posted.digest)
         is_first.append(identity not in rows)
         if is_first[-1]:
-            rows[identity] = _row(key, posted, received_at)
-    new = _insert(connection, "queuecalls_results", rows.values())
-    _count(connection, [rows[identity] for identity in new], received_at)
+            rows[identity] = _row(key, posted)
+
+    def run(statement: TextClause, identities: Sequence[tuple[str, str]]) -> Any:
+        # All rows are one parameter: a list of parameters for each of them takes the drivers longer than the rest.
+        given = json.dumps([rows[identity] for identity in identities])
+        return connection.execute(statement, {"rows": given, "received_at": received_at})
+
+    if connection.dialect.name == "sqlite":
+        known_rows, *steps = _steps()
+        new = set(rows).difference((row[0], row[1]) for row in run(known_rows, sorted(rows)))
+        for step in steps:  # nobody else writes until the transaction ends
+            run(step, sorted(new))
+    else:
+        new = {(row[0], row[1]) for row in run(_statement(), sorted(rows))}
     return [first and (key, posted.digest) in new for first, (key, posted) in zip(is_first, posts, strict=True)]
 
 
-def rank(row: _Row) -> tuple[Any, ...]:
+def rank(result: CallResult) -> int:
     """The order among the posts of one call: the greatest is its result.
 
     Posts may be repeated and arrive in any order, so most attempts and the latest attempt come first, then a completed
-    call, and only then the time of arrival.
+    call. Of those that are equal, the last one to arrive counts.
     """
-    attempts, last = (-1 if row[name] is None else row[name] for name in ("attempts", "last_attempt_timestamp"))
-    return attempts, last, (row["result"] or "").lower() == COMPLETED, row["received_at"], row["digest"]
+    attempts, last = (0 if value is None else value + 1 for value in (result.attempts, result.last_attempt_timestamp))
+    return (attempts << 38 | last) << 1 | ((result.result or "").lower() == COMPLETED)  # last is less than 2 ** 38
 
 
-def _row(key: str, posted: PostedResult, received_at: int) -> _Row:
+def _row(key: str, posted: PostedResult) -> Mapping[str, Any]:
     return vars(posted.result) | {
         "campaign_key": key,
         "digest": posted.digest,
         "call_key": posted.result.call_key,
-        "received_at": received_at,
+        "rank": rank(posted.result),
         "problems": " ".join(posted.problems),
-        "fields": json.dumps(posted.fields),
+        "fields": posted.fields,
     }
 
 
-def _count(connection: Connection, rows: Iterable[_Row], received_at: int) -> None:
-    """Point each call of the new rows to its result, and count the difference."""
+@cache
+def _statement() -> TextClause:
+    """The statement of PostgreSQL, which returns the identities of the rows that are new."""
     from sqlalchemy import text
 
-    changes: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    best: dict[_Identity, _Row] = {}
-    for row in rows:
-        change = changes[_group(row)]
-        call = (row["campaign_key"], row["call_key"])
-        if row["call_key"] is None:
-            change[2] += 1
-        elif call not in best or rank(row) > rank(best[call]):
-            best[call] = row
-    added = _insert(connection, "queuecalls_calls", [_only(row, _CALLS) for row in best.values()])
-    for call in sorted(best):
-        row, old = best[call], None
-        if call not in added:
-            old = _result(connection, row)
-            if old and rank(old) > rank(row):
-                continue
-            connection.execute(text(_MOVE), _only(row, _CALLS))
-        for number, each in ((1, row), (-1, old)):
-            if each:
-                change = changes[_group(each)]
-                change[0] += number
-                change[1] += number * (each["attempts"] or 0)
-    count = _count_statement(is_sqlite=_is_sqlite(connection))
-    for group in sorted(changes):
-        values = zip(_TALLY, (*group, *changes[group], received_at), strict=True)
-        connection.execute(count, dict(values))
+    types = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
+    return text(f"""WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({types})),
+        stored AS ({_INSERT} RETURNING campaign_key, digest),
+        new AS (SELECT * FROM given JOIN stored USING (campaign_key, digest)),
+        moved AS ({_MOVE} RETURNING *),
+        counted AS ({_COUNT.format(shard="pg_backend_pid() % 64")})
+        SELECT campaign_key, digest FROM stored""")
 
 
 @cache
-def _count_statement(*, is_sqlite: bool) -> TextClause:
+def _steps() -> tuple[TextClause, ...]:
+    """The statements of SQLite: the first one reads which of the rows are there, the others store those that are not."""
     from sqlalchemy import text
 
-    return text(_COUNT.format(shard="0" if is_sqlite else "pg_backend_pid() % 64"))
-
-
-def _group(row: _Row) -> tuple[str, str, str]:
-    return row["campaign_key"], row["result"] or "", row["callee_type"] or ""
-
-
-def _result(connection: Connection, row: _Row) -> RowMapping | None:
-    """The stored result of a row's call, which nobody else can change until this transaction ends."""
-    from sqlalchemy import text
-
-    lock = text(_LOCK_CALL + ("" if _is_sqlite(connection) else " FOR UPDATE"))
-    digest = connection.execute(lock, _only(row, ("campaign_key", "call_key"))).scalar()
-    identity = {"campaign_key": row["campaign_key"], "digest": digest}
-    return connection.execute(text(_RESULT), identity).mappings().first()
-
-
-def _insert(connection: Connection, table: str, rows: Iterable[_Row]) -> set[_Identity]:
-    """Insert the rows that are not there; return the identities of these."""
-    first, second, *_ = _COLUMNS[table]
-    ordered = sorted(rows, key=lambda row: (row[first], row[second]))
-    given = {"rows": json.dumps(ordered)}
-    known, insert = _statements(table, is_sqlite=_is_sqlite(connection))
-    if known is None:
-        return {(row[0], row[1]) for row in connection.execute(insert, given)}
-    # Nobody else writes until the transaction ends.
-    identities = {(row[0], row[1]) for row in connection.execute(known, given)}
-    connection.execute(insert, given)
-    return {(row[first], row[second]) for row in ordered} - identities
-
-
-@cache
-def _statements(table: str, *, is_sqlite: bool) -> tuple[TextClause | None, TextClause]:
-    """The statements that read which of the rows are there, unless the other returns the inserted ones, and that inserts.
-
-    The rows are one parameter, in JSON: a list of parameters for each of them takes the drivers longer than the rest.
-    """
-    from sqlalchemy import text
-
-    columns = _COLUMNS[table]
-    first, second, *_ = columns
-    insert = f"INSERT INTO {table} ({', '.join(columns)}) SELECT"
-    if is_sqlite:  # whose older versions return no inserted rows
-        values = {name: f"json_extract(value, '$.{name}')" for name in columns}
-        join = f"CROSS JOIN {table} ON {first} = {values[first]} AND {second} = {values[second]}"
-        known = f"SELECT {first}, {second} FROM json_each(:rows) {join}"  # noqa: S608  # in this order
-        return text(known), text(
-            f"{insert} {', '.join(values.values())} FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING"
-        )
-    types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return None, text(f"""{insert} * FROM json_to_recordset(CAST(:rows AS json)) AS given ({types})
-        ON CONFLICT DO NOTHING RETURNING {first}, {second}""")
-
-
-def _only(row: _Row, names: Iterable[str]) -> dict[str, Any]:
-    return {name: row[name] for name in names}
-
-
-def _is_sqlite(connection: Connection) -> bool:
-    return connection.dialect.name == "sqlite"
+    values = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in _GIVEN)
+    given = f"WITH given AS (SELECT {values} FROM json_each(:rows))"
+    # CROSS JOIN keeps this order, so that the rows are looked up.
+    known = "SELECT campaign_key, digest FROM given CROSS JOIN queuecalls_results USING (campaign_key, digest)"
+    moved = "SELECT known.* FROM new CROSS JOIN queuecalls_calls AS known USING (campaign_key, call_key, digest)"
+    new = f"{given}, new AS (SELECT * FROM given)"
+    return (
+        text(f"{given} {known}"),
+        text(f"{given} {_INSERT}"),
+        text(f"{new} {_MOVE}"),
+        text(f"{new}, moved AS ({moved}) {_COUNT.format(shard=0)}"),
+    )

@@ -25,18 +25,18 @@ class Postgres:
     def __init__(self, programs: Path, port: int, start: Callable[[], subprocess.Popen[bytes]]) -> None:
         self._programs = programs
         self._start = start
-        self._process = start()
+        self.process = start()
         self.port = port
 
     def restart(self) -> None:
         """Let it crash, and start it again."""
         self.stop()
-        self._process = self._start()
+        self.process = self._start()
 
     def stop(self) -> None:
         """End it without waiting for anybody."""
-        self._process.send_signal(signal.SIGQUIT)
-        self._process.wait(PATIENCE_SECONDS)
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(PATIENCE_SECONDS)
 
     def new_database(self, name: str) -> str:
         """Create a database; return its URL."""
