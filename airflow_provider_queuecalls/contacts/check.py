@@ -23,7 +23,6 @@ from airflow_provider_queuecalls.contacts.results import (
     Reading,
     Results,
     ResultsInMemory,
-    file_digest,
     is_small,
 )
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
@@ -145,11 +144,11 @@ def check(
             )
             if broken:
                 raise broken
-            file, size, digest = source.file, source.size, read.digest
             if cleaned:
-                file = cleaned
+                file, digest = cleaned
                 stack.callback(file.close)
-                size, digest = os.fstat(file.fileno()).st_size, file_digest(file, stop)
+            else:
+                file, digest = source.file, results.digest(source)
             source.assert_unchanged()
         stop.raise_if_requested()
         stack.pop_all()
@@ -158,7 +157,9 @@ def check(
     file.seek(0)
     if progress:
         progress(total, total)
-    return CheckedContacts(replace(report, digest=digest), Upload(file, source.name, size, digest))
+    return CheckedContacts(
+        replace(report, digest=digest), Upload(file, source.name, os.fstat(file.fileno()).st_size, digest)
+    )
 
 
 def _assert_rejects_elsewhere(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import chain, compress, count
 from typing import BinaryIO
@@ -58,28 +60,41 @@ def write_output(
     rejects_path: str | os.PathLike[str] | None,
     send: bool,
     all_safe: bool,
-) -> BinaryIO | None:
+) -> tuple[BinaryIO, str] | None:
     """Write the rejects file if it has a path, and the cleaned copy if it is to be sent, in one pass over the contact file.
 
-    The cleaned copy has the valid rows: UTF-8 without byte-order mark, LF, commas, the service's order of columns; no
-    blank lines, no header line. It is a temporary file, which is deleted when it is closed.
+    Returns the cleaned copy and its digest. It has the valid rows: UTF-8 without byte-order mark, LF, commas, the service's
+    order of columns; no blank lines, no header line. It is a temporary file, which is deleted when it is closed.
 
     The rejects file has line, reason, and cells of each reject as CSV. Only its owner can read it. A cell that a
     spreadsheet would run as a formula gets a leading apostrophe. Bytes that are not UTF-8 and control characters are
     written as ``\\x..``. A line of more than 1 MiB is cut off there. The file gets its name only when it is complete.
     Raises :class:`CheckFailed` if it cannot be written.
     """
+    sha256 = hashlib.sha256()
+
+    def write(sent: bytes, rejects: bytes) -> None:
+        if cleaned is not None:
+            write_all(cleaned, sent)
+            sha256.update(sent)
+        write_rejects(rejects)
+
     with ExitStack() as opened, _rejects_file(rejects_path, validator) as write_rejects:
         cleaned = opened.enter_context(temporary_file(buffering=0)) if send else None
-        to_write = send or next(results.rejects(), None)
-        for block in blocks(source.file, validator.delimiter, stop) if to_write else ():
-            codes = results.codes(block.first, block.count)
-            if cleaned is not None:
-                write_all(cleaned, _cleaned(block, codes, validator))
-            if write_rejects is not None:
-                write_rejects(_rejects(block, codes, validator, all_safe))
+        # A block is written and hashed while the next one is prepared.
+        with ThreadPoolExecutor(1) as thread:
+            writing = thread.submit(write, b"", b"")
+            for block in (
+                blocks(source.file, validator.delimiter, stop) if send or next(results.rejects(), None) else ()
+            ):
+                codes = results.codes(block.first, block.count)
+                sent = _cleaned(block, codes, validator) if send else b""
+                rejects = _rejects(block, codes, validator, all_safe) if rejects_path is not None else b""
+                writing.result()
+                writing = thread.submit(write, sent, rejects)
+            writing.result()
         opened.pop_all()
-    return cleaned
+    return (cleaned, f"sha256:{sha256.hexdigest()}") if cleaned else None
 
 
 # The cleaned copy.
@@ -106,12 +121,10 @@ def _cleaned(block: Block, codes: bytes | bytearray, validator: RowValidator) ->
 
 
 @contextmanager
-def _rejects_file(
-    path: str | os.PathLike[str] | None, validator: RowValidator
-) -> Iterator[Callable[[bytes], object] | None]:
-    """Yield a function that writes to the rejects file; None if it has no path."""
+def _rejects_file(path: str | os.PathLike[str] | None, validator: RowValidator) -> Iterator[Callable[[bytes], object]]:
+    """Yield a function that writes to the rejects file, if that has a path."""
     if path is None:
-        yield None
+        yield len
         return
     names = validator.layout.names or validator.layout.columns
     with ExitStack() as opened:

@@ -48,7 +48,6 @@ class Reading:
     bom: bool
     lone_cr: bool
     duckdb_safe: bool
-    digest: str
 
 
 class LineCodes(Protocol):
@@ -69,7 +68,9 @@ class Results(ABC):
     """The results of a check. Call :meth:`add_suppression_list` for every list, then :meth:`read_contacts`, then
     :meth:`mark_repeats`. After that the results are complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: StopRequest, advance: Advance) -> None:
+        self._stop = stop
+        self._advance = advance
         self._codes: LineCodes = bytearray()
 
     @abstractmethod
@@ -83,6 +84,10 @@ class Results(ABC):
     @abstractmethod
     def mark_repeats(self, *, look_for_duplicates: bool) -> None:
         """Reject the valid rows whose number is suppressed, then those whose number an earlier row has."""
+
+    def digest(self, source: Source) -> str:
+        """The digest of the contact file."""
+        return file_digest(source.file, self._stop)
 
     def codes(self, first: int, count: int) -> bytes | bytearray:
         """The codes of ``count`` lines, starting with line ``first``."""
@@ -114,9 +119,7 @@ class ResultsInMemory(Results):
     """For small files: every line is checked in Python, the numbers are in a set, and nothing is written to the disk."""
 
     def __init__(self, stop: StopRequest, advance: Advance) -> None:
-        super().__init__()
-        self._stop = stop
-        self._advance = advance
+        super().__init__(stop, advance)
         self._suppressed: set[int] = set()
         self._contacts: list[tuple[int, int]] = []
 
@@ -136,7 +139,7 @@ class ResultsInMemory(Results):
             self._codes[line - 1] = code
             if number is not None:
                 self._contacts.append((line, number))
-        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe, file_digest(source.file, self._stop))
+        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe)
 
     def _all_lines(self, source: Source, validator: RowValidator, lines: int) -> Iterable[LineResult]:
         results = list(line_results(source, validator, iter(range(1, lines + 1)), self._stop))

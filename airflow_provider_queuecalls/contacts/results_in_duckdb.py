@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO, overload
@@ -53,12 +54,11 @@ class ResultsInDuckDB(Results):
     _codes: _CodesInFile
 
     def __init__(self, memory_mb: int, stop: StopRequest, advance: Advance) -> None:
-        super().__init__()
-        self._stop = stop
-        self._advance = advance
+        super().__init__(stop, advance)
         self._suppressed: list[str] = []
         self._bytes_read = 0
         self._contacts_at_once = (memory_mb << 20) // _BYTES_PER_CONTACT
+        self._digest: Future[str] | None = None
         self._closing = StopRequest()
         self._duckdb = Session(memory_mb, stop)
 
@@ -77,16 +77,23 @@ class ResultsInDuckDB(Results):
         return counts
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
-        digest = self._duckdb.threads.submit(file_digest, source.file, self._closing)
         seen, lines = self._read(source, validator)
         self._codes = _CodesInFile(seen.lines)
         self._duckdb.keep(self._codes.file)
-        self._mark(f"SELECT line, code FROM ({lines.known}) WHERE code <> {CODES['valid']}")
+        all_valid = not self._mark(f"SELECT line, code FROM ({lines.known}) WHERE code <> {CODES['valid']}")
         for line, code in self._check_others(source, validator, lines):
             self._codes[line - 1] = code
+            all_valid = all_valid and code == CODES["valid"]
         self._duckdb.run(f"CREATE VIEW contacts AS {lines.valid}")
+        if all_valid:  # the file itself may be sent
+            self._digest = self._duckdb.threads.submit(file_digest, source.file, self._closing)
+        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe)
+
+    def digest(self, source: Source) -> str:
+        if self._digest is None:
+            return super().digest(source)
         with self._stop.calling(self._closing.request):
-            return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe, digest.result())
+            return self._digest.result()
 
     def _read(self, source: Source, validator: RowValidator) -> tuple[Survey, _Lines]:
         """Let DuckDB check the lines of a file.
@@ -164,11 +171,14 @@ class ResultsInDuckDB(Results):
         if self._duckdb.value("SELECT count(*) FROM found"):
             self._mark(f"SELECT line, {CODES['suppressed']} AS code FROM contacts SEMI JOIN found USING (number)")
 
-    def _mark(self, lines_and_codes: str) -> None:
-        """Give the lines of a query their codes."""
+    def _mark(self, lines_and_codes: str) -> bool:
+        """Give the lines of a query their codes. Returns whether there are any."""
+        found = False
         for start, end in self._ranges():
             for code, bits in self._bits(lines_and_codes, start, end):
                 self._codes.put(start, bits, code)
+                found = True
+        return found
 
     def _ranges(self) -> Iterator[tuple[int, int]]:
         """Ranges of lines whose bits fit into memory, each as the first line minus 1, and the last line."""
