@@ -65,9 +65,8 @@ def query_result(
             portion = first
             while portion:
                 # A connection may be set to give mappings.
-                yield from (
-                    [row[name] for name in names] if isinstance(row, Mapping) else tuple(row) for row in portion
-                )
+                by_name = isinstance(portion[0], Mapping)
+                yield from ([row[name] for name in names] for row in portion) if by_name else map(tuple, portion)
                 with translate_errors(f"The result of the query on {conn_id!r} cannot be read to its end"):
                     portion = cursor.fetchmany(ROWS_AT_ONCE)
 

@@ -169,11 +169,15 @@ def split_quoted(text: str, delimiter: str) -> list[str] | None:
     return cells
 
 
+def write_cell(cell: str) -> str:
+    """Write a cell without line breaks as RFC 4180 defines it, with quotes only where they are needed."""
+    return '"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell
+
+
 def write_row(cells: Iterable[str]) -> bytes:
-    """Write a row as RFC 4180 defines it, with quotes only where they are needed."""
-    written = ('"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in cells)
+    """Write a row of such cells."""
     # The check reports a lone surrogate: its bytes are not UTF-8.
-    return ",".join(written).encode(errors="surrogatepass")
+    return ",".join(map(write_cell, cells)).encode(errors="surrogatepass")
 
 
 def leaves_cell_open(line: bytes, delimiter: bytes, is_open: bool = False) -> bool:

@@ -32,8 +32,8 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
 
     :param python_callable: the function. It yields or returns contacts: tuples of phone_number, message_reference, and
         call_parameter, or mappings with these names (or those of ``columns``; other keys are not sent, and logged).
-        Or it returns a DataFrame of pandas or polars or an Arrow table with these columns, or the path or URL of a
-        contact file, as ``contacts`` takes it
+        Or it returns a DataFrame of pandas or polars or an Arrow table with these columns (or, with pyarrow, any
+        object with ``__arrow_c_stream__``), or the path or URL of a contact file, as ``contacts`` takes it
     :param op_args: positional arguments of the function (templated)
     :param op_kwargs: keyword arguments of the function (templated)
 
@@ -57,7 +57,8 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:
-        from airflow_provider_queuecalls.contacts.from_rows import dataframe_rows, write_contact_file
+        from airflow_provider_queuecalls.contacts.from_columns import read_table
+        from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
 
         # Rows may have names, as a file with a header line. Checked before the function runs, which may take a while.
         rules = self._rules(has_header=True)
@@ -65,17 +66,17 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         sources: list[Location] = []
         with ExitStack() as stack:
             given = self._called(context)
-            names, rows = dataframe_rows(given) or (None, given)
-            if names is None and (isinstance(given, str | os.PathLike) or hasattr(type(given), "protocol")):
+            table = read_table(given)
+            if table is None and (isinstance(given, str | os.PathLike) or hasattr(type(given), "protocol")):
                 rules = self._rules()
                 sources.append(given)
                 contacts = stack.enter_context(self._fetched(given))
             else:
-                self._assert_rows(rows, origin)
-                if isinstance(rows, Generator):
-                    stack.callback(rows.close)
+                self._assert_rows(given if table is None else (), origin)
+                if isinstance(given, Generator):
+                    stack.callback(given.close)
                 contacts = stack.enter_context(
-                    write_contact_file(rows, rules, origin, names=names, log=self.log.info, stop=self.stop)
+                    write_contact_file(table or given, rules, origin, log=self.log.info, stop=self.stop)
                 )
                 rules = rules.for_rows()
             yield ContactFile(contacts, rules, sources)
@@ -85,7 +86,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         return self.python_callable(*self.op_args, **determine_kwargs(self.python_callable, self.op_args, context))
 
     def _assert_rows(self, rows: object, origin: str) -> None:
-        from airflow_provider_queuecalls.contacts.from_rows import is_lazy
+        from airflow_provider_queuecalls.contacts.from_columns import is_lazy
 
         subject = f"{origin[0].upper()}{origin[1:]}"
         if is_lazy(rows):

@@ -67,7 +67,7 @@ def contact_file(rows: Any, rules: ContactRules | None = None, names: list[str] 
     """The text of the contact file that rows are written to."""
     rules = rules or ContactRules()
     with write_contact_file(rows, rules, "the test", names=names, log=log, stop=StopRequest()) as path:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8", errors="surrogatepass")
 
 
 @contextmanager

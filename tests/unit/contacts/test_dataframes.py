@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules
-from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE, dataframe_rows, is_lazy
+from airflow_provider_queuecalls.contacts.from_columns import is_lazy, read_table
+from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from tests.unit.contacts.checking import contact_file
 
@@ -37,8 +38,7 @@ def dataframe(request: pytest.FixtureRequest) -> Any:
 
 
 def file_of(value: Any, rules: ContactRules | None = None) -> str:
-    names, rows = dataframe_rows(value) or pytest.fail("is not a DataFrame")
-    return contact_file(rows, rules, names)
+    return contact_file(read_table(value) or pytest.fail("is not a table"), rules)
 
 
 def problem(value: Any) -> str:
@@ -115,10 +115,10 @@ def test_a_lazy_frame_is_recognized_without_running_it() -> None:
     lazy = polars.LazyFrame({"phone_number": [ANN]})
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # polars warns where the schema of a query is computed
-        assert dataframe_rows(lazy) is None
+        assert read_table(lazy) is None
     assert is_lazy(lazy)
     assert not is_lazy(lazy.collect())
 
 
 def test_other_values_are_not_dataframes() -> None:
-    assert [dataframe_rows(value) for value in OTHER_VALUES] == [None] * 6
+    assert [read_table(value) for value in OTHER_VALUES] == [None] * 6
