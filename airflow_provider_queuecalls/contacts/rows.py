@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 from airflow_provider_queuecalls.contacts.lines import (
@@ -214,7 +215,20 @@ class RowValidator:
 
     def fast_path_rows(self, lines: list[bytes]) -> list[bytes]:
         """The rows to send for lines that are valid by :meth:`results_sql`."""
-        return list(map(self.fast_path_row, lines)) if self.rewrites_all else lines[:]
+        delimiter = self.delimiter.encode()
+        if not lines or not self.rewrites_all:
+            return lines[:]
+        if not self.layout.names:
+            return b"\n".join(lines).replace(delimiter, b",").split(b"\n")
+        # Most often, all lines have the same number of cells. Then each column is a slice of all cells.
+        width = lines[0].count(delimiter) + 1
+        cells = (delimiter + b"\n" + delimiter).join(lines).split(delimiter)
+        if len(cells) + 1 != len(lines) * (width + 1) or cells[width :: width + 1] != [b"\n"] * (len(lines) - 1):
+            return list(map(self.fast_path_row, lines))
+        columns = [
+            cells[position :: width + 1] if position < width else repeat(b"") for position in self.layout.positions
+        ]
+        return list(map(b",".join, zip(*columns, strict=False)))
 
     def rewritten_row(self, line: bytes) -> bytes:
         """The row to send for a valid line that needs a change."""
