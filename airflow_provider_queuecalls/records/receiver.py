@@ -6,6 +6,7 @@ import asyncio
 import email
 import logging
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import collapse_rfc2231_value
@@ -30,8 +31,11 @@ MOST_BYTES = 64 << 10
 MOST_CONNECTIONS = 1_000
 #: How long a client may take to send a request's head, and its body.
 CLIENT_SECONDS = 20
-#: How many results are committed in one transaction.
+#: How many results are committed in one transaction, and about how many characters of fields.
 MOST_AT_ONCE = 100
+MOST_CHARACTERS_AT_ONCE = 1 << 20
+#: About how many characters of fields may wait for the database.
+MOST_CHARACTERS = 64 << 20
 #: How long a result may wait for the database.
 STORE_SECONDS = 30
 _HEADERS = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
@@ -57,7 +61,8 @@ class Receiver:
         self._database = database
         self._secrets = tuple(secrets)
         self._problem = ""
-        self._waiting: list[_Waiting] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._characters = 0
         self._writing: asyncio.Task[None] | None = None
         # Requests of /health, which anybody may send, must not delay a result.
         self._writer, self._reader = (ThreadPoolExecutor(1, f"queuecalls-results-{name}") for name in ("write", "read"))
@@ -114,10 +119,13 @@ class Receiver:
         return 200, "ok" if is_new is None else "stored" if is_new else "stored before"
 
     async def _store(self, key: str, posted: PostedResult) -> bool:
+        if self._characters > MOST_CHARACTERS:
+            raise QueueCallsError(f"Results of more than {MOST_CHARACTERS} characters wait for it.")
         loop = asyncio.get_running_loop()
         waiting = _Waiting((key, posted), loop.create_future())
         deadline = loop.call_later(STORE_SECONDS, waiting.fail, TimeoutError())
         self._waiting.append(waiting)
+        self._characters += len(posted.fields)
         if self._writing is None:
             self._writing = loop.create_task(self._write())
         try:
@@ -126,9 +134,12 @@ class Receiver:
             deadline.cancel()
 
     async def _write(self) -> None:
-        """Commit all results that wait at this moment in one transaction, until none is left."""
+        """Commit the results that wait, many in one transaction, until none is left."""
         while self._waiting:
-            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            batch, before = list[_Waiting](), self._characters
+            while self._waiting and len(batch) < MOST_AT_ONCE and before - self._characters < MOST_CHARACTERS_AT_ONCE:
+                batch.append(self._waiting.popleft())
+                self._characters -= len(batch[-1].post[1].fields)
             await self._commit(batch)
         self._writing = None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import resource
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest  # noqa: TC002
 import requests
@@ -98,16 +99,18 @@ def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         process, base = stack.enter_context(receiver(sqlite))
         target = urlsplit(results_url(base, NAME, [NEW]))
-        body = urlencode({"call_id": "8" * 65_000}).encode()
-        head = f"POST {target.path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+        body = b"call_id=%03d&x=" + b"\xff" * 65_000  # a byte that is not UTF-8 takes six in JSON
+        head = f"POST {target.path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body) - 1}\r\n\r\n".encode()
         before, clients = peak(process.pid), list[socket.socket]()
-        for _ in range(990):
+        for number in range(990):
             address = (target.hostname, target.port)
             clients.append(stack.enter_context(socket.create_connection(address, timeout=PATIENCE_SECONDS)))
-            clients[-1].sendall(head.encode() + body[:-1])
+            clients[-1].sendall(head + body.replace(b"%03d", b"%03d" % number)[:-1])
         for client in clients:
             client.sendall(body[-1:])
-            assert client.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 408")  # on a busy machine, a body may be late
+        # On a busy machine, a body may be late, and the limit of what waits may be reached.
+        answers = Counter(client.recv(12)[-3:] for client in clients)
+        assert answers.keys() <= {b"200", b"408", b"503"}
         assert peak(process.pid) - before < 200
         assert requests.get(f"{base}/health", timeout=60).status_code == 200
 
