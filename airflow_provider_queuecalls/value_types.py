@@ -102,7 +102,10 @@ def _timestamp(value: object, parameter: Parameter) -> int:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError("has no time zone")
-        return int(value.timestamp())
+        # Also 1970, which would be 0 and mean "at once" or "never": it is a date that is missing.
+        if not EARLIEST_TIMESTAMP <= (seconds := int(value.timestamp())) <= LATEST_TIMESTAMP:
+            raise ValueError("is not between the years 2001 and 9999")
+        return seconds
     seconds = read_integer(value, parameter)
     if seconds != 0 and not EARLIEST_TIMESTAMP <= seconds <= LATEST_TIMESTAMP:
         raise ValueError("is not a UNIX time in seconds between the years 2001 and 9999")

@@ -226,11 +226,12 @@ class Ledger:
 
     def _stop_for(self, last: Entry | None) -> None:
         """Another try was faster. Whatever became of it, this one doesn't send."""
+        what, when = "is being sent by another task at the same time", "when the other one has ended "
         if last is not None and last.state in (State.COMPLETE, State.RECEIPT):
-            self._result_of(last)
+            self._result_of(last)  # which raises, unless this very list is queued
+            what, when = f"was queued by another task at {last.queued_at}", ""
         raise AlreadySent(
-            f"Campaign {self._key.campaign_name!r} is being sent by another task at the same time. This task sent "
-            "nothing. Clear it when the other one has ended to get its result.",
+            f"Campaign {self._key.campaign_name!r} {what}. This task sent nothing. Clear it {when}to get its result.",
             campaign_name=self._key.campaign_name,
         )
 

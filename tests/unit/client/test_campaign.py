@@ -164,6 +164,8 @@ NO_TIMESTAMP = "is not a UNIX time in seconds between the years 2001 and 9999"
     [
         *[("scheduled_timestamp", text, "has no time zone") for text in ("2099-01-01T10:00", "2099-01-01 10:00:00.5")],
         ("scheduled_timestamp", datetime(2099, 1, 1), "has no time zone"),
+        ("expiration_timestamp", datetime(1970, 1, 1, tzinfo=timezone.utc), "is not between the years 2001 and 9999"),
+        ("expiration_timestamp", "1970-01-01T00:00:00Z", "is not between the years 2001 and 9999"),
         *[("scheduled_timestamp", text, "is not a time in ISO 8601") for text in NO_TIMES],
         *[("scheduled_timestamp", number, NO_TIMESTAMP) for number in (-1, "-1", 1, 3600, 20261123, FUTURE * 1000)],
         ("scheduled_timestamp", "9" * 30, "is not a whole number"),

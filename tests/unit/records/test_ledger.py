@@ -184,12 +184,14 @@ def test_a_slow_receipt_does_not_replace_what_came_after_it(store: MemoryStore) 
 
 @pytest.mark.parametrize("complete", [False, True])
 def test_of_two_tasks_at_the_same_moment_one_sends(complete: bool, store: MemoryStore) -> None:
-    first, second = ledger(store), ledger(store, scope="run-2/3")
-    assert first.find(LIST, 3) is second.find(LIST, 3) is None
+    first, second, third = ledger(store), ledger(store, scope="run-2/3"), ledger(store, scope="run-3/3")
+    assert first.find(LIST, 3) is second.find(LIST, 3) is third.find(LIST, 3) is None
     first.record_intent(complete=complete)
     with pytest.raises(OutcomeUnknown if complete else AlreadySent, match=r"at the same time|still be under way"):
         second.record_intent(complete=complete)
     first.record_receipt(RESULT)
+    with pytest.raises(AlreadySent, match=r"was queued by another task at .* Clear it to get its result"):
+        third.record_intent(complete=complete)
 
 
 @pytest.mark.parametrize("operation", ["last", "create"])
