@@ -170,7 +170,7 @@ def test_a_try_that_was_taken_over_keeps_the_end_of_its_list_back(send: Any, lon
 
     with (
         faults.FaultServer(meanwhile, QUEUED) as server,
-        pytest.raises(AlreadySent, match="was queued by another task at .* Clear it to get its result"),
+        pytest.raises(AlreadySent, match=r"was queued by another task at .* Clear it to get its result"),
     ):
         send_list()
     assert (len(server.posts), len(server.uploads)) == (2, 1)
