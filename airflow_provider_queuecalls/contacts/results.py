@@ -34,7 +34,7 @@ Counts = Mapping[str, tuple[int, int]]
 Advance = Callable[[int], object]
 
 #: A contact file and its suppression lists are small up to this total size, about 35,000 contacts. Up to there Python
-#: is faster than loading DuckDB first (measured by ``benchmarks/check.py --threshold``).
+#: is faster than loading DuckDB first (measured by ``benchmarks/check.py --store memory duckdb``).
 SMALL_BYTES = 2 << 20
 _CODES_AT_ONCE = 1 << 20
 _DIGEST_BYTES = 4 << 20
