@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.check import Progress
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import (
     InvalidCampaign,
     InvalidContacts,
@@ -35,7 +37,7 @@ from airflow_provider_queuecalls.records.ledger import Ledger
 
 if TYPE_CHECKING:
     # Not needed to parse a DAG, and the client takes a while to import.
-    from airflow_provider_queuecalls.client.client import Client
+    from airflow_provider_queuecalls.client.client import Client, Record
     from airflow_provider_queuecalls.client.multipart import Upload
     from airflow_provider_queuecalls.client.response import Response
 
@@ -60,7 +62,7 @@ class Delivery:
     #: The result on record, where this very campaign had been queued before.
     recorded: Mapping[str, Any] | None = None
     queued_at: str | None = None
-    #: When the service stops calling, as a UNIX time.
+    #: When the service stops calling, as a UNIX time. With calling hours, it is chosen by them if it is not given.
     expires_at: int | None = None
 
     @property
@@ -79,6 +81,8 @@ class Delivery:
             "digest": report.digest,
             "queued_at": self.queued_at,
             "expiration_timestamp": self.expires_at,
+            "calls_from": report.span and report.span.start,
+            "zones": report.zones,
             "dry_run": self.dry_run,
             "response": response.body if response else None,
             # One that a person put on record lacks what only the check knows, and this one has checked the same list.
@@ -121,9 +125,11 @@ def deliver(
     :class:`CheckFailed`, is another try safe.
     """
     log = log or logging.getLogger(__name__)
+    rules = rules or ContactRules()
     name = _required_name(campaign)
     expected_digest = parse_digest(expected_digest)
     with attach_campaign_name(name), ExitStack() as stack:
+        given, hours = campaign, None if rules.calling_hours is None else HoursCheck.of(rules, *campaign.span())
         with rejects or nullcontext() as rejects_path:
             checked = stack.enter_context(
                 check(
@@ -133,14 +139,17 @@ def deliver(
                     stop=client.stop,
                     memory_limit=memory_limit,
                     progress=progress,
+                    hours=hours,
                 )
             )
+        log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
+        if hours:
+            campaign = _within_hours(campaign, checked.report, log)
         delivery = Delivery(Outcome.NOT_SENT, name, checked.report, dry_run, expires_at=campaign.expires_at)
         stack.enter_context(_delivery_attached(delivery))
-        log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
         _assert_expected(checked.report, expected_digest)
         if dry_run:
-            campaign.assert_timely()
+            given.assert_timely()
             log.info("Dry run: did not send campaign %s of %s contacts", name, f"{checked.report.valid:,}")
             return delivery
         client.stop.raise_if_requested()
@@ -149,15 +158,23 @@ def deliver(
         if recorded is not None:
             log.warning("Campaign %s was already queued at %s. Nothing was sent again.", name, recorded["queued_at"])
             return replace(delivery, outcome=Outcome.QUEUED, recorded=recorded)
-        return _send(delivery, campaign, checked.upload, client, ledger, log=log)
+        record = _RecordWithinHours(ledger, given, rules, checked.report) if hours else ledger
+        return _send(delivery, campaign, checked.upload, client, ledger, record=record, log=log)
 
 
 def _send(
-    delivery: Delivery, campaign: Campaign, upload: Upload, client: Client, ledger: Ledger, *, log: logging.Logger
+    delivery: Delivery,
+    campaign: Campaign,
+    upload: Upload,
+    client: Client,
+    ledger: Ledger,
+    *,
+    record: Record,
+    log: logging.Logger,
 ) -> Delivery:
     """Send the campaign, and put on record what became of it."""
     try:
-        response = client.queue_calls(upload, campaign, record=ledger)
+        response = client.queue_calls(upload, campaign, record=record)
     except (NotSent, NotAccepted, Refused):
         with _record_update(log, "is not queued, but the next try will stop as if it might be"):
             ledger.withdraw()
@@ -182,6 +199,44 @@ def _send(
             response.call_id_count, delivery.report.valid,
         )  # fmt: skip
     return queued
+
+
+def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Campaign:
+    """Return the campaign with the expiration that calling hours give it, unless it has one."""
+    if report.span is None:  # a list without a contact fails the check
+        return campaign
+    log.info("Calling hours by time zone: %s", report.zones)
+    if campaign.expires_at is None:
+        log.info("Calls end at %s, the latest time that is right for all contacts", _moment(report.span.end))
+        campaign = replace(campaign, expiration_timestamp=report.span.end)
+    for warning in campaign.lost_attempts(report.span):
+        log.warning(warning)
+    return campaign
+
+
+class _RecordWithinHours:
+    """The record of a request, which decides about the calling hours again when the first byte is about to leave."""
+
+    def __init__(self, ledger: Ledger, given: Campaign, rules: ContactRules, report: Report) -> None:
+        self._ledger = ledger
+        self._given = given
+        self._rules = rules
+        self._report = report
+
+    def record_intent(self, *, complete: bool) -> None:
+        self._given.assert_timely()  # an expiration that the hours have given does not excuse a late start
+        start, end = self._report.span or (0, 0)
+        now = max(start, int(time.time()))
+        hours = HoursCheck.of(self._rules, now, end)
+        closed = [str(place) for place in self._report.allowed_places if hours and not hours.allows(place)]
+        if closed:
+            problem = f"no longer allow all calls of this campaign. Closed zones: {'; '.join(dict.fromkeys(closed))}"
+            rule = "such that they cover the time from now to the end of the campaign"
+            raise InvalidCampaign([Violation("calling_hours", problem, rule, "this provider")])
+        self._ledger.record_intent(complete=complete)
+
+    def record_complete(self) -> None:
+        self._ledger.record_complete()
 
 
 @contextmanager
@@ -240,6 +295,10 @@ def _required_name(campaign: Campaign) -> str:
             [Violation("campaign_name", "is missing, and the record is kept by it", "a string", "this provider")]
         )
     return campaign.campaign_name
+
+
+def _moment(timestamp: int) -> str:
+    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _now() -> str:

@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_queuecalls.operators.queuecalls",
                     "airflow_provider_queuecalls.operators.call_results",
+                    "airflow_provider_queuecalls.operators.split_contacts",
                 ],
             }
         ],

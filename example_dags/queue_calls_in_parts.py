@@ -1,7 +1,8 @@
-"""Split a large contact file into several campaigns and queue them one after the other.
+"""Split a large contact file by calling hours into several campaigns, and queue them one after the other.
 
-The whole file is checked first, so that nobody is in two campaigns. Each part is a mapped task with its own campaign, record,
-and result. A part that fails does not stop the others, and can be cleared on its own.
+The whole file is checked first, so that nobody is in two campaigns. People are called between 8:00 and 21:00 by their own clocks:
+on the day of the run, or on the next day if too little of these hours is left. Each part is a mapped task with its own campaign,
+record, and result. A part that fails does not stop the others, and can be cleared on its own.
 
 Started by hand with the path or URL of a contact file and of a folder for the parts. It makes a dry run unless you switch
 that off.
@@ -9,18 +10,15 @@ that off.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import pendulum
 from airflow.sdk import DAG, ObjectStoragePath, Param, task
 
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
 
-# Calls are made from 15:15 to 18:00 New York time, on the day of the run. A run after 18:00 calls on the next day.
-ZONE = "America/New_York"
-DAY = "{{ (dag_run.run_after.astimezone(dag.timezone) + macros.timedelta(hours=6)).date() }}"
-CALLS_START, CALLS_END = f"{DAY}T15:15 {ZONE}", f"{DAY}T18:00 {ZONE}"
+HOURS = "us-federal"  # not legal advice
 
 params = {
     "contacts": Param(
@@ -66,45 +64,35 @@ with DAG(
     description="Split a contact file into several campaigns",
     doc_md=__doc__,
     schedule=None,
-    start_date=pendulum.datetime(2026, 1, 1, tz=ZONE),
+    start_date=pendulum.datetime(2026, 1, 1, tz="America/New_York"),
     catchup=False,
     params=params,
-    default_args={
-        "start_url": "{{ params.start_url }}",
-        "scheduled_timestamp": CALLS_START,
-        "expiration_timestamp": CALLS_END,
-    },
     tags=["queuecalls", "example"],
 ) as dag:
     # [START howto_parts]
-    check = QueueCallsOperator(task_id="check", contacts="{{ params.contacts }}", dry_run=True)
+    split = SplitContactsOperator(
+        task_id="split",
+        contacts="{{ params.contacts }}",
+        folder="{{ params.parts_path }}/{{ run_id }}",
+        campaign_name="{{ run_id }}",
+        calling_hours=HOURS,
+        max_contacts="{{ params.contacts_per_campaign }}",
+    )
+
+    queue_calls = QueueCallsOperator.partial(
+        task_id="queue_calls",
+        start_url="{{ params.start_url }}",
+        calling_hours=HOURS,
+        dry_run="{{ params.dry_run }}",
+        max_active_tis_per_dag=1,  # one at a time
+    ).expand_kwargs(split.output)
 
     @task
-    def split(params: dict[str, Any], run_id: str) -> list[dict[str, str]]:
-        """Write the parts; return the parameters of each part's campaign."""
-        folder, size = f"{params['parts_path']}/{run_id}", params["contacts_per_campaign"]
-        ObjectStoragePath(folder).mkdir(parents=True, exist_ok=True)
-        parts = []
-        with ObjectStoragePath(params["contacts"]).open("rb") as file:
-            rows = (row for row in iter(file.readline, b"") if row.strip())
-            for number, part in enumerate(iter(lambda: list(islice(rows, size)), []), start=1):
-                path = f"{folder}/part_{number:04}.csv"
-                ObjectStoragePath(path).write_bytes(b"".join(part))
-                parts.append({"contacts": path, "campaign_name": f"{run_id} part_{number:04}"})
-        return parts
-
-    @task
-    def remove_parts(parts: list[dict[str, str]]) -> None:
+    def remove_parts(parts: list[dict[str, Any]]) -> None:
         """Delete the parts, also if campaigns failed."""
         for part in parts:
             ObjectStoragePath(part["contacts"]).unlink(missing_ok=True)
 
-    parts = split()
-    queue_calls = QueueCallsOperator.partial(
-        task_id="queue_calls",
-        dry_run="{{ params.dry_run }}",
-        max_active_tis_per_dag=1,  # one at a time
-    ).expand_kwargs(parts)
     # [END howto_parts]
 
     @task
@@ -114,6 +102,5 @@ with DAG(
         done = "would be called (dry run)" if any(result["dry_run"] for result in results) else "queued"
         return f"{sum(result['contacts'] for result in results)} contacts in {len(results)} campaigns {done}"
 
-    check >> parts
     report(queue_calls.output)
-    queue_calls >> remove_parts(parts).as_teardown(setups=parts)
+    queue_calls >> remove_parts(split.output).as_teardown(setups=split)

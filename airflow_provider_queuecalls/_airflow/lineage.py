@@ -34,6 +34,7 @@ class CampaignRunFacet(RunFacet):
     callIds: int  # noqa: N815
     digest: str
     dryRun: bool  # noqa: N815
+    zones: dict[str, dict[str, int]]
 
 
 def campaign_lineage(
@@ -57,6 +58,7 @@ def campaign_lineage(
         callIds=result["call_id_count"],
         digest=result["digest"],
         dryRun=delivery.dry_run,
+        zones=delivery.report.zones,
     )
     return OperatorLineage(
         inputs=[_file(location) for location in read],

@@ -191,7 +191,8 @@ class _StoreWithRow:
             dag_id=self._ti.dag_id,
             run_id=self._ti.run_id,
             started_at=_seconds(entry["started_at"]),
-            expires_at=self._expires_at,
+            # Calling hours may have chosen it since.
+            expires_at=self._expires_at or (entry.get("result") or {}).get("expiration_timestamp"),
         )
         with explained(self._database.url):
             self._database.put_campaign(row)

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +14,17 @@ from typing import Any
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT, Progress
-from airflow_provider_queuecalls.exceptions import InvalidContacts, QueueCallsError
-from airflow_provider_queuecalls.parameters import Parameter
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, QueueCallsError, Violation
+from airflow_provider_queuecalls.parameters import Parameter, read_values
+from airflow_provider_queuecalls.value_types import TIMESTAMP
 
 CLEAN, NOT_CLEAN, NOT_CHECKED = 0, 1, 2
+#: The span of time in which calls are to be made.
+SPAN = (
+    Parameter(name="from", type=TIMESTAMP, doc="When calls may start, for the calling hours."),
+    Parameter(name="until", type=TIMESTAMP, doc="When calls end."),
+)
 #: Bytes of files that take long enough for a progress bar.
 LONG_FILES = 100 << 20
 
@@ -33,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     add_rules(parser)
+    add_span(parser, "the latest time that is right for all rows")
     parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -72,6 +81,26 @@ def given_rules(options: argparse.Namespace) -> dict[str, Any]:
     return {parameter.name: getattr(options, parameter.name) for parameter in PARAMETERS}
 
 
+def add_span(parser: argparse._ActionsContainer, default_end: str) -> None:
+    """Add the options for the span of time in which calls are to be made."""
+    for parameter, default in zip(SPAN, ("now", default_end), strict=True):
+        description = f"{parameter.doc} Must be {parameter.rule}. Default: {default}."
+        parser.add_argument(f"--{parameter.name}", metavar="TIME", dest=f"span_{parameter.name}", help=description)
+
+
+def given_span(options: argparse.Namespace) -> tuple[int, int | None] | None:
+    """The span of time among the options, in UNIX seconds. Raises :class:`InvalidContactRules` if it is not valid."""
+    read, violations = read_values(
+        SPAN, {parameter.name: getattr(options, f"span_{parameter.name}") for parameter in SPAN}
+    )
+    start, end = read["from"] or int(time.time()), read["until"]
+    if not violations and end is not None and end <= start:
+        violations["until"] = Violation("until", "is not later than the start", "later than --from")
+    if violations:
+        raise InvalidContactRules(list(violations.values()))
+    return (start, end) if any(read.values()) else None
+
+
 def _run(options: argparse.Namespace) -> int:
     try:
         return check_file(
@@ -80,6 +109,7 @@ def _run(options: argparse.Namespace) -> int:
             rejects_path=options.rejects,
             as_json=options.json,
             memory_limit=options.memory_limit,
+            span=given_span(options) or (None, None),
         )
     except QueueCallsError:
         raise
@@ -89,7 +119,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def check_file(
-    path: str, rules: Mapping[str, Any], *, rejects_path: str | None, as_json: bool, memory_limit: int
+    path: str,
+    rules: Mapping[str, Any],
+    *,
+    rejects_path: str | None,
+    as_json: bool,
+    memory_limit: int,
+    span: tuple[int | None, int | None],
 ) -> int:
     """Check a file and print the report. Returns 0 if every row is valid, duplicate, or suppressed as asked for.
 
@@ -97,11 +133,17 @@ def check_file(
     file cannot be read, or the rules are not valid.
     """
     problem = ""
+    read = ContactRules(**rules)
     try:
         with (
             progress_bar() as progress,
             check(
-                path, ContactRules(**rules), rejects_path=rejects_path, progress=progress, memory_limit=memory_limit
+                path,
+                read,
+                rejects_path=rejects_path,
+                progress=progress,
+                memory_limit=memory_limit,
+                hours=HoursCheck.of(read, *span),
             ) as checked,
         ):
             report = checked.report
@@ -127,7 +169,15 @@ def _print_table(report: Report) -> None:
         table.columns[column].justify = "right"
     for reason, count in report.reasons.items():
         table.add_row(reason, f"{count:,}", f"{report.first_lines[reason]:,}", REASONS[reason])
-    Console().print(table if report.reasons else report.summary())
+    console = Console()
+    console.print(table if report.reasons else report.summary())
+    if report.zones:
+        zones = Table("time zone", "rows", "outside hours")
+        for column in (1, 2):
+            zones.columns[column].justify = "right"
+        for zone, counts in report.zones.items():
+            zones.add_row(zone, *(f"{count:,}" for count in counts.values()))
+        console.print(zones)
 
 
 @contextmanager

@@ -224,6 +224,40 @@ class Campaign:
             return
         raise InvalidCampaign([violation], campaign_name=self.campaign_name)
 
+    def span(self, now: float | None = None) -> tuple[int, int | None]:
+        """When the first call may start, and when the service stops calling (None: not set), as UNIX times.
+
+        Raises :class:`InvalidCampaign` if that cannot be proven: with a time expression, which only the service interprets,
+        or if it never stops.
+        """
+        violations = [
+            Violation(name, "cannot be proven to be within calling_hours", f"given as {name}stamp")
+            for _, name in _TIME_PAIRS
+            if getattr(self, name) is not None
+        ]
+        if self.expiration_timestamp == 0:
+            rule = "a time within calling_hours, or unset for the latest one that is right for all rows"
+            violations.append(Violation("expiration_timestamp", "is 0, which is never", rule))
+        if violations:
+            raise InvalidCampaign(violations, campaign_name=self.campaign_name)
+        scheduled, expiration = self._times()
+        # With an expiration, the span is the same on every try: a late start only makes it shorter.
+        fixed = scheduled and expiration
+        return scheduled if fixed else max(scheduled, int(time.time() if now is None else now)), expiration or None
+
+    def lost_attempts(self, span: tuple[int, int]) -> list[str]:
+        """A warning if the attempts that were asked for do not fit into a span of time."""
+        if not self.max_retries or not self.retry_interval:
+            return []
+        wanted, interval = 1 + int(self.max_retries), int(str(self.retry_interval))
+        fitting = 1 + (span[1] - span[0] - 1) // interval
+        if fitting >= wanted:
+            return []
+        return [
+            f"Calls are made for {format_duration(timedelta(seconds=span[1] - span[0]))}, so at most {fitting} of {wanted} "
+            f"attempts fit with a retry_interval of {format_duration(timedelta(seconds=interval))}."
+        ]
+
     def warnings(self) -> list[str]:
         """What is allowed and may still surprise, in sentences."""
         warnings = [

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_queuecalls.contacts.clocks import clocks, offsets
 from airflow_provider_queuecalls.contacts.places import PACIFIC, Place, area_codes, country
@@ -165,12 +165,11 @@ class CallingHours:
 
     def openings(self, place: Place, start: int, end: int) -> list[Span]:
         """The parts of a span in which somebody at a place may be called, up to the very end of the hours."""
-        open_spans = [Span(start, end)]
+        open_spans = [Span(start, end)] if place.zones else []
         for hours in self._all_hours(place):
             for zone in place.zones:
                 for clock in clocks(zone):
-                    others = hours.openings(clock, start, end) if hours else []
-                    open_spans = [both for each in open_spans for other in others if (both := _overlap(each, other))]
+                    open_spans = common_spans(open_spans, hours.openings(clock, start, end) if hours else [])
         return open_spans
 
     def latest_end(self, place: Place, start: int) -> int | None:
@@ -185,7 +184,7 @@ class CallingHours:
     def allows(self, place: Place, start: int, end: int) -> bool:
         """Whether somebody at a place may be called during the whole span."""
         latest = self.latest_end(place, start)
-        return latest is not None and end <= latest
+        return latest is not None and start < end <= latest
 
     def _all_hours(self, place: Place) -> Sequence[Hours | None]:
         """The hours that a place must keep to: those of all its regions, or all that there are if these are not known."""
@@ -204,9 +203,10 @@ def common_places() -> list[Place]:
     ]
 
 
-def _overlap(one: Span, other: Span) -> Span | None:
-    both = Span(max(one.start, other.start), min(one.end, other.end))
-    return both if both.start < both.end else None
+def common_spans(some: Iterable[Span], others: Sequence[Span]) -> list[Span]:
+    """What two series of spans have in common."""
+    both = [Span(max(one.start, other.start), min(one.end, other.end)) for one in some for other in others]
+    return [span for span in both if span.start < span.end]
 
 
 # Reading.
@@ -315,14 +315,18 @@ def set_names() -> list[str]:
     return list(dict.fromkeys(entry.name for entry in entries()))
 
 
+def set_as_data(name: str) -> dict[str, Any]:
+    """A named set as :meth:`CallingHours.read` accepts it, to be shown and changed."""
+    data: dict[str, Any] = {}
+    for entry in entries():
+        if entry.name == name and entry.days != "holidays":
+            data.setdefault(entry.region, {})[entry.days] = entry.hours
+        elif entry.name == name:
+            of_country = len(entry.region) == 3
+            (data if of_country else data.setdefault(entry.region, {}))["holidays"] = entry.hours.split()
+    return data
+
+
 def named_set(name: str) -> Mapping[str, Hours]:
     """The hours of a named set, by region."""
-    days: dict[str, dict[str, str]] = {}
-    for entry in entries():
-        if entry.name == name:
-            days.setdefault(entry.region, {})[entry.days] = entry.hours
-    holidays = {region: _dates(given.pop("holidays", "")) for region, given in days.items()}
-    return {
-        region: _hours(given, holidays[region] | holidays.get(country(region), frozenset()))
-        for region, given in days.items()
-    }
+    return CallingHours.read(set_as_data(name)).regions

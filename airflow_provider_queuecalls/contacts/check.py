@@ -6,15 +6,17 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
+from airflow_provider_queuecalls.contacts.clocks import tzdata
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.files import is_same_file, open_source, show_role
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.output import write_output
 from airflow_provider_queuecalls.contacts.report import Example, Report, broken_policies
 from airflow_provider_queuecalls.contacts.results import (
@@ -27,7 +29,7 @@ from airflow_provider_queuecalls.contacts.results import (
 )
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
-from airflow_provider_queuecalls.contacts.rules import ContactRules
+from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
@@ -59,6 +61,7 @@ class CheckedContacts:
 
     report: Report
     upload: Upload
+    columns: Sequence[str] = COLUMNS
 
     def close(self) -> None:
         """Close the file. A cleaned copy is deleted."""
@@ -81,6 +84,7 @@ def check(
     progress: Progress | None = None,
     stop: StopRequest | None = None,
     memory_limit: int = MEMORY_LIMIT,
+    hours: HoursCheck | None = None,
 ) -> CheckedContacts:
     """Check a local contact file as a whole, and return what is to be sent.
 
@@ -96,6 +100,7 @@ def check(
     :param stop: Ends the check once it is requested: :class:`NotSent` is raised, and temporary files are deleted.
     :param memory_limit: The memory that the check may use, in MiB, at least 256. Default: 512. It is enough for files of
         any size; with more, large files are compared in fewer steps.
+    :param hours: Decides whether rows are within hours. Default: by the ``calling_hours`` of the rules, from now on.
 
     Raises :class:`InvalidContacts` if a rule or a policy is violated (with a ``report`` if the rows were checked),
     :class:`EmptyContacts` if there are no rows and ``on_empty`` is ``"skip"``, and :class:`CheckFailed` if the check could
@@ -123,11 +128,16 @@ def check(
             for each in lists:
                 with _translate_errors(each.shown, memory_limit):
                     read_suppression_list(each, results)
-            validator = RowValidator(rules, find_layout(source, rules))
+            hours = hours or HoursCheck.of(rules)
+            layout = find_layout(source, rules)
+            validator = RowValidator(rules, layout.with_zone() if hours and hours.keeps_zone else layout, hours)
             read = results.read_contacts(source, validator)
             results.mark_repeats(look_for_duplicates=rules.duplicates != "keep")
             counts = results.counts()
             report = _report(read, counts, results.rejects(), validator.layout)
+            if hours:
+                report = replace(report, places=results.places(), tzdata=tzdata()[0])
+                report = replace(report, span=hours.span(report.allowed_places))
             source.assert_unchanged()
             broken = broken_policies(rules, report, source)
             changed = (
@@ -157,9 +167,8 @@ def check(
     file.seek(0)
     if progress:
         progress(total, total)
-    return CheckedContacts(
-        replace(report, digest=digest), Upload(file, source.name, os.fstat(file.fileno()).st_size, digest)
-    )
+    upload = Upload(file, source.name, os.fstat(file.fileno()).st_size, digest)
+    return CheckedContacts(replace(report, digest=digest), upload, validator.layout.columns)
 
 
 def _assert_rejects_elsewhere(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import blocks, is_blank
 from airflow_provider_queuecalls.contacts.rows import ABSENT, Layout, RowValidator
-from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
+from airflow_provider_queuecalls.contacts.rules import COLUMNS, TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.parameters import MOST_DIGITS
 
@@ -45,12 +45,12 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
             "place. Nothing was sent. Write the file as UTF-8; quoting='allow' allows quotes."
         )
     try:
-        positions = place_columns(names, rules)
+        positions, zone = place_columns(names, rules), place_time_zone(names, rules)
     except ValueError as problems:
         raise InvalidContacts(
             f"{where} {problems}. Nothing was sent. Give the names that the file has as columns={{…}}."
         ) from None
-    return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number)
+    return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number, zone)
 
 
 def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
@@ -85,6 +85,23 @@ def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
     while positions[-1] == ABSENT:
         positions.pop()
     return tuple(positions)
+
+
+def place_time_zone(names: Sequence[str], rules: ContactRules) -> int:
+    """Return the position of the column that names the time zone of each row, ABSENT without one or without calling hours.
+
+    Raises ValueError if the column is named in ``columns`` and missing, or if it occurs more than once.
+    """
+    given = rules.columns if isinstance(rules.columns, Mapping) else {}
+    name = given.get(TIME_ZONE, TIME_ZONE)
+    if rules.calling_hours is None or name is None:
+        return ABSENT
+    folded = [other.strip().casefold() for other in names]
+    if (times := folded.count(name.casefold())) > 1:
+        raise ValueError(f"has {times} columns for {TIME_ZONE}")
+    if not times and TIME_ZONE in given:
+        raise ValueError(f"has no column {name!r} for {TIME_ZONE}")
+    return folded.index(name.casefold()) if times else ABSENT
 
 
 @lru_cache(maxsize=128)  # the search for a probable cause asks for the same names again and again

@@ -26,7 +26,11 @@ class Place(NamedTuple):
     zones: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{'/'.join(self.regions)} {', '.join(self.zones)}".strip()
+        return ", ".join(self.zones) or "unknown"
+
+
+#: The place of a number whose area code is not geographic, or not in the table. It has no zone and is never within hours.
+UNKNOWN = Place((), ())
 
 
 def country(region: str) -> str:
@@ -49,15 +53,15 @@ def area_code(number: int) -> int | None:
     return number // 10_000_000 - 1_000 if 12_000_000_000 <= number <= 19_999_999_999 else None
 
 
-def place_of(number: int) -> Place | None:
-    """The place of a number; None if it is not known, as for toll-free numbers and those of other numbering plans."""
-    return area_codes().get(area_code(number) or 0)
+def place_of(number: int) -> Place:
+    """The place of a number: :data:`UNKNOWN` for toll-free numbers, for example, and those of other numbering plans."""
+    return area_codes().get(area_code(number) or 0, UNKNOWN)
 
 
 @lru_cache(maxsize=4096)
-def place_named(name: str) -> Place | None:
+def place_named(name: str) -> Place:
     """The place that a row names: a time zone such as ``America/Denver``, or a state or province such as ``FL`` or
-    ``US-FL``. None for any other text."""
+    ``US-FL``. :data:`UNKNOWN` for any other text."""
     text = name.strip()
     code = text.upper()
     region = code[3:] if code[:3] in ("US-", "CA-") else code
@@ -67,5 +71,5 @@ def place_named(name: str) -> Place | None:
     try:
         clocks(text)
     except KeyError:
-        return None
+        return UNKNOWN
     return Place((), (text,))

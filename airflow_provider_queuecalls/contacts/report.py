@@ -11,12 +11,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from airflow_provider_queuecalls.contacts.calling_hours import Span
 from airflow_provider_queuecalls.contacts.columns import is_plain_name, place_columns, probably_meant
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import is_blank
+from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place
+from airflow_provider_queuecalls.contacts.results import PlaceCount
 from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContactRules, InvalidContacts
@@ -79,8 +83,28 @@ class Report:
     bom: bool = False
     #: The columns that are not sent, by name where a name may be shown; empty without a header line.
     columns_not_sent: str = ""
+    #: With calling hours: the rows by the place of their number, the span in which calls may be made (None if there is
+    #: none), and the release of the time zone data.
+    places: Mapping[Place, PlaceCount] = field(default_factory=dict)
+    span: Span | None = None
+    tzdata: str = ""
     #: ``sha256:`` and the digest of the bytes to send; None if nothing may be sent.
     digest: str | None = None
+
+    @property
+    def zones(self) -> dict[str, dict[str, int]]:
+        """The rows by the time zones of their numbers, and how many of them are outside hours."""
+        counts: dict[str, dict[str, int]] = {}
+        for place, count in self.places.items():
+            known = counts.setdefault(str(place), dict.fromkeys(PlaceCount._fields, 0))
+            for name, value in count._asdict().items():
+                known[name] += value
+        return counts
+
+    @property
+    def allowed_places(self) -> list[Place]:
+        """The places of the rows that are within hours."""
+        return [place for place, count in self.places.items() if count.contacts > count.outside_hours]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``queuecalls check --json`` prints."""
@@ -94,7 +118,12 @@ class Report:
             "bom": self.bom,
             "digest": self.digest,
             "examples": [{"line": example.line, "reason": example.reason} for example in self.examples],
-        }
+        } | (self.hours_dict() if self.tzdata else {})
+
+    def hours_dict(self) -> dict[str, Any]:
+        """What the report says of calling hours: counts by zone, the span of calls, and the time zone data."""
+        span = [datetime.fromtimestamp(moment, timezone.utc).isoformat() for moment in self.span or ()]
+        return {"zones": self.zones, "span": span, "tzdata": self.tzdata}
 
     def summary(self) -> str:
         """One sentence for the log."""
@@ -104,7 +133,8 @@ class Report:
         parts += [f"{self.normalized:,} number{'s' * (self.normalized > 1)} normalized"] if self.normalized else []
         parts += ["a byte-order mark removed"] if self.bom else []
         columns = f" Columns that are not sent: {self.columns_not_sent}." if self.columns_not_sent else ""
-        return f"{', '.join(parts)}.{columns}"
+        calls = f" Calls are within hours from {show_span(self.span)} (tzdata {self.tzdata})." if self.span else ""
+        return f"{', '.join(parts)}.{columns}{calls}"
 
 
 def broken_policies(rules: ContactRules, report: Report, source: Source) -> InvalidContacts | None:
@@ -136,6 +166,9 @@ def _broken(rules: ContactRules, report: Report) -> list[str]:
         broken.append(
             f"{report.duplicates:,} rows repeat a phone number (duplicates='drop' sends only the first row with each number)"
         )
+    unknown = report.places.get(UNKNOWN)
+    if unknown and unknown.outside_hours and rules.unknown_zone == "fail":
+        broken.append(f"{unknown.contacts:,} of them have no known time zone (unknown_zone='skip' rejects only these)")
     if not report.valid:
         broken.append("no valid row is left")
     return broken
@@ -147,7 +180,23 @@ def _list_reasons(report: Report) -> str:
         f"\n  - {reason}: {count:,} {'row' if count == 1 else 'rows'}, first in line {report.first_lines[reason]:,}: "
         f"{REASONS[reason]}"
         for reason, count in report.reasons.items()
-    )
+    ) + _list_zones(report)
+
+
+def _list_zones(report: Report) -> str:
+    """The zones with rows that are outside hours, and how to find out more."""
+    outside = {zone: counts for zone, counts in report.zones.items() if counts["outside_hours"]}
+    lines = [
+        f"\n    {zone}: {counts['outside_hours']:,} of {counts['contacts']:,} rows" for zone, counts in outside.items()
+    ]
+    advice = "\n'queuecalls hours FILE' shows when each zone may be called. Choose another time, or split the list by calling hours."
+    return f"\n  Outside hours, by time zone (tzdata {report.tzdata}):{''.join(lines)}{advice}" if lines else ""
+
+
+def show_span(span: Span) -> str:
+    """Return a span as a message shows it, in UTC."""
+    start, end = (datetime.fromtimestamp(moment, timezone.utc) for moment in span)
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
 # The probable cause.

@@ -10,12 +10,14 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple, Protocol, overload
 
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, pick_lines, read_at
+from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -26,6 +28,7 @@ RESULTS = ("valid", "rewritten", "normalized", BLANK, COLUMN_NAMES, *REASONS)
 CODES: Mapping[str, int] = {result: code for code, result in enumerate(RESULTS)}
 #: The results of lines that are sent.
 SENT = RESULTS[:3]
+OUTSIDE_HOURS = "outside_hours"
 _REJECTED = re.compile(b"[" + re.escape(bytes(CODES[reason] for reason in REASONS)) + b"]")
 
 #: For each result, the number of lines that have it, and the first of them.
@@ -50,6 +53,13 @@ class Reading:
     duckdb_safe: bool
 
 
+class PlaceCount(NamedTuple):
+    """How many rows have a number of a place, and how many of these are outside hours."""
+
+    contacts: int
+    outside_hours: int
+
+
 class LineCodes(Protocol):
     """The code of each line's result; line 1 is at index 0. A ``bytearray`` is one."""
 
@@ -72,6 +82,7 @@ class Results(ABC):
         self._stop = stop
         self._advance = advance
         self._codes: LineCodes = bytearray()
+        self._places = Counter[tuple[Place, bool]]()
 
     @abstractmethod
     def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
@@ -103,6 +114,18 @@ class Results(ABC):
                     counts[result] = before + found, first
         return counts
 
+    def places(self) -> dict[Place, PlaceCount]:
+        """Count the rows by the place of their numbers, in the order of the counts; empty without calling hours."""
+        counts = dict[Place, PlaceCount]()
+        for (place, outside), count in self._places.items():
+            before = counts.get(place, PlaceCount(0, 0))
+            counts[place] = PlaceCount(before.contacts + count, before.outside_hours + outside * count)
+        return dict(sorted(counts.items(), key=lambda item: -item[1].contacts))
+
+    def _add_place(self, result: LineResult) -> None:
+        if result.place is not None:
+            self._places[result.place, RESULTS[result.code] == OUTSIDE_HOURS] += 1
+
     def rejects(self) -> Iterator[tuple[int, str]]:
         """The line numbers of the rows that are not sent, each with the reason. Blank lines and the header line are not
         rows."""
@@ -126,7 +149,7 @@ class ResultsInMemory(Results):
     def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
         counts: dict[str, tuple[int, int]] = {}
         seen = survey(source, validator, self._stop, self._advance)
-        for line, number, code in self._all_lines(source, validator, seen.lines):
+        for line, number, code, _ in self._all_lines(source, validator, seen.lines):
             add_to_counts(counts, line, code)
             if number is not None:
                 self._suppressed.add(number)
@@ -135,10 +158,11 @@ class ResultsInMemory(Results):
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         seen = survey(source, validator, self._stop, self._advance)
         self._codes = bytearray(seen.lines)
-        for line, number, code in self._all_lines(source, validator, seen.lines):
-            self._codes[line - 1] = code
-            if number is not None:
-                self._contacts.append((line, number))
+        for result in self._all_lines(source, validator, seen.lines):
+            self._codes[result.line - 1] = result.code
+            self._add_place(result)
+            if result.number is not None:
+                self._contacts.append((result.line, result.number))
         return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe)
 
     def _all_lines(self, source: Source, validator: RowValidator, lines: int) -> Iterable[LineResult]:
@@ -177,11 +201,12 @@ def add_to_counts(counts: dict[str, tuple[int, int]], line: int, code: int) -> N
 
 
 class LineResult(NamedTuple):
-    """The result for one line: the number it calls (None if it is not sent), and the result's code."""
+    """The result for one line: the number it calls (None if it is not sent), the result's code, and the number's place."""
 
     line: int
     number: int | None
     code: int
+    place: Place | None
 
 
 @dataclass
@@ -235,7 +260,7 @@ def line_results(
         if name is None:
             rewritten = result.row != validator.fast_path_row(line)
             name = "normalized" if result.normalized else "rewritten" if rewritten else "valid"
-        yield LineResult(number, result.number, CODES[name])
+        yield LineResult(number, result.number, CODES[name], result.place)
 
 
 def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:

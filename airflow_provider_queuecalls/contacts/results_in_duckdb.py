@@ -18,9 +18,11 @@ from typing import BinaryIO, overload
 
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
 from airflow_provider_queuecalls.contacts.files import Source, path_of, temporary_file
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import BOM, blocks
 from airflow_provider_queuecalls.contacts.results import (
     CODES,
+    OUTSIDE_HOURS,
     RESULTS,
     SENT,
     Advance,
@@ -81,6 +83,8 @@ class ResultsInDuckDB(Results):
         self._codes = _CodesInFile(seen.lines)
         self._duckdb.keep(self._codes.file)
         all_valid = not self._mark(f"SELECT line, code FROM ({lines.known}) WHERE code <> {CODES['valid']}")
+        if validator.hours:
+            self._count_places(lines, validator.hours)
         for line, code in self._check_others(source, validator, lines):
             self._codes[line - 1] = code
             all_valid = all_valid and code == CODES["valid"]
@@ -123,7 +127,9 @@ class ResultsInDuckDB(Results):
             f"WHEN {condition} THEN {'NULL' if result is None else CODES[result]}"
             for condition, result in validator.results_sql()
         )
-        query = f"""SELECT code, CASE WHEN code IN ({CODES["valid"]}, {CODES["normalized"]}) THEN {validator.number_sql()} END AS number
+        numbered = ", ".join(str(CODES[result]) for result in ("valid", "normalized", OUTSIDE_HOURS))
+        zone = f", {validator.zone_sql()} AS zone" if validator.hours else ""
+        query = f"""SELECT code, CASE WHEN code IN ({numbered}) THEN {validator.number_sql()} END AS number{zone}
             FROM (SELECT cells, CAST(CASE {cases} END AS UTINYINT) AS code
                 FROM (SELECT line, {validator.cells_sql} AS cells FROM {read_lines(line_end)}))"""
         self._duckdb.connection.execute(copy_to_parquet(query, checked), {"path": path})
@@ -132,10 +138,11 @@ class ResultsInDuckDB(Results):
         """Check in Python the lines whose result DuckDB does not know. Yields each with its code."""
         others = chain(range(1, lines.first_row + 1), (line for (line,) in self._duckdb.stream(lines.others)))
         with temporary_file() as valid:
-            for line, number, code in line_results(source, validator, others, self._stop):
-                if number is not None:
-                    valid.write(b"%d,%d\n" % (line, number))
-                yield line, code
+            for result in line_results(source, validator, others, self._stop):
+                self._add_place(result)
+                if result.number is not None:
+                    valid.write(b"%d,%d\n" % (result.line, result.number))
+                yield result.line, result.code
             if valid.tell():
                 valid.flush()
                 lines.checked_in_python = self._duckdb.new_file()
@@ -170,6 +177,12 @@ class ResultsInDuckDB(Results):
         )
         if self._duckdb.value("SELECT count(*) FROM found"):
             self._mark(f"SELECT line, {CODES['suppressed']} AS code FROM contacts SEMI JOIN found USING (number)")
+
+    def _count_places(self, lines: _Lines, hours: HoursCheck) -> None:
+        counts = f"""SELECT any_value(number), zone, code = {CODES[OUTSIDE_HOURS]} AS outside, count(*)
+            FROM ({lines.known}) WHERE number IS NOT NULL GROUP BY number // 10000000, zone, outside"""
+        for number, zone, outside, count in self._duckdb.stream(counts):
+            self._places[hours.place(number, zone), outside] += count
 
     def _mark(self, lines_and_codes: str) -> bool:
         """Give the lines of a query their codes. Returns whether there are any."""
@@ -222,13 +235,13 @@ class _Lines:
     @property
     def valid(self) -> str:
         """Line and number of all valid lines."""
-        query = f"SELECT line, number FROM ({self.known}) WHERE number IS NOT NULL"
+        query = f"SELECT line, number FROM ({self.known}) WHERE number IS NOT NULL AND code <> {CODES[OUTSIDE_HOURS]}"
         others = f" UNION ALL FROM read_parquet('{self.checked_in_python}')" if self.checked_in_python else ""
         return query + others
 
 
 def _numbered(path: str) -> str:
-    return f"SELECT file_row_number + 1 AS line, code, number FROM read_parquet('{path}', file_row_number = true)"
+    return f"SELECT file_row_number + 1 AS line, * EXCLUDE file_row_number FROM read_parquet('{path}', file_row_number = true)"
 
 
 def _first_line_end(source: Source) -> str:

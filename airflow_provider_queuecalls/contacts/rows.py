@@ -7,11 +7,12 @@ lines that files have most. A line whose result it does not know is checked in P
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import NamedTuple
 
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import (
     LONGEST_LINE,
     ControlCharacters,
@@ -20,7 +21,8 @@ from airflow_provider_queuecalls.contacts.lines import (
     split_quoted,
     write_row,
 )
-from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
+from airflow_provider_queuecalls.contacts.places import Place
+from airflow_provider_queuecalls.contacts.rules import COLUMNS, TIME_ZONE, ContactRules
 
 #: Every reason to reject a row, in the order in which they are checked, with its meaning and what to do about it.
 REASONS: Mapping[str, str] = {
@@ -35,6 +37,7 @@ REASONS: Mapping[str, str] = {
     "invalid_number": "not a phone number in the given phone_format; normalize=True accepts common spellings",
     "message_reference_too_long": "a message_reference of more than 128 bytes of UTF-8",
     "call_parameter_too_long": "a call_parameter of more than 255 bytes of UTF-8",
+    "outside_hours": "may not be called during the whole campaign by calling_hours, or has no known time zone (unknown_zone)",
     "suppressed": "a phone number on a suppression list",
     "duplicate": "a phone number that an earlier row has",
 }
@@ -43,7 +46,7 @@ BLANK = "blank"
 COLUMN_NAMES = "column_names"
 
 #: The service's limits are in characters. Bytes of UTF-8 are stricter, since no character has less than one.
-MAX_BYTES = {"message_reference": 128, "call_parameter": 255}
+MAX_BYTES = {"message_reference": 128, "call_parameter": 255, TIME_ZONE: LONGEST_LINE}
 
 #: The position of a column that the file does not have.
 ABSENT = 1 << 30
@@ -73,7 +76,7 @@ class Layout:
 
     ``positions`` are the positions of phone number, reference, and parameter in a row (or ABSENT), and ``columns`` are
     their names. ``cells`` is the most cells that a row may have (None: any number). ``names`` are the names in the
-    header line, if there is one.
+    header line, if there is one. ``zone`` is the position of the column that names the time zone.
     """
 
     positions: tuple[int, ...] = (0, 1, 2)
@@ -81,22 +84,33 @@ class Layout:
     cells: int | None = 3
     names: tuple[str, ...] = ()
     header_line: int | None = None
+    zone: int = ABSENT
+
+    def with_zone(self) -> Layout:
+        """The same, with the column that names the time zone as the fourth that is sent, if there is one."""
+        if self.zone == ABSENT:
+            return self
+        positions = (*self.positions, ABSENT, ABSENT)[: len(COLUMNS)]
+        return replace(self, positions=(*positions, self.zone), columns=(*COLUMNS, TIME_ZONE))
 
 
 class RowResult(NamedTuple):
-    """The result for one line: why it is rejected (None if it is valid), the number it calls, and the row to send."""
+    """The result for one line: why it is rejected (None if it is valid), the number it calls, the row to send, and the
+    place of a number that is valid or outside hours, if there are calling hours."""
 
     reason: str | None
     number: int | None = None
     row: bytes = b""
     normalized: bool = False
+    place: Place | None = None
 
 
 class RowValidator:
     """Checks one line at a time. It knows no other lines, so it finds neither duplicates nor suppressed numbers."""
 
-    def __init__(self, rules: ContactRules, layout: Layout | None = None) -> None:
+    def __init__(self, rules: ContactRules, layout: Layout | None = None, hours: HoursCheck | None = None) -> None:
         self.rules = rules
+        self.hours = hours
         self.layout = layout or Layout()
         self.delimiter = str(rules.delimiter)
         self.control = ControlCharacters(self.delimiter)
@@ -161,10 +175,17 @@ class RowValidator:
         for column, cell in zip(self.layout.columns[1:], others, strict=True):
             if len(cell.encode()) > MAX_BYTES[column]:
                 raise _Rejected(f"{column}_too_long")
+        place = self._place(called, cells)
+        if self.hours and place and not self.hours.allows(place):
+            return RowResult("outside_hours", place=place)
         if number == given and not self.rewrites_all and b'"' not in line:
-            return RowResult(None, called, line)
+            return RowResult(None, called, line, place=place)
         row = [number, *others] if self.layout.names else [number, *others][: len(cells)]
-        return RowResult(None, called, write_row(row), number != given)
+        return RowResult(None, called, write_row(row), number != given, place)
+
+    def _place(self, number: int, cells: Sequence[str]) -> Place | None:
+        zone = self.layout.zone
+        return None if self.hours is None else self.hours.place(number, cells[zone] if zone < len(cells) else "")
 
     def _number(self, given: str) -> tuple[str, int]:
         """The phone number as it is sent, and as an integer."""
@@ -269,6 +290,7 @@ class RowValidator:
         limits = [
             (f"{column}_too_long", f"strlen({cell}) > {MAX_BYTES[column]}")
             for column, cell in zip(self.layout.columns[1:], others, strict=True)
+            if column != TIME_ZONE
         ]
         too_many = "false" if self.layout.cells is None else f"len(cells) > {self.layout.cells}"
         # A comma in a cell is written with quotes, or rejected if the cell is sent.
@@ -276,7 +298,9 @@ class RowValidator:
         too_long = " OR ".join([f"strlen(line) > {LONGEST_LINE}", *(condition for _, condition in limits)])
         # Most lines are short.
         fits = f"strlen(line) <= {min(MAX_BYTES.values())} OR NOT ({too_long})"
-        yield f"regexp_full_match({given}, '{NANP}') AND ({fits}) AND NOT ({too_many} OR {has_comma})", "valid"
+        within_hours = self._within_hours_sql(self.hours) if self.hours else "true"
+        is_valid = f"regexp_full_match({given}, '{NANP}') AND {within_hours}"
+        yield f"{is_valid} AND ({fits}) AND NOT ({too_many} OR {has_comma})", "valid"
         yield f"line = '{UNSAFE}' OR strlen(line) > {LONGEST_LINE}", None
         yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
         yield has_comma, None
@@ -292,17 +316,41 @@ class RowValidator:
             yield f"NOT regexp_full_match({given}, '{NANP}')", "invalid_number"
         for reason, condition in limits:
             yield condition, reason
+        if self.hours:
+            # Python reads the names of zones that are not in the pattern.
+            yield f"NOT ({within_hours})", "outside_hours" if self.layout.zone == ABSENT else None
         yield f"NOT regexp_full_match({given}, '{NANP}')", "normalized"
 
     def number_sql(self) -> str:
-        """An expression for the number of a line that is valid or normalized by :meth:`results_sql`."""
+        """An expression for the number of a line that is valid, normalized, or outside hours by :meth:`results_sql`."""
+        return f"CAST({self._number_text_sql()} AS BIGINT)"
+
+    def _number_text_sql(self) -> str:
         given = self._cell_sql(self.layout.positions[0])
         if self.rules.normalize:
             # Eleven characters that begin with 1 have no separators.
             plain = f"strlen({given}) = 11 AND starts_with({given}, '1')"
             ten_digits = f"right(regexp_replace({given}, '[^0-9]', '', 'g'), 10)"
             given = f"CASE WHEN {plain} THEN {given} ELSE '1' || {ten_digits} END"
-        return f"CAST({given} AS BIGINT)"
+        return given
+
+    def _within_hours_sql(self, hours: HoursCheck) -> str:
+        """A condition for lines with a North American number that are within hours. It may miss some that name their zone."""
+
+        def has_code(codes: Iterable[int]) -> str:
+            return f"regexp_matches({self._number_text_sql()}, '^1({'|'.join(map(str, sorted(codes))) or 'none'})')"
+
+        if self.layout.zone == ABSENT:
+            return has_code(hours.area_codes)
+        zone = self.zone_sql()
+        by_name = (
+            f"regexp_full_match({zone}, '{'|'.join(hours.names)}') AND NOT {has_code(hours.area_codes_without_hours)}"
+        )
+        return f"CASE WHEN {zone} = '' THEN {has_code(hours.area_codes)} ELSE {by_name} END"
+
+    def zone_sql(self) -> str:
+        """An expression for the time zone that a line names; empty if it names none."""
+        return "''" if self.layout.zone == ABSENT else f"trim({self._cell_sql(self.layout.zone)}, ' ')"
 
     @staticmethod
     def _cell_sql(position: int) -> str:

@@ -7,14 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.value_types import CHOICE, FLAG, read_duration, read_structure, type_name
 
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+
 #: The columns of the file that is sent, in the service's order.
 COLUMNS = ("phone_number", "message_reference", "call_parameter")
+#: The column that may name the time zone of a row, by which its calling hours are checked. It is not sent.
+TIME_ZONE = "time_zone"
 #: The accepted delimiters: none that occurs in phone numbers, in names of columns, or in quoting.
 DELIMITERS = {",": ",", ";": ";", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"}
 
@@ -26,6 +31,7 @@ Quoting: TypeAlias = Literal["refuse", "allow"]
 OnInvalid: TypeAlias = Literal["fail", "skip"]
 Duplicates: TypeAlias = Literal["fail", "drop", "keep"]
 OnEmpty: TypeAlias = Literal["fail", "skip"]
+UnknownZone: TypeAlias = Literal["fail", "skip", "strictest"]
 
 
 def _delimiter(value: object, _: Parameter) -> str:
@@ -38,7 +44,7 @@ def _columns(value: object, _: Parameter) -> Mapping[str, str | None]:
     mapping = read_structure(value.strip()) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise ValueError(type_name(mapping))
-    if not set(mapping) <= set(COLUMNS):
+    if not set(mapping) <= {*COLUMNS, TIME_ZONE}:
         raise ValueError("has a key that is not a column of the service's file")
     if mapping.get("phone_number", "") is None:
         raise ValueError("has no name for phone_number")
@@ -81,6 +87,13 @@ def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
     return tuple(paths)
 
 
+def _calling_hours(value: object, _: Parameter) -> CallingHours:
+    # Here, so that it is not imported by every process that parses a DAG.
+    from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+
+    return CallingHours.read(value)
+
+
 def _choice(name: str, doc: str, choices: dict[str, str]) -> Parameter:
     return Parameter(name=name, type=CHOICE, doc=doc, default=next(iter(choices)), choices=choices)
 
@@ -96,8 +109,10 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(name="normalize", type=FLAG, default=False, doc="Rewrite common spellings of a phone number into the one that is sent."),
     Parameter(name="has_header", type=FLAG, default=False, doc="The first row names the columns, which may come in any order."),
     Parameter(
-        name="columns", type=ValueType(f"a mapping such as {{'phone_number': 'Mobile'}}, from {', '.join(COLUMNS[:2])}, or {COLUMNS[2]} to names in the header line, or to None for a column that is not sent", _columns, shown=False, form_type="object"),
-        default={}, default_doc="their own names", doc="The names of the columns in the file. Requires has_header=True.",
+        name="columns", type=ValueType(f"a mapping such as {{'phone_number': 'Mobile'}}, from {', '.join(COLUMNS)}, or {TIME_ZONE} to names in the header line, or to None for a column that is not sent", _columns, shown=False, form_type="object"),
+        default={}, default_doc="their own names",
+        doc="The names of the columns in the file. Requires has_header=True. With calling_hours, the column time_zone names the "
+        "zone (America/Denver) or the state (CO) of each row, if the file has it.",
     ),
     Parameter(name="delimiter", type=ValueType("',', ';', '|', or 'tab'", _delimiter), default=",", doc="The character that separates the cells of the file."),
     _choice(
@@ -129,6 +144,23 @@ PARAMETERS: tuple[Parameter, ...] = (
         "on_empty", "What to do if the contact file has no rows. If all rows are left out, the task fails.",
         {"fail": "fail the task", "skip": "skip the task"},
     ),
+    Parameter(
+        name="calling_hours",
+        type=ValueType(
+            "hours such as '08:00-21:00', the name of a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days "
+            "or states to hours, or a list of these", _calling_hours, form_type="object",
+        ),
+        default_doc="not checked",
+        doc="The hours in which people may be called, by their own clocks. A row is rejected unless they cover the whole "
+        "campaign; without an expiration_timestamp, the campaign gets the latest one that is right for all rows.",
+    ),
+    _choice(
+        "unknown_zone", "What to do with phone numbers whose time zone is not known, if calling_hours is set.",
+        {
+            "fail": "fail the task and send nothing", "skip": "reject these rows only",
+            "strictest": "call them within the hours of all places in the US and Canada only",
+        },
+    ),
 )  # fmt: skip
 BY_NAME: Mapping[str, Parameter] = {parameter.name: parameter for parameter in PARAMETERS}
 
@@ -146,9 +178,10 @@ class ContactRules:
         Default: ``False``.
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
-    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping such as
-        {'phone_number': 'Mobile'}, from phone_number, message_reference, or call_parameter to names in the header line,
-        or to None for a column that is not sent. Default: their own names.
+    :param columns: The names of the columns in the file. Requires has_header=True. With calling_hours, the column
+        time_zone names the zone (America/Denver) or the state (CO) of each row, if the file has it. Accepts a mapping
+        such as {'phone_number': 'Mobile'}, from phone_number, message_reference, call_parameter, or time_zone to names
+        in the header line, or to None for a column that is not sent. Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -165,6 +198,13 @@ class ContactRules:
         sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
+    :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
+        cover the whole campaign; without an expiration_timestamp, the campaign gets the latest one that is right for
+        all rows. Accepts hours such as '08:00-21:00', the name of a set ('us-federal', 'us-strict', or 'ca-crtc'), a
+        mapping from days or states to hours, or a list of these. Default: not checked.
+    :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
+        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
+        within the hours of all places in the US and Canada only. Default: ``'fail'``.
     """
 
     phone_format: PhoneFormat | None = None
@@ -179,6 +219,8 @@ class ContactRules:
     suppress: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None = None
     suppress_max_age: timedelta | int | str | None = None
     on_empty: OnEmpty | None = None
+    calling_hours: Any = None
+    unknown_zone: UnknownZone | None = None
 
     def __post_init__(self) -> None:
         read, violations = read_values(PARAMETERS, {name: getattr(self, name) for name in BY_NAME})
@@ -187,6 +229,8 @@ class ContactRules:
         for name, needed, has_no_effect in (
             ("columns", "has_header=True", bool(self.columns) and not self.has_header),
             ("max_rejects", "on_invalid='skip'", self.max_rejects is not None and self.on_invalid == "fail"),
+            ("columns", "calling_hours", TIME_ZONE in (self.columns or {}) and self.calling_hours is None),
+            ("unknown_zone", "calling_hours", self.unknown_zone != "fail" and self.calling_hours is None),
         ):
             if has_no_effect and needed.partition("=")[0] not in violations:
                 violations[name] = Violation(name, "has no effect here", f"unset, or given together with {needed}")
@@ -201,6 +245,12 @@ class ContactRules:
     def for_rows(self) -> ContactRules:
         """The same rules for a file that is written from rows: without a header line, comma-delimited."""
         return replace(self, has_header=False, columns={}, delimiter=",")
+
+    def without_hours(self) -> ContactRules:
+        """The same rules without calling hours."""
+        given = self.columns if isinstance(self.columns, Mapping) else {}
+        columns = {column: name for column, name in given.items() if column != TIME_ZONE}
+        return replace(self, calling_hours=None, unknown_zone=None, columns=columns)
 
     @property
     def lists(self) -> tuple[str | os.PathLike[str], ...]:

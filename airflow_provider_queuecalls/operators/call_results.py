@@ -21,7 +21,16 @@ from airflow_provider_queuecalls._airflow.storage import (
     suppression_lists_fetched,
 )
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.rules import Delimiter, Duplicates, OnEmpty, OnInvalid, PhoneFormat, Quoting
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.rules import (
+    Delimiter,
+    Duplicates,
+    OnEmpty,
+    OnInvalid,
+    PhoneFormat,
+    Quoting,
+    UnknownZone,
+)
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     InvalidContacts,
@@ -51,7 +60,8 @@ class CallResultsOperator(BaseOperator):
     """Join the list that was sent with the results of its calls, and write who was reached or who was not.
 
     The list is checked again with the same rules, so that exactly the contacts that were sent are joined: give ``contacts``
-    and the rules of the check as they were given to QueueCallsOperator. ``suppress_max_age`` has no effect here. If the
+    and the rules of the check as they were given to QueueCallsOperator. ``suppress_max_age`` has no effect here, and
+    ``calling_hours`` only together with ``queued``. If the
     digest of the list is not the one in ``queued``, the task fails. With ``campaign_name``, only the number of contacts can
     be compared: if it differs, a warning is logged, and ``select='missing'`` fails.
 
@@ -81,9 +91,10 @@ class CallResultsOperator(BaseOperator):
         Default: ``False``.
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
-    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping such as
-        {'phone_number': 'Mobile'}, from phone_number, message_reference, or call_parameter to names in the header line,
-        or to None for a column that is not sent. Default: their own names.
+    :param columns: The names of the columns in the file. Requires has_header=True. With calling_hours, the column
+        time_zone names the zone (America/Denver) or the state (CO) of each row, if the file has it. Accepts a mapping
+        such as {'phone_number': 'Mobile'}, from phone_number, message_reference, call_parameter, or time_zone to names
+        in the header line, or to None for a column that is not sent. Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -100,6 +111,13 @@ class CallResultsOperator(BaseOperator):
         sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
+    :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
+        cover the whole campaign; without an expiration_timestamp, the campaign gets the latest one that is right for
+        all rows. Accepts hours such as '08:00-21:00', the name of a set ('us-federal', 'us-strict', or 'ca-crtc'), a
+        mapping from days or states to hours, or a list of these. Default: not checked.
+    :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
+        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
+        within the hours of all places in the US and Canada only. Default: ``'fail'``.
 
     Pushes a dict of counts to XCom, and sets it as the ``extra`` of the events of all assets in ``outlets``:
     ``campaign_name``, ``select``, ``output`` (the path or table), ``rows`` (how many were written), ``contacts``,
@@ -138,6 +156,8 @@ class CallResultsOperator(BaseOperator):
         suppress: Sequence[Location] | Location | None = None,
         suppress_max_age: timedelta | int | str | None = None,
         on_empty: OnEmpty | str = "fail",
+        calling_hours: Mapping[str, Any] | Sequence[Any] | str | None = None,
+        unknown_zone: UnknownZone | str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -163,6 +183,8 @@ class CallResultsOperator(BaseOperator):
         self.suppress = suppress
         self.suppress_max_age = suppress_max_age
         self.on_empty = on_empty
+        self.calling_hours = calling_hours
+        self.unknown_zone = unknown_zone
 
     @clear_locals()
     def execute(self, context: Context) -> dict[str, Any]:
@@ -173,7 +195,7 @@ class CallResultsOperator(BaseOperator):
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
-            checked = self._checked(stack)
+            checked = self._checked(stack, wanted)
             with _safe_to_retry():
                 self._assert_sent(wanted, checked.report, read_counts(url, wanted.campaign_name).contacts)
                 joined = JoinedList(
@@ -199,13 +221,23 @@ class CallResultsOperator(BaseOperator):
         """Stop: the join ends, and nothing is written."""
         self.stop.request()
 
-    def _checked(self, stack: ExitStack) -> CheckedContacts:
+    def _checked(self, stack: ExitStack, wanted: NextList) -> CheckedContacts:
         """The list as it was sent."""
         rules = ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
         path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
         rules = replace(rules, suppress_max_age=None)  # it was new enough when the list was sent
+        if wanted.span is None:  # when it was sent is not known, and by now the hours are others
+            rules = rules.without_hours()
         rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
-        return stack.enter_context(check(path, rules, stop=self.stop, memory_limit=check_memory_mb()))
+        return stack.enter_context(
+            check(
+                path,
+                rules,
+                stop=self.stop,
+                memory_limit=check_memory_mb(),
+                hours=HoursCheck.of(rules, *(wanted.span or ())),
+            )
+        )
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
         assert_elsewhere(self.output_path, "output", location, what)

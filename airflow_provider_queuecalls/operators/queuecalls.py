@@ -27,7 +27,15 @@ from airflow_provider_queuecalls._airflow.storage import (
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
-from airflow_provider_queuecalls.contacts.rules import Delimiter, Duplicates, OnEmpty, OnInvalid, PhoneFormat, Quoting
+from airflow_provider_queuecalls.contacts.rules import (
+    Delimiter,
+    Duplicates,
+    OnEmpty,
+    OnInvalid,
+    PhoneFormat,
+    Quoting,
+    UnknownZone,
+)
 from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campaign_name, clear_locals
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
@@ -116,9 +124,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         Default: ``False``.
     :param has_header: The first row names the columns, which may come in any order. Accepts true or false. Default:
         ``False``.
-    :param columns: The names of the columns in the file. Requires has_header=True. Accepts a mapping such as
-        {'phone_number': 'Mobile'}, from phone_number, message_reference, or call_parameter to names in the header line,
-        or to None for a column that is not sent. Default: their own names.
+    :param columns: The names of the columns in the file. Requires has_header=True. With calling_hours, the column
+        time_zone names the zone (America/Denver) or the state (CO) of each row, if the file has it. Accepts a mapping
+        such as {'phone_number': 'Mobile'}, from phone_number, message_reference, call_parameter, or time_zone to names
+        in the header line, or to None for a column that is not sent. Default: their own names.
     :param delimiter: The character that separates the cells of the file. Accepts ',', ';', '|', or 'tab'. Default:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
@@ -135,11 +144,19 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
+    :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
+        cover the whole campaign; without an expiration_timestamp, the campaign gets the latest one that is right for
+        all rows. Accepts hours such as '08:00-21:00', the name of a set ('us-federal', 'us-strict', or 'ca-crtc'), a
+        mapping from days or states to hours, or a list of these. Default: not checked.
+    :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
+        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
+        within the hours of all places in the US and Canada only. Default: ``'fail'``.
 
     Pushes a dict to XCom: ``outcome``, ``campaign_name``, ``contacts`` (how many were sent), ``rejected``,
     ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
-    ``expiration_timestamp`` (a UNIX time, or None), ``dry_run``, and ``response`` (what may be shown of the response). If
-    the connection has a ``campaign_url``, the key ``campaign_url`` is pushed before the request.
+    ``expiration_timestamp`` (a UNIX time, or None), ``calls_from`` (with calling hours: when calls may start, as a UNIX
+    time), ``zones`` (with calling hours: the counts by time zone), ``dry_run``, and ``response`` (what may be shown of the
+    response). If the connection has a ``campaign_url``, the key ``campaign_url`` is pushed before the request.
 
     Airflow's retries apply to :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
     :class:`~airflow_provider_queuecalls.exceptions.NotAccepted`, and
@@ -190,6 +207,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         suppress: Sequence[Location] | Location | None = None,
         suppress_max_age: timedelta | int | str | None = None,
         on_empty: OnEmpty | str = "fail",
+        calling_hours: Mapping[str, Any] | Sequence[Any] | str | None = None,
+        unknown_zone: UnknownZone | str = "fail",
         rejects_path: Location | None = None,
         expected_digest: str = ANY_DIGEST,
         dry_run: bool | str = False,
@@ -229,6 +248,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self.suppress = suppress
         self.suppress_max_age = suppress_max_age
         self.on_empty = on_empty
+        self.calling_hours = calling_hours
+        self.unknown_zone = unknown_zone
         self.rejects_path = rejects_path
         self.expected_digest = expected_digest
         # Hides BaseOperator.dry_run(), which only `airflow tasks test --dry-run` calls.

@@ -73,12 +73,14 @@ BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 @dataclass(frozen=True)
 class NextList:
-    """Which contacts of which campaign are written. ``digest`` is that of the list that was sent, if it is known."""
+    """Which contacts of which campaign are written. ``digest`` is that of the list that was sent, and ``span`` is when calls
+    were made to it, with calling hours; None if they are not known."""
 
     campaign_name: str
     select: str
     output_format: str | None
     digest: str | None = None
+    span: tuple[int, int | None] | None = None
 
 
 def read_next_list(values: Mapping[str, object]) -> NextList | None:
@@ -110,7 +112,9 @@ def read_next_list(values: Mapping[str, object]) -> NextList | None:
     if queued.get("dry_run"):
         return None
     name = read["campaign_name"] or queued["campaign_name"]
-    return NextList(name, read["select"], output_format, queued.get("digest"))
+    start = queued.get("calls_from")
+    span = (start, queued.get("expiration_timestamp")) if start else None
+    return NextList(name, read["select"], output_format, queued.get("digest"), span)
 
 
 def write_next_list(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls import delivery as delivery_module
 from airflow_provider_queuecalls.client import Campaign, Endpoint
 from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.contacts import ContactRules
@@ -240,3 +244,90 @@ def test_the_hook_delivers_once(
     assert len(server.posts) == 1
     hook.deliver(small_list, CAMPAIGN, receipts_path=receipts, resend=True)
     assert len(server.posts) == 2
+
+
+# Calling hours.
+
+LOS_ANGELES, FORBIDDEN_UNTIL = "12135550100", "2099-01-15T16:00:00Z"  # 8:00 in Los Angeles
+
+
+@pytest.fixture
+def western_list(tmp_path: Path) -> Path:
+    path = tmp_path / "west.csv"
+    path.write_text(f"{LOS_ANGELES}\n12125550100\n")
+    return path
+
+
+def dated(start: str | None, end: str | None = None, **values: Any) -> Campaign:
+    return replace(CAMPAIGN, scheduled_timestamp=start, expiration_timestamp=end, **values)
+
+
+def test_nothing_is_sent_that_could_call_outside_hours(
+    send: Any, server: faults.FaultServer, western_list: Path, tmp_path: Path
+) -> None:
+    rules = ContactRules(calling_hours="08:00-21:00")
+    early = dated("2099-01-15T15:59:00Z", "2099-01-15T23:00:00Z")
+    with pytest.raises(InvalidContacts, match="America/Los_Angeles: 1 of 1 rows") as caught:
+        send(contacts=western_list, campaign=early, rules=rules)
+    assert LOS_ANGELES not in str(caught.value)
+    assert server.requests == []
+    assert states(tmp_path) == []
+    delivery = send(contacts=western_list, campaign=dated(FORBIDDEN_UNTIL, "2099-01-16T01:55:00Z"), rules=rules)
+    assert delivery.result["zones"]["America/Los_Angeles"] == {"contacts": 1, "outside_hours": 0}
+
+
+def test_a_campaign_without_an_expiration_gets_the_latest_that_is_right_for_all(
+    send: Any, server: faults.FaultServer, western_list: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rules = ContactRules(calling_hours="08:00-21:00")
+    campaign = dated(FORBIDDEN_UNTIL, max_retries=5, retry_interval="3 hours")
+    delivery = send(contacts=western_list, campaign=campaign, rules=rules)
+    end = 4_072_211_700  # 20:55 in New York
+    assert (delivery.result["expiration_timestamp"], delivery.result["calls_from"]) == (end, end - 35_700)
+    assert f'name="expiration_timestamp"\r\n\r\n{end}\r\n'.encode() in server.posts[0].body
+    assert "Calls end at 2099-01-16 01:55 UTC, the latest time that is right for all contacts" in caplog.text
+    assert "so at most 4 of 6 attempts fit with a retry_interval of 3 hours" in caplog.text
+    assert send(contacts=western_list, campaign=campaign, rules=rules).result == delivery.result
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"scheduled_time": "+1 day"}, "scheduled_time cannot be proven to be within calling_hours"),
+        ({"expiration_time": "+3 days"}, "expiration_time cannot be proven to be within calling_hours"),
+        ({"expiration_timestamp": 0}, "expiration_timestamp is 0, which is never"),
+    ],
+)
+def test_a_time_that_cannot_be_proven_is_refused_together_with_calling_hours(
+    send: Any, server: faults.FaultServer, values: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(InvalidCampaign, match=problem):
+        send(campaign=replace(CAMPAIGN, **values), rules=ContactRules(calling_hours="00:00-24:00"))
+    assert server.requests == []
+
+
+def test_the_hours_are_decided_about_again_when_the_first_byte_is_about_to_leave(
+    send: Any, server: faults.FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection may have taken long, or the clock of this machine may have been set."""
+    rules = ContactRules(calling_hours="00:00-24:00", unknown_zone="strictest")
+    send(dry_run=True, rules=rules)
+    late = time.time() + 30 * 86_400
+    monkeypatch.setattr(delivery_module, "time", SimpleNamespace(time=lambda: late))
+    with pytest.raises(InvalidCampaign, match="calling_hours no longer allow all calls of this campaign"):
+        send(rules=rules)
+    assert server.posts == []
+    assert states(tmp_path) == []
+
+
+def test_calling_hours_do_not_excuse_a_late_start(send: Any, server: faults.FaultServer) -> None:
+    """They give the campaign an expiration, with which it may otherwise be as late as it likes."""
+    late = replace(CAMPAIGN, scheduled_timestamp=int(time.time()) - 3600)
+    rules = ContactRules(calling_hours="00:00-24:00", unknown_zone="strictest")
+    with pytest.raises(InvalidCampaign, match="start_late"):
+        send(campaign=late, rules=rules, dry_run=True)
+    with pytest.raises(InvalidCampaign, match="start_late"):
+        send(campaign=late, rules=rules)
+    assert send(campaign=replace(late, start_late="2 hours"), rules=rules).outcome is Outcome.QUEUED
+    assert len(server.posts) == 1

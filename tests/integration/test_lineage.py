@@ -151,7 +151,7 @@ def test_the_list_and_the_do_not_call_list_become_the_campaign_and_the_rejects(t
     facet = {name: value for name, value in told.facet("queued").items() if not name.startswith(("_", "digest"))}
     assert facet == {
         **{"campaignName": "spring", "outcome": "queued", "contacts": 2, "rejected": 1, "duplicates": 1},
-        **{"suppressed": 1, "callIds": 2, "dryRun": False},
+        **{"suppressed": 1, "callIds": 2, "dryRun": False, "zones": {}},
     }
 
 

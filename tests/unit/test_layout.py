@@ -169,6 +169,7 @@ FIXED = {
     "hooks.queuecalls": {"QueueCallsHook"},
     "operators.queuecalls": {"QueueCallsOperator"},
     "operators.call_results": {"CallResultsOperator"},
+    "operators.split_contacts": {"SplitContactsOperator"},
     "sensors.queuecalls": {"QueueCallsResultsSensor"},
 }
 

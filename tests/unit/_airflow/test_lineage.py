@@ -9,11 +9,22 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import Report
+from airflow_provider_queuecalls.contacts.places import Place
+from airflow_provider_queuecalls.contacts.results import PlaceCount
 from airflow_provider_queuecalls.delivery import Delivery
 from airflow_provider_queuecalls.outcome import Outcome
 
 REPORT = Report(
-    lines=10, blank=0, contacts=10, valid=3, rejected=1, duplicates=2, suppressed=4, reasons={}, digest="sha256:0"
+    lines=10,
+    blank=0,
+    contacts=10,
+    valid=3,
+    rejected=1,
+    duplicates=2,
+    suppressed=4,
+    reasons={},
+    digest="sha256:0",
+    places={Place(("CO",), ("America/Denver",)): PlaceCount(3, 1)},
 )
 SERVICE = "https://calls.example:8443/webservice/queuecalls.php"
 
@@ -68,4 +79,5 @@ def test_the_facet_holds_counts_and_nothing_of_the_response(airflow: Any, dry_ru
     assert {name: value for name, value in facet.items() if not name.startswith("_")} == {
         **{"campaignName": "spring", "outcome": "queued", "contacts": 3, "rejected": 1, "duplicates": 2},
         **{"suppressed": 4, "callIds": 0, "digest": "sha256:0", "dryRun": dry_run},
+        "zones": {"America/Denver": {"contacts": 3, "outside_hours": 1}},
     }

@@ -25,7 +25,7 @@ from tests.unit.records.memory_store import MemoryStore
 
 XCOM_KEYS = [
     "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
-    "digest", "queued_at", "expiration_timestamp", "dry_run", "response",
+    "digest", "queued_at", "expiration_timestamp", "calls_from", "zones", "dry_run", "response",
 ]  # fmt: skip
 CONTEXT: Any = {
     "ti": SimpleNamespace(

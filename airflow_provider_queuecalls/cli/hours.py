@@ -1,0 +1,138 @@
+"""The command ``queuecalls hours``: a named set of calling hours, or when the contacts of a list may be called."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_queuecalls.cli.check import add_rules, add_span, given_rules, given_span
+from airflow_provider_queuecalls.contacts import ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.calling_hours import (
+    CallingHours,
+    Span,
+    common_spans,
+    entries,
+    set_as_data,
+    set_names,
+)
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DAY, HOUR = 86_400, 3_600
+#: The characters of a bar: open, open for a part of the time that one character stands for, closed.
+OPEN, PARTLY, CLOSED = "█", "▒", "·"
+CHARACTERS = 48
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``hours``."""
+    sets = ", ".join(set_names())
+    text = "show a named set of calling hours with its sources, or when the contacts of a list may be called"
+    parser = commands.add_parser("hours", help=text, description=text)
+    parser.add_argument("what", metavar="SET|FILE", help=f"the name of a set ({sets}), or a contact file")
+    parser.add_argument("--json", action="store_true", help="print JSON; that of a set is accepted as calling_hours")
+    parser.add_argument("--svg", metavar="OUT", help="write the chart to this file as well")
+    add_span(parser, "24 hours later")
+    add_rules(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.what in set_names():
+        return _show_set(options.what, as_json=options.json)
+    rules = ContactRules(**{"calling_hours": "08:00-21:00", **_given(options), "on_invalid": "skip"})
+    start, end = given_span(options) or (int(time.time()) // HOUR * HOUR, None)
+    span = Span(start, end or start + DAY)
+    groups = list(_groups(_report(options.what, rules, span), rules.calling_hours, span))
+    if options.json:
+        print(json.dumps([{"zone": name, "contacts": count, "open": opened} for name, count, opened in groups]))
+    else:
+        _print(_chart(groups, span), options.svg)
+    return 0
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in given_rules(options).items() if value is not None}
+
+
+def _show_set(name: str, *, as_json: bool) -> int:
+    from rich.table import Table
+
+    if as_json:
+        print(json.dumps(set_as_data(name), indent=2))
+        return 0
+    table = Table("region", "days", "hours", "source", "looked up", title=f"{name}: not legal advice")
+    for entry in entries():
+        if entry.name == name:
+            table.add_row(entry.region, entry.days, entry.hours, entry.source, entry.looked_up)
+    _print(table)
+    return 0
+
+
+def _report(path: str, rules: ContactRules, span: Span) -> Report:
+    try:
+        with check(path, rules, hours=HoursCheck.of(rules, *span)) as checked:
+            return checked.report
+    except InvalidContacts as error:
+        if error.report is None:
+            raise
+        found: Report = error.report
+        return found
+
+
+def _groups(report: Report, hours: CallingHours, span: Span) -> Iterator[tuple[str, int, Sequence[Span]]]:
+    """The contacts by zone and by the times at which they may be called, and in the end the times that are right for all."""
+    by_hours: dict[tuple[str, Sequence[Span]], tuple[int, list[str]]] = {}
+    common = [span]
+    for place, count in report.places.items():
+        opened = tuple(hours.openings(place, *span))
+        contacts, regions = by_hours.get((str(place), opened), (0, []))
+        by_hours[str(place), opened] = contacts + count.contacts, [*regions, *place.regions]
+        if place.zones:
+            common = common_spans(common, opened)
+    zones = [zone for zone, _ in by_hours]
+    for (zone, times), (contacts, regions) in by_hours.items():
+        which = f" ({', '.join(sorted(set(regions)))})" if zones.count(zone) > 1 else ""
+        yield f"{zone}{which}", contacts, times
+    yield "all known zones", sum(contacts for contacts, _ in by_hours.values()), common
+
+
+def _chart(groups: Iterable[tuple[str, int, Sequence[Span]]], span: Span) -> Table:
+    """A bar for each group. A character stands for the same part of the span."""
+    from rich.table import Table
+
+    start, end = (f"{datetime.fromtimestamp(moment, timezone.utc):%a %Y-%m-%d %H:%M} UTC" for moment in span)
+    scale = f"{start}{end:>{max(CHARACTERS - len(start), len(end) + 1)}}"
+    table = Table("time zone", "contacts", scale)
+    table.columns[1].justify = "right"
+    table.columns[2].no_wrap = True
+    for name, count, opened in groups:
+        table.add_row(name.replace("America/", ""), f"{count:,}", _bar(opened, span))
+    return table
+
+
+def _bar(opened: Sequence[Span], span: Span) -> str:
+    length = (span.end - span.start) / CHARACTERS
+    parts = [(span.start + number * length, span.start + (number + 1) * length) for number in range(CHARACTERS)]
+    shares = [sum(max(0, min(each.end, end) - max(each.start, start)) for each in opened) for start, end in parts]
+    return "".join(OPEN if share >= length * 0.999 else PARTLY if share else CLOSED for share in shares)
+
+
+def _print(table: Table, svg: str | None = None) -> None:
+    from rich.console import Console
+
+    console = Console(record=svg is not None)
+    console.print(table)
+    if svg is not None:
+        picture = console.export_svg(title="queuecalls hours")
+        # Without the fonts, which a browser would fetch from elsewhere.
+        Path(svg).write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")

@@ -1,0 +1,83 @@
+"""The command ``queuecalls split``: contact files for several campaigns, by calling hours and by size."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from airflow_provider_queuecalls.cli.check import add_rules, given_rules, progress_bar
+from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.split import CARRY_OVER, PARAMETERS, SpansCheck, Split, has_zones, write_parts
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.stopping import StopRequest
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``split``, with an option for each parameter of a split and of the check."""
+    text = "split a list into contact files for several campaigns, and send nothing"
+    parser = commands.add_parser(
+        "split",
+        help=text,
+        description=text,
+        epilog="Exit code: 0 the files are written; 1 the list is not valid; 2 it could not be split.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the contact file")
+    parser.add_argument("--folder", metavar="FOLDER", required=True, help="where to write the files; it is created")
+    parser.add_argument(
+        "--campaign-name", metavar="NAME", help="what the campaigns' names begin with; default is the name of FILE"
+    )
+    parser.add_argument(
+        "--carry-over-path", metavar="OUT", help="write contacts whose hours do not begin today to this file"
+    )
+    parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
+    parser.add_argument(
+        "--json", action="store_true", help="print the parameters of each campaign, as QueueCallsOperator takes them"
+    )
+    for parameter in PARAMETERS:
+        description = f"{parameter.doc} Must be {parameter.rule}. Default: {parameter.default_text}."
+        parser.add_argument(f"--{parameter.name.replace('_', '-')}", metavar="X", help=description)
+    add_rules(parser.add_argument_group("check"))
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    rules = ContactRules(**given_rules(options))
+    split = Split.read(vars(options), rules, int(time.time()))
+    hours = SpansCheck.of_split(rules, split, carries_over=options.carry_over_path is not None)
+    stop = StopRequest()
+
+    def location(name: str) -> Path:
+        return Path(options.carry_over_path) if name == CARRY_OVER else Path(options.folder, f"{name}.csv")
+
+    @contextmanager
+    def open_part(name: str) -> Iterator[Path]:
+        os.makedirs(location(name).parent, exist_ok=True)
+        yield location(name)
+
+    try:
+        with (
+            progress_bar() as progress,
+            check(options.file, rules, rejects_path=options.rejects, progress=progress, hours=hours) as checked,
+        ):
+            parts = write_parts(checked, split, hours, open_part, rules=rules, stop=stop)
+            has_header = has_zones(checked)
+    except InvalidContacts as error:
+        if error.report is None:
+            raise
+        print(f"queuecalls: {error}", file=sys.stderr)
+        return 1
+    name = options.campaign_name or Path(options.file).stem
+    campaigns = [part.campaign(str(location(part.name)), name, has_header=has_header) for part in parts]
+    if options.json:
+        called = [each for each, part in zip(campaigns, parts, strict=True) if part.name != CARRY_OVER]
+        print(json.dumps(called))
+    else:
+        for part, campaign in zip(parts, campaigns, strict=True):
+            print(f"{campaign['contacts']}: {part}")
+    return 0

@@ -1,0 +1,282 @@
+"""Splits a list into contact files for several campaigns: by the span in which contacts may be called, and by size.
+
+The whole list is checked first, so that nobody is in two parts. Contacts keep their order within a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+from airflow_provider_queuecalls.contacts.calling_hours import LONGEST_SPAN, CallingHours, Span, common_spans
+from airflow_provider_queuecalls.contacts.check import CheckedContacts
+from airflow_provider_queuecalls.contacts.clocks import clocks
+from airflow_provider_queuecalls.contacts.files import complete_file
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.places import Place
+from airflow_provider_queuecalls.contacts.report import show_span
+from airflow_provider_queuecalls.contacts.rows import number_called
+from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, Violation
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, read_duration
+
+SplitBy: TypeAlias = Literal["calling_hours", "size"]
+#: The name of the part that no campaign calls today.
+CARRY_OVER = "carry_over"
+#: A span that a part gets is not longer, even if the hours have no end.
+LONGEST_PART = 86_400
+_QUARTER = 900
+_DURATION = ValueType("a timedelta, a number of {unit}, or a string such as '30 minutes' or 'PT30M'", read_duration)
+
+#: The parameters of a split.
+#:
+#: :meta hide-value:
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        name="by", type=CHOICE, default="calling_hours",
+        choices={
+            "calling_hours": "a file for each span in which contacts may be called, which requires calling_hours",
+            "size": "files of at most max_contacts, in the order of the list",
+        },
+        doc="How the list is split.",
+    ),
+    Parameter(
+        name="max_contacts", type=INTEGER, minimum=1, maximum=100_000_000, default_doc="no limit",
+        doc="The most contacts in a file.",
+    ),
+    Parameter(
+        name="stagger", type=_DURATION, unit="minutes", default=timedelta(0), default_doc="all at once",
+        doc="The time between the starts of files that max_contacts divides.",
+    ),
+    Parameter(
+        name="start", type=TIMESTAMP, default_doc="the time for which the run was scheduled, or now at the command line",
+        doc="Calls start at this time or later, where the hours have begun, at 15, 30, or 45 minutes past the hour.",
+    ),
+    Parameter(
+        name="min_window", type=_DURATION, unit="minutes", default=timedelta(hours=1), default_doc="1 hour",
+        doc="The shortest span that a file may get; with less left of the hours, its contacts get the next span.",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How a list is split: the values of :data:`PARAMETERS`, with times in seconds."""
+
+    by: str
+    max_contacts: int | None
+    stagger: int
+    start: int
+    min_window: int
+
+    @classmethod
+    def read(cls, values: Mapping[str, object], rules: ContactRules, start: int) -> Split:
+        """Read the values as templating yields them. Raises :class:`InvalidContactRules` with all violations.
+
+        ``start`` is the default of the parameter of this name.
+        """
+        read, violations = read_values(PARAMETERS, values)
+        hours = rules.calling_hours is not None
+        if hours != (read["by"] == "calling_hours"):
+            problem = "has no effect here" if hours else "is missing"
+            violations["calling_hours"] = Violation(
+                "calling_hours", problem, "set if by is 'calling_hours', else unset"
+            )
+        if read["by"] == "size" and read["max_contacts"] is None and "max_contacts" not in violations:
+            violations["max_contacts"] = Violation("max_contacts", "is missing", "given with by='size'")
+        if read["stagger"] and not (hours and read["max_contacts"]):
+            rule = "unset, or given with calling_hours and max_contacts"
+            violations["stagger"] = Violation("stagger", "has no effect here", rule)
+        if violations:
+            raise InvalidContactRules(list(violations.values()))
+        return cls(
+            by=read["by"],
+            max_contacts=read["max_contacts"],
+            stagger=int(read["stagger"].total_seconds()),
+            start=read["start"] or start,
+            min_window=int(read["min_window"].total_seconds()),
+        )
+
+
+@dataclass
+class Part:
+    """One file: its name, how many contacts it has, and when they are called (None: by size only, or not today)."""
+
+    name: str
+    span: Span | None
+    contacts: int = 0
+
+    def __str__(self) -> str:
+        times = f", called from {show_span(self.span)}" if self.span else ""
+        return f"{self.contacts:,} contacts{times}"
+
+    def campaign(self, location: str, campaign_name: str, *, has_header: bool) -> dict[str, Any]:
+        """The parameters of QueueCallsOperator for this part."""
+        times = {"scheduled_timestamp": self.span.start, "expiration_timestamp": self.span.end} if self.span else {}
+        header = {"has_header": True} if has_header else {}
+        return {"contacts": location, "campaign_name": f"{campaign_name}.{self.name}", **times, **header}
+
+
+class SpansCheck(HoursCheck):
+    """Decides for each place in which span its contacts are called. A place without one is not allowed.
+
+    :param carries_over: Contacts whose hours do not begin on the day of the start, by their own calendar, are not called.
+    """
+
+    keeps_zone = True
+
+    def __init__(self, hours: CallingHours, unknown_zone: str, split: Split, *, carries_over: bool) -> None:
+        super().__init__(hours, unknown_zone, split.start)
+        self._split = split
+        self._carries_over = carries_over
+        self._spans: dict[Place, Span | None] = {}
+
+    @classmethod
+    def of_split(cls, rules: ContactRules, split: Split, *, carries_over: bool) -> SpansCheck | None:
+        """The spans by the ``calling_hours`` of the rules; None if they have none."""
+        if rules.calling_hours is None:
+            return None
+        return cls(rules.calling_hours, str(rules.unknown_zone), split, carries_over=carries_over)
+
+    def span_of(self, place: Place) -> Span | None:
+        """The span of a place: the first that is long enough. None if there is none in seven days."""
+        if place not in self._spans:
+            self._spans[place] = next(self._long_enough(place), None)
+        return self._spans[place]
+
+    def span(self, places: Iterable[Place]) -> None:
+        """None: there is one for each part."""
+
+    def part_of(self, place: Place) -> Span | None:
+        """The span in which contacts at a place are called; None if they are carried over."""
+        span = self.span_of(place)
+        is_today = span is None or not place.zones or _day(place, span.start) == _day(place, self.start)
+        return span if is_today or not self._carries_over else None
+
+    def _long_enough(self, place: Place) -> Iterator[Span]:
+        margin = int(self._hours.margin.total_seconds())
+        for opening in self._openings(place):
+            start = quarter(opening.start)
+            end = min(opening.end - margin, start + LONGEST_PART)
+            if end - start >= max(self._split.min_window, 1):
+                yield Span(start, end)
+
+    def _openings(self, place: Place) -> list[Span]:
+        end = self.start + LONGEST_SPAN
+        if place.zones:
+            return self._hours.openings(place, self.start, end)
+        everywhere = [Span(self.start, end)] if self._strictest else []
+        for each in self._known_places():
+            everywhere = common_spans(everywhere, self._hours.openings(each, self.start, end))
+        return everywhere
+
+    def _latest_end(self, place: Place) -> int | None:
+        span = self.span_of(place)
+        return span and span.end
+
+
+def _day(place: Place, moment: int) -> object:
+    (clock, *_) = clocks(place.zones[0])
+    return datetime.fromtimestamp(moment, timezone.utc).astimezone(clock).date()
+
+
+def quarter(moment: int) -> int:
+    """The next moment that is 15, 30, or 45 minutes past the hour, at which the vendor wants campaigns to start."""
+    later = -(-moment // _QUARTER) * _QUARTER
+    return later + _QUARTER if later % 3_600 == 0 else later
+
+
+@dataclass
+class _Group:
+    """The contacts that are called in one span, in files of at most ``max_contacts``."""
+
+    span: Span | None
+    name: str
+    split: Split
+    parts: list[Part] = field(default_factory=list)
+    file: BinaryIO | None = None
+    files: ExitStack = field(default_factory=ExitStack)
+
+    def next_part(self) -> Part:
+        number = len(self.parts)
+        span = self.span
+        if span and number and self.split.stagger:
+            latest = span.end - self.split.min_window
+            later = quarter(span.start + number * self.split.stagger)
+            span = Span(later if later <= latest else self.parts[-1].span.start, span.end)  # type: ignore[union-attr]
+        name = CARRY_OVER if self.name == CARRY_OVER else f"{self.name}_{number + 1}"
+        self.parts.append(Part(name, span))
+        return self.parts[-1]
+
+
+def write_parts(
+    checked: CheckedContacts,
+    split: Split,
+    hours: SpansCheck | None,
+    open_part: Callable[[str], AbstractContextManager[Any]],
+    *,
+    rules: ContactRules,
+    stop: StopRequest,
+) -> list[Part]:
+    """Write each contact of a checked list to the file of its part. Returns the parts in the order of their spans.
+
+    ``open_part`` gives a local path for the file with this name; the file is there once it is left without an error.
+    """
+    named = has_zones(checked)
+    header = b"phone_number,message_reference,call_parameter,time_zone\n" if named else b""
+    groups: dict[Span | None, _Group] = {}
+    by_key: dict[object, _Group] = {}
+    is_nanp = rules.phone_format == "nanp"
+    try:
+        with ExitStack() as stack:
+            for count, line in enumerate(checked.upload.file):
+                if not count % 10_000:
+                    stop.raise_if_requested()
+                key = line[:4] if is_nanp else line.rstrip().partition(b",")[0]
+                zone = line.rstrip().rpartition(b",")[2] if named else b""
+                if (group := by_key.get((key, zone))) is None:
+                    if len(by_key) > 100_000:
+                        by_key.clear()  # the spellings of other countries' numbers have no end
+                    group = by_key[key, zone] = _group(key, zone, groups, split, hours)
+                if group.file is None or (
+                    split.max_contacts and group.parts[-1].contacts >= split.max_contacts and group.name != CARRY_OVER
+                ):
+                    if group.file is None:
+                        stack.enter_context(group.files)
+                    group.files.close()  # the part before is complete
+                    path = group.files.enter_context(open_part(group.next_part().name))
+                    partial = group.files.enter_context(complete_file(path))
+                    group.file = group.files.enter_context(open(partial, "wb"))
+                    group.file.write(header)
+                group.file.write(line if line.endswith(b"\n") else line + b"\n")
+                group.parts[-1].contacts += 1
+    except OSError as error:
+        raise CheckFailed(f"The parts cannot be written: {error.strerror or type(error).__name__}.") from None
+    ordered = sorted(groups.values(), key=lambda group: group.span or Span(0, 0))
+    return [part for group in ordered for part in group.parts]
+
+
+def has_zones(checked: CheckedContacts) -> bool:
+    """Whether the rows of a checked list have a fourth cell, which names their time zone."""
+    return checked.columns[-1] == TIME_ZONE
+
+
+def _group(
+    key: bytes, zone: bytes, groups: dict[Span | None, _Group], split: Split, hours: SpansCheck | None
+) -> _Group:
+    span, name = None, "part"
+    if hours:
+        text = key.decode()
+        number = int(f"{text}0000000") if len(key) == 4 else number_called(text, "vendor") or 0
+        span = hours.part_of(hours.place(number, zone.decode()))
+        name = (
+            "_".join(f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H%MZ}" for at in span)
+            if span
+            else CARRY_OVER
+        )
+    return groups.setdefault(span, _Group(span, name, split))

@@ -1,0 +1,232 @@
+"""Rows that may not be called during the whole campaign are rejected, in memory and in DuckDB alike."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place, area_codes, place_named, place_of
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
+from tests.unit.contacts.checking import Contacts, rejected, sent
+from tests.unit.contacts.checking import refused as refused_by
+
+HOURS = "08:00-21:00"
+NEW_YORK, CHICAGO, LOS_ANGELES, TOLL_FREE = "12125550100", "13125550100", "12135550100", "18005550100"
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+NOON = at("2026-11-27T12:00:00-05:00")
+#: Eight in the morning in New York.
+EIGHT = NOON - 4 * 3600
+
+
+def check_span(
+    path: Path, span: tuple[int, int | None], *, rejects_path: Path | None = None, **given: Any
+) -> CheckedContacts:
+    rules = ContactRules(**{"calling_hours": HOURS, **given})
+    return check(path, rules, hours=HoursCheck.of(rules, *span), rejects_path=rejects_path)
+
+
+def report_of(path: Path, span: tuple[int, int | None], **rules: Any) -> Report:
+    try:
+        with check_span(path, span, **rules) as checked:
+            return checked.report
+    except InvalidContacts as error:
+        found: Report = error.report
+        return found
+
+
+@pytest.mark.usefixtures("results_kept")
+def test_rows_are_rejected_unless_their_hours_cover_the_whole_span(contacts: Contacts) -> None:
+    path = contacts(f"{NEW_YORK}\n{CHICAGO}\n{LOS_ANGELES},x\n(212) 555-0101\n{LOS_ANGELES[1:]}\n{NEW_YORK}\n")
+    found = report_of(path, (EIGHT, NOON), normalize=True, duplicates="drop", on_invalid="skip")
+    assert found.reasons == {"outside_hours": 3, "duplicate": 1}
+    assert [example.line for example in found.examples if example.reason == "outside_hours"] == [2, 3, 5]
+    assert found.zones == {
+        "America/New_York": {"contacts": 3, "outside_hours": 0},
+        "America/Los_Angeles": {"contacts": 2, "outside_hours": 2},
+        "America/Chicago": {"contacts": 1, "outside_hours": 1},
+    }
+    assert found.span == (EIGHT, NOON)
+    assert found.tzdata >= "2025"
+
+
+@pytest.mark.usefixtures("results_kept")
+def test_without_an_end_it_is_the_latest_that_is_right_for_all(contacts: Contacts) -> None:
+    path = contacts(f"{NEW_YORK}\n{LOS_ANGELES}\n")
+    assert report_of(path, (NOON, None)).span == (NOON, at("2026-11-27T20:55:00-05:00"))
+    path.write_text(f"{LOS_ANGELES}\n")
+    assert report_of(path, (NOON, None)).span == (NOON, at("2026-11-27T20:55:00-08:00"))
+    path.write_text(f"{NEW_YORK}\n{LOS_ANGELES}\n")
+    assert report_of(path, (EIGHT, None), on_invalid="skip").span == (EIGHT, at("2026-11-27T20:55:00-05:00"))
+
+
+@pytest.mark.usefixtures("results_kept")
+def test_the_error_names_the_zones_that_are_closed(contacts: Contacts) -> None:
+    path = contacts(f"{NEW_YORK}\n{LOS_ANGELES}\n")
+    with pytest.raises(InvalidContacts) as caught:
+        check_span(path, (EIGHT, None))
+    assert "America/Los_Angeles: 1 of 1 rows" in str(caught.value)
+    assert "New_York" not in str(caught.value)
+    assert "split the list by calling hours" in str(caught.value)
+    assert LOS_ANGELES not in str(caught.value)
+
+
+@pytest.mark.usefixtures("results_kept")
+@pytest.mark.parametrize(
+    ("unknown_zone", "span", "reasons", "passes"),
+    [
+        ("fail", (NOON, NOON + 60), {"outside_hours": 2}, False),
+        ("skip", (NOON, NOON + 60), {"outside_hours": 2}, True),
+        ("strictest", (NOON + 2 * 3600, NOON + 3 * 3600), {}, True),
+        ("strictest", (NOON, NOON + 60), {"outside_hours": 2}, True),  # seven in the morning in Honolulu
+    ],
+)  # fmt: skip
+def test_numbers_without_a_known_zone(
+    contacts: Contacts, unknown_zone: str, span: tuple[int, int], reasons: dict[str, int], passes: bool
+) -> None:
+    path = contacts(f"{NEW_YORK}\n{TOLL_FREE}\n+442071838750\n")
+    rules: dict[str, Any] = {"unknown_zone": unknown_zone, "on_invalid": "skip", "phone_format": "vendor"}
+    if passes:
+        with check_span(path, span, **rules) as checked:
+            assert checked.report.reasons == reasons
+            assert checked.report.zones["unknown"]["contacts"] == 2
+    else:
+        with pytest.raises(InvalidContacts, match="2 of them have no known time zone") as caught:
+            check_span(path, span, **rules)
+        assert caught.value.report is not None
+        assert caught.value.report.reasons == reasons
+
+
+@pytest.mark.usefixtures("results_kept")
+def test_a_column_that_names_the_zone_wins(contacts: Contacts) -> None:
+    rows = [
+        f"{NEW_YORK},America/Los_Angeles,a", f"{LOS_ANGELES}, NY ,b", f"{LOS_ANGELES},,c", f"{NEW_YORK[:-1]}1,,d",
+        f"{TOLL_FREE},America/New_York,e", f"{CHICAGO},Mars,f", f"{NEW_YORK[:-1]}2,America/Toronto,g",
+    ]  # fmt: skip
+    path = contacts("\n".join(["phone_number,tz,message_reference", *rows, ""]))
+    rules: dict[str, Any] = {
+        "has_header": True,
+        "columns": {"time_zone": "tz"},
+        "on_invalid": "skip",
+        "unknown_zone": "skip",
+        "duplicates": "keep",
+    }
+    found = report_of(path, (EIGHT, NOON), **rules)
+    assert [example.line for example in found.examples] == [2, 4, 7]
+    with check_span(path, (EIGHT, NOON), **rules) as checked:
+        assert [line.split(b",")[1] for line in checked.upload.file.read().splitlines()] == [b"b", b"d", b"e", b"g"]
+    # Its own name is found without columns, and is ignored without calling hours.
+    path.write_text(path.read_text().replace(",tz,", ",Time_Zone,"))
+    assert [example.line for example in report_of(path, (EIGHT, NOON), **{**rules, "columns": None}).examples] == [
+        2,
+        4,
+        7,
+    ]
+    assert b"b" in sent(path, has_header=True, duplicates="keep")
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "problem"),
+    [
+        ("phone_number", {"time_zone": "tz"}, "has no column 'tz' for time_zone"),
+        ("phone_number,tz,TZ", {"time_zone": "tz"}, "has 2 columns for time_zone"),
+    ],
+)
+def test_a_column_of_zones_that_is_missing_or_occurs_twice(
+    contacts: Contacts, header: str, columns: dict[str, str], problem: str
+) -> None:
+    error = refused_by(contacts(f"{header}\n{NEW_YORK}\n"), has_header=True, columns=columns, calling_hours=HOURS)
+    assert problem in str(error)
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ({"unknown_zone": "skip"}, "unknown_zone has no effect here"),
+        ({"has_header": True, "columns": {"time_zone": "tz"}}, "columns has no effect here"),
+        ({"calling_hours": "8-21"}, "calling_hours is '8-21', which"),
+        ({"calling_hours": {"FL": "16175551234"}}, "calling_hours is or has a text"),
+    ],
+)
+def test_rules_that_are_not_valid(rules: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidContactRules, match=problem) as caught:
+        ContactRules(**rules)
+    assert "16175551234" not in str(caught.value)
+
+
+def test_the_rejects_file_has_the_reason(contacts: Contacts) -> None:
+    path = contacts(f"{TOLL_FREE},a\n")
+    assert rejected(path, calling_hours="00:00-24:00") == [["1", "outside_hours", TOLL_FREE, "a"]]
+
+
+numbers = st.sampled_from([*sorted(area_codes()), 800, 500]).flatmap(
+    lambda code: st.integers(2_000_000, 2_000_003).map(lambda line: code * 10_000_000 + line)
+)
+names = st.sampled_from(["", "", "America/Denver", " FL", "TX", "Pacific/Honolulu", "US-AZ", "nowhere", "Asia/Tokyo"])
+windows = st.sampled_from([HOURS, "us-strict, ca-crtc", {"default": HOURS, "TX": "12:00-13:00"}, "us-federal"])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(numbers, names), min_size=1, max_size=40),
+    hours=windows,
+    start=st.integers(0, 14 * 24).map(lambda hour: NOON + hour * 3600),
+    length=st.integers(1, 8),
+    named=st.booleans(),
+    normalize=st.booleans(),
+)
+def test_every_row_gets_the_result_of_its_own_place(  # noqa: PLR0917
+    tmp_path: Path,
+    results_kept: None,
+    rows: list[tuple[int, str]],
+    hours: Any,
+    start: int,
+    length: int,
+    named: bool,
+    normalize: bool,
+) -> None:
+    path, rejects = tmp_path / "calls.csv", tmp_path / "rejects.csv"
+    spelled = [f"{str(number)[:3]}-{str(number)[3:]}" if normalize else f"1{number}" for number, _ in rows]
+    header, ends = ("phone_number,time_zone\n", [f",{name}" for _, name in rows]) if named else ("", [""] * len(rows))
+    path.write_text(header + "".join(f"{number}{end}\n" for number, end in zip(spelled, ends, strict=True)))
+    rules: dict[str, Any] = {
+        "calling_hours": hours,
+        "unknown_zone": "skip",
+        "on_invalid": "skip",
+        "duplicates": "keep",
+        "has_header": named,
+    }
+    span = start, start + length * 3600
+    with suppress(InvalidContacts):  # nobody may be left
+        check_span(path, span, rejects_path=rejects, normalize=normalize, **rules).close()
+    read = CallingHours.read(hours)
+
+    def outside(number: int, name: str) -> bool:
+        place = place_of(10_000_000_000 + number)
+        if named and name:
+            given_place = place_named(name)
+            place = (
+                given_place
+                if given_place.regions or given_place is UNKNOWN
+                else Place(place.regions, given_place.zones)
+            )
+        return not read.allows(place, *span)
+
+    with rejects.open(newline="") as file:
+        assert [int(row["line"]) for row in csv.DictReader(file)] == [
+            line for line, row in enumerate(rows, 1 + named) if outside(*row)
+        ]

@@ -1,0 +1,234 @@
+"""A list is split into files that can be called within hours, and no contact is lost or in two of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.places import area_codes
+from airflow_provider_queuecalls.contacts.split import CARRY_OVER, Part, SpansCheck, Split, has_zones, write_parts
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, InvalidContacts
+from airflow_provider_queuecalls.sandbox.dialer import next_state
+from airflow_provider_queuecalls.sandbox.store import Call, Progress, QueuedCampaign
+from airflow_provider_queuecalls.stopping import StopRequest
+
+NEW_YORK, CHICAGO, LOS_ANGELES, TOLL_FREE = "12125550100", "13125550100", "12135550100", "18005550100"
+#: 6:00 in New York, on a Friday.
+SIX = int(datetime(2026, 11, 27, 11, tzinfo=timezone.utc).timestamp())
+RULES: dict[str, Any] = {
+    "calling_hours": "08:00-21:00",
+    "on_invalid": "skip",
+    "duplicates": "drop",
+    "unknown_zone": "skip",
+}
+
+
+def split_file(
+    path: Path, *, start: int = SIX, carry_over: bool = False, values: Any = None, **given: Any
+) -> tuple[list[Part], bool]:
+    """Split a file into the folder ``parts`` beside it. Returns the parts, and whether they have a column of zones."""
+    rules = ContactRules(**{**RULES, **given})
+    split = Split.read(values or {}, rules, start)
+    hours = SpansCheck.of_split(rules, split, carries_over=carry_over)
+    folder = path.with_name("parts")
+    folder.mkdir(exist_ok=True)
+
+    @contextmanager
+    def open_part(name: str) -> Iterator[Path]:
+        yield folder / name
+
+    with check(path, rules, hours=hours) as checked:
+        return write_parts(checked, split, hours, open_part, rules=rules, stop=StopRequest()), has_zones(checked)
+
+
+def rows_of(path: Path, part: Part) -> list[str]:
+    return path.with_name("parts").joinpath(part.name).read_text().splitlines()
+
+
+def by_utc(part: Part) -> str:
+    return " ".join(f"{datetime.fromtimestamp(at, timezone.utc):%d %H:%M}" for at in part.span or ())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.csv"
+
+
+def test_each_span_gets_a_file_that_keeps_the_order(path: Path) -> None:
+    path.write_text(f"{NEW_YORK},a\n{LOS_ANGELES},b\n13055550101,c\n{CHICAGO},d\n{NEW_YORK},again\nnobody\n")
+    parts, _ = split_file(path)
+    assert [(by_utc(part), rows_of(path, part)) for part in parts] == [
+        ("27 13:15 28 01:55", [f"{NEW_YORK},a", "13055550101,c"]),
+        ("27 14:15 28 02:55", [f"{CHICAGO},d"]),
+        ("27 16:15 28 04:55", [f"{LOS_ANGELES},b"]),
+    ]
+    first, *_ = parts
+    assert first.name == "2026-11-27T1315Z_2026-11-28T0155Z_1"
+    assert first.campaign("/parts/1.csv", "spring", has_header=False) == {
+        "contacts": "/parts/1.csv", "campaign_name": f"spring.{first.name}",
+        "scheduled_timestamp": SIX + 8100, "expiration_timestamp": SIX + 53_700,
+    }  # fmt: skip
+    # A retry gives the same files.
+    before = {file.name: file.read_bytes() for file in path.with_name("parts").iterdir()}
+    assert split_file(path)[0] == parts
+    assert {file.name: file.read_bytes() for file in path.with_name("parts").iterdir()} == before
+
+
+def test_a_large_part_is_divided_and_its_files_start_one_after_the_other(path: Path) -> None:
+    path.write_text("".join(f"1212555{number:04}\n" for number in range(7)))
+    parts, _ = split_file(path, values={"max_contacts": "3", "stagger": "40 minutes"})
+    assert [(by_utc(part)[3:8], part.contacts) for part in parts] == [("13:15", 3), ("14:15", 3), ("14:45", 1)]
+    parts, _ = split_file(path, values={"max_contacts": 1, "stagger": "4 hours"})
+    assert [by_utc(part)[3:8] for part in parts] == ["13:15", "17:15", "21:15", *["21:15"] * 4]
+    parts, _ = split_file(path, calling_hours=None, unknown_zone="fail", values={"by": "size", "max_contacts": 4})
+    assert [(part.name, part.span, part.contacts) for part in parts] == [("part_1", None, 4), ("part_2", None, 3)]
+
+
+def test_what_cannot_be_called_today_is_called_tomorrow_or_carried_over(path: Path) -> None:
+    path.write_text(f"{NEW_YORK}\n{LOS_ANGELES}\n")
+    late = SIX + 14 * 3600 + 1800  # 20:30 in New York, 17:30 in Los Angeles
+    parts, _ = split_file(path, start=late)
+    assert [(by_utc(part), rows_of(path, part)) for part in parts] == [
+        ("28 01:30 28 04:55", [LOS_ANGELES]), ("28 13:15 29 01:55", [NEW_YORK]),
+    ]  # fmt: skip
+    parts, _ = split_file(path, start=late, carry_over=True)
+    assert [(part.name, part.contacts) for part in parts] == [(CARRY_OVER, 1), (parts[1].name, 1)]
+    assert rows_of(path, parts[0]) == [NEW_YORK]
+    # With less left than that, the hours of today are over.
+    assert by_utc(split_file(path, start=late, values={"min_window": "4 hours"})[0][0]) == "28 13:15 29 01:55"
+
+
+def test_numbers_without_a_zone_are_called_when_everybody_may_be(path: Path) -> None:
+    path.write_text(f"{TOLL_FREE}\n{NEW_YORK}\n")
+    assert [part.contacts for part in split_file(path)[0]] == [1]
+    parts, _ = split_file(path, unknown_zone="strictest")
+    assert [by_utc(part) for part in parts] == ["27 13:15 28 01:55", "27 18:15 28 00:25"]
+    with pytest.raises(InvalidContacts, match="no known time zone"):
+        split_file(path, unknown_zone="fail")
+
+
+def test_a_column_of_zones_decides_and_is_kept_for_the_campaign(path: Path) -> None:
+    path.write_text(
+        f'zone;phone_number\nAmerica/Los_Angeles;{NEW_YORK}\n;{CHICAGO}\nHI;(212) 555-0101\n"x,y";{TOLL_FREE}\n'
+    )
+    rules: dict[str, Any] = {
+        "has_header": True,
+        "columns": {"time_zone": "zone"},
+        "delimiter": ";",
+        "normalize": True,
+        "quoting": "allow",
+    }
+    parts, named = split_file(path, **rules)
+    assert named
+    assert [by_utc(part)[3:8] for part in parts] == ["14:15", "16:15", "18:15"]
+    head = "phone_number,message_reference,call_parameter,time_zone"
+    assert rows_of(path, parts[1]) == [head, f"{NEW_YORK},,,America/Los_Angeles"]
+    # The campaign's own check finds every row within hours.
+    for part in parts:
+        assert part.campaign("x", "y", has_header=named)["has_header"] is True
+        own = ContactRules(calling_hours="08:00-21:00", has_header=True)
+        with check(path.with_name("parts") / part.name, own, hours=HoursCheck.of(own, *part.span or ())) as checked:
+            assert checked.report.valid == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "rules", "problem"),
+    [
+        ({}, {"calling_hours": None, "unknown_zone": None}, "calling_hours is missing"),
+        ({"by": "size"}, {}, "calling_hours has no effect here"),
+        ({"by": "size"}, {"calling_hours": None, "unknown_zone": None}, "max_contacts is missing"),
+        ({"by": "zone"}, {}, "by is 'zone', which is not valid"),
+        ({"max_contacts": 0}, {}, "max_contacts is '0', which is too small|max_contacts is 0, which is too small"),
+        ({"stagger": "1 hour"}, {}, "stagger has no effect here"),
+        ({"start": "tomorrow"}, {}, "start is 'tomorrow'"),
+    ],
+)  # fmt: skip
+def test_parameters_that_are_not_valid(values: Any, rules: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidContactRules, match=problem):
+        Split.read(values, ContactRules(**{**RULES, **rules}), SIX)
+
+
+def test_a_folder_that_cannot_be_written_to_is_reported(path: Path) -> None:
+    path.write_text(f"{NEW_YORK}\n")
+    path.with_name("parts").mkdir()
+    (path.with_name("parts") / "2026-11-27T1315Z_2026-11-28T0155Z_1").mkdir()
+    with pytest.raises(CheckFailed, match="The parts cannot be written: Is a directory"):
+        split_file(path)
+
+
+numbers = st.sampled_from([*sorted(area_codes()), 800]).flatmap(
+    lambda code: st.integers(2_000_000, 2_000_003).map(lambda line: f"1{code}{line}")
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(numbers, min_size=1, max_size=40),
+    hours=st.sampled_from(["08:00-21:00", "us-strict, ca-crtc", "22:00-02:00", {"default": "00:00-24:00"}]),
+    start=st.integers(0, 14 * 24 * 60).map(lambda minute: SIX - 29 * 86_400 + minute * 60),
+    retries=st.integers(0, 10),
+    interval=st.integers(1, 300),
+    largest=st.one_of(st.none(), st.integers(1, 5)),
+    stagger=st.integers(1, 300),
+)
+def test_no_attempt_of_the_service_is_outside_hours_and_no_contact_is_lost(  # noqa: PLR0917
+    tmp_path: Path, rows: list[str], hours: Any, start: int, retries: int, interval: int, largest: int | None, stagger: int
+) -> None:  # fmt: skip
+    """Every attempt is simulated by the rules of the sandbox, with the numbers that are never answered among them."""
+    path = tmp_path / "calls.csv"
+    path.write_text("".join(f"{row},{line}\n" for line, row in enumerate(rows)))
+    values = {"max_contacts": largest, "stagger": stagger} if largest else {}
+    try:
+        parts, _ = split_file(
+            path, start=start, calling_hours=hours, unknown_zone="strictest", duplicates="keep", values=values
+        )
+    except InvalidContacts:
+        return  # nobody may be called
+    written = [row for part in parts for row in rows_of(path, part)]
+    assert len(written) == len(set(written))
+    read = CallingHours.read(hours)
+    called = Counter(row.partition(",")[0] for row in written)
+    allowed = HoursCheck(read, "strictest", start)
+    assert not called - Counter(rows)
+    assert {row for row in rows if called[row] < rows.count(row)} <= {
+        row for row in rows if not any_opening(allowed, read, row, start)
+    }
+    for part in parts:
+        assert part.span is not None
+        assert part.span.start >= start
+        assert part.span.start // 60 % 60 in (15, 30, 45)
+        assert part.contacts == len(rows_of(path, part)) <= (largest or 1 << 30)
+        for row in rows_of(path, part):
+            for moment in attempts(row.partition(",")[0], part, retries, interval * 60):
+                place = allowed.place(int(row.partition(",")[0]))
+                if place.zones:
+                    assert read.openings(place, moment, moment + 300) == [(moment, moment + 300)]
+
+
+def any_opening(check: HoursCheck, hours: CallingHours, row: str, start: int) -> bool:
+    place = check.place(int(row))
+    opened = hours.openings(place, start, start + 6 * 86_400)
+    return any(span.end - span.start > 2 * 3600 for span in opened)
+
+
+def attempts(number: str, part: Part, retries: int, interval: int) -> Iterator[int]:
+    """When the sandbox attempts to call a number."""
+    start, end = part.span or (0, 0)
+    parameters = {"max_retries": str(retries), "retry_interval": str(interval)}
+    campaign = QueuedCampaign(1, "x", start, parameters, "x", "x", 1, 1, start, end, (), Progress())
+    call = Call(1, 1, 1, number, None, None, "waiting", 0, None, None, None, None, start)
+    while call.due_at is not None:
+        before, call = call, next_state(call, campaign, seed=1)
+        if call.attempts > before.attempts:
+            yield call.last_attempt_at or 0
