@@ -9,7 +9,9 @@ import secrets
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import nullcontext
+from types import FrameType
 from typing import Any
 
 from airflow_provider_queuecalls.cli.check import add_rules, given_rules, option_help, progress_bar
@@ -67,6 +69,9 @@ def _run(options: argparse.Namespace) -> int:
         return _fail(error, UNKNOWN)
     except QueueCallsError as error:
         return _fail(error, FAILED)
+    except KeyboardInterrupt:  # from the time of sending on, a signal is a request to stop
+        print("\nqueuecalls: Nothing was sent.", file=sys.stderr)
+        return FAILED
     except Exception:  # noqa: BLE001 - Python would exit with 1, which means that the contact file is not valid
         traceback.print_exc()
         return UNKNOWN
@@ -84,8 +89,11 @@ def _send(options: argparse.Namespace) -> int:
     log = _stderr_logger()
     endpoint = QueueCallsHook(options.conn_id).endpoint
     client = Client(endpoint, log=log)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: client.stop.request())
+
+    def stop(*_: object) -> None:
+        client.stop.request()
+
+    _on_signals(stop)
     rules = ContactRules(**given_rules(options))
     values = {name: getattr(options, name) for name in Campaign.names()}
     campaign = Campaign(**values, field_names=endpoint.field_names)
@@ -101,15 +109,23 @@ def _send(options: argparse.Namespace) -> int:
             campaign, options.file, client, open_ledger,
             rules=rules, rejects=nullcontext(options.rejects), dry_run=True, progress=progress, log=log,
         )  # fmt: skip
+    # Python goes on to read the answer after a handler that raises nothing.
+    _on_signals(signal.default_int_handler)
     if options.dry_run or not (options.yes or _confirmed(checked.campaign_name, checked.report.valid)):
         _print(checked.result, options)
         return SENT if options.dry_run else FAILED
+    _on_signals(stop)
     delivery = deliver(
         campaign, options.file, client, open_ledger,
         rules=rules, expected_digest=checked.report.digest or "", log=log,
     )  # fmt: skip
     _print(delivery.result, options)
     return SENT
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _stderr_logger() -> logging.Logger:

@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,30 @@ def test_a_person_confirms_with_the_number_of_contacts(
     done = send(typed=typed)
     assert (done.returncode, len(queuecalls_sandbox.campaigns)) == (code, queued), done.stderr
     assert "will call 2 contacts" in done.stderr
+
+
+@dataclass
+class Interrupted:
+    """A terminal at which a signal arrives instead of an answer. Python reads on unless its handler raises."""
+
+    number: signal.Signals
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        signal.raise_signal(self.number)
+        raise AssertionError("the command still waits for the answer")
+
+
+@pytest.mark.usefixtures("send")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_the_confirmation(
+    number: signal.Signals, arguments: list[str], queuecalls_sandbox: Sandbox, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("sys.stdin", Interrupted(number))
+    assert (cli.main(arguments), queuecalls_sandbox.campaigns) == (2, [])
+    assert capsys.readouterr().err.endswith("\nqueuecalls: Nothing was sent.\n")
 
 
 def test_without_a_terminal_nothing_is_sent_unless_told_so(send: Send, queuecalls_sandbox: Sandbox) -> None:
