@@ -88,9 +88,9 @@ def describe_records() -> str:
     try:
         exclusive = store.probe()
     except Exception as error:  # noqa: BLE001  # each store has errors of its own
-        return f"What is sent cannot be recorded in {show_path(path)} from {here}: {store.problem(error)}."
+        return f"What is sent cannot be recorded in {_shown(path)} from {here}: {store.problem(error)}."
     race = "" if exclusive else " Two tasks that send one campaign at the same moment might both send it."
-    return f"What is sent is recorded in {show_path(path)}, which {here} can write to.{race}"
+    return f"What is sent is recorded in {_shown(path)}, which {here} can write to.{race}"
 
 
 def tasks_have_state() -> bool:
@@ -121,6 +121,10 @@ def _place(receipts_path: Any) -> Callable[[str], SharedStore]:
     return partial(LocalStore, folder)
 
 
+def _shown(receipts_path: Any) -> str:
+    return repr(DATABASE) if receipts_path == DATABASE else show_path(receipts_path)
+
+
 def _readable(campaign_name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", campaign_name)[:100]
 
@@ -137,7 +141,7 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
     try:
         names = place("").names()
     except Exception as error:  # noqa: BLE001  # each storage has errors of its own
-        raise CheckFailed(f"The records in {show_path(path)} cannot be read: {place('').problem(error)}.") from None
+        raise CheckFailed(f"The records in {_shown(path)} cannot be read: {place('').problem(error)}.") from None
     if name is not None:
         mine = re.compile(f"{re.escape(name)}|{re.escape(_readable(name))}-[0-9a-f]{{16}}")
         names = [each for each in names if mine.fullmatch(each)]

@@ -42,7 +42,7 @@ class DatabaseStore:
         return f"row ({self._name}, {generation}) of table queuecalls_records in {self.location}"
 
     def problem(self, error: Exception) -> str:
-        return str(error) if isinstance(error, QueueCallsError) else type(error).__name__
+        return str(error).removesuffix(".") if isinstance(error, QueueCallsError) else type(error).__name__
 
     def probe(self) -> bool:
         with self._transaction() as connection:

@@ -101,6 +101,7 @@ def test_every_wire_error_can_be_caught_as_one(connect: Connect, small_list: Pat
         ("{folder}/new", "cannot be recorded in .*records init {folder}/new"),
         ("s3://storage@no-such-bucket-at-all/x", "cannot be recorded in .*does not exist"),
         ("receipts", "'receipts', which is not an absolute path"),
+        ("database", r"cannot be recorded in 'database' from \S+: The results database is not known.*to it\.$"),
         ("none", "there is no record of what is sent"),
         ("", r"in the task's own state" if AIRFLOW >= (3, 3) else r"is not set, .* queuecalls records init /data/"),
     ],
