@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import getpass
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -182,6 +182,7 @@ def _run_show(options: argparse.Namespace) -> int:
 
 def _run_resolve(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls.records.resolving import resolve
+    from airflow_provider_queuecalls.records.stores import user_name
 
     ledger, generation, entry = _one(options)
     name = entry.campaign_name
@@ -193,7 +194,7 @@ def _run_resolve(options: argparse.Namespace) -> int:
         raise OutcomeUnknown(
             f"The request for campaign {name!r} started at {entry.started_at}.{entry.under_way} Or add --force."
         )
-    resolve(ledger, generation, queued=options.queued, by=options.by or getpass.getuser(), calls=options.calls)
+    resolve(ledger, generation, queued=options.queued, by=options.by or user_name(os.getuid()), calls=options.calls)
     then = "returns its result" if options.queued else "sends it once"
     print(
         f"Campaign {name!r} is now on record as {'queued' if options.queued else 'not queued'}. Clear its task: it {then}."

@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeAlias
 
 from airflow_provider_queuecalls.records.entry import CampaignKey
 
+#: What ``link`` reports where a file system has no hard links, which differs from one to the next; vfat's is EPERM.
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _FILE_NAME = re.compile(r"([0-9]{6,})\.json")
 #: The file that shows that a folder was made for records. An unmounted share looks like an empty folder.
 MARKER = "queuecalls-records.txt"
@@ -109,7 +111,7 @@ class LocalStore:
         return str(self._folder / file_name(generation))
 
     def problem(self, error: Exception) -> str:
-        if isinstance(error, NotInitialized):
+        if isinstance(error, UnusableFolder):
             return str(error)
         if isinstance(error, PermissionError):
             return _permission_problem(self._root)
@@ -117,9 +119,11 @@ class LocalStore:
 
     def probe(self) -> bool:
         assert_initialized(self._root)
-        with tempfile.TemporaryFile(dir=self._root) as file:
+        with tempfile.NamedTemporaryFile(prefix=".", suffix=".partial", dir=self._root) as file:
             file.write(MARKER_TEXT.encode())
             file.flush()
+            self._link(file.name, linked := Path(f"{file.name}.link"))
+            linked.unlink()
         return self.exclusive
 
     def names(self) -> list[str]:
@@ -150,7 +154,7 @@ class LocalStore:
                 file.write(encoded(entry))
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(partial, self._folder / file_name(generation))  # unlike a rename, it fails where there is one
+            self._link(partial, self._folder / file_name(generation))
         except FileExistsError:
             return False
         finally:
@@ -160,9 +164,21 @@ class LocalStore:
         _sync(self._root)
         return True
 
+    def _link(self, source: str, target: Path) -> None:
+        """Give a file one more name. Unlike a rename, this fails if the name is taken."""
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            raise UnusableFolder(
+                f"the file system of {self._root} has no hard links, which records need; use another folder, a URL, or "
+                "'database'"
+            ) from None
 
-class NotInitialized(Exception):
-    """The folder was not made by :func:`init_folder`."""
+
+class UnusableFolder(Exception):
+    """The folder cannot hold records. The message says why."""
 
 
 def init_folder(folder: Path, *, group: bool = False) -> None:
@@ -186,11 +202,11 @@ def init_folder(folder: Path, *, group: bool = False) -> None:
 
 
 def assert_initialized(folder: Path) -> None:
-    """Raise :class:`NotInitialized` if the folder has no marker."""
+    """Raise :class:`UnusableFolder` if the folder has no marker, so that :func:`init_folder` has not made it."""
     try:
         os.stat(folder / MARKER)
     except FileNotFoundError:
-        raise NotInitialized(
+        raise UnusableFolder(
             f"the folder has no file {MARKER}; mount the share if it is on one, or make a folder for records, once, with: "
             f"queuecalls records init {shlex.quote(str(folder))}"
         ) from None
@@ -209,13 +225,14 @@ def _permission_problem(root: Path) -> str:
     except OSError:
         return "permission denied"
     return (
-        f"permission denied: this process runs as {_user(os.geteuid())}, and {root} belongs to {_user(status.st_uid)} with "
-        f"mode {stat.S_IMODE(status.st_mode):04o}; the owner can let the folder's group in with: "
+        f"permission denied: this process runs as {user_name(os.geteuid())}, and {root} belongs to {user_name(status.st_uid)} "
+        f"with mode {stat.S_IMODE(status.st_mode):04o}; the owner can let the folder's group in with: "
         f"queuecalls records init --group {shlex.quote(str(root))}"
     )
 
 
-def _user(number: int) -> str:
+def user_name(number: int) -> str:
+    """The name of a user of this machine, or the number if it has no name."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:  # as in a container that knows only its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,19 @@ def test_a_request_that_may_be_under_way_is_resolved_only_by_force(
     assert "may still be under way" in capsys.readouterr().err
     assert main([*arguments, "--force"]) == 0
     assert send(**unknown)["call_id_count"] == 3
+
+
+@pytest.mark.parametrize("receipts", ["folder"], indirect=True)
+def test_a_user_without_a_name_resolves_by_number(
+    unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
+) -> None:
+    mocker.patch.dict(os.environ)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        os.environ.pop(name, None)
+    mocker.patch("pwd.getpwuid", side_effect=KeyError)  # as in a container
+    assert main(["records", "resolve", "spring", "--receipts", receipts, "--queued"]) == 0
+    assert main(["records", "show", "spring", "--receipts", receipts]) == 0
+    assert f"by user {os.getuid()} at" in capsys.readouterr().out
 
 
 def test_list_and_show_say_what_became_of_each_campaign(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.records.stores import MARKER, LocalStore, NotInitialized, init_folder
+from airflow_provider_queuecalls.records.stores import MARKER, LocalStore, UnusableFolder, init_folder
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -54,7 +54,7 @@ def test_a_folder_without_the_marker_is_neither_read_nor_written(
 ) -> None:
     """As the empty folder below a share that is not mounted."""
     (root / MARKER).unlink()
-    with pytest.raises(NotInitialized) as caught:
+    with pytest.raises(UnusableFolder) as caught:
         operation(store)
     assert store.problem(caught.value) == str(caught.value)
     assert f"queuecalls records init {root}" in str(caught.value)
@@ -184,6 +184,17 @@ def test_a_disk_that_fails_leaves_no_part_of_an_entry(store: LocalStore, mocker:
         store.create(1, ENTRY)
     failing.assert_called_once()
     assert files(store) == []
+
+
+@pytest.mark.parametrize("operation", [LocalStore.probe, lambda store: store.create(1, ENTRY)])
+def test_a_file_system_without_hard_links_is_named(
+    operation: Callable[[LocalStore], object], store: LocalStore, root: Path, mocker: MockerFixture
+) -> None:
+    mocker.patch("os.link", side_effect=OSError(errno.EPERM, "Operation not permitted"))  # as on vfat
+    with pytest.raises(UnusableFolder) as caught:
+        operation(store)
+    assert f"the file system of {root} has no hard links" in store.problem(caught.value)
+    assert [path.name for path in root.rglob("*") if path.is_file()] == [MARKER]
 
 
 def test_a_disk_that_is_full_leaves_no_part_of_an_entry(store: LocalStore) -> None:
