@@ -139,6 +139,7 @@ class _Watched:
         self.size = upload.size
         self._upload = upload
         self._left = upload.size
+        self._ended = False
         self._digest = hashlib.sha256() if upload.digest else None
         self._stamp = file_stamp(os.fstat(upload.file.fileno()))
         upload.file.seek(0)
@@ -152,8 +153,10 @@ class _Watched:
         self._left -= len(block)
         if self._digest:
             self._digest.update(block)
-        if len(block) < wanted or (self._left == 0 and self._changed()):
+        # Only before its end is sent: a later change of the file changes nothing about the request.
+        if len(block) < wanted or (self._left == 0 and not self._ended and self._changed()):
             raise UploadBroken("the contact file changed after it was checked")
+        self._ended = self._left == 0
         return block
 
     def count_lines(self) -> int:

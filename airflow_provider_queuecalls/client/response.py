@@ -108,7 +108,7 @@ def read_response(
         body.flaw = body.flaw or str(error)
     outcome, problem = _outcome_of_body(body) if accepted else _outcome_of_code(status_code)
     if outcome is Outcome.QUEUED and not complete:
-        outcome, problem = Outcome.UNKNOWN, "the service responded before it had received the whole contact file"
+        outcome, problem = Outcome.UNKNOWN, "the service responded before it had received the whole request"
     if outcome is Outcome.UNKNOWN and not accepted and not file_complete:
         outcome = Outcome.NOT_SENT
     outline = Outline() if body.flaw or body.format == "HTML" else body.outline

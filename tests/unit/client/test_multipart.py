@@ -181,6 +181,21 @@ def test_a_file_that_changes_is_never_sent_to_its_end(change: Any, tmp_path: Pat
         assert not body.complete
 
 
+def test_a_file_that_changes_after_its_end_was_read_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    content = b"16175550100,ref,par\n" * BLOCK
+    path.write_bytes(content)
+    with path.open("rb", buffering=0) as file:
+        checked = Upload(file, path.name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
+        whole = drain(MultipartBody([("file", checked)]))
+        body = MultipartBody([("file", checked)])
+        sent = body.read(whole.index(content) + len(content))
+        assert body.file_complete
+        grown(path)
+        sent += drain(body)
+    assert sent.replace(body.boundary.encode(), whole[2:34]) == whole
+
+
 @pytest.mark.parametrize("names", [{}, {"login": "user", "contacts": "list", "campaign_name": "title"}])
 def test_a_body_that_is_cut_inside_the_file_has_no_other_field(names: dict[str, str]) -> None:
     campaign = Campaign(start_url="https://ivr.example/x", campaign_name="spring", message_reference="ref-1")

@@ -175,8 +175,10 @@ def test_a_refusal_cut_short_is_still_one() -> None:
     assert read(breaking_off(b"no"), 401).outcome is Outcome.REFUSED
 
 
-def test_queued_before_the_whole_list_was_sent_is_unknown() -> None:
-    assert read(b'<r status="queued"/>', complete=False).outcome is Outcome.UNKNOWN
+def test_queued_before_the_whole_request_was_sent_is_unknown() -> None:
+    response = read(b'<r status="queued"/>', complete=False)
+    assert response.outcome is Outcome.UNKNOWN
+    assert response.problem == "the service responded before it had received the whole request"
     assert read(b'<r status="failed"/>', complete=False).outcome is Outcome.REFUSED
 
 
