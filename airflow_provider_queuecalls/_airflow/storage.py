@@ -5,6 +5,7 @@ The check works on local files. This is the way between them and the storages of
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import posixpath
@@ -29,6 +30,7 @@ from airflow_provider_queuecalls.stopping import StopRequest
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
+logger = logging.getLogger(__name__)
 _BLOCK_BYTES = 4 << 20
 #: Disk space that is left free beside a fetched file: the check may need as much again.
 _SPARE_BYTES = 64 << 20
@@ -82,7 +84,8 @@ def suppression_lists_fetched(
 def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None]:
     """Give a local path to write a file to, or None for no location.
 
-    If it was written, it is delivered at the end, also if that is an error.
+    If it was written, it is uploaded at the end. After an error it is uploaded too; if that fails, it is only logged, and the
+    first error goes on.
     """
     if is_unset(location) or location is None:
         yield None
@@ -93,10 +96,13 @@ def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None
             file = Path(directory, os.path.basename(urlsplit(url).path) or "rejects.csv")
             try:
                 yield file
-            finally:
-                if file.exists():
-                    with translate_errors(f"{what} {show_path(url)}", "written"), file.open("rb") as here:
-                        _deliver(here, url)
+            except BaseException:
+                try:
+                    _upload(file, url, what)
+                except QueueCallsError as error:
+                    logger.error("%s", error)
+                raise
+            _upload(file, url, what)
 
 
 def assert_elsewhere(written: Location | None, parameter: str, location: Location, what: str) -> None:
@@ -131,9 +137,16 @@ def remote_path(url: str) -> Any:
     return object_storage_path(url)
 
 
-def _deliver(file: BinaryIO, url: str) -> None:
-    with remote_path(url).open("wb") as there:
-        shutil.copyfileobj(file, there, _BLOCK_BYTES)
+def _upload(file: Path, url: str, what: str) -> None:
+    """Copy the file to the URL, if it was written."""
+    if not file.exists():
+        return
+    with (
+        translate_errors(f"{what} {show_path(url)}", "written"),
+        file.open("rb") as here,
+        remote_path(url).open("wb") as there,
+    ):
+        shutil.copyfileobj(here, there, _BLOCK_BYTES)
 
 
 def url_of(location: object) -> str | None:

@@ -20,6 +20,7 @@ from tests.conftest import HOME
 from tests.support import fault_server as faults
 from tests.support.dag_run import run_dag_file
 from tests.support.in_storage import failure, read, run, sent, url
+from tests.support.logs import everything_logged
 from tests.support.moved import for_this_airflow
 from tests.support.s3 import make_older
 
@@ -138,6 +139,18 @@ def test_rejects_that_cannot_be_delivered_keep_the_campaign_from_being_sent(
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
     error = failure(contacts=url(bucket, "calls.csv"), rejects_path="s3://storage@no-such-bucket/rejects.csv")
     assert "The rejects file 's3://storage@no-such-bucket/rejects.csv'" in str(error)
+    assert service.requests == []
+
+
+def test_rejects_that_cannot_be_delivered_do_not_hide_why_the_check_failed(
+    bucket: Any, service: faults.FaultServer
+) -> None:
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\nnobody\n".encode())
+    with everything_logged() as logs:
+        error = failure(contacts=url(bucket, "calls.csv"), rejects_path="s3://storage@no-such-bucket/rejects.csv")
+    assert isinstance(error, InvalidContacts)
+    assert "invalid_number" in str(error)
+    assert [log for log in logs if "The rejects file 's3://storage@no-such-bucket/rejects.csv' c" in log.message]
     assert service.requests == []
 
 
