@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 QUEUED, NOT_QUEUED, LEAVE = "It is there – go on", "It isn't – send it", "Leave it failed"  # noqa: RUF001
 #: The task's method that Airflow calls with the answer.
 ANSWERED = "execute_answer"
+#: What the check knows and the record does not, for the result of a campaign that is queued.
+KNOWN = ("rejected", "duplicates", "suppressed", "expiration_timestamp")
 OPTIONS = [QUEUED, NOT_QUEUED, LEAVE]
 OnUnknown = Literal["fail", "ask"]
 PARAMETERS = (
@@ -67,26 +69,36 @@ def ask_if_unknown(
     open_ledger: Callable[[CampaignKey], Ledger],
     parameters: Mapping[str, Any],
 ) -> Iterator[None]:
-    """Ask a person where the outcome is not known, and end this part of the task: its method :data:`ANSWERED` gets the answer.
+    """If the outcome is unknown, defer the task and ask a person. Airflow calls ``execute_answer`` with the answer.
 
-    The error goes on with ``on_unknown="fail"``, where Airflow stops the task, and where the record has no such request
-    or cannot be read.
+    The error is raised again if on_unknown is 'fail', if the task is being stopped, or if the record has no complete
+    request or cannot be read.
     """
     try:
         yield
     except OutcomeUnknown as error:
-        if parameters["on_unknown"] == "ask" and not client.stop.requested:
-            with suppress(QueueCallsError):
-                name, endpoint = error.campaign_name or "", client.endpoint
-                ledger = open_ledger(CampaignKey.of(name, endpoint.url, endpoint.login))
-                generation, entry = ledger.read()
-                if entry is not None and entry.state is State.COMPLETE:
-                    names = ("rejected", "duplicates", "suppressed", "expiration_timestamp")
-                    known = {name: error.delivery.result[name] for name in names}
-                    kwargs = {"key": asdict(entry.key), "generation": generation, "known": known}
-                    _ask(task, context, entry, ledger.hint(entry), endpoint.url_of_campaign(name))
-                    _wait(task, context, parameters["answer_timeout"], kwargs)
+        asks = parameters["on_unknown"] == "ask" and not client.stop.requested
+        key = CampaignKey.of(error.campaign_name or "", client.endpoint.url, client.endpoint.login)
+        if asks and (found := _complete_request(open_ledger, key, task.log)):
+            ledger, generation, entry = found
+            known = {name: error.delivery.result[name] for name in KNOWN}
+            _ask(task, context, entry, ledger.hint(entry), client.endpoint.url_of_campaign(key.campaign_name))
+            kwargs = {"key": asdict(key), "generation": generation, "known": known}
+            _wait(task, context, parameters["answer_timeout"], kwargs)
         raise
+
+
+def _complete_request(
+    open_ledger: Callable[[CampaignKey], Ledger], key: CampaignKey, log: Any
+) -> tuple[Ledger, int, Entry] | None:
+    """What there is to ask about: the record, its last generation, and that entry. None without one, and if it cannot be read."""
+    try:
+        ledger = open_ledger(key)
+        generation, entry = ledger.read()
+    except QueueCallsError as error:
+        log.warning("Did not ask, because the record cannot be read: %s", error)
+        return None
+    return (ledger, generation, entry) if entry is not None and entry.state is State.COMPLETE else None
 
 
 def _ask(task: BaseOperator, context: Context, entry: Entry, hint: str, link: str | None) -> None:

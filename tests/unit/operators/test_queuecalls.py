@@ -20,8 +20,9 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConne
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
+from tests.support.logs import everything_logged
 from tests.support.moved import AIRFLOW, serialized_dag
-from tests.unit.records.memory_store import MemoryStore
+from tests.unit.records.memory_store import FailingStore, MemoryStore
 
 XCOM_KEYS = [
     "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
@@ -156,6 +157,22 @@ def test_nobody_is_asked_without_ask_by_a_stopped_task_or_without_a_record(
     with pytest.raises(OutcomeUnknown) as caught, asking:
         raise error
     assert caught.value is error
+
+
+def test_a_record_that_cannot_be_read_is_why_nobody_is_asked(connect: Any) -> None:
+    connect("https://calls.example")
+    task, error = operator(), OutcomeUnknown("the response was lost", campaign_name="spring")
+    parameters = {"on_unknown": "ask", "answer_timeout": None}
+
+    def open_ledger(key: CampaignKey) -> Ledger:
+        return Ledger(FailingStore("last"), key, Try(1, "scope"))
+
+    asking = ask_if_unknown(task, CONTEXT, task.hook.client, open_ledger, parameters)
+    with everything_logged() as logs, pytest.raises(OutcomeUnknown) as caught, asking:
+        raise error
+    assert caught.value is error
+    (said,) = [" ".join(log.parts) for log in logs if "Did not ask, because the record cannot be read: " in log.message]
+    assert "could not be read (OSError)" in said
 
 
 def test_an_error_of_the_contact_file_names_the_campaign() -> None:
