@@ -181,7 +181,7 @@ def _print_table(report: Report) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress | None]:
+def progress_bar(doing: str = "Checking") -> Iterator[Progress | None]:
     """A progress bar on standard error, if that is a terminal and the files are long."""
     if not sys.stderr.isatty():
         yield None
@@ -189,7 +189,7 @@ def progress_bar() -> Iterator[Progress | None]:
     from rich import progress
     from rich.console import Console
 
-    columns = ("Checking", progress.BarColumn(), progress.TaskProgressColumn(), progress.TimeRemainingColumn())
+    columns = (doing, progress.BarColumn(), progress.TaskProgressColumn(), progress.TimeRemainingColumn())
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", visible=False)
 

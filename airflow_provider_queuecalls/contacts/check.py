@@ -13,6 +13,7 @@ from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
+from airflow_provider_queuecalls.contacts.built_list import is_built
 from airflow_provider_queuecalls.contacts.clocks import tzdata
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.files import is_same_file, open_source, show_role
@@ -108,9 +109,7 @@ def check(
     """
     rules = rules or ContactRules()
     stop = stop or StopRequest()
-    if memory_limit < LEAST_MEMORY:
-        violation = Violation("memory_limit", "is too small", f"at least {LEAST_MEMORY} (MiB)", value=str(memory_limit))
-        raise InvalidContactRules([violation])
+    assert_enough(memory_limit)
     with ExitStack() as stack, ExitStack() as opened:
         _assert_rejects_elsewhere(rejects_path, path, rules)
         source = open_source(path, "The contact file", stop)
@@ -120,13 +119,14 @@ def check(
             lists.append(open_suppression_list(location, rules, stop))
             opened.callback(lists[-1].file.close)
         size = source.size + sum(each.size for each in lists)
+        in_memory = is_small(size) and not any(map(is_built, lists))
         total = 2 * size  # comparing the numbers takes about as long as reading the files
         with (
-            _translate_errors(source.shown, memory_limit),
-            _open_results(size, memory_limit, stop, _advance(progress, total)) as results,
+            translate_errors(source.shown, memory_limit),
+            _open_results(in_memory, memory_limit, stop, advance_of(progress, total)) as results,
         ):
             for each in lists:
-                with _translate_errors(each.shown, memory_limit):
+                with translate_errors(each.shown, memory_limit):
                     read_suppression_list(each, results)
             hours = hours or HoursCheck.of(rules)
             layout = find_layout(source, rules)
@@ -138,7 +138,8 @@ def check(
             if hours:
                 report = replace(report, places=results.places(), tzdata=tzdata()[0])
                 report = replace(report, span=hours.span(report.allowed_places))
-            source.assert_unchanged()
+            for read_file in (source, *lists):
+                read_file.assert_unchanged()
             broken = broken_policies(rules, report, source)
             changed = (
                 read.bom or read.lone_cr or validator.rewrites_all or counts.get("valid", (0, 0))[0] < report.lines
@@ -171,6 +172,13 @@ def check(
     return CheckedContacts(replace(report, digest=digest), upload, validator.layout.columns)
 
 
+def assert_enough(memory_limit: int) -> None:
+    """Raise :class:`InvalidContactRules` for a limit that is too small."""
+    if memory_limit < LEAST_MEMORY:
+        violation = Violation("memory_limit", "is too small", f"at least {LEAST_MEMORY} (MiB)", value=str(memory_limit))
+        raise InvalidContactRules([violation])
+
+
 def _assert_rejects_elsewhere(
     rejects_path: str | os.PathLike[str] | None, path: str | os.PathLike[str], rules: ContactRules
 ) -> None:
@@ -182,8 +190,10 @@ def _assert_rejects_elsewhere(
             )
 
 
-def _open_results(size: int, memory_limit: int, stop: StopRequest, advance: Advance) -> AbstractContextManager[Results]:
-    if is_small(size):
+def _open_results(
+    in_memory: bool, memory_limit: int, stop: StopRequest, advance: Advance
+) -> AbstractContextManager[Results]:
+    if in_memory:
         return nullcontext(ResultsInMemory(stop, advance))
     if _address_space_mb() < memory_limit + PROGRAM_ADDRESS_SPACE:
         raise MemoryError  # DuckDB might wait forever for a thread that could not be started
@@ -201,7 +211,7 @@ def _address_space_mb() -> float:
     return math.inf if limit == resource.RLIM_INFINITY else limit / (1 << 20)
 
 
-def _advance(progress: Progress | None, total: int) -> Advance:
+def advance_of(progress: Progress | None, total: int) -> Advance:
     """Return a function that adds up the bytes that were processed, and calls ``progress``."""
     done = 0
 
@@ -215,7 +225,7 @@ def _advance(progress: Progress | None, total: int) -> Advance:
 
 
 @contextmanager
-def _translate_errors(shown: str, memory_limit: int) -> Iterator[None]:
+def translate_errors(shown: str, memory_limit: int) -> Iterator[None]:
     """Raise :class:`CheckFailed` for errors of the disk, of memory, and of DuckDB, whose texts may contain a row."""
     try:
         yield

@@ -89,6 +89,10 @@ class Results(ABC):
         """Add the numbers of a suppression list, and count its lines by result."""
 
     @abstractmethod
+    def add_built_list(self, source: Source) -> None:
+        """Add the numbers of a suppression list that was built."""
+
+    @abstractmethod
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         """Check every line of the contact file by itself."""
 
@@ -154,6 +158,9 @@ class ResultsInMemory(Results):
             if number is not None:
                 self._suppressed.add(number)
         return counts
+
+    def add_built_list(self, source: Source) -> None:
+        raise NotImplementedError("DuckDB reads built lists")
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         seen = survey(source, validator, self._stop, self._advance)

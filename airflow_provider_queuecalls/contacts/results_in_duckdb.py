@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import BinaryIO, overload
 
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
@@ -41,6 +41,9 @@ from airflow_provider_queuecalls.stopping import StopRequest
 
 #: DuckDB's memory per contact in a part. It needs about 60 bytes to group the numbers.
 _BYTES_PER_CONTACT = 128
+#: How many numbers are looked at to find ranges of about the same size, and a number that no phone has.
+_SAMPLE = 100_000
+_GREATER_THAN_ANY = 10**15
 #: How many lines get their codes at once, and how many of them are computed at once.
 _LINES_AT_ONCE = 64 << 20
 _CODES_AT_ONCE = 1 << 20
@@ -77,6 +80,11 @@ class ResultsInDuckDB(Results):
             add_to_counts(counts, line, code)
         self._suppressed.append(lines.valid)
         return counts
+
+    def add_built_list(self, source: Source) -> None:
+        path = source.address().replace("'", "''")
+        self._suppressed.append(f"SELECT NULL AS line, number FROM read_parquet('{path}')")
+        self._bytes_read += source.size
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         seen, lines = self._read(source, validator)
@@ -152,9 +160,7 @@ class ResultsInDuckDB(Results):
 
     def mark_repeats(self, *, look_for_duplicates: bool) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
-        count = self._duckdb.value("SELECT count(*) FROM contacts")
-        parts = -(-count // self._contacts_at_once)
-        in_parts = [f"hash(number) % {parts} = {part}" for part in range(parts)]
+        in_parts = self._in_parts("contacts")
         if self._suppressed:
             self._duckdb.run(f"CREATE VIEW suppressed AS {' UNION ALL '.join(self._suppressed)}")
             for in_part in in_parts:
@@ -169,6 +175,19 @@ class ResultsInDuckDB(Results):
                 others = (1 << 8 * size) - 1 & ~firsts
                 self._codes.put(start, others.to_bytes(size, "big"), CODES["duplicate"], keep=_NOT_SENT)
         self._advance(self._bytes_read)
+
+    def _in_parts(self, view: str) -> list[str]:
+        """Conditions that divide the numbers of a view into ranges that fit into memory.
+
+        Of a list that is sorted by number, DuckDB then reads only what is in the range.
+        """
+        parts = -(-self._duckdb.value(f"SELECT count(*) FROM {view}") // self._contacts_at_once)
+        if parts < 2:
+            return ["true"] * parts
+        shares = [part / parts for part in range(1, parts)]
+        sample = f"(SELECT number FROM {view} USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (1))"
+        bounds = sorted(set(self._duckdb.value(f"SELECT quantile_disc(number, {shares}) FROM {sample}")))
+        return [f"number >= {start} AND number < {end}" for start, end in pairwise([0, *bounds, _GREATER_THAN_ANY])]
 
     def _mark_suppressed(self, in_part: str) -> None:
         self._duckdb.run(

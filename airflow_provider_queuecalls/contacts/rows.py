@@ -311,7 +311,7 @@ class RowValidator:
         if self.rules.phone_format != "nanp":
             yield f"NOT regexp_full_match({given}, '{NANP}')", None
         elif self.rules.normalize:
-            yield f"NOT regexp_full_match({number}, '{NANP}|{_WRITTEN_NANP.pattern}')", "invalid_number"
+            yield f"NOT regexp_full_match({number}, '{NANP}|{WRITTEN_NANP.pattern}')", "invalid_number"
         else:
             yield f"NOT regexp_full_match({given}, '{NANP}')", "invalid_number"
         for reason, condition in limits:
@@ -367,7 +367,7 @@ _VENDOR = re.compile(
     r"(?:[Tt][Ee][Ll]:)?(?P<plus>\+?)(?P<digits>[1-9][0-9]{6,14})"
     r"(?:;(?:ani=\+?[1-9][0-9]{6,14}|postd=[0-9*#,pw]{1,32})){0,2}"
 )
-_WRITTEN_NANP = re.compile(
+WRITTEN_NANP = re.compile(
     r"(?:[Tt][Ee][Ll]:)?(?:\+?1[ .-]{0,3})?(?:\(([2-9][0-9]{2})\)|([2-9][0-9]{2}))[ .-]{0,3}([2-9][0-9]{2})[ .-]{0,3}([0-9]{4})"
 )
 _WRITTEN_INTERNATIONAL = re.compile(r"(?:[Tt][Ee][Ll]:)?\+[2-9](?:[ .-]{0,3}[0-9]){6,14}")
@@ -407,7 +407,7 @@ def normalized_number(text: str, phone_format: str) -> str:
     stripped = text.strip(" ")
     if number_called(stripped, phone_format) is not None:
         return stripped
-    if match := _WRITTEN_NANP.fullmatch(stripped):
+    if match := WRITTEN_NANP.fullmatch(stripped):
         return "1" + "".join(part for part in match.groups() if part)
     if phone_format == "vendor" and _WRITTEN_INTERNATIONAL.fullmatch(stripped):
         return "+" + re.sub("[^0-9]", "", stripped)

@@ -1,14 +1,30 @@
-"""Suppression lists: the phone numbers of all rows, in any spelling. A row that cannot be parsed is an error."""
+"""Suppression lists: the phone numbers of all rows, in any spelling. A row that cannot be parsed is an error.
+
+A list is a text file, or one that :mod:`~airflow_provider_queuecalls.contacts.built_list` has built of such files.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
+from airflow_provider_queuecalls.contacts.built_list import is_built, oldest_change
 from airflow_provider_queuecalls.contacts.files import Source, open_source
+from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE
 from airflow_provider_queuecalls.contacts.results import Results
-from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
+from airflow_provider_queuecalls.contacts.rows import (
+    BLANK,
+    NANP,
+    REASONS,
+    WRITTEN_NANP,
+    Layout,
+    RowResult,
+    RowValidator,
+)
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -16,32 +32,83 @@ from airflow_provider_queuecalls.stopping import StopRequest
 #: A list may have a header line, any number of columns, quotes, and every spelling of a phone number.
 _LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow")
 _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
+#: A row of the full list of the US National Do Not Call Registry, a flat text file of area code and number:
+#: ``202,5550143``. The registry has numbers that cannot be called. A row of its change list has more cells.
+_AREA_CODE, _LOCAL_NUMBER = "[2-9][0-9]{2}", "[0-9]{7}"
+_REGISTRY_ROW = re.compile(f"{_AREA_CODE},{_LOCAL_NUMBER}")
 
 
-def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest) -> Source:
+class _ListRowValidator(RowValidator):
+    """Checks a row of a suppression list, which is never sent."""
+
+    def __init__(self) -> None:
+        super().__init__(_LIST_RULES, _LIST_LAYOUT)
+
+    def _valid_row(self, line: bytes, cells: Sequence[str]) -> RowResult:
+        if _REGISTRY_ROW.fullmatch(",".join(cells)):
+            return RowResult(None, int("1" + "".join(cells)), line)
+        return super()._valid_row(line, cells)
+
+    @property
+    def cells_sql(self) -> str:
+        """An expression for the digits of a North American number in a ``line``, in place of its cells."""
+        cell = "trim(split_part(line, ',', 1), ' ')"
+        return (
+            f"CASE WHEN regexp_matches(line, '^{NANP}(,|$)') THEN left(line, 11) "
+            f"WHEN regexp_matches(line, '^{NANP[1:]}(,|$)') THEN '1' || left(line, 10) "
+            f"WHEN regexp_full_match(line, '{_REGISTRY_ROW.pattern}') THEN '1' || left(line, 3) || right(line, 7) "
+            f"WHEN regexp_full_match({cell}, '{WRITTEN_NANP.pattern}') "
+            f"THEN '1' || right(regexp_replace({cell}, '[^0-9]', '', 'g'), 10) END"
+        )
+
+    def results_sql(self) -> Iterator[tuple[str, str | None]]:
+        """The results of North American numbers in common spellings. All other lines are checked in Python."""
+        yield f"cells IS NOT NULL AND strlen(line) <= {LONGEST_LINE}", "valid"
+        yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
+        yield "true", None
+
+    def number_sql(self) -> str:
+        """An expression for the number of a line that is valid by :meth:`results_sql`."""
+        return "CAST(cells AS BIGINT)"
+
+
+@dataclass(frozen=True)
+class SuppressionList(Source):
+    """An open suppression list. ``changed`` is when it was last changed, as a UNIX time; for a built one, when the oldest
+    of its sources was."""
+
+    changed: float
+
+
+def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest) -> SuppressionList:
     """Open a suppression list. Raises :class:`InvalidContacts` if it is empty or older than the rules allow."""
     source = open_source(path, "The suppression list", stop)
-    age = timedelta(seconds=time.time() - source.modified)
-    problem = ""
-    if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
-        problem = (
-            f"was last changed {age.days} days ago, and suppress_max_age is {rules.suppress_max_age}. Nothing was "
-            "sent. Fetch the list again."
-        )
-    elif not source.size:
-        problem = (
-            "is empty, as after a failed export. Nothing was sent. If no number is to be suppressed, remove the "
-            "list from suppress, or write a header line to it."
-        )
-    if problem:
+    try:
+        if not source.size:
+            raise InvalidContacts(
+                f"{source.shown} is empty, as after a failed export. Nothing was sent. If no number is to be "
+                "suppressed, remove the list from suppress, or write a header line to it."
+            )
+        changed = oldest_change(source, stop) if is_built(source) else source.modified
+        age = timedelta(seconds=time.time() - changed)
+        if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
+            built, again = ("was built of a list that ", " and build it") if is_built(source) else ("", "")
+            raise InvalidContacts(
+                f"{source.shown} {built}was last changed {age.days} days ago, and suppress_max_age is "
+                f"{rules.suppress_max_age}. Nothing was sent. Fetch the list{again} again."
+            )
+    except BaseException:
         source.file.close()
-        raise InvalidContacts(f"{source.shown} {problem}")
-    return source
+        raise
+    return SuppressionList(**vars(source), changed=changed)
 
 
 def read_suppression_list(source: Source, results: Results) -> None:
     """Add the numbers of a suppression list to the results. Every row of it must be valid."""
-    counts = results.add_suppression_list(source, RowValidator(_LIST_RULES, _LIST_LAYOUT))
+    if is_built(source):
+        results.add_built_list(source)
+        return
+    counts = results.add_suppression_list(source, _ListRowValidator())
     invalid = {reason: counts[reason] for reason in REASONS if reason in counts and reason != "header"}
     if invalid:
         reasons = "".join(

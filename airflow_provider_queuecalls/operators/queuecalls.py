@@ -140,8 +140,9 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
         path or URL, or a list of them. Default: none.
-    :param suppress_max_age: The longest time since a suppression list was last changed; with an older one, nothing is
-        sent. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
+    :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
+        changed; with an older one, nothing is sent. Accepts a timedelta, a number of days, or a string such as '31
+        days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they

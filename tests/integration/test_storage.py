@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from airflow_provider_queuecalls import progress
 from airflow_provider_queuecalls._airflow import storage
 from airflow_provider_queuecalls._airflow.compat import object_storage_path
+from airflow_provider_queuecalls.contacts.build_list import build_suppression_list
 from airflow_provider_queuecalls.exceptions import InvalidContacts, NotSent
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -45,6 +48,19 @@ def test_a_path_object_leads_there_too(bucket: Any, service: faults.FaultServer)
     )
     assert sent(service) == f"{ANN}\n".encode()
     assert read(bucket, "rejects.csv").startswith("line,reason,")
+
+
+def test_a_built_suppression_list_keeps_its_age(bucket: Any, service: faults.FaultServer, tmp_path: Path) -> None:
+    listed, built = tmp_path / "dnc.csv", tmp_path / "dnc.qc"
+    listed.write_text(f"{BOB}\n")
+    os.utime(listed, (time.time() - 5 * 86_400,) * 2)
+    build_suppression_list(built, [listed])
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n{BOB}\n".encode())
+    bucket.put_object(Key="dnc.qc", Body=built.read_bytes())
+    given = {"contacts": url(bucket, "calls.csv"), "suppress": url(bucket, "dnc.qc")}
+    assert run(**given, suppress_max_age=6)["suppressed"] == 1
+    assert sent(service) == f"{ANN}\n".encode()
+    assert "was built of a list that was last changed 5 days ago" in str(failure(**given, suppress_max_age=4))
 
 
 @pytest.mark.parametrize("shape", ["{}", "file://{}", "file://localhost{}", "FILE://{}"])
