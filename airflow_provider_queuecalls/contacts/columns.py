@@ -34,6 +34,8 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
     Raises :class:`InvalidContacts` if :func:`place_columns` finds a problem.
     """
     first = (numbered for block in blocks(source.file) for numbered in block.numbered() if not is_blank(numbered[1]))
+    if rules.of_rows and rules.calling_hours is not None:
+        return Layout(cells=len(COLUMNS) + 1, zone=len(COLUMNS))
     if not rules.has_header or (found := next(first, None)) is None:
         return Layout()
     number, line = found
@@ -85,6 +87,12 @@ def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
     while positions[-1] == ABSENT:
         positions.pop()
     return tuple(positions)
+
+
+def place_columns_of_rows(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
+    """The positions of the columns of a file that is written from rows: the service's, and the time zone as the fourth."""
+    positions, zone = place_columns(names, rules), place_time_zone(names, rules)
+    return positions if zone == ABSENT else (*(*positions, ABSENT, ABSENT)[: len(COLUMNS)], zone)
 
 
 def place_time_zone(names: Sequence[str], rules: ContactRules) -> int:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from airflow_provider_queuecalls.contacts.columns import names_not_sent, place_columns, show_names
+from airflow_provider_queuecalls.contacts.columns import names_not_sent, place_columns_of_rows, show_names
 from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.contacts.from_columns import ColumnBlock, ColumnWriter, Table
 from airflow_provider_queuecalls.contacts.lines import BOM, write_cell
@@ -185,7 +185,7 @@ class _Lines:
 
     def _placed(self, names: Sequence[str], where: str) -> tuple[int, ...]:
         try:
-            places = place_columns(names, self._rules)
+            places = place_columns_of_rows(names, self._rules)
         except ValueError as problems:
             # A name that is not an identifier may be a value: the key of a mapping from numbers, or an unnamed column.
             raise InvalidContacts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -222,6 +222,7 @@ class ContactRules:
     on_empty: OnEmpty | None = None
     calling_hours: Any = None
     unknown_zone: UnknownZone | None = None
+    of_rows: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         read, violations = read_values(PARAMETERS, {name: getattr(self, name) for name in BY_NAME})
@@ -244,8 +245,9 @@ class ContactRules:
         return tuple(BY_NAME)
 
     def for_rows(self) -> ContactRules:
-        """The same rules for a file that is written from rows: without a header line, comma-delimited."""
-        return replace(self, has_header=False, columns={}, delimiter=",")
+        """The same rules for a file that is written from rows: without a header line, comma-delimited, and with calling
+        hours, with the time zone as the fourth cell."""
+        return replace(self, has_header=False, columns={}, delimiter=",", of_rows=True)
 
     def without_hours(self) -> ContactRules:
         """The same rules without calling hours."""

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place, area_codes, place_named, place_of
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
+from airflow_provider_queuecalls.stopping import StopRequest
 from tests.unit.contacts.checking import Contacts, rejected, sent
 from tests.unit.contacts.checking import refused as refused_by
 
@@ -230,3 +232,19 @@ def test_every_row_gets_the_result_of_its_own_place(  # noqa: PLR0917
         assert [int(row["line"]) for row in csv.DictReader(file)] == [
             line for line, row in enumerate(rows, 1 + named) if outside(*row)
         ]
+
+
+@pytest.mark.usefixtures("results_kept")
+@pytest.mark.parametrize("as_mapping", [True, False])
+def test_rows_of_a_query_or_a_function_may_name_their_zone(tmp_path: Path, as_mapping: bool) -> None:
+    rules = ContactRules(calling_hours=HOURS, has_header=True, columns={"time_zone": "tz"}, on_invalid="skip")
+    rows: list[Any] = [(NEW_YORK, "America/Los_Angeles"), (LOS_ANGELES, "NY"), (CHICAGO, None)]
+    names = ["phone_number", "tz"]
+    given = [dict(zip(names, row, strict=True)) for row in rows] if as_mapping else rows
+    with write_contact_file(
+        given, rules, "the test", names=None if as_mapping else names, log=print, stop=StopRequest()
+    ) as path:
+        own = rules.for_rows()
+        with check(path, own, hours=HoursCheck.of(own, EIGHT, NOON)) as checked:
+            assert [example.line for example in checked.report.examples] == [1, 3]
+            assert checked.upload.file.read() == f"{LOS_ANGELES},,\n".encode()
