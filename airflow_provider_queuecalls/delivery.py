@@ -85,7 +85,7 @@ class Delivery:
             "zones": report.zones,
             "dry_run": self.dry_run,
             "response": response.body if response else None,
-            # One that a person put on record lacks what only the check knows, and this one has checked the same list.
+            # A result that a person recorded has no counts of the check. This check has read the same list.
             **(self.recorded or {}),
         }
 
@@ -111,8 +111,8 @@ def deliver(
     :param client: where to send
     :param open_ledger: gives the ledger for a campaign; called once the list was checked and is to be sent
     :param rules: how the contact file is checked; default is every rule's default
-    :param rejects: gives the path of a local file for the rejects, each with line and reason; left
-        before anything is sent, however the check ends
+    :param rejects: gives the path of a local file for the rejects, each with line and reason. The context manager exits
+        before anything is sent, also if the check fails.
     :param expected_digest: ``"any"``, or the digest of the only list that may be sent (``sha256:…``)
     :param dry_run: do everything except the request
     :param memory_limit: the memory that the check may use, in MiB; default is 512
@@ -121,8 +121,8 @@ def deliver(
 
     Raises :class:`InvalidCampaign`, :class:`InvalidContacts` and :class:`CheckFailed` before anything is on record;
     :class:`AlreadySent` where the record holds another list; :class:`NotSent`, :class:`NotAccepted`, :class:`Refused`
-    and :class:`OutcomeUnknown` by what became of the request. Only after the first two of those, and after
-    :class:`CheckFailed`, is another try safe.
+    and :class:`OutcomeUnknown` by what became of the request. Another try is safe only after :class:`NotSent`,
+    :class:`NotAccepted`, and :class:`CheckFailed`.
     """
     log = log or logging.getLogger(__name__)
     rules = rules or ContactRules()
@@ -150,6 +150,7 @@ def deliver(
         _assert_expected(checked.report, expected_digest)
         if dry_run:
             given.assert_timely()
+            _log_warnings(given, log)
             log.info("Dry run: did not send campaign %s of %s contacts", name, f"{checked.report.valid:,}")
             return delivery
         client.stop.raise_if_requested()
@@ -158,6 +159,7 @@ def deliver(
         if recorded is not None:
             log.warning("Campaign %s was already queued at %s. Nothing was sent again.", name, recorded["queued_at"])
             return replace(delivery, outcome=Outcome.QUEUED, recorded=recorded)
+        _log_warnings(given, log)
         record = _RecordWithinHours(ledger, given, rules, checked.report) if hours else ledger
         return _send(delivery, campaign, checked.upload, client, ledger, record=record, log=log)
 
@@ -199,6 +201,11 @@ def _send(
             response.call_id_count, delivery.report.valid,
         )  # fmt: skip
     return queued
+
+
+def _log_warnings(campaign: Campaign, log: logging.Logger) -> None:
+    for warning in campaign.warnings():
+        log.warning(warning)
 
 
 def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Campaign:

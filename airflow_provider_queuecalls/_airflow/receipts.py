@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import Context
-from airflow_provider_queuecalls._airflow.results import results_database
+from airflow_provider_queuecalls._airflow.results import first_result, results_database
 from airflow_provider_queuecalls._airflow.storage import local_path, url_of
 from airflow_provider_queuecalls._airflow.stores import (
     STATE_KEY,
@@ -27,7 +27,8 @@ from airflow_provider_queuecalls._airflow.stores import (
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
-from airflow_provider_queuecalls.records.entry import Entry
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
+from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store
 
 #: What ``receipts_path`` is for whoever accepts that there is no record.
@@ -70,6 +71,11 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: 
     place = _place(path)
     # A readable name, and a different one for any two campaigns.
     return lambda key: place(f"{_readable(key.campaign_name)}-{key.digest}")
+
+
+def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[CampaignKey], Ledger]:
+    """How a try opens the record of any campaign."""
+    return lambda key: Ledger(open_store(key), key, this_try, first_result=first_result, log=log)
 
 
 def describe_records() -> str:

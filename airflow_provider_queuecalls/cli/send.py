@@ -78,13 +78,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _send(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls._airflow.receipts import records_at
-    from airflow_provider_queuecalls._airflow.results import first_result
+    from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-    from airflow_provider_queuecalls.records.entry import CampaignKey
-    from airflow_provider_queuecalls.records.ledger import Ledger, Try
+    from airflow_provider_queuecalls.records.ledger import Try
 
     log = _stderr_logger()
     endpoint = QueueCallsHook(options.conn_id).endpoint
@@ -98,12 +96,8 @@ def _send(options: argparse.Namespace) -> int:
     values = {name: getattr(options, name) for name in Campaign.names()}
     campaign = Campaign(**values, field_names=endpoint.field_names)
     # Each call of the command is a permission of its own to send again.
-    this = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
-
-    def open_ledger(key: CampaignKey) -> Ledger:
-        return Ledger(open_store(key), key, this, first_result=first_result, log=log)
-
-    open_store = records_at(options.receipts, log, dry_run=options.dry_run)
+    this_try = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
+    open_ledger = ledger_opener(records_at(options.receipts, log, dry_run=options.dry_run), this_try, log)
     with progress_bar() as progress:
         checked = deliver(
             campaign, options.file, client, open_ledger,

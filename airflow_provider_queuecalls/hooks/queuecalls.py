@@ -10,8 +10,7 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_provider_queuecalls._airflow.connection_form import form_field
-from airflow_provider_queuecalls._airflow.receipts import describe_records, records_at
-from airflow_provider_queuecalls._airflow.results import first_result
+from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -22,7 +21,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, open_contacts
 from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, clear_locals
 from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.ledger import Try
 from airflow_provider_queuecalls.stopping import StopRequest
 
 __all__ = ["QueueCallsHook"]
@@ -128,13 +127,13 @@ class QueueCallsHook(BaseHook):
         Raises what :func:`airflow_provider_queuecalls.delivery.deliver` raises.
         """
         # Each call is a permission of its own to send again.
-        this = Try(1, f"hook/{secrets.token_hex(8)}", resend)
+        this_try = Try(1, f"hook/{secrets.token_hex(8)}", resend)
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
         return deliver(
             campaign,
             contacts,
             self.client,
-            lambda key: Ledger(open_store(key), key, this, first_result=first_result, log=self.log),
+            ledger_opener(open_store, this_try, self.log),
             rules=rules,
             rejects=nullcontext(rejects_path),
             expected_digest=expected_digest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
-from airflow_provider_queuecalls._airflow.receipts import records_at
-from airflow_provider_queuecalls._airflow.results import first_result, made_result_url, with_campaign_row
+from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
+from airflow_provider_queuecalls._airflow.results import made_result_url, with_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -36,7 +37,7 @@ from airflow_provider_queuecalls.contacts.rules import (
     Quoting,
     UnknownZone,
 )
-from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
+from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver, parse_digest
 from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campaign_name, clear_locals
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
@@ -176,7 +177,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     #: Rendered, these may name a person.
     hidden_fields: Sequence[str] = ("message_reference", "call_parameters")
     ui_color = "#d9ece6"
-    #: What was delivered and the files it was made of: OpenLineage asks once the task has ended, also if it failed.
+    #: The delivery and its source files, for OpenLineage, which asks after the task has ended, also if it failed.
     _delivered: tuple[Delivery, Sequence[Location]] | None = None
 
     def __init__(
@@ -274,6 +275,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         """Check the contact file, send the campaign, and return what goes to XCom."""
         with retried_only_if_safe(self), ExitStack() as stack:
             dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
+            expected_digest = parse_digest(self.expected_digest)
             asking = read_parameters({"on_unknown": self.on_unknown, "answer_timeout": self.answer_timeout})
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
@@ -283,19 +285,25 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))
             open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
             stack.enter_context(ask_if_unknown(self, context, self.hook.client, open_ledger, asking))
-            return self._deliver(
-                [*contacts.sources, *contacts.rules.lists],
-                campaign,
-                contacts.path,
-                self.hook.client,
-                open_ledger,
-                rules=rules,
-                rejects=delivered(self.rejects_path, "The rejects file"),
-                expected_digest=self.expected_digest,
-                dry_run=dry_run,
-                memory_limit=check_memory_mb(),
-                log=self.log,
-            )
+            sources = [*contacts.sources, *contacts.rules.lists]
+            try:
+                delivery = deliver(
+                    campaign,
+                    contacts.path,
+                    self.hook.client,
+                    open_ledger,
+                    rules=rules,
+                    rejects=delivered(self.rejects_path, "The rejects file"),
+                    expected_digest=expected_digest,
+                    dry_run=dry_run,
+                    memory_limit=check_memory_mb(),
+                    log=self.log,
+                )
+            except QueueCallsError as error:
+                self._delivered = error.delivery and (error.delivery, sources)
+                raise
+            self._delivered = delivery, sources
+            return delivery.result
 
     @clear_locals()
     def execute_answer(
@@ -315,7 +323,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)
         if entry.result is not None:
             return dict(entry.result)
-        # Not again: Airflow would show the same text, as if the answer had been lost.
+        # Do not ask a second time: Airflow would show the first question again.
         self.on_unknown = "fail"
         return self.execute(context)
 
@@ -338,22 +346,11 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         if is_unset(values["campaign_name"]):
             ti = context["ti"]
             values["campaign_name"] = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
-        if parse_flag("collect_results", self.collect_results):
-            values["result_url"] = made_result_url(values["campaign_name"], values["result_url"])
         campaign = Campaign(**values, field_names=self.hook.endpoint.field_names)
-        for warning in campaign.warnings():
-            self.log.warning(warning)
+        if parse_flag("collect_results", self.collect_results):
+            # Signed for the name as it is sent, which may differ from the one that was given by whitespace or type.
+            campaign = replace(campaign, result_url=made_result_url(campaign.campaign_name or "", campaign.result_url))
         return campaign
-
-    def _deliver(self, sources: Sequence[Location], *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Deliver, return the result, and keep for OpenLineage what became of it."""
-        try:
-            delivery = deliver(*arguments, **options)
-        except QueueCallsError as error:
-            self._delivered = error.delivery and (error.delivery, sources)
-            raise
-        self._delivered = delivery, sources
-        return delivery.result
 
     def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
         """The record of what was sent as this campaign."""
@@ -362,11 +359,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ti = context["ti"]
         # Clear raises max_tries, a retry does not.
         scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
-        this = Try(ti.try_number, scope, resend)
-        return Ledger(open_store(key), key, this, first_result=first_result, log=self.log)
+        return ledger_opener(open_store, Try(ti.try_number, scope, resend), self.log)(key)
 
     @contextmanager
-    def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - for others
+    def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - subclasses use it
         """The contact file on this machine, wherever it comes from."""
         rules = self._rules()
         with self._fetched(self.contacts) as path:

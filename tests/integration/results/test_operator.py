@@ -33,7 +33,7 @@ def parameters(tmp_path: Path) -> dict[str, Any]:
     init_folder(tmp_path / "receipts")
     (tmp_path / "calls.csv").write_text(CONTACTS)
     return {
-        "contacts": str(tmp_path / "calls.csv"), "receipts_path": str(tmp_path / "receipts"), "campaign_name": NAME,
+        "contacts": str(tmp_path / "calls.csv"), "receipts_path": str(tmp_path / "receipts"), "campaign_name": f" {NAME}\n",
         "collect_results": "true",
     }  # fmt: skip
 
@@ -113,8 +113,14 @@ def test_a_campaign_whose_outcome_is_unknown_is_listed_as_such(
     ],
 )
 def test_a_url_that_cannot_be_made_fails_the_task(
-    url: str, result_url: str | None, said: str, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    url: str,
+    result_url: str | None,
+    said: str,
+    parameters: dict[str, Any],
+    connect: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    connect("https://outbound.example")
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", url)
     with pytest.raises(AirflowFailException, match=said):
         send(**parameters, result_url=result_url)
