@@ -23,6 +23,7 @@ SETTINGS = (
     "unique_names",
     "check_urls",
     "callback_hosts",
+    "calling_hours",
 )
 
 
@@ -59,6 +60,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="send callbacks to this host too, not only to this machine; may be repeated; '*' is any host",
     )  # fmt: skip
     parser.add_argument(
+        "--calling-hours", type=_hours, metavar="HOURS",
+        help="show attempts outside these hours, by the clock of the person called: 08:00-21:00, the name of a set, or JSON",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-upload", type=_not_negative, default=1024.0, metavar="MIB", help="largest upload in MiB (1024)"
     )
     parser.add_argument(
@@ -66,6 +71,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="another seed gives another mix of answered and failed calls (%(default)s)",
     )  # fmt: skip
     parser.set_defaults(run=_run)
+
+
+def _hours(text: str) -> str:
+    from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+
+    try:
+        CallingHours.read(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{text!r} {problem}") from None
+    return text
 
 
 def _not_negative(text: str) -> float:

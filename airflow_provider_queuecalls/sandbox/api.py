@@ -112,6 +112,13 @@ def attempts(sandbox: Sandbox, limit: Limit = 100) -> list[DialedNumber]:
     return sandbox.store.dialed_numbers(limit)
 
 
+@router.get("/campaigns/{campaign_id}/attempts-outside-hours")
+def attempts_outside_hours(sandbox: Sandbox, campaign_id: Id) -> int:
+    """How many attempts of a campaign were outside the calling hours that the sandbox was started with, since its start."""
+    _found(sandbox.store.campaign(campaign_id), "campaign", campaign_id)
+    return sandbox.outside_hours.counts[campaign_id]
+
+
 @router.get("/journal")
 def journal(
     sandbox: Sandbox, before: Before = _LAST_ID, limit: Limit = 100, campaign_id: int | None = None

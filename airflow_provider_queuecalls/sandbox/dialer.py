@@ -13,6 +13,7 @@ from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, 
 from airflow_provider_queuecalls.sandbox import numbers
 from airflow_provider_queuecalls.sandbox.callbacks import Callback, Callbacks
 from airflow_provider_queuecalls.sandbox.clock import Clock
+from airflow_provider_queuecalls.sandbox.hours import AttemptsOutsideHours
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign, Store, expired_note
 
 log = logging.getLogger("airflow_provider_queuecalls.sandbox")
@@ -23,9 +24,13 @@ class Dialer:
     """Simulates the calls, second by second of the sandbox's clock.
 
     :param seed: Decides how calls to ordinary numbers end.
+    :param outside_hours: Counts the attempts that are outside calling hours.
     """
 
-    def __init__(self, store: Store, clock: Clock, callbacks: Callbacks, seed: int) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, callbacks: Callbacks, seed: int, outside_hours: AttemptsOutsideHours
+    ) -> None:
+        self._outside_hours = outside_hours
         self._store = store
         self._clock = clock
         self._callbacks = callbacks
@@ -68,6 +73,9 @@ class Dialer:
                 if not changes or not self._store.change(changes):
                     campaigns.clear()
                     continue
+                for before, after in changes:
+                    if after.attempts > before.attempts:
+                        self._outside_hours.add(after, campaigns[after.campaign_id])
                 expired.update(after.campaign_id for _, after in changes if after.state == "expired")
                 self._callbacks.send(
                     [

@@ -137,6 +137,8 @@ class Page:
         return self._render(
             "campaign.html",
             campaign=campaign,
+            attempts_outside=self._state.outside_hours.counts[campaign.id],
+            is_outside=lambda call: self._state.outside_hours.contains(call, campaign),
             chart=_chart(store.tallies(campaign.id), campaign.contacts),
             done_share=100 * (at.completed + at.failed + at.expired) // campaign.contacts,
             calls=calls,

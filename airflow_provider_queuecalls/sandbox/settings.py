@@ -26,6 +26,7 @@ class Settings:
     :param unique_names: Refuse a campaign whose name is taken.
     :param check_urls: Queue nothing unless start_url and result_url respond with 200.
     :param callback_hosts: Hosts that are called back besides this machine; ``*`` is any.
+    :param calling_hours: Hours to compare attempts with, as QueueCallsOperator accepts them.
     :param max_upload_bytes: The largest request body.
     """
 
@@ -39,4 +40,5 @@ class Settings:
     unique_names: bool = True
     check_urls: bool = False
     callback_hosts: Collection[str] = ()
+    calling_hours: str | None = None
     max_upload_bytes: int = 1 << 30

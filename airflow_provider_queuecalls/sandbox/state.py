@@ -10,6 +10,7 @@ from airflow_provider_queuecalls.sandbox.clock import Clock
 from airflow_provider_queuecalls.sandbox.database import Database
 from airflow_provider_queuecalls.sandbox.dialer import Dialer
 from airflow_provider_queuecalls.sandbox.faults import ArmedFaults
+from airflow_provider_queuecalls.sandbox.hours import AttemptsOutsideHours
 from airflow_provider_queuecalls.sandbox.journal import Journal
 from airflow_provider_queuecalls.sandbox.settings import Settings
 from airflow_provider_queuecalls.sandbox.store import Store
@@ -27,6 +28,7 @@ class State:
     faults: ArmedFaults
     callbacks: Callbacks
     dialer: Dialer
+    outside_hours: AttemptsOutsideHours
 
     @classmethod
     def open(cls, path: Path | None, settings: Settings) -> State:
@@ -36,8 +38,9 @@ class State:
         store = Store(database, unique_names=settings.unique_names)
         journal = Journal(database)
         callbacks = Callbacks(journal, settings.callback_hosts)
-        dialer = Dialer(store, clock, callbacks, settings.seed)
-        return cls(settings, database, clock, store, journal, ArmedFaults(database), callbacks, dialer)
+        hours = AttemptsOutsideHours(settings.calling_hours)
+        dialer = Dialer(store, clock, callbacks, settings.seed, hours)
+        return cls(settings, database, clock, store, journal, ArmedFaults(database), callbacks, dialer, hours)
 
     def advance(self, seconds: float) -> None:
         """Put the clock forward, and wait until everything that is due by then has happened."""
@@ -53,6 +56,7 @@ class State:
     def reset(self) -> None:
         """Delete campaigns, calls, journal and armed faults, and set the clock to the real time."""
         self.database.clear()
+        self.outside_hours.counts.clear()
         self.clock.reset()
         self.dialer.wake()
 

@@ -62,6 +62,12 @@ class QueuedCampaign:
     progress: Progress
 
     @property
+    def ahead(self) -> int:
+        """How many seconds the times here are ahead of those that were posted: the sandbox's clock was put forward."""
+        posted = int(self.parameters.get("expiration_timestamp") or 0)
+        return self.expires_at - posted if self.expires_at and posted else 0
+
+    @property
     def max_retries(self) -> int:
         """How often a failed attempt is repeated."""
         return int(self.parameters.get("max_retries") or DEFAULT_MAX_RETRIES)
