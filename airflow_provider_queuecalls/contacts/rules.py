@@ -206,6 +206,8 @@ class ContactRules:
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
         ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
         within the hours of all places in the US and Canada only. Default: ``'fail'``.
+    :param of_rows: The file was written from rows: with calling hours, its fourth cell names the time zone. Default:
+        ``False``.
     """
 
     phone_format: PhoneFormat | None = None

@@ -33,6 +33,12 @@ class Clock(BaseModel):
     speed: float
 
 
+class OutsideHours(BaseModel):
+    """How many attempts were outside calling hours."""
+
+    attempts: int
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -113,10 +119,10 @@ def attempts(sandbox: Sandbox, limit: Limit = 100) -> list[DialedNumber]:
 
 
 @router.get("/campaigns/{campaign_id}/attempts-outside-hours")
-def attempts_outside_hours(sandbox: Sandbox, campaign_id: Id) -> int:
+def attempts_outside_hours(sandbox: Sandbox, campaign_id: Id) -> OutsideHours:
     """How many attempts of a campaign were outside the calling hours that the sandbox was started with, since its start."""
     _found(sandbox.store.campaign(campaign_id), "campaign", campaign_id)
-    return sandbox.outside_hours.counts[campaign_id]
+    return OutsideHours(attempts=sandbox.outside_hours.counts[campaign_id])
 
 
 @router.get("/journal")

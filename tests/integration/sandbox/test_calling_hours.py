@@ -34,7 +34,7 @@ def test_attempts_outside_hours_are_counted_and_shown(sandbox: Sandbox, put_forw
     assert page.count("outside hours</span>") == 2
     sandbox.advance(hours=3)
     # Hawaii's first two attempts, and all four of the number that has no time zone.
-    assert get(sandbox, "/api/campaigns/1/attempts-outside-hours") == 6
+    assert get(sandbox, "/api/campaigns/1/attempts-outside-hours") == {"attempts": 6}
     page = ask(sandbox, "GET", "/campaigns/1").text
     assert page.count("outside hours</span>") == 1
     assert "6 attempts outside calling hours, by the clock of the person called." in page
@@ -45,5 +45,5 @@ def test_attempts_outside_hours_are_counted_and_shown(sandbox: Sandbox, put_forw
 def test_without_calling_hours_nothing_is_compared(queuecalls_sandbox: Sandbox) -> None:
     post(queuecalls_sandbox, f"{HONOLULU}\n18005550102\n")
     queuecalls_sandbox.advance(seconds=5)
-    assert get(queuecalls_sandbox, "/api/campaigns/1/attempts-outside-hours") == 0
+    assert get(queuecalls_sandbox, "/api/campaigns/1/attempts-outside-hours") == {"attempts": 0}
     assert "outside" not in ask(queuecalls_sandbox, "GET", "/campaigns/1").text
