@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -39,8 +39,10 @@ def call(
 
 
 def join(contacts: list[Contact], results: Iterable[dict[str, Any]], **options: Any) -> JoinedList:
-    file = io.BytesIO(b"".join(write_row(contact) + b"\n" for contact in contacts))
-    return JoinedList(file, results, **options)
+    with tempfile.TemporaryFile() as file:
+        file.writelines(write_row(contact) + b"\n" for contact in contacts)
+        file.flush()
+        return JoinedList(file, results, **options)
 
 
 def digits(number: str | None) -> str:
