@@ -113,14 +113,10 @@ def test_a_campaign_whose_outcome_is_unknown_is_listed_as_such(
     ],
 )
 def test_a_url_that_cannot_be_made_fails_the_task(
-    url: str,
-    result_url: str | None,
-    said: str,
-    parameters: dict[str, Any],
-    connect: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    url: str, result_url: str | None, said: str, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect("https://outbound.example")
+    connection = '{"conn_type": "queuecalls", "host": "https://outbound.example", "login": "…", "password": "…"}'
+    monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", connection)
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", url)
     with pytest.raises(AirflowFailException, match=said):
         send(**parameters, result_url=result_url)
