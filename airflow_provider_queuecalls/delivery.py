@@ -64,6 +64,8 @@ class Delivery:
     queued_at: str | None = None
     #: When the service stops calling, as a UNIX time. With calling hours, it is chosen by them if it is not given.
     expires_at: int | None = None
+    #: Under which its results are stored.
+    campaign_key: str = ""
 
     @property
     def result(self) -> dict[str, Any]:
@@ -71,6 +73,7 @@ class Delivery:
         response, report = self.response, self.report
         return {
             "outcome": self.outcome.value,
+            "campaign_key": self.campaign_key,
             "campaign_name": self.campaign_name,
             "contacts": report.valid,
             "rejected": report.rejected,
@@ -145,7 +148,10 @@ def deliver(
         log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
         if hours:
             campaign = _within_hours(campaign, checked.report, log)
-        delivery = Delivery(Outcome.NOT_SENT, name, checked.report, dry_run, expires_at=campaign.expires_at)
+        key = CampaignKey.of(name, client.endpoint.url, client.endpoint.login)
+        delivery = Delivery(
+            Outcome.NOT_SENT, name, checked.report, dry_run, expires_at=campaign.expires_at, campaign_key=key.digest
+        )
         stack.enter_context(_delivery_attached(delivery))
         _assert_expected(checked.report, expected_digest)
         if dry_run:
@@ -154,7 +160,7 @@ def deliver(
             log.info("Dry run: did not send campaign %s of %s contacts", name, f"{checked.report.valid:,}")
             return delivery
         client.stop.raise_if_requested()
-        ledger = open_ledger(CampaignKey.of(name, client.endpoint.url, client.endpoint.login))
+        ledger = open_ledger(key)
         recorded = ledger.find(checked.report.digest or "", checked.report.valid)
         if recorded is not None:
             log.warning("Campaign %s was already queued at %s. Nothing was sent again.", name, recorded["queued_at"])

@@ -13,7 +13,7 @@ from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, Asset, BaseHook, Context, mask_secret
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.entry import Entry, State
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 OUTCOMES = {State.OPEN: "not queued", State.INTENT: "being sent", State.COMPLETE: "unknown", State.RECEIPT: "queued"}
 
 
-def made_result_url(campaign_name: str, result_url: object) -> str:
+def made_result_url(key: CampaignKey, result_url: object) -> str:
     """Return the URL of the results receiver for a campaign, signed with the secret of Airflow's configuration.
 
     Raises :class:`QueueCallsError` if it cannot be made. Airflow's logs show it as ``***``.
@@ -40,7 +40,7 @@ def made_result_url(campaign_name: str, result_url: object) -> str:
         )
     else:
         secrets = read_secrets(settings.option("results_secret") or "")
-        url = results_url(base, campaign_name, secrets)
+        url = results_url(base, key.digest, secrets)
         for secret in (*secrets, url.rpartition("/")[2]):
             mask_secret(secret)
         return url
@@ -79,7 +79,7 @@ def results_database_url() -> str:
     return str(hook.get_uri())
 
 
-def read_counts(url: str, campaign_name: str) -> ResultCounts:
+def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts:
     """The counts of a campaign's results. The database is opened for this only: a wait is long.
 
     Raises :class:`QueueCallsError` if the database cannot be used, or does not know the campaign.
@@ -87,23 +87,23 @@ def read_counts(url: str, campaign_name: str) -> ResultCounts:
     from airflow_provider_queuecalls.records.database import Database, explained
 
     with closing(Database(url, create=False)) as database, explained(database.url):
-        found = database.counts(campaign_name)
+        found = database.counts(campaign_key)
     if not found:
         raise QueueCallsError(
             f"Campaign {campaign_name!r} is not in the results database {database.url!r}: it has neither a row nor a result "
-            "there. Compare the name with that of the task that sends it. That task needs the same [queuecalls] "
-            "results_database, which the results receiver writes to.",
+            "there. Compare the name and the connection with those of the task that sends it. That task needs the same "
+            "[queuecalls] results_database, which the results receiver writes to.",
             campaign_name=campaign_name,
         )
     return found[0]
 
 
-def read_rows(url: str, campaign_name: str) -> Iterator[dict[str, Any]]:
+def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
     """Yield the result of each call of a campaign. Raises :class:`QueueCallsError` if the database cannot be used."""
     from airflow_provider_queuecalls.records.database import Database, explained
 
     with closing(Database(url, create=False)) as database, explained(database.url):
-        yield from database.rows(campaign_name)
+        yield from database.rows(campaign_key)
 
 
 def describe_events(outlets: Iterable[Any], context: Context, counts: Mapping[str, Any]) -> None:
@@ -116,7 +116,7 @@ def describe_events(outlets: Iterable[Any], context: Context, counts: Mapping[st
 def first_result(entry: Entry) -> str | None:
     """When the first result of a campaign arrived after its request had begun. None where none is known.
 
-    Two accounts with campaigns of one name, or one sent again, cannot be told apart here: it is a hint for a person.
+    A campaign that was sent before may still have results then, so this decides nothing by itself: it is for a person.
     """
     from airflow_provider_queuecalls.records.database import Database, explained
 
@@ -124,7 +124,7 @@ def first_result(entry: Entry) -> str | None:
         return None
     try:
         with closing(Database(results_database_url(), create=False)) as database, explained(database.url):
-            arrived = database.first_result(entry.campaign_name, _seconds(entry.started_at))
+            arrived = database.first_result(entry.key.digest, _seconds(entry.started_at))
     except QueueCallsError as error:
         log.warning("Whether results of campaign %s have arrived is not known: %s", entry.campaign_name, error)
         return None
@@ -184,7 +184,9 @@ class _StoreWithRow:
     def _put(self, entry: Mapping[str, Any]) -> None:
         from airflow_provider_queuecalls.records.database import CampaignRow, explained
 
+        key = CampaignKey(**{name: entry[name] for name in CampaignKey.__dataclass_fields__})
         row = CampaignRow(
+            campaign_key=key.digest,
             name=entry["campaign_name"],
             contacts=entry["contacts"],
             outcome=OUTCOMES[State(entry["state"])],

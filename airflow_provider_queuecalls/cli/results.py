@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
@@ -54,8 +55,14 @@ def _add_url(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> a
     parser = commands.add_parser(
         "url", help=text, description=f"{text}. Whoever knows it can post results of this campaign."
     )
-    _add_name(parser)
+    parser.add_argument("name", metavar="NAME", help="the campaign's name")
     _add_secret(parser)
+    parser.add_argument(
+        "--conn-id",
+        default=DEFAULT_CONN_ID,
+        metavar="ID",
+        help="Airflow connection that sends the campaign (%(default)s)",
+    )
     parser.add_argument("--base", metavar="URL", help=f"the receiver's public URL (the environment variable {URL})")
     parser.set_defaults(run=_run_url)
     return parser
@@ -74,7 +81,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "export", help=text, description=f"{text}, with one row for each call. It contains phone numbers."
     )
-    _add_name(parser)
+    parser.add_argument("name", metavar="CAMPAIGN", help="the campaign's name, or its key as 'list' shows it")
     _add_database(parser)
     parser.add_argument("--output", metavar="FILE", help="a new file, readable only by you (the terminal)")
     parser.add_argument("--every-post", action="store_true", help="write every post that differs, not one per call")
@@ -91,10 +98,6 @@ def _add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.set_defaults(run=_run_prune)
     return parser
-
-
-def _add_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the campaign's name")
 
 
 def _add_database(parser: argparse.ArgumentParser) -> None:
@@ -170,9 +173,11 @@ def _run_serve(options: argparse.Namespace) -> int:
 
 
 def _run_url(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
     from airflow_provider_queuecalls.records.results_url import results_url
 
-    print(results_url(_given(options.base, URL, "--base"), options.name, _secrets(options)))
+    base, secrets = _given(options.base, URL, "--base"), _secrets(options)
+    print(results_url(base, QueueCallsHook(options.conn_id).key_of(options.name).digest, secrets))
     return 0
 
 
@@ -185,12 +190,13 @@ def _run_list(options: argparse.Namespace) -> int:
             # The first result of its calls shows that a campaign was queued, whatever its task knows.
             outcome = "queued" if each.outcome == "unknown" and each.results else each.outcome
             shown = {
+                "key": each.key,
                 "outcome": outcome,
                 **{name.replace("_", " "): _shown(value) for name, value in counts.items()},
                 "unreadable": _shown(each.unreadable),
                 "last": datetime.fromtimestamp(last, timezone.utc).isoformat() if last else "",
             }
-            print(each.name or f"(key {each.key})")
+            print(each.name or "(not known)")
             print("".join(f"  {name + ':':16}{value}\n" for name, value in shown.items() if value), end="")
     return 0
 
@@ -207,7 +213,7 @@ def _run_export(options: argparse.Namespace) -> int:
     with _database(options) as database, _output(options.output) as file:
         writer = csv.DictWriter(file, ROW, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(database.rows(options.name, every_post=options.every_post))
+        writer.writerows(database.rows(database.key_of(options.name), every_post=options.every_post))
     return 0
 
 

@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, open_contacts
 from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, clear_locals
 from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
+from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Try
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -71,6 +72,10 @@ class QueueCallsHook(BaseHook):
     def client(self) -> Client:
         """The client for this Connection."""
         return Client(self.endpoint, stop=self.stop, log=self.log)
+
+    def key_of(self, campaign_name: str) -> CampaignKey:
+        """Return which campaign that is: of this Connection's service and account."""
+        return CampaignKey.of(campaign_name, self.endpoint.url, self.endpoint.login)
 
     def get_conn(self) -> Endpoint:
         """Return what a request needs to know. There is no lasting connection: every campaign is one request."""

@@ -20,6 +20,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     fetched,
     suppression_lists_fetched,
 )
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.rules import (
@@ -81,6 +82,8 @@ class CallResultsOperator(BaseOperator):
         campaign_name. Accepts the result of a QueueCallsOperator, as a mapping or text. Default: none.
     :param campaign_name: The name of the campaign. Give this or queued. Accepts a string without control characters.
         Default: none.
+    :param queuecalls_conn_id: The Airflow connection that sent the campaign called campaign_name: other accounts may have
+        campaigns of that name. Default: ``'queuecalls_default'``.
     :param select: Which contacts to write, by their results. A value that renders to an empty string is an error.
         Accepts 'all', 'completed', 'failed', 'not_reached', 'missing', or a callee_type. Default: ``'all'``.
     :param output_format: How the file is written. ``'csv'``: a contact file with a header line; ``'parquet'``: Apache
@@ -131,6 +134,7 @@ class CallResultsOperator(BaseOperator):
     template_fields: Sequence[str] = (
         *("contacts", "queued", "campaign_name", *ContactRules.names()),
         *("select", "output_path", "output_format", "output_conn_id", "output_table"),
+        "queuecalls_conn_id",
     )
     ui_color = "#d9ece6"
 
@@ -145,6 +149,7 @@ class CallResultsOperator(BaseOperator):
         output_format: OutputFormat | str | None = None,
         output_conn_id: str | None = None,
         output_table: str | None = None,
+        queuecalls_conn_id: str = DEFAULT_CONN_ID,
         phone_format: PhoneFormat | str = "nanp",
         normalize: bool | str = False,
         has_header: bool | str = False,
@@ -172,6 +177,7 @@ class CallResultsOperator(BaseOperator):
         self.output_format = output_format
         self.output_conn_id = output_conn_id
         self.output_table = output_table
+        self.queuecalls_conn_id = queuecalls_conn_id
         self.phone_format = phone_format
         self.normalize = normalize
         self.has_header = has_header
@@ -192,16 +198,18 @@ class CallResultsOperator(BaseOperator):
         """Join the list with the results, write the selected contacts, and return the counts."""
         with retried_only_if_safe(self), ExitStack() as stack:
             values = {name: getattr(self, name) for name in self.template_fields}
-            wanted = read_next_list({**values, "output": self.output_path})
+            wanted = read_next_list({**values, "output": self.output_path}, self._key_of)
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
             checked = self._checked(stack, wanted)
             with _safe_to_retry():
-                self._assert_sent(wanted, checked.report, read_counts(url, wanted.campaign_name).contacts)
+                self._assert_sent(
+                    wanted, checked.report, read_counts(url, wanted.campaign_key, wanted.campaign_name).contacts
+                )
                 joined = JoinedList(
                     checked.upload.file,
-                    read_rows(url, wanted.campaign_name),
+                    read_rows(url, wanted.campaign_key),
                     stop=self.stop,
                     memory_limit=check_memory_mb(),
                 )
@@ -239,6 +247,11 @@ class CallResultsOperator(BaseOperator):
                 hours=HoursCheck.of(rules, *(wanted.span or ())),
             )
         )
+
+    def _key_of(self, campaign_name: str) -> str:
+        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+
+        return QueueCallsHook(self.queuecalls_conn_id).key_of(campaign_name).digest
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
         assert_elsewhere(self.output_path, "output", location, what)

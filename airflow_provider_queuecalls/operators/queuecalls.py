@@ -154,8 +154,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
         within the hours of all places in the US and Canada only. Default: ``'fail'``.
 
-    Pushes a dict to XCom: ``outcome``, ``campaign_name``, ``contacts`` (how many were sent), ``rejected``,
-    ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
+    Pushes a dict to XCom: ``outcome``, ``campaign_key`` (a digest of service, account, and name, under which its results
+    are stored), ``campaign_name``, ``contacts`` (how many were sent), ``rejected``, ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
     ``expiration_timestamp`` (a UNIX time, or None), ``calls_from`` (with calling hours: when calls may start, as a UNIX
     time), ``zones`` (with calling hours: the counts by time zone), ``dry_run``, and ``response`` (what may be shown of the
     response). If the connection has a ``campaign_url``, the key ``campaign_url`` is pushed before the request.
@@ -349,7 +349,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         campaign = Campaign(**values, field_names=self.hook.endpoint.field_names)
         if parse_flag("collect_results", self.collect_results):
             # Signed for the name as it is sent, which may differ from the one that was given by whitespace or type.
-            campaign = replace(campaign, result_url=made_result_url(campaign.campaign_name or "", campaign.result_url))
+            key = self.hook.key_of(campaign.campaign_name or "")
+            campaign = replace(campaign, result_url=made_result_url(key, campaign.result_url))
         return campaign
 
     def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:

@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.value_types import INTEGER, TIMESTAMP, read_tex
 
 COMPLETED, FAILED = "completed", "failed"
 DOCUMENTED = "documented"
-#: How long a campaign's key is, in characters: part of a URL of at most 255 bytes.
+#: How long the digests of a post and of a call are, in characters.
 KEY_LENGTH = 32
 
 
@@ -121,11 +121,6 @@ def read_result(pairs: Iterable[tuple[str, str]]) -> PostedResult:
     }
     read, violations = read_values(FIELDS, fields)
     return PostedResult(CallResult(**read), json.dumps(fields), tuple(violations), _digest(stripped))
-
-
-def campaign_key(campaign_name: str) -> str:
-    """Return the key under which a campaign's results are stored: a digest of its name."""
-    return hashlib.sha256(campaign_name.encode()).hexdigest()[:KEY_LENGTH]
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True)

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResult, campaign_key
+from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResult
 from airflow_provider_queuecalls.records.engine import file_id, make_engine
 from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
 from airflow_provider_queuecalls.records.storing import store
@@ -31,9 +31,11 @@ ROW = (*(entry.name for entry in FIELDS), "received_at", "problems", "fields")
 class CampaignRow:
     """A campaign as the database knows it. Times are seconds since 1970 in UTC.
 
-    ``expires_at`` is the time after which the service makes no first attempt; None if the campaign doesn't expire.
+    ``campaign_key`` is the digest of a :class:`~airflow_provider_queuecalls.records.entry.CampaignKey`: campaigns of one
+    name that other accounts send are other campaigns. ``expires_at`` is the time after which the service makes no first attempt; None if the campaign doesn't expire.
     """
 
+    campaign_key: str
     name: str
     contacts: int
     outcome: str
@@ -156,7 +158,7 @@ class Database:
         """Record a campaign, or what is new about one that is known. A known expiration is never replaced by None."""
         from sqlalchemy import text
 
-        row = {"campaign_key": campaign_key(campaign.name), **asdict(campaign)}
+        row = asdict(campaign)
         changes = ", ".join(f"{name} = excluded.{name}" for name in row if name != "expires_at")
         put = f"""INSERT INTO queuecalls_campaigns AS known ({", ".join(row)}) VALUES ({", ".join(f":{name}" for name in row)})
             ON CONFLICT (campaign_key) DO UPDATE SET {changes},
@@ -164,15 +166,29 @@ class Database:
         with self.transaction() as connection:
             connection.execute(text(put), row)
 
-    def counts(self, name: str | None = None) -> list[ResultCounts]:
+    def key_of(self, campaign: str) -> str:
+        """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
+        from sqlalchemy import text
+
+        query = "SELECT campaign_key FROM queuecalls_campaigns WHERE name = :campaign ORDER BY started_at"
+        with self._engine.connect() as connection:
+            keys: list[str] = list(connection.execute(text(query), {"campaign": campaign}).scalars())
+        if len(keys) > 1:
+            raise QueueCallsError(
+                f"Several accounts have sent a campaign called {campaign!r}. Give the key of one of them instead: "
+                f"{', '.join(keys)}."
+            )
+        return keys[0] if keys else campaign
+
+    def counts(self, key: str | None = None) -> list[ResultCounts]:
         """Count the results of one campaign or of all, by campaign. It costs the same for ten results and for a million."""
         found = dict[str, ResultCounts]()
         with self._engine.connect() as connection:
-            for row in connection.execute(_of("SELECT * FROM queuecalls_campaigns", name)).mappings():
+            for row in connection.execute(_of("SELECT * FROM queuecalls_campaigns", key)).mappings():
                 known = {each: row[each] for each in ("name", "contacts", "outcome", "expires_at", "started_at")}
                 found[row["campaign_key"]] = ResultCounts(row["campaign_key"], **known)
-            for row in connection.execute(_of("SELECT * FROM queuecalls_tallies", name)).mappings():
-                counts = found.setdefault(row["campaign_key"], ResultCounts(row["campaign_key"], name))
+            for row in connection.execute(_of("SELECT * FROM queuecalls_tallies", key)).mappings():
+                counts = found.setdefault(row["campaign_key"], ResultCounts(row["campaign_key"]))
                 counts.results += row["calls"]
                 counts.unreadable += row["unreadable"]
                 counts.attempts += row["attempts"]
@@ -183,19 +199,19 @@ class Database:
             counts.by_result, counts.by_callee_type = +counts.by_result, +counts.by_callee_type  # without zeros
         return sorted(found.values(), key=lambda counts: counts.last_received_at or 0)
 
-    def first_result(self, name: str, since: int) -> int | None:
+    def first_result(self, key: str, since: int) -> int | None:
         """When the first post of a campaign arrived since that time; None where there is none."""
-        first = _of("SELECT received_at FROM queuecalls_results", name, "AND received_at >= :since ORDER BY 1 LIMIT 1")
+        first = _of("SELECT received_at FROM queuecalls_results", key, "AND received_at >= :since ORDER BY 1 LIMIT 1")
         with self._engine.connect() as connection:
             arrived: int | None = connection.execute(first, {"since": since}).scalar()
         return arrived
 
-    def rows(self, name: str, *, every_post: bool = False) -> Iterator[dict[str, Any]]:
+    def rows(self, key: str, *, every_post: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the result of each call of a campaign, or every post that differs, with its fields as they came."""
         columns = ", ".join(f"post.{name}" for name in ROW)
         calls = "" if every_post else "JOIN queuecalls_calls USING (campaign_key, call_key, digest)"
         query = f"SELECT {columns} FROM queuecalls_results AS post {calls}"  # noqa: S608  # the names are ours
-        rows = _of(query, name, "ORDER BY post.received_at, digest")
+        rows = _of(query, key, "ORDER BY post.received_at, digest")
         with self._engine.connect().execution_options(stream_results=True, max_row_buffer=1000) as connection:
             for row in connection.execute(rows).mappings():
                 yield dict(row)
@@ -246,10 +262,10 @@ def explained(url: URL) -> Iterator[None]:
         raise QueueCallsError(f"The results database {url!r} cannot be used: {str(cause).strip()}") from None
 
 
-def _of(query: str, name: str | None, order: str = "") -> TextClause:
+def _of(query: str, key: str | None, order: str = "") -> TextClause:
     """The query for one campaign, or for all."""
     from sqlalchemy import text
 
-    if name is None:
+    if key is None:
         return text(f"{query} {order}")
-    return text(f"{query} WHERE campaign_key = :key {order}").bindparams(key=campaign_key(name))
+    return text(f"{query} WHERE campaign_key = :key {order}").bindparams(key=key)

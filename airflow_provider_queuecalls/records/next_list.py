@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -76,6 +76,7 @@ class NextList:
     """Which contacts of which campaign are written. ``digest`` is that of the list that was sent, and ``span`` is when calls
     were made to it, with calling hours; None if they are not known."""
 
+    campaign_key: str
     campaign_name: str
     select: str
     output_format: str | None
@@ -83,11 +84,11 @@ class NextList:
     span: tuple[int, int | None] | None = None
 
 
-def read_next_list(values: Mapping[str, object]) -> NextList | None:
+def read_next_list(values: Mapping[str, object], key_of: Callable[[str], str]) -> NextList | None:
     """Read the values of :data:`PARAMETERS`, ``output``, ``output_table``, and ``output_conn_id``.
 
-    Returns None if nothing was sent, since ``queued`` is the result of a dry run. Raises :class:`InvalidNextList` with all
-    violations.
+    ``key_of`` gives the key of a campaign that is known by its name. Returns None if nothing was sent, since ``queued``
+    is the result of a dry run. Raises :class:`InvalidNextList` with all violations.
     """
     read, violations = read_for_campaign(PARAMETERS, values)
     is_given = {name: not is_unset(values.get(name)) for name in ("output", "output_table", "output_conn_id")}
@@ -111,10 +112,11 @@ def read_next_list(values: Mapping[str, object]) -> NextList | None:
     queued = read["queued"] or {}
     if queued.get("dry_run"):
         return None
-    name = read["campaign_name"] or queued["campaign_name"]
+    name = read["campaign_name"]
+    key = key_of(name) if name else queued["campaign_key"]
     start = queued.get("calls_from")
     span = (start, queued.get("expiration_timestamp")) if start else None
-    return NextList(name, read["select"], output_format, queued.get("digest"), span)
+    return NextList(key, name or queued["campaign_name"], read["select"], output_format, queued.get("digest"), span)
 
 
 def write_next_list(

@@ -79,7 +79,7 @@ class Receiver:
         else:
             status, text = 404, "not found"
         if key and not is_read:
-            log.info("%s %d campaign %s: %s", scope["method"], status, key[:12], text)
+            log.info("%s %d campaign %s: %s", scope["method"], status, key, text)
         body = f"{text}\n".encode()
         headers = [*_HEADERS, (b"content-length", b"%d" % len(body)), *_MORE_HEADERS.get(status, ())]
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -69,6 +69,7 @@ def _result(answer: Entry, calls: int) -> dict[str, Any]:
     """What the record knows of the result that the task returns."""
     return {
         "outcome": Outcome.QUEUED.value,
+        "campaign_key": answer.key.digest,
         "campaign_name": answer.campaign_name,
         "contacts": answer.contacts,
         "call_ids": [],

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.call_results import campaign_key
 
 #: With a shorter secret, whoever knows one URL could find the secret by trying, and make the URLs of all campaigns.
 SHORTEST_SECRET = 16
@@ -30,9 +29,8 @@ def read_secrets(text: str) -> tuple[str, ...]:
     return secrets
 
 
-def results_url(base: str, campaign_name: str, secrets: Sequence[str]) -> str:
-    """Return the ``result_url`` of a campaign below the receiver's public URL, signed with the first secret."""
-    key = campaign_key(campaign_name)
+def results_url(base: str, key: str, secrets: Sequence[str]) -> str:
+    """Return the ``result_url`` of the campaign with this key below the receiver's public URL, signed with the first secret."""
     url = f"{base.rstrip('/')}/{key}/{_signature(key, secrets[0])}"
     try:
         if "?" in base or "#" in base:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
@@ -40,8 +40,9 @@ def _queued(value: object, _: Parameter) -> Mapping[str, Any]:
         value = read_structure(value)
     if not isinstance(value, Mapping):
         raise ValueError(type_name(value))
-    if not isinstance(value.get("campaign_name"), str) or not isinstance(value.get("contacts"), int):
-        raise ValueError("has no campaign_name or no contacts")
+    texts = all(isinstance(value.get(name), str) for name in ("campaign_key", "campaign_name"))
+    if not texts or not isinstance(value.get("contacts"), int):
+        raise ValueError("has no campaign_key, campaign_name, or contacts")
     return value
 
 
@@ -106,6 +107,7 @@ class Wait:
     ``contacts`` and ``expires_at`` are None where they are not known.
     """
 
+    campaign_key: str
     campaign_name: str
     contacts: int | None = None
     expires_at: int | None = None
@@ -167,8 +169,10 @@ class Wait:
         return f"{counts.results:,}{of} results{f': {by_result}' if by_result else ''}"
 
 
-def read_wait(values: Mapping[str, object]) -> Wait | None:
+def read_wait(values: Mapping[str, object], key_of: Callable[[str], str]) -> Wait | None:
     """Read the values of :data:`PARAMETERS`; None if there is nothing to wait for, since only a dry run was made.
+
+    ``key_of`` gives the key of a campaign that is known by its name.
 
     Raises :class:`InvalidWait` with all violations.
     """
@@ -178,9 +182,10 @@ def read_wait(values: Mapping[str, object]) -> Wait | None:
     queued = read.pop("queued") or {}
     if queued.get("dry_run"):
         return None
-    name = read.pop("campaign_name") or queued["campaign_name"]
+    name = read.pop("campaign_name")
     return Wait(
-        campaign_name=name,
+        campaign_key=key_of(name) if name else queued["campaign_key"],
+        campaign_name=name or queued["campaign_name"],
         contacts=queued.get("contacts"),
         expires_at=queued.get("expiration_timestamp"),
         grace=read.pop("grace").total_seconds(),

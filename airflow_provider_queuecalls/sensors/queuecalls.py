@@ -15,8 +15,9 @@ from airflow_provider_queuecalls._airflow.compat import (
     PokeReturnValue,
 )
 from airflow_provider_queuecalls._airflow.results import describe_events, read_counts, results_database_url
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.exceptions import InvalidWait, QueueCallsError
-from airflow_provider_queuecalls.records.waiting import Wait, read_wait
+from airflow_provider_queuecalls.records.waiting import BY_NAME, Wait, read_wait
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context
@@ -51,6 +52,9 @@ class QueueCallsResultsSensor(BaseSensorOperator):
         and their results may be late. Accepts a timedelta, a number of minutes, or a string such as '2 hours' or
         'PT2H'. Default: 1 hour.
 
+    :param queuecalls_conn_id: The Airflow connection that sent the campaign called campaign_name: other accounts may have
+        campaigns of that name. Default: ``'queuecalls_default'``.
+
     ``poke_interval``, ``timeout``, and the other parameters of Airflow's sensors apply. While the triggerer waits, it
     bridges a loss of the database; the modes fail the try, unless ``silent_fail=True``.
 
@@ -62,7 +66,15 @@ class QueueCallsResultsSensor(BaseSensorOperator):
     contacts is not known.
     """
 
-    template_fields: Sequence[str] = ("queued", "campaign_name", "min_results", "min_share", "deadline", "grace")
+    template_fields: Sequence[str] = (
+        "queued",
+        "campaign_name",
+        "min_results",
+        "min_share",
+        "deadline",
+        "grace",
+        "queuecalls_conn_id",
+    )
     ui_color = "#d9ece6"
     #: What was logged last.
     _said = ""
@@ -77,6 +89,7 @@ class QueueCallsResultsSensor(BaseSensorOperator):
         deadline: datetime | int | str | None = None,
         grace: timedelta | int | str = "1 hour",
         deferrable: bool = True,
+        queuecalls_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,6 +100,7 @@ class QueueCallsResultsSensor(BaseSensorOperator):
         self.deadline = deadline
         self.grace = grace
         self.deferrable = deferrable
+        self.queuecalls_conn_id = queuecalls_conn_id
 
     def execute(self, context: Context) -> Any:
         """Look at the database once, and then wait."""
@@ -116,12 +130,12 @@ class QueueCallsResultsSensor(BaseSensorOperator):
     def _look(self) -> tuple[Wait, dict[str, Any] | None]:
         """Return the wait as it is known by now, and its result if it has ended."""
         try:
-            given = read_wait({name: getattr(self, name) for name in self.template_fields})
+            given = read_wait({name: getattr(self, name) for name in BY_NAME}, self._key_of)
         except InvalidWait as error:
             raise AirflowFailException(str(error)) from None
         if given is None:
             raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
-        counts = read_counts(results_database_url(), given.campaign_name)
+        counts = read_counts(results_database_url(), given.campaign_key, given.campaign_name)
         wait = given.of(counts)
         if ended_by := wait.ended_by(counts):
             return wait, wait.result(counts, ended_by)
@@ -139,6 +153,11 @@ class QueueCallsResultsSensor(BaseSensorOperator):
             self.log.info("Campaign %s has %s", wait.campaign_name, progress)
             self._said = progress
         return wait, None
+
+    def _key_of(self, campaign_name: str) -> str:
+        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+
+        return QueueCallsHook(self.queuecalls_conn_id).key_of(campaign_name).digest
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         self.log.info("Results of campaign %s (%s): %s", result["campaign_name"], result["ended_by"], result)

@@ -48,7 +48,7 @@ class QueueCallsResultsTrigger(BaseTrigger):
         while True:
             try:
                 url = url or await read_url()
-                counts = await read(url, wait.campaign_name)
+                counts = await read(url, wait.campaign_key, wait.campaign_name)
             except QueueCallsError as error:
                 url, message = None, str(error)
                 if wait.end and wait.end[0] <= time.time():

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.support.airflow import Airflow, airflow_command
 from tests.support.moved import IS_AIRFLOW_2
 
 pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")
-NAME, NUMBERS = "autumn", ("16175550191", "16175550192")
+NAME, KEY, NUMBERS = "autumn", "00d1", ("16175550191", "16175550192")
 
 
 def add(database: Database, number: str, result: str) -> None:
-    database.add(campaign_key(NAME), read_result({"phone_number": number, "result": result, "attempts": "3"}.items()))
+    database.add(KEY, read_result({"phone_number": number, "result": result, "attempts": "3"}.items()))
 
 
 def test_a_wait_goes_on_when_the_triggerer_is_killed_and_starts_the_next_dag(airflow_with_results: Airflow) -> None:
     airflow = airflow_with_results
     airflow.add_dags([Path(__file__).parent / "dags" / "waiting.py"], ["waits", "follows"])
     with closing(Database(airflow.environment["AIRFLOW_CONN_RESULTS_DB"])) as database:
-        database.put_campaign(CampaignRow(NAME, 2, "queued"))
+        database.put_campaign(CampaignRow(KEY, NAME, 2, "queued"))
         add(database, NUMBERS[0], "completed")
         airflow.trigger("waits", NAME)
 

@@ -19,7 +19,7 @@ from airflow_provider_queuecalls._airflow.compat import (
 from airflow_provider_queuecalls.contacts import check
 from airflow_provider_queuecalls.exceptions import CheckFailed, NotSent
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
-from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
@@ -35,7 +35,7 @@ from tests.support.task import execute
 from tests.support.warehouse import Database as Warehouse
 from tests.support.warehouse import postgres_database, sqlite_database
 
-NAME = "next list of autumn"
+NAME, KEY = "next list of autumn", "00d2"
 REACHED, BUSY, MACHINE, SUPPRESSED = (f"1617555{ending}" for ending in ("0100", "0101", "0105", "0199"))
 #: As a team has it: a header line, another order of columns, quotes, a reject, a duplicate, and a suppressed number.
 CONTACTS = f"""Order,Mobile,Text
@@ -111,12 +111,12 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     contacts = tmp_path / "sent.csv"
     contacts.write_text(f"{REACHED},order-1\n{BUSY},order-2\n{MACHINE},order-3\n")
     with closing(Database(location)) as database:
-        database.put_campaign(CampaignRow(NAME, 3, "queued"))
+        database.put_campaign(CampaignRow(KEY, NAME, 3, "queued"))
         for number, result in ((REACHED, "completed"), (BUSY, "failed")):
             posted = {"phone_number": number, "result": result, "message_reference": "", "call_id": number[-1]}
-            database.add(campaign_key(NAME), read_result(posted.items()))
+            database.add(KEY, read_result(posted.items()))
     with check(contacts) as checked:
-        queued = {"campaign_name": NAME, "contacts": 3, "digest": checked.report.digest}
+        queued = {"campaign_key": KEY, "campaign_name": NAME, "contacts": 3, "digest": checked.report.digest}
     return {"contacts": str(contacts), "queued": queued, "select": "not_reached"}
 
 

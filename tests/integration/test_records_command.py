@@ -13,7 +13,8 @@ import pytest
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls._airflow.results import results_database
 from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.entry import Entry
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN
@@ -178,7 +179,10 @@ def test_the_first_result_shows_that_a_campaign_with_a_lost_response_was_queued(
     receipts: str, records_database: str, unknown: dict[str, Any], service: faults.FaultServer, capsys: Any
 ) -> None:
     database = results_database()
-    database.add(campaign_key("spring"), read_result([("phone_number", "16175550100"), ("result", "completed")]))
+    database.add(
+        QueueCallsHook().key_of("spring").digest,
+        read_result([("phone_number", "16175550100"), ("result", "completed")]),
+    )
     database.close()
     with pytest.raises(
         AirflowFailException, match=r"the first result of its calls arrived at 20.*, so it was queued"

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_queuecalls.records.results_url import results_url
-from tests.integration.results.test_receiver import NAME, NEW, NUMBER, RESULT, stored
+from tests.integration.results.test_receiver import KEY, NEW, NUMBER, RESULT, stored
 from tests.support.airflow import Airflow, airflow_command
 from tests.support.command import REPOSITORY
 from tests.support.moved import IS_AIRFLOW_2
@@ -36,7 +36,7 @@ def airflow_server(tmp_path_factory: pytest.TempPathFactory, database: None) -> 
 
 def test_anybody_can_post_to_the_right_path_of_the_api_server_and_nowhere_else(airflow_server: Airflow) -> None:
     base = f"{airflow_server.url}/queuecalls/results"
-    right, wrong = (results_url(base, NAME, [secret]) for secret in (NEW, "a-secret-of-somebody-else"))
+    right, wrong = (results_url(base, KEY, [secret]) for secret in (NEW, "a-secret-of-somebody-else"))
     assert requests.get(right, timeout=60).status_code == 200
     assert requests.post(right, RESULT, timeout=60).text == "stored\n"
     assert requests.get(wrong, timeout=60).status_code == requests.post(wrong, RESULT, timeout=60).status_code == 404

@@ -18,7 +18,8 @@ from asgiref.sync import sync_to_async
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_queuecalls._airflow.results import read_counts
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.conftest import HOME
 from tests.support.dag_run import Run, run_dag_file
@@ -46,13 +47,19 @@ COMPLETE = {
 READERS = tuple(f"airflow_provider_queuecalls.{module}.queuecalls.read_counts" for module in ("sensors", "triggers"))
 
 
+def key() -> str:
+    """The key of the campaign, which the account of the connection sends."""
+    return QueueCallsHook().key_of(NAME).digest
+
+
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Any) -> Iterator[Database]:
     """The results database of Airflow's configuration, with a campaign and one of its two results."""
+    connect("https://service.example/")
     url = f"sqlite:///{tmp_path}/results.db"
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
     database = Database(url)
-    database.put_campaign(CampaignRow(NAME, 2, "unknown"))
+    database.put_campaign(CampaignRow(key(), NAME, 2, "unknown"))
     add(database, 0)
     yield database
     database.close()
@@ -63,7 +70,7 @@ def add(database: Database, contact: int, **fields: str) -> None:
         "phone_number": NUMBERS[contact], "message_reference": REFERENCES[contact], "call_id": str(contact),
         "result": "completed", "callee_type": "human", "attempts": "2", **fields,
     }  # fmt: skip
-    database.add(campaign_key(NAME), read_result(values.items()))
+    database.add(key(), read_result(values.items()))
 
 
 @pytest.fixture
@@ -73,10 +80,10 @@ def at_look(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], obje
     def do(number: int, something: Callable[[], object]) -> None:
         looks = iter(range(1, 1000))
 
-        def read(url: str, name: str) -> Any:
+        def read(url: str, key: str, name: str) -> Any:
             if next(looks) == number:
                 something()
-            return read_counts(url, name)
+            return read_counts(url, key, name)
 
         for reader in READERS:
             monkeypatch.setattr(reader, read)
@@ -128,10 +135,17 @@ def test_the_sensor_waits_for_the_last_result_and_returns_counts(
 
 def test_limits_are_absolute_in_the_trigger_and_nothing_else_is(results: Database) -> None:
     soon = int(time.time()) + 600
-    queued = {"campaign_name": NAME, "contacts": 3, "dry_run": False, "expiration_timestamp": soon, "call_ids": ["7"]}
+    queued = {
+        "campaign_key": key(),
+        "campaign_name": NAME,
+        "contacts": 3,
+        "dry_run": False,
+        "expiration_timestamp": soon,
+        "call_ids": ["7"],
+    }
     trigger = deferred(queued=str(queued), campaign_name=None, grace="30 minutes", deadline=soon + 900, min_share="90%")
     assert trigger.serialize()[1] == {
-        "campaign_name": NAME, "contacts": 3, "expires_at": soon, "grace": 1800, "deadline": soon + 900,
+        "campaign_key": key(), "campaign_name": NAME, "contacts": 3, "expires_at": soon, "grace": 1800, "deadline": soon + 900,
         "min_results": None, "min_share": 0.9, "poke_interval": 0.01,
     }  # fmt: skip
 
@@ -139,7 +153,7 @@ def test_limits_are_absolute_in_the_trigger_and_nothing_else_is(results: Databas
 def test_a_wait_ends_when_no_result_can_come_any_more(results: Database, at_look: Any) -> None:
     trigger = deferred()
     # It expires while the trigger waits, as it turns out.
-    at_look(2, lambda: results.put_campaign(CampaignRow(NAME, 2, "queued", expires_at=int(time.time()) - 3600)))
+    at_look(2, lambda: results.put_campaign(CampaignRow(key(), NAME, 2, "queued", expires_at=int(time.time()) - 3600)))
     event = asyncio.run(event_of(trigger))
     assert (
         event["result"] | {"ended_by": "expiration", "results": 1, "missing": 1, "complete": False} == event["result"]
@@ -181,9 +195,9 @@ def test_a_database_that_is_lost_at_the_end_fails_the_try(results: Database, tmp
 def test_a_database_that_hangs_holds_up_nobody_else(results: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     trigger, looks = deferred(), list[str]()
 
-    def read(url: str, name: str) -> Any:
+    def read(url: str, key: str, name: str) -> Any:
         try:
-            return read_counts(url, name)
+            return read_counts(url, key, name)
         finally:
             looks.append(name)
 
@@ -214,7 +228,7 @@ def test_a_database_that_hangs_holds_up_nobody_else(results: Database, monkeypat
         ({}, "", QueueCallsError, r"\[queuecalls\] results_database is not set"),
         ({}, "nowhere", QueueCallsError, "names the connection 'nowhere', which is not defined"),
         ({"min_results": "many"}, None, AirflowFailException, "min_results is 'many', which is not a whole number"),
-        ({"queued": {"campaign_name": NAME, "contacts": 2, "dry_run": True}, "campaign_name": None}, None, AirflowSkipException, "dry"),
+        ({"queued": {"campaign_key": "00d1", "campaign_name": NAME, "contacts": 2, "dry_run": True}, "campaign_name": None}, None, AirflowSkipException, "dry"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_awaited_ends_the_task_at_once(  # noqa: PLR0917

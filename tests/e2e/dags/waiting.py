@@ -13,7 +13,8 @@ START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 results = Asset("results of calls")
 
 with DAG("waits", schedule=None, start_date=START):
-    QueueCallsResultsSensor(task_id="wait", campaign_name="{{ run_id }}", poke_interval=1, outlets=[results])
+    queued = {"campaign_key": "00d1", "campaign_name": "{{ run_id }}", "contacts": 2}
+    QueueCallsResultsSensor(task_id="wait", queued=queued, poke_interval=1, outlets=[results])
 
 with DAG("follows", schedule=[results], start_date=START):
 

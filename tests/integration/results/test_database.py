@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records import database as database_module
 from airflow_provider_queuecalls.records import schema
-from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
 from tests.support.postgres import Postgres
 
 _NUMBERS = numbers()
-NAME, KEY = "spring", campaign_key("spring")
+NAME, KEY = "spring", "00d1"
 RESULT = {
     "phone_number": "16175550100", "message_reference": "order-1", "call_id": "7", "result": "completed",
     "callee_type": "human", "attempts": "2", "last_attempt_timestamp": "1790000000", "duration": "45",
@@ -68,9 +68,9 @@ def test_the_result_of_a_call_does_not_depend_on_the_order_of_posts(database: Da
         for fields in [*order, *order]:
             add(database, call_id=str(number), **fields)
 
-    results = list(database.rows(NAME))
+    results = list(database.rows(KEY))
     assert [(row["result"], row["last_attempt_timestamp"]) for row in results] == [("completed", 1790000120)] * 24
-    assert len(list(database.rows(NAME, every_post=True))) == 24 * 4
+    assert len(list(database.rows(KEY, every_post=True))) == 24 * 4
 
 
 @pytest.mark.parametrize(
@@ -88,22 +88,22 @@ def test_the_result_of_a_call_does_not_depend_on_the_order_of_posts(database: Da
 def test_a_bad_value_is_stored_as_it_came_and_flagged(changed: dict[str, str], database: Database) -> None:
     assert add(database, **changed, unknown="kept")
     (name,) = changed
-    (row,) = database.rows(NAME)
+    (row,) = database.rows(KEY)
     assert (row[name], row["problems"]) == (None, name)
     assert json.loads(row["fields"]) == {**RESULT, **changed, "unknown": "kept"}
 
 
 def test_results_are_counted_by_campaign(database: Database) -> None:
-    database.put_campaign(CampaignRow(NAME, 5, "unknown", started_at=1, expires_at=2))
-    database.put_campaign(CampaignRow(NAME, 5, "queued", started_at=1))
+    database.put_campaign(CampaignRow(KEY, NAME, 5, "unknown", started_at=1, expires_at=2))
+    database.put_campaign(CampaignRow(KEY, NAME, 5, "queued", started_at=1))
     add(database)
     add(database, call_id="8", result="failed", callee_type="")
     add(database, call_id="9", result="operator stop", callee_type="")
     for post in ([("garbage", "")], [("other", "garbage")]):
         database.add(KEY, read_result(post))
-    database.add(campaign_key("summer"), read_result(RESULT.items()))
+    database.add("other", read_result(RESULT.items()))
 
-    (counts,) = database.counts(NAME)
+    (counts,) = database.counts(KEY)
     assert (counts.name, counts.contacts, counts.outcome, counts.results, counts.unreadable) == (
         NAME,
         5,
@@ -114,7 +114,7 @@ def test_results_are_counted_by_campaign(database: Database) -> None:
     assert (counts.started_at, counts.expires_at, counts.attempts) == (1, 2, 6)
     assert counts.by_result == {"completed": 1, "failed": 1, "operator stop": 1}
     assert counts.by_callee_type == {"human": 1, "": 2}
-    assert {counts.key: counts.results for counts in database.counts()} == {KEY: 3, campaign_key("summer"): 1}
+    assert {counts.key: counts.results for counts in database.counts()} == {KEY: 3, "other": 1}
 
 
 def test_old_results_are_deleted_with_their_campaigns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,14 +122,14 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
     now = time.time()
     with monkeypatch.context() as earlier:
         earlier.setattr(time, "time", lambda: now - 1000)
-        database.put_campaign(CampaignRow(NAME, 5, "queued"))
-        database.put_campaign(CampaignRow("winter", 5, "queued"))
+        database.put_campaign(CampaignRow(KEY, NAME, 5, "queued"))
+        database.put_campaign(CampaignRow("winter", "winter", 5, "queued"))
         for number in range(5):
             add(database, call_id=str(number))
     add(database, call_id="new")
 
     assert database.prune(int(now) - 500) == 5
-    assert [row["call_id"] for row in database.rows(NAME)] == ["new"]
+    assert [row["call_id"] for row in database.rows(KEY)] == ["new"]
     assert list(database.rows("winter")) == []
     (counts,) = database.counts()
     assert (counts.name, counts.results) == (NAME, 6)
@@ -147,7 +147,7 @@ def test_a_connection_that_the_server_has_ended_loses_no_result(postgres: Postgr
 
 def test_a_database_is_opened_while_another_program_writes(url: str) -> None:
     with closing(Database(url)) as database:
-        database.put_campaign(CampaignRow("kept", 1, "queued"))
+        database.put_campaign(CampaignRow("kept", "kept", 1, "queued"))
         with database.transaction() as connection:
             connection.exec_driver_sql("DELETE FROM queuecalls_campaigns")
             with closing(Database(url)) as opened:  # and reads what is committed
@@ -205,7 +205,7 @@ def test_counts_are_those_of_the_stored_posts_for_any_order_and_repetition(
     posts: list[dict[str, str]], data: st.DataObject, database: Database
 ) -> None:
     name = str(next(_NUMBERS))
-    posted = [(campaign_key(name), read_result(post.items())) for post in [*posts, *posts]]
+    posted = [(name, read_result(post.items())) for post in [*posts, *posts]]
     while posted:
         count = data.draw(st.integers(1, 12))
         assert len(database.add_all(posted[:count])) == len(posted[:count])

@@ -16,7 +16,7 @@ import requests
 
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
-from tests.integration.results.test_receiver import NAME, NEW, RESULT, receiver, stored
+from tests.integration.results.test_receiver import KEY, NEW, RESULT, receiver, stored
 from tests.support.memory import peak
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
@@ -67,12 +67,12 @@ def assert_stored_once(url: str, acknowledged: list[str]) -> None:
     assert set(acknowledged) <= set(calls)
     assert len(set(calls) - set(acknowledged)) <= SENDERS  # stored, and ended before the response
     with closing(Database(url)) as database:
-        assert [counts.results for counts in database.counts(NAME)] == [len(calls)]
+        assert [counts.results for counts in database.counts(KEY)] == [len(calls)]
 
 
 def test_every_acknowledged_result_is_stored_once_whatever_is_killed(url: str) -> None:
     port, calls = free_port(), list[str]()
-    with senders(results_url(f"http://127.0.0.1:{port}", NAME, [NEW])) as acknowledged:
+    with senders(results_url(f"http://127.0.0.1:{port}", KEY, [NEW])) as acknowledged:
         for _ in range(3):
             with receiver(url, port=port) as (process, _):
                 calls += take(acknowledged, 200)
@@ -84,7 +84,7 @@ def test_two_receivers_store_every_acknowledged_result_once_in_a_database_that_c
     with postgres_server() as server:
         url, calls = server.new_database("shared"), list[str]()
         with receiver(url) as (_, one), receiver(url) as (_, other):
-            with senders(*(results_url(base, NAME, [NEW]) for base in (one, other))) as acknowledged:
+            with senders(*(results_url(base, KEY, [NEW]) for base in (one, other))) as acknowledged:
                 for _ in range(3):
                     calls += take(acknowledged, 200)
                     server.restart()
@@ -98,7 +98,7 @@ def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         process, base = stack.enter_context(receiver(sqlite))
-        target = urlsplit(results_url(base, NAME, [NEW]))
+        target = urlsplit(results_url(base, KEY, [NEW]))
         body = b"call_id=%03d&x=" + b"\xff" * 65_000  # a byte that is not UTF-8 takes six in JSON
         head = f"POST {target.path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body) - 1}\r\n\r\n".encode()
         before, clients = peak(process.pid), list[socket.socket]()
@@ -125,7 +125,7 @@ def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPa
     server = module.server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    path = results_url("http://h", NAME, [NEW]).removeprefix("http://h")
+    path = results_url("http://h", KEY, [NEW]).removeprefix("http://h")
     try:
         for sent, answer in (
             (b"", b""),

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.records.database import Database, ResultCounts
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import init_folder
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
 from tests.integration.results.test_receiver import NEW, receiver
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
@@ -88,10 +91,32 @@ def test_results_come_home_and_the_url_is_shown_nowhere(
     sandbox.advance(hours=2)
     after = counts(url)
     assert (after.name, after.results, after.by_result) == (NAME, 2, {"completed": 1, "failed": 1})
-    made = results_url(configured, NAME, [NEW])
+    made = results_url(configured, result["campaign_key"], [NEW])
     assert sandbox.campaigns[0].parameters["result_url"] == made
     signature = made.rpartition("/")[2]
     assert signature not in f"{result}{logged}"
+
+
+def test_accounts_that_send_campaigns_of_one_name_do_not_share_their_results(
+    configured: str, url: str, parameters: dict[str, Any], connect: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, waits = list[str](), list[dict[str, Any]]()
+    with faults.FaultServer(faults.answer(200, b'<queuecalls status="queued"/>')) as service:
+        for login in ("one", "another"):
+            connect(service.url, login=login)
+            queued = send(**parameters)
+            keys.append(queued["campaign_key"])
+            target = results_url(configured, keys[-1], [NEW])
+            assert target.encode() in service.posts[-1].body
+            for call in ("1", "2") if login == "one" else ("1",):
+                assert requests.post(target, {"call_id": call}, timeout=30).status_code == 200
+            for known in ({"queued": queued}, {"campaign_name": NAME}):
+                waits.append(QueueCallsResultsSensor(task_id="wait", min_results=1, **known).execute({}))
+    assert [wait["results"] for wait in waits] == [2, 2, 1, 1]
+    assert main(["results", "export", NAME, "--database", url]) == 2
+    assert ", ".join(keys) in capsys.readouterr().err
+    assert main(["results", "export", keys[1], "--database", url]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_a_campaign_whose_outcome_is_unknown_is_listed_as_such(

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
-from airflow_provider_queuecalls.records.call_results import campaign_key, read_result
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import results_url
@@ -31,7 +32,7 @@ from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import Program, command
 from tests.support.sandbox import post
 
-NAME = "spring"
+NAME, KEY = "spring", "00d1"
 OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"
 NUMBER, REFERENCE = "16175550100", "order-4711"
 RESULT = {
@@ -52,9 +53,9 @@ def receiver(url: str, port: int = 0) -> Iterator[tuple[Program, str]]:
         yield process, base
 
 
-def stored(url: str, name: str = NAME) -> list[dict[str, Any]]:
+def stored(url: str, key: str = KEY) -> list[dict[str, Any]]:
     database = Database(url)
-    rows = list(database.rows(name, every_post=True))
+    rows = list(database.rows(key, every_post=True))
     database.close()
     return rows
 
@@ -73,8 +74,8 @@ def lost(url: str) -> Iterator[None]:
 
 def test_only_a_url_that_one_of_the_secrets_made_is_served_and_the_log_has_no_secret_and_no_number(sqlite: str) -> None:
     with receiver(sqlite) as (process, base):
-        right = results_url(f"{base}/any/prefix", NAME, [NEW])
-        for url in (right, results_url(base, NAME, [OLD])):
+        right = results_url(f"{base}/any/prefix", KEY, [NEW])
+        for url in (right, results_url(base, KEY, [OLD])):
             assert requests.get(url, params={"phone_number": NUMBER}, timeout=30).status_code == 200
             assert requests.head(url, timeout=30).status_code == 200
         assert stored(sqlite) == []
@@ -90,7 +91,7 @@ def test_only_a_url_that_one_of_the_secrets_made_is_served_and_the_log_has_no_se
             f"/{key}/{signature[:-1]}",
             "/é/é",
         ]
-        wrong += ["/" + "/".join(results_url(base, NAME, ["a secret of somebody else"]).split("/")[-2:])]
+        wrong += ["/" + "/".join(results_url(base, KEY, ["a secret of somebody else"]).split("/")[-2:])]
         for path in wrong:
             assert requests.post(base + path, RESULT, timeout=30).status_code == 404, path
         assert requests.put(right, RESULT, timeout=30).status_code == 405
@@ -101,7 +102,7 @@ def test_only_a_url_that_one_of_the_secrets_made_is_served_and_the_log_has_no_se
         errors, (printed, _) = process.logged(), process.communicate()
     assert process.returncode == 0
     assert len(stored(sqlite)) == 1
-    assert f"POST 200 campaign {key[:12]}: stored before" in errors
+    assert f"POST 200 campaign {key}: stored before" in errors
     for secret in (NUMBER, REFERENCE, signature, NEW, OLD, "Traceback"):
         assert secret not in printed + errors
 
@@ -126,7 +127,7 @@ def test_a_post_in_any_form_is_read_without_loss(request_of: dict[str, Any], fie
 
 def test_what_is_not_a_result_is_refused(sqlite: str) -> None:
     with receiver(sqlite) as (_, base):
-        target = results_url(base, NAME, [NEW])
+        target = results_url(base, KEY, [NEW])
         assert requests.post(target, timeout=30).status_code == 400
         assert requests.post(target, data=b"x" * (64 << 10), timeout=30).status_code == 200
         assert requests.post(target, data=b"x" * ((64 << 10) + 1), timeout=30).status_code == 413
@@ -137,7 +138,7 @@ def test_what_is_not_a_result_is_refused(sqlite: str) -> None:
 def test_a_database_that_is_lost_or_full_is_503_until_it_is_back(postgres: Any, sqlite: str, tmp_path: Path) -> None:
     url = postgres.new_database("lost")
     with receiver(url) as (_, base):
-        target = results_url(base, NAME, [NEW])
+        target = results_url(base, KEY, [NEW])
         assert requests.post(target, RESULT, timeout=60).status_code == 200
         with lost(url):
             response = requests.post(target, {**RESULT, "call_id": "8"}, timeout=60)
@@ -147,7 +148,7 @@ def test_a_database_that_is_lost_or_full_is_503_until_it_is_back(postgres: Any, 
     assert len(stored(url)) == 2
 
     with receiver(sqlite) as (process, base):
-        target = results_url(base, NAME, [NEW])
+        target = results_url(base, KEY, [NEW])
         assert requests.post(target, RESULT, timeout=60).status_code == 200
         size = max(path.stat().st_size for path in tmp_path.glob("results.db*"))
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -167,7 +168,7 @@ def test_a_sqlite_file_that_is_deleted_or_replaced_is_503_and_logged_once(
 ) -> None:
     file, moved = tmp_path / "results.db", tmp_path / "moved.db"
     with receiver(sqlite) as (process, base):
-        target = results_url(base, NAME, [NEW])
+        target = results_url(base, KEY, [NEW])
         assert requests.post(target, RESULT, timeout=60).status_code == 200
         file.rename(moved)
         if is_replaced:
@@ -183,12 +184,14 @@ def test_a_sqlite_file_that_is_deleted_or_replaced_is_503_and_logged_once(
 
 
 def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
-    sqlite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sqlite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, connect: Any
 ) -> None:
     for variable, value in ((DATABASE, sqlite), (SECRET, NEW)):
         monkeypatch.setenv(variable, value)
     with receiver(sqlite) as (_, base), run_sandbox(check_urls=True) as sandbox:
         monkeypatch.setenv(URL, base)
+        connect(sandbox.url)
+        key = QueueCallsHook().key_of(NAME).digest
         assert main(["results", "url", NAME]) == 0
         target = capsys.readouterr().out.splitlines()[-1]  # Airflow may log before
         rows = f"{NUMBER},{REFERENCE}\n16175550101,order-2\n"
@@ -197,15 +200,15 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
         sandbox.advance(hours=1)
 
     with closing(Database(sqlite)) as database:
-        database.put_campaign(CampaignRow(NAME, 3, "unknown"))
+        database.put_campaign(CampaignRow(key, NAME, 3, "unknown"))
     assert main(["results", "list"]) == 0
     listed = capsys.readouterr().out
     assert NUMBER not in listed
     name, *lines = listed[listed.index(NAME) :].splitlines()
     shown = dict(line.strip().split(":", 1) for line in lines)
     assert name == NAME
-    assert {key: value.strip() for key, value in shown.items() if key != "last"} == {
-        "outcome": "queued", "contacts": "3", "results": "2", "by result": "completed 1, failed 1",
+    assert {field: value.strip() for field, value in shown.items() if field != "last"} == {
+        "key": key, "outcome": "queued", "contacts": "3", "results": "2", "by result": "completed 1, failed 1",
         "by callee type": "(empty) 1, human 1", "attempts": "2", "missing": "1", "reached share": "33.3%", "unreadable": "0",
     }  # fmt: skip
     output = tmp_path / "export.csv"
@@ -220,7 +223,7 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
     assert "Deleted 0 results" in capsys.readouterr().out
     time.sleep(1.1)  # times are in seconds
     assert main(["results", "prune", "--older-than", "0.1 seconds"]) == 0
-    assert stored(sqlite) == []
+    assert stored(sqlite, key) == []
 
 
 @pytest.mark.parametrize(
@@ -231,13 +234,14 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
         (["serve", "--database", "sqlite:///{}/x.db"], "--secret-file"),
         (["serve", "--database", "sqlite:///{}/x.db", "--secret-file", "{}/short"], "fewer than 16 characters"),
         (["url", NAME, "--secret-file", "{}/missing", "--base", "http://host"], "cannot be read"),
-        (["url", NAME, "--secret-file", "{}/long", "--base", f"http://host/{'x' * 200}"], "it has 28"),
+        (["url", NAME, "--secret-file", "{}/long", "--base", f"http://host/{'x' * 200}"], "it has 27"),
         (["url", NAME, "--secret-file", "{}/long", "--base", "http://host/?a=1"], "has a query"),
     ],
 )
 def test_a_setting_that_is_missing_or_not_valid_is_explained(
-    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], connect: Any
 ) -> None:
+    connect("https://service.example/")
     (tmp_path / "short").write_text("s3cret")
     (tmp_path / "long").write_text(NEW)
     assert main(["results", *(argument.format(tmp_path) for argument in arguments)]) == 2
@@ -258,6 +262,6 @@ def test_a_setting_that_is_missing_or_not_valid_is_explained(
 def test_anything_that_is_posted_can_be_stored(body: bytes, content_type: str, query: str, database: Database) -> None:
     posted = read_result(read_pairs(content_type.encode().decode("latin-1"), body, query))
     name = posted.digest
-    database.add(campaign_key(name), posted)
+    database.add(name, posted)
     (row,) = database.rows(name, every_post=True)
     assert json.loads(row["fields"]) == json.loads(posted.fields)

@@ -25,8 +25,8 @@ from tests.support.moved import AIRFLOW, serialized_dag
 from tests.unit.records.memory_store import FailingStore, MemoryStore
 
 XCOM_KEYS = [
-    "outcome", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids", "call_id_count",
-    "digest", "queued_at", "expiration_timestamp", "calls_from", "zones", "dry_run", "response",
+    "outcome", "campaign_key", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids",
+    "call_id_count", "digest", "queued_at", "expiration_timestamp", "calls_from", "zones", "dry_run", "response",
 ]  # fmt: skip
 CONTEXT: Any = {
     "ti": SimpleNamespace(

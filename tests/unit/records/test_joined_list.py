@@ -250,13 +250,16 @@ def test_a_full_disk_is_reported_without_a_row() -> None:
             "output_format has no effect",
         ),
         ({"campaign_name": None}, "campaign_name is missing"),
-        ({"queued": {"campaign_name": "spring", "contacts": 1}}, "campaign_name is given together with queued"),
+        (
+            {"queued": {"campaign_key": "00d1", "campaign_name": "spring", "contacts": 1}},
+            "campaign_name is given together with queued",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_an_error(values: dict[str, Any], said: str) -> None:
     given = {"campaign_name": "spring", "select": "all", "output": "s3://conn@bucket/next.csv", **values}
     with pytest.raises(InvalidNextList, match=said):
-        read_next_list(given)
+        read_next_list(given, str)
 
 
 def test_every_selection_is_documented() -> None:

@@ -17,7 +17,18 @@ from airflow_provider_queuecalls.records.waiting import MOST_VALUES, Wait, read_
 
 PAST, FUTURE = (int(time.time()) + seconds for seconds in (-7200, 7200))
 MOMENT = datetime(2999, 12, 31, 23, tzinfo=timezone.utc)
-QUEUED = {"campaign_name": "spring", "contacts": 10, "dry_run": False, "expiration_timestamp": FUTURE, "call_ids": []}
+QUEUED = {
+    "campaign_key": "00d1",
+    "campaign_name": "spring",
+    "contacts": 10,
+    "dry_run": False,
+    "expiration_timestamp": FUTURE,
+    "call_ids": [],
+}
+
+
+def key_of(campaign_name: str) -> str:
+    return {"spring": "00d1"}[campaign_name]
 
 
 def counts(results: int, **known: Any) -> ResultCounts:
@@ -27,15 +38,17 @@ def counts(results: int, **known: Any) -> ResultCounts:
 @pytest.mark.parametrize("queued", [QUEUED, json.dumps(QUEUED), str(QUEUED)])
 def test_a_wait_is_read_as_templates_render_it(queued: object) -> None:
     given = {"queued": queued, "campaign_name": "None", "min_results": "7", "min_share": "7%", "grace": "90"}
-    assert read_wait({**given, "deadline": MOMENT.isoformat()}) == Wait(
-        campaign_name="spring", contacts=10, expires_at=FUTURE, grace=5400, min_results=7, min_share=0.07,
+    assert read_wait({**given, "deadline": MOMENT.isoformat()}, key_of) == Wait(
+        campaign_key="00d1", campaign_name="spring", contacts=10, expires_at=FUTURE, grace=5400, min_results=7, min_share=0.07,
         deadline=int(MOMENT.timestamp()),
     )  # fmt: skip
-    assert read_wait({"campaign_name": "spring"}) == Wait(campaign_name="spring", grace=3600)
+    assert read_wait({"campaign_name": "spring"}, key_of) == Wait(
+        campaign_key="00d1", campaign_name="spring", grace=3600
+    )
 
 
 def test_after_a_dry_run_there_is_nothing_to_wait_for() -> None:
-    assert read_wait({"queued": QUEUED | {"dry_run": True}}) is None
+    assert read_wait({"queued": QUEUED | {"dry_run": True}}, key_of) is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +56,10 @@ def test_after_a_dry_run_there_is_nothing_to_wait_for() -> None:
     [
         ({}, "campaign_name is missing; it must be the name of the campaign, unless queued is given"),
         ({"campaign_name": "a", "queued": QUEUED}, "campaign_name is given together with queued"),
-        ({"queued": {"outcome": "queued"}}, "queued has no campaign_name or no contacts; it must be the result of a Q"),
+        (
+            {"queued": {"outcome": "queued"}},
+            "queued has no campaign_key, campaign_name, or contacts; it must be the result of a Q",
+        ),
         ({"queued": "16175550100"}, "queued is a value of type int; it must be the result of a QueueCallsOperator"),
         ({"campaign_name": "a", "min_results": 0}, "min_results is 0, which is too small"),
         ({"campaign_name": "a", "min_share": 80}, "min_share is 80, which is not between 0 and 1; it must be a number"),
@@ -55,7 +71,7 @@ def test_after_a_dry_run_there_is_nothing_to_wait_for() -> None:
 )
 def test_what_is_not_valid_is_reported(given: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidWait) as caught:
-        read_wait(given)
+        read_wait(given, key_of)
     assert said in str(caught.value)
     assert "16175550100" not in str(caught.value)
 
@@ -78,26 +94,31 @@ def test_what_is_not_valid_is_reported(given: dict[str, Any], said: str) -> None
     ],
 )
 def test_what_ends_a_wait(wait: dict[str, Any], results: int, ended_by: str | None) -> None:
-    assert Wait(campaign_name="spring", **wait).ended_by(counts(results)) == ended_by
+    assert Wait(campaign_key="00d1", campaign_name="spring", **wait).ended_by(counts(results)) == ended_by
 
 
 def test_the_database_knows_what_a_name_alone_does_not() -> None:
     known = counts(0, contacts=3, expires_at=FUTURE)
-    assert Wait(campaign_name="spring").of(known) == Wait(campaign_name="spring", contacts=3, expires_at=FUTURE)
-    queued = Wait(campaign_name="spring", contacts=4, expires_at=PAST)
+    assert Wait(campaign_key="00d1", campaign_name="spring").of(known) == Wait(
+        campaign_key="00d1", campaign_name="spring", contacts=3, expires_at=FUTURE
+    )
+    queued = Wait(campaign_key="00d1", campaign_name="spring", contacts=4, expires_at=PAST)
     assert queued.of(known) == queued
 
 
 def test_the_message_says_until_when_and_why() -> None:
     expires, grace = int(MOMENT.timestamp()), timedelta(hours=1).total_seconds()
-    wait = Wait(campaign_name="spring", contacts=2000, expires_at=expires, grace=grace)
+    wait = Wait(campaign_key="00d1", campaign_name="spring", contacts=2000, expires_at=expires, grace=grace)
     assert wait.until == (
         "until 3000-01-01 00:00:00 UTC: the campaign expires at 2999-12-31 23:00:00 UTC, and its last results may be 1 hour "
         "late"
     )
     assert wait.progress(counts(1000)) == "1,000 of 2,000 results: completed 1,000"
-    assert Wait(campaign_name="spring", deadline=expires).until == "until the deadline at 2999-12-31 23:00:00 UTC"
-    assert "neither an expiration_timestamp nor a deadline" in Wait(campaign_name="spring").until
+    assert (
+        Wait(campaign_key="00d1", campaign_name="spring", deadline=expires).until
+        == "until the deadline at 2999-12-31 23:00:00 UTC"
+    )
+    assert "neither an expiration_timestamp nor a deadline" in Wait(campaign_key="00d1", campaign_name="spring").until
 
 
 @pytest.mark.parametrize(
