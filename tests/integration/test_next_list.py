@@ -18,6 +18,7 @@ from airflow_provider_queuecalls._airflow.compat import (
 )
 from airflow_provider_queuecalls.contacts import check
 from airflow_provider_queuecalls.exceptions import CheckFailed, NotSent
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
@@ -35,7 +36,7 @@ from tests.support.task import execute
 from tests.support.warehouse import Database as Warehouse
 from tests.support.warehouse import postgres_database, sqlite_database
 
-NAME, KEY = "next list of autumn", "00d2"
+NAME = "next list of autumn"
 REACHED, BUSY, MACHINE, SUPPRESSED = (f"1617555{ending}" for ending in ("0100", "0101", "0105", "0199"))
 #: As a team has it: a header line, another order of columns, quotes, a reject, a duplicate, and a suppressed number.
 CONTACTS = f"""Order,Mobile,Text
@@ -104,19 +105,21 @@ def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox,
 
 
 @pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Any) -> dict[str, Any]:
     """A campaign of three contacts, of which one was reached and one was not; gives the parameters of the operator."""
+    connect("https://service.example/")
+    key = QueueCallsHook().key_of(NAME).digest
     location = f"sqlite:///{tmp_path}/stored.db"
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", location)
     contacts = tmp_path / "sent.csv"
     contacts.write_text(f"{REACHED},order-1\n{BUSY},order-2\n{MACHINE},order-3\n")
     with closing(Database(location)) as database:
-        database.put_campaign(CampaignRow(KEY, NAME, 3, "queued"))
+        database.put_campaign(CampaignRow(key, NAME, 3, "queued"))
         for number, result in ((REACHED, "completed"), (BUSY, "failed")):
             posted = {"phone_number": number, "result": result, "message_reference": "", "call_id": number[-1]}
-            database.add(KEY, read_result(posted.items()))
+            database.add(key, read_result(posted.items()))
     with check(contacts) as checked:
-        queued = {"campaign_key": KEY, "campaign_name": NAME, "contacts": 3, "digest": checked.report.digest}
+        queued = {"campaign_key": key, "campaign_name": NAME, "contacts": 3, "digest": checked.report.digest}
     return {"contacts": str(contacts), "queued": queued, "select": "not_reached"}
 
 
@@ -243,6 +246,7 @@ DAG_FILE = """
 from datetime import datetime, timezone
 from airflow.sdk import DAG
 from airflow_provider_queuecalls._airflow.compat import Asset
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):

@@ -227,7 +227,7 @@ def test_a_stop_ends_the_join_and_leaves_no_file(temporary: Path) -> None:
 
 def test_a_full_disk_is_reported_without_a_row() -> None:
     with file_size_limit(1 << 10), pytest.raises(CheckFailed, match="temporary directory") as caught:
-        join([(f"1617{n}", "order", "") for n in range(5550000, 5551000)], [])
+        join([("16175550000", "order", "")], [call(f"1617{n}") for n in range(5550000, 5551000)])
     assert "1617555" not in str(caught.value)
 
 
