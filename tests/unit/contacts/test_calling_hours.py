@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import date, datetime, timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ TABLE = [
 @pytest.mark.parametrize(("number", "span", "is_allowed"), TABLE)
 def test_the_table_that_was_judged_by_hand(number: int, span: str, is_allowed: bool) -> None:
     assert len(TABLE) >= 60
-    assert allowed(DAYTIME, number, span) == is_allowed
+    is_old = clocks.tzdata()[0] < "2026f" and any(len(clocks.clocks(zone)) > 1 for zone in place_of(number).zones)
+    # With old data, the clocks of before must be within hours, too.
+    assert allowed(DAYTIME, number, span) in ({False, is_allowed} if is_old else {is_allowed})
 
 
 @pytest.mark.parametrize(
@@ -263,6 +266,7 @@ print(clocks.tzdata(), [clocks.offset(clock, 1800000000) // 3600 for clock in cl
 """
 
 
+@pytest.mark.skipif(version("tzdata") < "2026.6", reason="the package is older than the changes in Canada")
 @pytest.mark.parametrize(
     ("system", "expected"), [("2099a", "('2099a', False) [-7]"), ("2025b", "[-7]"), (None, "[-7]")]
 )

@@ -1,0 +1,108 @@
+"""SplitContactsOperator as a task, and ``queuecalls split`` at a terminal: files for campaigns that queue within hours."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_queuecalls.cli import main
+from airflow_provider_queuecalls.client import Campaign
+from airflow_provider_queuecalls.contacts import ContactRules
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.sandbox.server import Sandbox
+
+pytestmark = pytest.mark.usefixtures("airflow")
+NEW_YORK, LOS_ANGELES, TOLL_FREE = "12125550100", "13105550100", "18005550100"
+#: 6:00 in New York.
+PLANNED = datetime(2099, 1, 15, 11, tzinfo=timezone.utc)
+SPAN = "2099-01-15T1315Z_2099-01-16T0155Z_1"
+
+
+@pytest.fixture
+def contacts(tmp_path: Path) -> Path:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"{NEW_YORK},a\n{LOS_ANGELES},b\n{TOLL_FREE},c\n")
+    return path
+
+
+def split(contacts: Path, **parameters: Any) -> list[dict[str, Any]]:
+    """Run the task, and return its XCom."""
+    from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
+
+    given = {"contacts": str(contacts), "folder": f"{contacts.parent}/parts/", "calling_hours": "08:00-21:00"}
+    task = SplitContactsOperator(
+        task_id="split", **{**given, "on_invalid": "skip", "unknown_zone": "skip", **parameters}
+    )
+    ti = SimpleNamespace(dag_id="d", task_id="split", run_id="r", map_index=-1, try_number=1, max_tries=0)
+    run = SimpleNamespace(run_after=PLANNED)
+    parts: list[dict[str, Any]] = task.execute({"ti": ti, "dag_run": run})  # type: ignore[typeddict-item]
+    return parts
+
+
+def test_each_file_is_a_campaign_that_is_queued_within_hours(
+    contacts: Path, tmp_path: Path, queuecalls_sandbox: Sandbox
+) -> None:
+    parts = split(contacts, campaign_name="spring", rejects_path=str(tmp_path / "rejects.csv"))
+    start = int(PLANNED.timestamp()) + 8_100
+    assert parts == [
+        {"contacts": f"{tmp_path}/parts/{SPAN}.csv", "campaign_name": f"spring.{SPAN}", "scheduled_timestamp": start, "expiration_timestamp": start + 45_600},
+        {**parts[1], "scheduled_timestamp": start + 10_800, "expiration_timestamp": start + 56_400},
+    ]  # fmt: skip
+    assert (tmp_path / "rejects.csv").read_text().splitlines()[1:] == [f"3,outside_hours,{TOLL_FREE},c"]
+    assert split(contacts, campaign_name="spring") == parts
+    hook, rules = QueueCallsHook(), ContactRules(calling_hours="08:00-21:00")
+    for part in parts:
+        campaign = Campaign(
+            start_url="https://ivr.example.com/x.vxml", **{k: v for k, v in part.items() if k != "contacts"}
+        )
+        assert hook.deliver(part["contacts"], campaign, rules=rules, receipts_path="none").outcome is Outcome.QUEUED
+    assert queuecalls_sandbox.numbers == {NEW_YORK: 1, LOS_ANGELES: 1}
+
+
+def test_names_default_to_the_task_and_contacts_can_be_carried_over(contacts: Path, tmp_path: Path) -> None:
+    late = "2099-01-15T20:30-05:00"
+    parts = split(contacts, start=late, carry_over_path=str(tmp_path / "tomorrow.csv"))
+    assert [part["contacts"] for part in parts] == [f"{tmp_path}/parts/2099-01-16T0130Z_2099-01-16T0455Z_1.csv"]
+    assert parts[0]["campaign_name"].startswith("d.split.r.")
+    assert (tmp_path / "tomorrow.csv").read_text() == f"{NEW_YORK},a\n"
+
+
+def test_a_list_that_is_not_valid_is_not_split(contacts: Path, tmp_path: Path) -> None:
+    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+
+    with pytest.raises(AirflowFailException) as caught:
+        split(contacts, unknown_zone="fail")
+    assert isinstance(caught.value.__context__, InvalidContacts)
+    with pytest.raises(AirflowFailException, match="carry_over_path are the same file"):
+        split(contacts, carry_over_path=str(contacts))
+    assert not (tmp_path / "parts").exists()
+
+
+def test_the_command_writes_the_same_files(contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "parts")
+    command = [
+        "split",
+        str(contacts),
+        "--folder",
+        folder,
+        "--calling-hours",
+        "08:00-21:00",
+        "--start",
+        PLANNED.isoformat(),
+    ]
+    assert main(command) == 1
+    assert "no known time zone" in capsys.readouterr().err
+    command += ["--on-invalid", "skip", "--unknown-zone", "skip"]
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{**part, "campaign_name": part["campaign_name"].replace("x.", "calls.", 1)} for part in split(contacts, campaign_name="x")]  # fmt: skip
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert f"{SPAN}.csv: 1 contacts, called from 2099-01-15 13:15 to 2099-01-16 01:55 UTC" in shown
+    assert NEW_YORK not in shown
