@@ -39,13 +39,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=given.directory) as directory:
         text, built, contacts = (Path(directory, name) for name in ("list.csv", "list.qc", "calls.csv"))
         write(text, given.numbers, FORMATS[given.format])
-        # One contact in seven is on the list, as far as the list has that many numbers.
-        write(
-            contacts,
-            given.contacts,
-            "number || ',customer-' || lpad(i::VARCHAR, 10, '0') || ',balance=' || i % 1000",
-            every=7,
-        )
+        # One contact in seven is on the list.
+        line = "number || ',customer-' || lpad(i::VARCHAR, 10, '0') || ',balance=' || i % 1000"
+        write(contacts, given.contacts, line, every=max(1, 7 * given.numbers // given.contacts))
         check = ["check", contacts, "--on-invalid", "skip", "--duplicates", "drop"]
         steps = {
             "check without a list": check,

@@ -123,7 +123,7 @@ def columns(draw: Any, kinds: tuple[str, ...] = tuple(KINDS)) -> dict[str, tuple
     }
 
 
-@many
+@settings(many, max_examples=15)
 @given(columns())
 @example({"phone_number": ("text", ["\ufeff" + ANN, BOB])})
 @example({"phone_number": ("text", [" ", None, "", "\r", '",\n', "\0\x1e#"])})
