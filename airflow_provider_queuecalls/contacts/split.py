@@ -16,6 +16,7 @@ from airflow_provider_queuecalls.contacts.check import CheckedContacts
 from airflow_provider_queuecalls.contacts.clocks import clocks
 from airflow_provider_queuecalls.contacts.files import complete_file
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rows import number_called
@@ -199,10 +200,30 @@ class _Group:
     name: str
     split: Split
     parts: list[Part] = field(default_factory=list)
-    file: BinaryIO | None = None
     files: ExitStack = field(default_factory=ExitStack)
+    _file: BinaryIO | None = None
 
-    def next_part(self) -> Part:
+    @property
+    def is_full(self) -> bool:
+        """Whether the next contact needs another file."""
+        if self._file is None:
+            return True
+        return self.name != CARRY_OVER and self.parts[-1].contacts == self.split.max_contacts
+
+    def begin_part(self, open_part: Callable[[str], AbstractContextManager[Any]], header: bytes) -> None:
+        """Complete the file, and begin another one."""
+        self.files.close()
+        path = self.files.enter_context(open_part(self._next_part().name))
+        partial = self.files.enter_context(complete_file(path))
+        self._file = self.files.enter_context(open(partial, "wb"))  # noqa: SIM115
+        self._file.write(header)
+
+    def write(self, line: bytes) -> None:
+        """Add a contact to the last part."""
+        self._file.write(line)  # type: ignore[union-attr]
+        self.parts[-1].contacts += 1
+
+    def _next_part(self) -> Part:
         number = len(self.parts)
         span = self.span
         if span and number and self.split.stagger:
@@ -234,27 +255,17 @@ def write_parts(
     is_nanp = rules.phone_format == "nanp"
     try:
         with ExitStack() as stack:
-            for count, line in enumerate(checked.upload.file):
-                if not count % 10_000:
-                    stop.raise_if_requested()
-                key = line[:4] if is_nanp else line.rstrip().partition(b",")[0]
-                zone = line.rstrip().rpartition(b",")[2] if named else b""
+            for line in (line for block in blocks(checked.upload.file, stop=stop) for line in block.lines):
+                key = line[:4] if is_nanp else line.partition(b",")[0]
+                zone = line.rpartition(b",")[2] if named else b""
                 if (group := by_key.get((key, zone))) is None:
                     if len(by_key) > 100_000:
                         by_key.clear()  # the spellings of other countries' numbers have no end
                     group = by_key[key, zone] = _group(key, zone, groups, split, hours)
-                if group.file is None or (
-                    split.max_contacts and group.parts[-1].contacts >= split.max_contacts and group.name != CARRY_OVER
-                ):
-                    if group.file is None:
-                        stack.enter_context(group.files)
-                    group.files.close()  # the part before is complete
-                    path = group.files.enter_context(open_part(group.next_part().name))
-                    partial = group.files.enter_context(complete_file(path))
-                    group.file = group.files.enter_context(open(partial, "wb"))
-                    group.file.write(header)
-                group.file.write(line if line.endswith(b"\n") else line + b"\n")
-                group.parts[-1].contacts += 1
+                    stack.push(group.files)
+                if group.is_full:
+                    group.begin_part(open_part, header)
+                group.write(line + b"\n")
     except OSError as error:
         raise CheckFailed(f"The parts cannot be written: {error.strerror or type(error).__name__}.") from None
     ordered = sorted(groups.values(), key=lambda group: group.span or Span(0, 0))

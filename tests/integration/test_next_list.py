@@ -160,6 +160,18 @@ def test_by_name_the_number_of_contacts_is_compared(stored: dict[str, Any], tmp_
         joined(**{**given, "select": "missing"})
 
 
+def test_calling_hours_are_those_of_the_time_when_the_list_was_sent(stored: dict[str, Any], tmp_path: Path) -> None:
+    """By now they are others, so without that time they are not checked."""
+    with Path(stored["contacts"]).open("a") as contacts:
+        contacts.write("18085550100\n")  # Honolulu, where it was night
+    noon = 4_072_179_600  # in Boston
+    queued = {**stored["queued"], "calls_from": noon, "expiration_timestamp": noon + 3600}
+    given = {**stored, "calling_hours": "08:00-21:00", "on_invalid": "skip", "output": str(tmp_path / "next.csv")}
+    assert joined(**{**given, "queued": queued})["rows"] == 1
+    with pytest.raises(AirflowFailException, match="not the one that was sent"):
+        joined(**given)
+
+
 def test_a_list_that_was_not_sent_or_is_not_known_is_not_joined(stored: dict[str, Any], tmp_path: Path) -> None:
     output = str(tmp_path / "next.csv")
     with pytest.raises(AirflowSkipException, match="dry run"):
