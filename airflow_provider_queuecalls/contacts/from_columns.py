@@ -1,7 +1,7 @@
 """DataFrames of pandas and polars and Arrow tables as lines of a contact file, without a Python value for each cell.
 
 They are recognized by their methods, without importing a library. DuckDB reads their rows in blocks through Arrow's C
-stream, which does not need pyarrow. Where it cannot, ``from_rows`` writes the same lines, or finds the error.
+stream, which does not need pyarrow; pyarrow itself writes what needs no quotes of its own tables. Where neither can, ``from_rows`` writes the same lines, or finds the error.
 """
 
 # ruff: noqa: S608 - a query is built from our own constants, never from a value or a name in a table
@@ -81,6 +81,8 @@ class ColumnWriter:
         columns = block.export([place for place in self._places if place != ABSENT])
         if columns is None:
             return None
+        if self._write_plain(columns):
+            return self._pieces()
         import duckdb
 
         self._session = self._session or Session(_MEMORY_MB, self._stop)
@@ -90,6 +92,28 @@ class ColumnWriter:
             # A type that DuckDB does not read, a text that is not UTF-8, a full disk: the rows show what it is.
             self._refused = True
             return None
+
+    def _write_plain(self, columns: Any) -> bool:
+        """Let pyarrow write a table of its own, which takes a third of DuckDB's time. False if a cell is not written as it is."""
+        if not type(columns).__module__.startswith("pyarrow"):
+            return False
+        pyarrow, csv = import_module("pyarrow"), import_module("pyarrow.csv")
+        is_exact = (
+            pyarrow.types.is_string,
+            pyarrow.types.is_large_string,
+            pyarrow.types.is_integer,
+            pyarrow.types.is_null,
+        )
+        # A line of one cell may be blank.
+        if len(self._places) < 2 or ABSENT in self._places:
+            return False
+        if not all(any(matches(field.type) for matches in is_exact) for field in columns.schema):
+            return False
+        try:
+            csv.write_csv(columns, path_of(self._file), csv.WriteOptions(include_header=False, quoting_style="none"))
+        except (pyarrow.ArrowInvalid, OSError):
+            return False  # a cell needs quotes or has a line break, or the disk is full, as DuckDB finds out too
+        return True
 
     def _write(self, session: Session, columns: Any) -> bool:
         """Write the lines to the file. False if a column has values without an exact text."""
