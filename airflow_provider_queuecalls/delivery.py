@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.check import Progress
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import (
     InvalidCampaign,
@@ -32,6 +31,7 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import is_unset, show_path
+from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger
 
@@ -189,7 +189,7 @@ def _send(
         raise
     except OutcomeUnknown as error:
         if error.sent:  # otherwise it is what the record says of an earlier try
-            error.args = (f"{error}\n{ledger.ways}",)
+            error.args = (f"{error}\n{ledger.how_to_resolve}",)
         with _record_update(log, "may be queued: look for it before you let this task run again"):
             ledger.record_unknown()
         raise

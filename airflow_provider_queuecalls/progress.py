@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+#: Called with what is done and what is to be done in all, in bytes.
+Progress = Callable[[int, int], None]
 INTERVAL_SECONDS = 5.0
 
 

@@ -47,10 +47,10 @@ def query_result(
     values = _structured("parameters", parameters)
     hook = database_hook(conn_id, hook_params)
     statement = _statement(sql)
-    with translate_errors(f"The database {conn_id!r} cannot be reached"):
+    with translate_database_errors(f"The database {conn_id!r} cannot be reached"):
         connection = hook.get_conn()
     with closing(connection), ExitStack() as stack:
-        with translate_errors(f"The query on {conn_id!r} cannot be run"):
+        with translate_database_errors(f"The query on {conn_id!r} cannot be run"):
             cursor = _streaming_cursor(connection)
             stack.callback(_close, cursor)
             cursor.execute(statement, *([] if values is None else [values]))
@@ -67,7 +67,7 @@ def query_result(
                 # A connection may be set to give mappings.
                 by_name = isinstance(portion[0], Mapping)
                 yield from ([row[name] for name in names] for row in portion) if by_name else map(tuple, portion)
-                with translate_errors(f"The result of the query on {conn_id!r} cannot be read to its end"):
+                with translate_database_errors(f"The result of the query on {conn_id!r} cannot be read to its end"):
                     portion = cursor.fetchmany(ROWS_AT_ONCE)
 
         yield names, rows()
@@ -167,7 +167,7 @@ def _streaming_cursor(connection: Any) -> Any:
 
 
 @contextmanager
-def translate_errors(problem: str) -> Iterator[None]:
+def translate_database_errors(problem: str) -> Iterator[None]:
     """Report what went wrong with a database, and whether another try may help."""
     try:
         yield

@@ -145,6 +145,6 @@ def answered(event: Mapping[str, Any], ledger: Ledger, generation: int, known: M
         why = "there was no answer in time" if "error" in event else f"{who} chose to leave this task failed"
         name = ledger.campaign_name
         raise OutcomeUnknown(
-            f"Cannot tell whether campaign {name!r} was queued, and {why}.\n{ledger.ways}", campaign_name=name
+            f"Cannot tell whether campaign {name!r} was queued, and {why}.\n{ledger.how_to_resolve}", campaign_name=name
         )
     return resolve(ledger, generation, queued=chosen == [QUEUED], by=who, known=known)

@@ -68,9 +68,9 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: 
     if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
-    place = _place(path)
+    open_named = _store_opener(path)
     # A readable name, and a different one for any two campaigns.
-    return lambda key: place(f"{_readable(key.campaign_name)}-{key.digest}")
+    return lambda key: open_named(f"{_readable(key.campaign_name)}-{key.digest}")
 
 
 def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[CampaignKey], Ledger]:
@@ -80,7 +80,7 @@ def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[C
 
 def describe_records() -> str:
     """Where Airflow's configuration keeps records, and whether this machine can write there, for the connection's test."""
-    path, here = settings.receipts_path(), platform.node()
+    path, here = settings.option("receipts_path"), platform.node()
     if path is None:
         return (
             "What is sent is recorded in the task's own state." if tasks_have_state() else _sentence(_invalid(*NOT_SET))
@@ -88,7 +88,7 @@ def describe_records() -> str:
     if path == NO_RECORD:
         return NO_RECORD_WARNING
     try:
-        store = _place(path)(PROBE)
+        store = _store_opener(path)(PROBE)
     except InvalidCampaign as error:
         return _sentence(error)
     try:
@@ -110,11 +110,11 @@ def tasks_have_state() -> bool:
 
 def _given(receipts_path: Any) -> Any:
     """The value that counts, without whitespace around it: that of the parameter, else that of Airflow's configuration."""
-    path = settings.receipts_path() if is_unset(receipts_path) else receipts_path
+    path = settings.option("receipts_path") if is_unset(receipts_path) else receipts_path
     return path.strip() if isinstance(path, str) else path
 
 
-def _place(receipts_path: Any) -> Callable[[str], SharedStore]:
+def _store_opener(receipts_path: Any) -> Callable[[str], SharedStore]:
     """How to open the record of any name in the place of all records: a folder, a URL, or the results database."""
     if receipts_path == DATABASE:
         return partial(DatabaseStore, results_database)
@@ -143,15 +143,15 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
     path = _given(receipts_path)
     if path is None or path == NO_RECORD:
         raise _invalid("is not set", f"{PATHS}, or use --task for a task that keeps its record in its own state")
-    place = _place(path)
+    open_named = _store_opener(path)
     try:
-        names = place("").names()
+        names = open_named("").names()
     except Exception as error:  # noqa: BLE001  # each storage has errors of its own
-        raise CheckFailed(f"The records in {_shown(path)} cannot be read: {place('').problem(error)}.") from None
+        raise CheckFailed(f"The records in {_shown(path)} cannot be read: {open_named('').problem(error)}.") from None
     if name is not None:
         mine = re.compile(f"{re.escape(name)}|{re.escape(_readable(name))}-[0-9a-f]{{16}}")
         names = [each for each in names if mine.fullmatch(each)]
-    return [(each, place(each)) for each in sorted(names)]
+    return [(each, open_named(each)) for each in sorted(names)]
 
 
 def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[tuple[str, Store]]:

@@ -13,7 +13,7 @@ from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, Asset, BaseHook, Context, mask_secret
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.database import Database, ResultCounts
 
 log = logging.getLogger(__name__)
-#: What the record of what was sent says, in the row of the campaign.
-OUTCOMES = {State.OPEN: "not queued", State.INTENT: "being sent", State.COMPLETE: "unknown", State.RECEIPT: "queued"}
 
 
 def made_result_url(key: CampaignKey, result_url: object) -> str:
@@ -84,9 +82,9 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
     Raises :class:`QueueCallsError` if the database cannot be used, or does not know the campaign.
     """
-    from airflow_provider_queuecalls.records.database import Database, explained
+    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
 
-    with closing(Database(url, create=False)) as database, explained(database.url):
+    with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
         found = database.counts(campaign_key)
     if not found:
         raise QueueCallsError(
@@ -100,9 +98,9 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
 def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
     """Yield the result of each call of a campaign. Raises :class:`QueueCallsError` if the database cannot be used."""
-    from airflow_provider_queuecalls.records.database import Database, explained
+    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
 
-    with closing(Database(url, create=False)) as database, explained(database.url):
+    with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
         yield from database.rows(campaign_key)
 
 
@@ -118,12 +116,15 @@ def first_result(entry: Entry) -> str | None:
 
     A campaign that was sent before may still have results then, so this decides nothing by itself: it is for a person.
     """
-    from airflow_provider_queuecalls.records.database import Database, explained
+    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
 
     if settings.option("results_database") is None:
         return None
     try:
-        with closing(Database(results_database_url(), create=False)) as database, explained(database.url):
+        with (
+            closing(Database(results_database_url(), create=False)) as database,
+            translate_sqlalchemy_errors(database.url),
+        ):
             arrived = database.first_result(entry.key.digest, _seconds(entry.started_at))
     except QueueCallsError as error:
         log.warning("Whether results of campaign %s have arrived is not known: %s", entry.campaign_name, error)
@@ -182,7 +183,7 @@ class _StoreWithRow:
             self._log.warning("The campaign's outcome is missing in the results database: %s", error)
 
     def _put(self, entry: Mapping[str, Any]) -> None:
-        from airflow_provider_queuecalls.records.database import CampaignRow, explained
+        from airflow_provider_queuecalls.records.database import CampaignRow, translate_sqlalchemy_errors
 
         key = CampaignKey(**{name: entry[name] for name in CampaignKey.__dataclass_fields__})
         row = CampaignRow(
@@ -196,7 +197,7 @@ class _StoreWithRow:
             # Calling hours may have chosen it since.
             expires_at=self._expires_at or (entry.get("result") or {}).get("expiration_timestamp"),
         )
-        with explained(self._database.url):
+        with translate_sqlalchemy_errors(self._database.url):
             self._database.put_campaign(row)
 
     @cached_property

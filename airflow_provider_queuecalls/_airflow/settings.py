@@ -10,11 +10,6 @@ from airflow_provider_queuecalls.parameters import is_unset, show
 SECTION = "queuecalls"
 
 
-def receipts_path() -> str | None:
-    """The folder for the records of all campaigns; None where it is not set."""
-    return option("receipts_path")
-
-
 def option(name: str) -> str | None:
     """The value of an option; None where it is not set."""
     value = conf().get(SECTION, name, fallback=None)

@@ -64,7 +64,7 @@ def fetched(location: Location, what: str, log: Log, stop: StopRequest) -> Itera
     else:
         subject = f"{what} {show_path(url)}"
         with temporary_file(buffering=0) as copy:
-            with translate_errors(subject, "read"):
+            with translate_storage_errors(subject, "read"):
                 _fetch(url, copy, subject, log, stop)
             yield LocalCopy(copy, os.path.basename(urlsplit(url).path) or "contacts.csv", show_path(url))
 
@@ -142,7 +142,7 @@ def _upload(file: Path, url: str, what: str) -> None:
     if not file.exists():
         return
     with (
-        translate_errors(f"{what} {show_path(url)}", "written"),
+        translate_storage_errors(f"{what} {show_path(url)}", "written"),
         file.open("rb") as here,
         remote_path(url).open("wb") as there,
     ):
@@ -205,7 +205,7 @@ def _fetch(url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest) 
 
 
 @contextmanager
-def translate_errors(subject: str, done: str) -> Iterator[None]:
+def translate_storage_errors(subject: str, done: str) -> Iterator[None]:
     """Raise errors of a storage as ours: :class:`CheckFailed` if another try may help, else :class:`InvalidContacts`."""
     try:
         yield

@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.stores import (
     MARKER,
     MARKER_TEXT,
-    arguments_for,
+    command_arguments_for,
     decoded,
     encoded,
     file_name,
@@ -44,10 +44,12 @@ def conditional_library(url: str) -> str | None:
 class RemoteStore:
     """A folder with one small JSON object for each entry, in any storage of ObjectStoragePath, below the URL ``root``."""
 
+    clear_note = ""
+
     def __init__(self, root: str, name: str) -> None:
         self.location = show_path(f"{root}/{name}")
         url = urlsplit(root)
-        self.arguments = arguments_for(name, "RECEIPTS_PATH" if url.password or url.query else root)
+        self.command_arguments = command_arguments_for(name, "RECEIPTS_PATH" if url.password or url.query else root)
         self._root = root
         self._name = name
         self._conditional = conditional_library(root) is not None
@@ -130,10 +132,11 @@ class TaskStateStore:
     """
 
     location = "the task's state"
+    clear_note = " and keep its state (Airflow asks about that from 3.4 on)"
     exclusive = True
 
     def __init__(self, state: Any, ti: Any, key: CampaignKey) -> None:
-        self.arguments = shlex.join(["--task", ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)])
+        self.command_arguments = shlex.join(["--task", ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)])
         self._state = state
         self._sender = key.sender_digest
 

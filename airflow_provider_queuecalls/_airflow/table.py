@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from airflow_provider_queuecalls._airflow.query import database_hook, translate_errors
+from airflow_provider_queuecalls._airflow.query import database_hook, translate_database_errors
 from airflow_provider_queuecalls.exceptions import InvalidNextList, Violation
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -38,14 +38,14 @@ def replace_rows(
     # The table's name was checked, and the others are ours.
     delete = f"DELETE FROM {table} WHERE {CAMPAIGN_NAME} = {hook.placeholder}"  # noqa: S608
     insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([hook.placeholder] * len(names))})"  # noqa: S608
-    with translate_errors(f"The database {conn_id!r} cannot be reached"):
+    with translate_database_errors(f"The database {conn_id!r} cannot be reached"):
         connection = hook.get_conn()
     with closing(connection), closing(connection.cursor()) as cursor:
-        with translate_errors(f"The campaign's rows in table {table} on {conn_id!r} cannot be replaced"):
+        with translate_database_errors(f"The campaign's rows in table {table} on {conn_id!r} cannot be replaced"):
             cursor.execute(delete, (campaign_name,))
         while some := [(campaign_name, *row) for row in islice(rows, _ROWS_AT_ONCE)]:
             stop.raise_if_requested()
-            with translate_errors(f"Rows cannot be inserted into table {table} on {conn_id!r}"):
+            with translate_database_errors(f"Rows cannot be inserted into table {table} on {conn_id!r}"):
                 cursor.executemany(insert, some)
-        with translate_errors(f"The rows in table {table} on {conn_id!r} cannot be committed"):
+        with translate_database_errors(f"The rows in table {table} on {conn_id!r} cannot be committed"):
             connection.commit()

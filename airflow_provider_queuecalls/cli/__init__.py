@@ -16,7 +16,7 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 SUBCOMMANDS = (check, suppression, hours, split, send, records, results, sandbox, demo)
 #: What the extras ``sandbox`` and ``results`` bring, by module.
 EXTRA_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "sqlalchemy", "starlette", "uvicorn"})
-USAGE_ERROR = 2
+FAILED = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,4 +47,4 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _say_error(sentence: str) -> int:
     print(f"queuecalls: {sentence}", file=sys.stderr)
-    return USAGE_ERROR
+    return FAILED

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT, Progress
+from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import Parameter, read_values
+from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.value_types import TIMESTAMP
 
 CLEAN, NOT_CLEAN, NOT_CHECKED = 0, 1, 2

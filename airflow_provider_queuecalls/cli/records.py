@@ -10,20 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown, QueueCallsError
-from airflow_provider_queuecalls.records.entry import Entry, State
+from airflow_provider_queuecalls.records.entry import OUTCOMES, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.stores import Store
 
 FAILED = 2
-#: What each state means for the campaign.
-MEANINGS = {
-    State.OPEN: "not queued",
-    State.INTENT: "being sent, or broken off",
-    State.COMPLETE: "unknown",
-    State.RECEIPT: "queued",
-}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -158,7 +151,7 @@ def _run_list(options: argparse.Namespace) -> int:
             continue
         if entry is not None:
             by = f" (says {entry.resolved_by})" if entry.resolved_by else ""
-            outcome = f"{MEANINGS[entry.state]}{by}"
+            outcome = f"{OUTCOMES[entry.state]}{by}"
             table.add_row(entry.campaign_name, outcome, f"{entry.contacts:,}", entry.started_at, entry.service)
     Console().print(table)
     for problem in damaged:
@@ -169,14 +162,14 @@ def _run_list(options: argparse.Namespace) -> int:
 def _run_show(options: argparse.Namespace) -> int:
     ledger, _, entry = _one(options)
     shown = {
-        "campaign": entry.campaign_name, "outcome": MEANINGS[entry.state], "service": entry.service,
+        "campaign": entry.campaign_name, "outcome": OUTCOMES[entry.state], "service": entry.service,
         "contacts": f"{entry.contacts:,}", "digest": entry.digest,
         "started": f"{entry.started_at} by try {entry.try_number} on host {entry.host}", "queued": entry.queued_at,
         "decided": entry.resolved_by and f"by {entry.resolved_by} at {entry.resolved_at}",
     }  # fmt: skip
     print("".join(f"{name + ':':10}{value}\n" for name, value in shown.items() if value), end="")
     if entry.state is State.COMPLETE:
-        print(f"{ledger.hint(entry)}\n{ledger.ways}".strip())
+        print(f"{ledger.hint(entry)}\n{ledger.how_to_resolve}".strip())
     return 0
 
 
@@ -188,11 +181,11 @@ def _run_resolve(options: argparse.Namespace) -> int:
     name = entry.campaign_name
     if entry.state is not State.COMPLETE:
         raise QueueCallsError(
-            f"By its record, campaign {name!r} is {MEANINGS[entry.state]}. There is nothing to resolve."
+            f"By its record, campaign {name!r} is {OUTCOMES[entry.state]}. There is nothing to resolve."
         )
     if entry.may_be_under_way and not options.force:
         raise OutcomeUnknown(
-            f"The request for campaign {name!r} started at {entry.started_at}.{entry.under_way} Or add --force."
+            f"The request for campaign {name!r} started at {entry.started_at}.{entry.under_way_hint} Or add --force."
         )
     resolve(ledger, generation, queued=options.queued, by=options.by or user_name(os.getuid()), calls=options.calls)
     then = "returns its result" if options.queued else "sends it once"

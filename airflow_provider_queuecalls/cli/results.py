@@ -141,10 +141,10 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
 
 @contextmanager
 def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[Database]:
-    from airflow_provider_queuecalls.records.database import Database, explained
+    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
 
     database = Database(_given(options.database, DATABASE, "--database"), create=create)
-    with closing(database), explained(database.url):
+    with closing(database), translate_sqlalchemy_errors(database.url):
         yield database
 
 

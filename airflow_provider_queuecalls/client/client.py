@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
-from airflow_provider_queuecalls.client.multipart import MultipartBody, Progress, Upload
+from airflow_provider_queuecalls.client.multipart import MultipartBody, Upload
 from airflow_provider_queuecalls.client.reasons import reason_of
 from airflow_provider_queuecalls.client.response import Response, read_response
 from airflow_provider_queuecalls.client.shown import Sent
@@ -27,6 +27,7 @@ from airflow_provider_queuecalls.exceptions import (
     attach_campaign_name,
 )
 from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.stopping import StopRequest
 
 SHOWN_CHARACTERS = 300
@@ -90,15 +91,15 @@ class Client:
                     self.stop.raise_if_requested()
 
             body = MultipartBody(fields, progress=self._log_progress(), before_file_end=before_file_end)
-            with Transport(self.endpoint) as transport, self.stop.calling(transport.close):
-                with _translate_errors(transport, body, name):
+            with Transport(self.endpoint) as transport, self.stop.calling(transport.abort):
+                with _translate_request_errors(transport, body, name):
                     transport.connect()
                 self.stop.raise_if_requested()
                 if record:
                     record.record_intent(complete=body.is_short)
-                with _translate_errors(transport, body, name):
+                with _translate_request_errors(transport, body, name):
                     response = self._post(transport, body, fields, name)
-        return _proven(response)
+        return _raise_unless_queued(response)
 
     def harmless_call_ids(self, response: Response, upload: Upload, campaign: Campaign) -> list[str]:
         """Return the response's call ids without those that repeat something that was sent.
@@ -111,7 +112,7 @@ class Client:
         given = {"login": self.endpoint.login, "pin": self.endpoint.pin, "contacts": upload}
         return campaign.form(given, self.endpoint.field_names)
 
-    def head(self) -> int:
+    def send_head(self) -> int:
         """Ask for the service's head, which queues nothing, and return the status code.
 
         Takes about ten seconds at most: five to connect, five for the response.
@@ -167,7 +168,7 @@ class Client:
         return log
 
 
-def _proven(response: Response) -> Response:
+def _raise_unless_queued(response: Response) -> Response:
     """Return the response if it says queued, and raise the error that says what became of the campaign otherwise."""
     if response.outcome is Outcome.QUEUED:
         return response
@@ -197,7 +198,7 @@ def _proven(response: Response) -> Response:
 
 
 @contextmanager
-def _translate_errors(transport: Transport, body: MultipartBody, campaign_name: str | None) -> Iterator[None]:
+def _translate_request_errors(transport: Transport, body: MultipartBody, campaign_name: str | None) -> Iterator[None]:
     """Raise what an error around the request means. The error itself stays in the traceback only if it is not known."""
     try:
         yield

@@ -18,14 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.progress import Throttle
+from airflow_provider_queuecalls.progress import Progress, Throttle
 
 #: What a field's name may consist of: needs no escaping, and reads the same in every parser.
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 #: What a connection takes at a time.
 BLOCK_BYTES = 256 << 10
-
-Progress = Callable[[int, int], None]
 
 
 class UploadBroken(Exception):

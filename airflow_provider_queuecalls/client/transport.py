@@ -128,7 +128,7 @@ class Transport:
         if response.length or (unpacker and (not unpacker.eof or unpacker.unused_data)):
             raise CutShort("the response was cut short")
 
-    def close(self, reason: str = "the task was stopped") -> None:
+    def abort(self, reason: str = "the task was stopped") -> None:
         """Break off the request, from any thread or a signal handler. Nothing is sent afterwards."""
         self.broken_off = self.broken_off or reason
         if self._handle is not None:
@@ -154,7 +154,7 @@ class Transport:
         raise failure
 
     def _hold(self, connection: socket.socket) -> None:
-        """Keep a handle by which :meth:`close` reaches the connection, whatever TLS wraps around it."""
+        """Keep a handle by which :meth:`abort` reaches the connection, whatever TLS wraps around it."""
         if self._handle is not None:
             self._handle.close()
         self._handle = connection.dup()
@@ -167,7 +167,7 @@ class Transport:
 
     @contextmanager
     def _time_limit(self, seconds: float, reason: str) -> Iterator[None]:
-        watchdog = threading.Timer(seconds, self.close, [reason])
+        watchdog = threading.Timer(seconds, self.abort, [reason])
         watchdog.daemon = True
         watchdog.start()
         try:

@@ -13,7 +13,6 @@ from datetime import datetime, timezone
 from airflow_provider_queuecalls.contacts.built_list import CHECKSUM, KEY, metadata_of
 from airflow_provider_queuecalls.contacts.check import (
     MEMORY_LIMIT,
-    Progress,
     advance_of,
     assert_enough,
     translate_errors,
@@ -25,6 +24,7 @@ from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
+from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.stopping import StopRequest
 
 

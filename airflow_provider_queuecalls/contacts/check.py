@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -39,6 +39,7 @@ from airflow_provider_queuecalls.exceptions import (
     QueueCallsError,
     Violation,
 )
+from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: The memory that a check may use by default, in MiB, and the least that may be given.
@@ -46,9 +47,6 @@ MEMORY_LIMIT = 512
 LEAST_MEMORY = 256
 #: The address space that Python, DuckDB, and their threads take besides, in MiB.
 PROGRAM_ADDRESS_SPACE = 512
-
-#: Called with the number of bytes that have been processed, and their total.
-Progress = Callable[[int, int], None]
 
 _EXAMPLES = 10
 

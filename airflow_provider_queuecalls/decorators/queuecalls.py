@@ -65,7 +65,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         origin = f"the function {self.python_callable.__name__!r}"
         sources: list[Location] = []
         with ExitStack() as stack:
-            given = self._called(context)
+            given = self._call_function(context)
             table = read_table(given)
             if table is None and (isinstance(given, str | os.PathLike) or hasattr(type(given), "protocol")):
                 rules = self._rules()
@@ -81,7 +81,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
                 rules = rules.for_rows()
             yield ContactFile(contacts, rules, sources)
 
-    def _called(self, context: Context) -> Any:
+    def _call_function(self, context: Context) -> Any:
         context_merge(context, self.op_kwargs)
         return self.python_callable(*self.op_args, **determine_kwargs(self.python_callable, self.op_args, context))
 

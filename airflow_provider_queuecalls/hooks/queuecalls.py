@@ -162,7 +162,7 @@ class QueueCallsHook(BaseHook):
     def _test_service(self) -> tuple[bool, str]:
         try:
             endpoint = self.endpoint
-            code = self.client.head()
+            code = self.client.send_head()
         except InvalidConnection as error:
             # Without the connection's id: Airflow makes one up for the test.
             wrong = ". ".join(each.sentence for each in error.violations)

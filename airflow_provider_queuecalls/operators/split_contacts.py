@@ -19,7 +19,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     fetched,
     local_path,
     suppression_lists_fetched,
-    translate_errors,
+    translate_storage_errors,
     url_of,
 )
 from airflow_provider_queuecalls.client.campaign import default_campaign_name
@@ -226,7 +226,7 @@ class SplitContactsOperator(BaseOperator):
     def _part(self, name: str) -> Iterator[LocalPath | None]:
         location = self._location(name)
         if url_of(location) is None:
-            with translate_errors(f"The folder {show_path(self.folder)}", "created"):
+            with translate_storage_errors(f"The folder {show_path(self.folder)}", "created"):
                 os.makedirs(os.path.dirname(local_path(location)), exist_ok=True)
         with delivered(location, "The part") as path:
             yield path

@@ -89,7 +89,7 @@ class Database:
         self._file_id = file_id(self.url)
         self._lock = Lock()
         self._connection: Connection | None = None
-        with explained(self.url):
+        with translate_sqlalchemy_errors(self.url):
             with self._engine.connect() as connection:
                 current = is_current(connection)
             if not current:
@@ -251,7 +251,7 @@ _PRUNE_TALLIES = """DELETE FROM queuecalls_tallies WHERE last_received_at < :bef
 
 
 @contextmanager
-def explained(url: URL) -> Iterator[None]:
+def translate_sqlalchemy_errors(url: URL) -> Iterator[None]:
     """Turn an error of the database into one that names it, without its password."""
     from sqlalchemy.exc import SQLAlchemyError
 

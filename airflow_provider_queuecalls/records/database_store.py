@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.stores import arguments_for, decoded
+from airflow_provider_queuecalls.records.stores import command_arguments_for, decoded
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -32,11 +32,12 @@ class DatabaseStore:
 
     location = "the results database"
     exclusive = True
+    clear_note = ""
 
     def __init__(self, open_database: Callable[[], Database], name: str) -> None:
         self._open_database = open_database
         self._name = name
-        self.arguments = arguments_for(name, DATABASE)
+        self.command_arguments = command_arguments_for(name, DATABASE)
 
     def location_of(self, generation: int) -> str:
         return f"row ({self._name}, {generation}) of table queuecalls_records in {self.location}"
@@ -75,9 +76,9 @@ class DatabaseStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        from airflow_provider_queuecalls.records.database import explained
+        from airflow_provider_queuecalls.records.database import translate_sqlalchemy_errors
 
-        with closing(self._open_database()) as database, explained(database.url):
+        with closing(self._open_database()) as database, translate_sqlalchemy_errors(database.url):
             if not database.is_shared:
                 raise QueueCallsError(
                     "it is a SQLite file, so each machine would have records of its own; use PostgreSQL, or a folder for "

@@ -23,6 +23,15 @@ class State(str, Enum):
     RECEIPT = "receipt"
 
 
+#: What each state means for the campaign.
+OUTCOMES = {
+    State.OPEN: "not queued",
+    State.INTENT: "being sent, or broken off",
+    State.COMPLETE: "unknown",
+    State.RECEIPT: "queued",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CampaignKey:
     """Which campaign a record is about: another service, account or name is another campaign.
@@ -94,7 +103,7 @@ class Entry:
         return age.total_seconds() < LONGEST_REQUEST_SECONDS
 
     @property
-    def under_way(self) -> str:
+    def under_way_hint(self) -> str:
         """What a message says about a request that may not have ended yet, after a blank."""
         said = " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
         return said if self.may_be_under_way else ""
@@ -121,3 +130,8 @@ class Entry:
         if (entry.state is State.RECEIPT) != (entry.result is not None and entry.queued_at is not None):
             raise ValueError("it is a receipt without a result, or a result without a receipt")
         return entry
+
+
+def utc_now() -> str:
+    """The current time, as entries have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -105,7 +105,7 @@ class JoinedList:
         self._stop = stop or StopRequest()
         self._rows_at_once = (memory_limit // 2 << 20) // _BYTES_PER_ROW
         self.counts = JoinedCounts()
-        with _translate_errors():
+        with _translate_join_errors():
             self._duckdb = Session(memory_limit // 2, self._stop)
             try:
                 self._read("contacts", COLUMNS, (_cells(block) for block in blocks(contacts, stop=self._stop)))
@@ -123,19 +123,19 @@ class JoinedList:
 
     def count(self, select: str) -> int:
         """Count the selected contacts."""
-        with _translate_errors():
+        with _translate_join_errors():
             query, parameters = _selected("count(*)", select)
             ((count,),) = self._duckdb.stream(query, parameters)
             return int(count)
 
     def rows(self, select: str) -> Iterator[tuple[Any, ...]]:
         """Yield the selected contacts as values of :data:`OUTPUT_COLUMNS`. Those of a result are None where there is none."""
-        with _translate_errors():
+        with _translate_join_errors():
             yield from self._duckdb.stream(*_selected(", ".join(OUTPUT_COLUMNS), select))
 
     def copy(self, select: str, path: str, options: str) -> None:
         """Let DuckDB write the selected contacts to a file, with options of its COPY statement."""
-        with _translate_errors():
+        with _translate_join_errors():
             query, parameters = _selected(", ".join(OUTPUT_COLUMNS), select)
             quoted = path.replace("'", "''")
             self._duckdb.run(f"COPY ({query}) TO '{quoted}' ({options}, USE_TMP_FILE false)", parameters)
@@ -287,7 +287,7 @@ def _files(paths: list[str]) -> str:
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _translate_join_errors() -> Iterator[None]:
     """Raise :class:`CheckFailed` for errors of the disk, of memory, and of DuckDB, whose texts may contain a row."""
     try:
         yield

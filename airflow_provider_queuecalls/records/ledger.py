@@ -24,11 +24,10 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
 from airflow_provider_queuecalls.records.stores import Store, ways_to_resolve
 
 
@@ -58,7 +57,7 @@ class Ledger:
         self,
         store: Store,
         key: CampaignKey,
-        this: Try,
+        this_try: Try,
         *,
         first_result: Callable[[Entry], str | None] = lambda _: None,
         log: logging.Logger | Any | None = None,
@@ -68,7 +67,7 @@ class Ledger:
         self.first_result = first_result
         self._store = store
         self._key = key
-        self._try = this
+        self._try = this_try
         self._generation = 0
         self._found: Entry | None = None
         self._own: Entry | None = None
@@ -82,24 +81,24 @@ class Ledger:
         list. Raises :class:`AlreadySent` where another list was sent, and :class:`OutcomeUnknown` where a complete
         request has no receipt. ``resend`` overrules both, once in a scope.
         """
-        with self._errors_translated("read"):
+        with self._translate_store_errors("read"):
             self._generation, self._found = self._last()
-        found, this = self._found, self._try
+        found, this_try = self._found, self._try
         scopes = found.resend_scopes if found else ()
         self._own = Entry(
             state=State.INTENT,
             **asdict(self._key),
             digest=digest,
             contacts=contacts,
-            token=this.token,
-            try_number=this.try_number,
+            token=this_try.token,
+            try_number=this_try.try_number,
             host=platform.node(),
-            started_at=_now(),
-            resend_scopes=(*scopes, *(() if this.resend_scope in scopes else (this.resend_scope,))),
+            started_at=utc_now(),
+            resend_scopes=(*scopes, *(() if this_try.resend_scope in scopes else (this_try.resend_scope,))),
         )
         if found is None or found.state in (State.OPEN, State.INTENT):
             return None
-        if this.resend and this.resend_scope not in scopes:
+        if this_try.resend and this_try.resend_scope not in scopes:
             return None
         return self._result_of(found)
 
@@ -109,9 +108,9 @@ class Ledger:
         ``complete``: and the end of the contact file with it, so both are one entry. So they are in a store that does
         not create exclusively: an intent there could be taken over by two.
         """
-        with self._errors_translated("written"):
+        with self._translate_store_errors("written"):
             state = State.INTENT if not complete and self._store.exclusive else State.COMPLETE
-        self._own = replace(self._written(), state=state, started_at=_now())
+        self._own = replace(self._written(), state=state, started_at=utc_now())
         self._record(self._own)
 
     def record_complete(self) -> None:
@@ -128,12 +127,12 @@ class Ledger:
 
         Does nothing where this try has no intent on record. Raises as :meth:`record_receipt`.
         """
-        if self._recorded and not self._create(replace(self._written(), state=State.COMPLETE, ended_at=_now())):
+        if self._recorded and not self._create(replace(self._written(), state=State.COMPLETE, ended_at=utc_now())):
             raise Overtaken("another try or a person has changed it meanwhile")
 
     def record_receipt(self, result: Mapping[str, Any]) -> None:
         """Put on record that the campaign is queued. Raises what the store raises, or :class:`Overtaken`."""
-        receipt = replace(self._written(), state=State.RECEIPT, queued_at=_now(), result=dict(result))
+        receipt = replace(self._written(), state=State.RECEIPT, queued_at=utc_now(), result=dict(result))
         if not self._create(receipt):
             raise Overtaken("another try or a person has changed it meanwhile")
 
@@ -147,25 +146,25 @@ class Ledger:
 
     def read(self) -> tuple[int, Entry | None]:
         """The last generation and its entry; 0 and None where nothing is on record."""
-        with self._errors_translated("read", sending=False):
+        with self._translate_store_errors("read", sending=False):
             return self._last()
 
     def append(self, generation: int, entry: Entry) -> bool:
         """Create an entry after that generation, with this try's token; False where another one has come after it."""
         self._generation = generation
-        with self._errors_translated("written", sending=False):
+        with self._translate_store_errors("written", sending=False):
             return self._create(replace(entry, token=self._try.token))
 
     @property
-    def ways(self) -> str:
+    def how_to_resolve(self) -> str:
         """What a person can do about an unknown outcome, once they have looked the campaign up."""
-        return ways_to_resolve(self._store.arguments)
+        return ways_to_resolve(self._store.command_arguments, self._store.clear_note)
 
     def hint(self, entry: Entry) -> str:
         """What else is known of a request without a response, for messages, after a blank."""
         if arrived := self.first_result(entry):
             return f" But the first result of its calls arrived at {arrived}, so it was queued."
-        return entry.under_way
+        return entry.under_way_hint
 
     @property
     def campaign_name(self) -> str:
@@ -178,7 +177,7 @@ class Ledger:
         return self._own
 
     def _record(self, entry: Entry) -> None:
-        with self._errors_translated("written"):
+        with self._translate_store_errors("written"):
             created = self._create(entry)
             last = None if created else self._last()[1]
         self._recorded = created
@@ -242,7 +241,7 @@ class Ledger:
             raise OutcomeUnknown(
                 f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at "
                 f"{entry.started_at} and recorded no response ({self._store.location}).{self.hint(entry)} It will not be sent again "
-                f"automatically. Look for it in the vendor's campaign manager, or ask their support.\n{self.ways}",
+                f"automatically. Look for it in the vendor's campaign manager, or ask their support.\n{self.how_to_resolve}",
                 campaign_name=name,
                 sent=False,
             )
@@ -255,7 +254,7 @@ class Ledger:
         return {**entry.result}
 
     @contextmanager
-    def _errors_translated(self, done: str, *, sending: bool = True) -> Iterator[None]:
+    def _translate_store_errors(self, done: str, *, sending: bool = True) -> Iterator[None]:
         try:
             yield
         except OutcomeUnknown:
@@ -274,7 +273,3 @@ class Ledger:
 
 class Overtaken(Exception):
     """The record has changed since this try has read or written it."""
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

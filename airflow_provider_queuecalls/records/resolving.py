@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import Store
 
@@ -50,12 +49,11 @@ def resolve(
     if not queued and (arrived := ledger.first_result(asked)):
         raise OutcomeUnknown(
             f"Campaign {asked.campaign_name!r} was queued: the first result of its calls arrived at {arrived}. The answer that "
-            f"it is not queued was not put on record, and nothing was sent.\n{ledger.ways}",
+            f"it is not queued was not put on record, and nothing was sent.\n{ledger.how_to_resolve}",
             campaign_name=asked.campaign_name,
             sent=False,
         )
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    answer = replace(asked, state=State.OPEN, resolved_by=by, resolved_at=now)
+    answer = replace(asked, state=State.OPEN, resolved_by=by, resolved_at=utc_now())
     if queued:
         # The service queued it after that time, and nobody knows it better.
         answer = replace(answer, state=State.RECEIPT, queued_at=asked.started_at)

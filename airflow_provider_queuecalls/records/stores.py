@@ -36,7 +36,9 @@ class Store(Protocol):
     #: Where that is, for messages.
     location: str
     #: How the command ``queuecalls records`` finds the record; empty where nothing is kept.
-    arguments: str
+    command_arguments: str
+    #: What to mind when the task is cleared, after "Then clear this task".
+    clear_note: str
 
     @property
     def exclusive(self) -> bool:
@@ -77,7 +79,7 @@ class NoStore:
 
     location = "no store"
     exclusive = False
-    arguments = ""
+    command_arguments = clear_note = ""
 
     def location_of(self, generation: int) -> str:  # noqa: ARG002
         return self.location
@@ -100,12 +102,13 @@ class LocalStore:
     """
 
     exclusive = True
+    clear_note = ""
 
     def __init__(self, root: Path, name: str) -> None:
         self._root = root
         self._folder = root / name
         self.location = str(self._folder)
-        self.arguments = arguments_for(name, str(root))
+        self.command_arguments = command_arguments_for(name, str(root))
 
     def location_of(self, generation: int) -> str:
         return str(self._folder / file_name(generation))
@@ -239,21 +242,20 @@ def user_name(number: int) -> str:
         return f"user {number}"
 
 
-def arguments_for(name: str, receipts: str) -> str:
+def command_arguments_for(name: str, receipts: str) -> str:
     """How the command ``queuecalls records`` finds the record in a folder of that name."""
     return f"{shlex.quote(name)} --receipts {shlex.quote(receipts)}"
 
 
-def ways_to_resolve(arguments: str) -> str:
+def ways_to_resolve(arguments: str, clear_note: str) -> str:
     """What a person can do about an unknown outcome, once they have looked the campaign up."""
     if not arguments:
         return "If it is not there, clear this task to send it. If it is there, do not clear it: no record was kept."
     command = f"queuecalls records resolve {arguments}"
-    keep = " and keep its state (Airflow asks about that from 3.4 on)" if arguments.startswith("--task") else ""
     return (
         f"If it is there, run: {command} --queued\n"
         f"If it is not there, run: {command} --not-queued\n"
-        f"Then clear this task{keep}, or repeat the command that has sent the campaign: it returns the result of the queued "
+        f"Then clear this task{clear_note}, or repeat the command that has sent the campaign: it returns the result of the queued "
         "campaign, or sends the campaign once."
     )
 

@@ -59,7 +59,7 @@ def _share(value: object, _: Parameter) -> float:
     return float(share)
 
 
-def _moment(value: object, parameter: Parameter) -> int:
+def _read_deadline(value: object, parameter: Parameter) -> int:
     if not (seconds := TIMESTAMP.read(value, parameter)):
         raise ValueError("is not a time")
     return int(seconds)
@@ -86,7 +86,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="deadline",
         type=ValueType(
             "a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, or a UNIX time in seconds",
-            _moment,
+            _read_deadline,
         ),
         doc="When the wait ends, whatever is missing.", default_doc="none",
     ),

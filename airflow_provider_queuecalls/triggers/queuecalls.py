@@ -65,5 +65,5 @@ class QueueCallsResultsTrigger(BaseTrigger):
                 if message != said:
                     self.log.info("Campaign %s has %s", wait.campaign_name, message)
             said = message
-            end = wait.end[0] - time.time() if wait.end else self.poke_interval
-            await asyncio.sleep(max(0, min(self.poke_interval, end)))
+            remaining = wait.end[0] - time.time() if wait.end else self.poke_interval
+            await asyncio.sleep(max(0, min(self.poke_interval, remaining)))

@@ -13,7 +13,8 @@ class MemoryStore:
 
     location = "memory"
     exclusive = True
-    arguments = "spring --receipts /memory"
+    clear_note = ""
+    command_arguments = "spring --receipts /memory"
 
     def __init__(self) -> None:
         self.entries: dict[int, Any] = {}

@@ -87,7 +87,7 @@ def test_a_complete_request_without_a_receipt_stops_and_says_what_to_look_up(sto
         ledger(store, number=2).find(LIST, 3)
     entry = last(store)
     assert entry.started_at in str(caught.value)
-    command = f"queuecalls records resolve {store.arguments}"
+    command = f"queuecalls records resolve {store.command_arguments}"
     for said in ("'spring'", KEY.service, "try 1", entry.host, f"{command} --queued\n", f"{command} --not-queued\n"):
         assert said in str(caught.value)
 
