@@ -102,7 +102,7 @@ class _Violations(QueueCallsError):
 class InvalidCampaign(_Violations):
     """A parameter of the campaign is not valid. Nothing was sent; another try would fail again."""
 
-    subject = "The campaign's parameters are not valid"
+    subject = "The parameters are not valid"
 
 
 class InvalidConnection(_Violations):

@@ -7,16 +7,20 @@ from contextlib import contextmanager
 
 from airflow_provider_queuecalls.exceptions import NotSent
 
+#: What did not happen, for messages.
+NOTHING_SENT, NOTHING_WRITTEN = "Nothing was sent", "Nothing was written"
+
 
 class StopRequest:
     """Once requested, for good: no check goes on, nothing is put on record and nothing is sent.
 
     May be requested from a signal handler or another thread. A long step calls :meth:`raise_if_requested` between its
-    parts, or registers with :meth:`calling` what breaks it off.
+    parts, or registers with :meth:`calling` what breaks it off. ``effect`` says what did not happen, for the message.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, effect: str = NOTHING_SENT) -> None:
         self.requested = False
+        self._effect = effect
         self._callbacks: list[Callable[[], object]] = []
 
     def request(self) -> None:
@@ -28,7 +32,7 @@ class StopRequest:
     def raise_if_requested(self) -> None:
         """Raise :class:`NotSent` if a stop was requested."""
         if self.requested:
-            raise NotSent("The task was stopped, so nothing was sent. It is safe to try again.", sent=False)
+            raise NotSent(f"The task was stopped. {self._effect}. It is safe to try again.", sent=False)
 
     @contextmanager
     def calling(self, callback: Callable[[], object]) -> Iterator[None]:

@@ -156,7 +156,7 @@ def read_duration(value: object, parameter: Parameter) -> timedelta:
     if not isinstance(value, timedelta):
         raise ValueError(type_name(value))
     if value < timedelta(0) or (not value and parameter.minimum is None):
-        raise ValueError("is not longer than 0")
+        raise ValueError("is not above 0" if parameter.minimum is None else "is negative")
     _assert_limits(value.total_seconds() / unit, parameter)
     return value
 

@@ -12,13 +12,14 @@ from airflow_provider_queuecalls._airflow.compat import BaseHook
 from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.stopping import NOTHING_SENT
 from airflow_provider_queuecalls.value_types import read_structure
 
 _TAKES = "It must be one statement that returns rows, such as SELECT"
 #: Errors, as PEP 249 and Python call them, that no further try will cure: a statement that is not valid, values that
 #: cannot be cast, parameters that do not fit the statement.
 _LASTING = {"ProgrammingError", "NotSupportedError", "DataError", "TypeError", "LookupError", "ValueError"}
-_TEXT_HIDDEN = "The database's own message is not shown, since it may repeat a row: run the query by hand to see it"
+_TEXT_HIDDEN = "The database's own message is not shown, since it may repeat a row"
 #: The classes of SQLSTATE (ISO/IEC 9075-2, and those that PostgreSQL adds), by its first two characters.
 _SQLSTATE_CLASSES = {
     "02": "no data", "07": "dynamic SQL error", "08": "connection exception", "0A": "feature not supported", "21": "cardinality violation",
@@ -121,14 +122,14 @@ def _structured(name: str, value: object) -> Any:
     return value
 
 
-def database_hook(conn_id: str, hook_params: object) -> Any:
+def database_hook(conn_id: str, hook_params: object, effect: str = NOTHING_SENT) -> Any:
     """Airflow's hook for a database. Raises :class:`InvalidContacts` for a connection that isn't one to a database."""
     arguments = _structured("hook_params", hook_params) or {}
     try:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
     except ImportError:
         raise InvalidContacts(
-            "A query needs apache-airflow-providers-common-sql, which is not installed. Nothing was sent. "
+            f"A database needs apache-airflow-providers-common-sql, which is not installed. {effect}. "
             "Install airflow-provider-queuecalls[sql], and the provider of the database."
         ) from None
     try:
@@ -143,10 +144,10 @@ def database_hook(conn_id: str, hook_params: object) -> Any:
             problem = "cannot be used with these hook_params"
         else:
             problem = f"cannot be used ({type(error).__name__}): look at its type, and install the database's provider"
-        raise InvalidContacts(f"The connection {conn_id!r} {problem}. Nothing was sent.") from None
+        raise InvalidContacts(f"The connection {conn_id!r} {problem}. {effect}.") from None
     if not isinstance(hook, DbApiHook):
         raise InvalidContacts(
-            f"The connection {conn_id!r} is of type {connection.conn_type!r}, which is no database. Nothing was sent."
+            f"The connection {conn_id!r} is of type {connection.conn_type!r}, which is no database. {effect}."
         )
     return hook
 
@@ -167,7 +168,9 @@ def _streaming_cursor(connection: Any) -> Any:
 
 
 @contextmanager
-def translate_database_errors(problem: str) -> Iterator[None]:
+def translate_database_errors(
+    problem: str, effect: str = NOTHING_SENT, hint: str = ": run the query by hand to see it"
+) -> Iterator[None]:
     """Report what went wrong with a database, and whether another try may help."""
     try:
         yield
@@ -175,7 +178,7 @@ def translate_database_errors(problem: str) -> Iterator[None]:
         # SQLite raises OperationalError for almost everything.
         lasting = "locked" not in str(error) if _of_sqlite(error) else _is_a(error, _LASTING)
         kind, advice = (InvalidContacts, "") if lasting else (CheckFailed, "It is safe to try again. ")
-        raise kind(f"{problem}: {_shown(error)}. Nothing was sent. {advice}{_TEXT_HIDDEN}.") from None
+        raise kind(f"{problem}: {_shown(error)}. {effect}. {advice}{_TEXT_HIDDEN}{hint}.") from None
 
 
 def _shown(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -47,7 +47,8 @@ def read_parameters(values: Mapping[str, object]) -> dict[str, Any]:
     """Read the values of :data:`PARAMETERS`. Raises :class:`InvalidCampaign`, also where this Airflow cannot ask."""
     read, violations = read_values(PARAMETERS, values)
     if read["on_unknown"] == "ask" and not _can_ask():
-        violations["on_unknown"] = PARAMETERS[0].violation("needs Airflow 3.1 or later", "ask")
+        problem = PARAMETERS[0].violation("needs Airflow 3.1 or later", "ask")
+        violations["on_unknown"] = replace(problem, rule="'fail' with this version of Airflow")
     if violations:
         raise InvalidCampaign(list(violations.values()))
     return read

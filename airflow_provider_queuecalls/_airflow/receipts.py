@@ -24,7 +24,7 @@ from airflow_provider_queuecalls._airflow.stores import (
     TaskStateStore,
     conditional_library,
 )
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, Violation
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
@@ -138,11 +138,14 @@ def _readable(campaign_name: str) -> str:
 def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, Store]]:
     """All records in one place, by their names there, or only those of the campaign or record of that name.
 
-    Raises :class:`InvalidCampaign` if no place is set, and :class:`CheckFailed` if it cannot be read.
+    Raises :class:`QueueCallsError` if no place is set, and :class:`CheckFailed` if it cannot be read.
     """
     path = _given(receipts_path)
     if path is None or path == NO_RECORD:
-        raise _invalid("is not set", f"{PATHS}, or use --task for a task that keeps its record in its own state")
+        raise QueueCallsError(
+            f"There are no records to list: receipts_path is {'not set' if path is None else repr(path)}. Name a folder with "
+            "--receipts, or a task with --task."
+        )
     open_named = _store_opener(path)
     try:
         names = open_named("").names()

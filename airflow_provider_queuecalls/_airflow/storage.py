@@ -25,7 +25,7 @@ from airflow_provider_queuecalls.contacts.files import LocalCopy, is_same_file, 
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Throttle
-from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.stopping import NOTHING_SENT, StopRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -51,11 +51,13 @@ class ContactFile:
 
 
 @contextmanager
-def fetched(location: Location, what: str, log: Log, stop: StopRequest) -> Iterator[LocalPath]:
+def fetched(
+    location: Location, what: str, log: Log, stop: StopRequest, effect: str = NOTHING_SENT
+) -> Iterator[LocalPath]:
     """Give a local path to a file, wherever it is. A copy is gone at the end, also if the process is killed.
 
     ``location`` is a local path, a ``file://`` URL, or a URL or path of Airflow's ObjectStoragePath. ``what`` is the
-    file's role, as a message begins. A copy has the time of the original's last change, or 1970 if the storage does not
+    file's role, as a message begins, and ``effect`` what did not happen. A copy has the time of the original's last change, or 1970 if the storage does not
     report it. Raises :class:`InvalidContacts` if there is no such file or it may not be read, :class:`CheckFailed` if
     another try may help, and :class:`NotSent` if a stop is requested.
     """
@@ -64,8 +66,8 @@ def fetched(location: Location, what: str, log: Log, stop: StopRequest) -> Itera
     else:
         subject = f"{what} {show_path(url)}"
         with temporary_file(buffering=0) as copy:
-            with translate_storage_errors(subject, "read"):
-                _fetch(url, copy, subject, log, stop)
+            with translate_storage_errors(subject, "read", effect):
+                _fetch(url, copy, subject, log, stop, effect)
             yield LocalCopy(copy, os.path.basename(urlsplit(url).path) or "contacts.csv", show_path(url))
 
 
@@ -81,7 +83,7 @@ def suppression_lists_fetched(
 
 
 @contextmanager
-def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None]:
+def delivered(location: Location | None, what: str, effect: str = NOTHING_SENT) -> Iterator[LocalPath | None]:
     """Give a local path to write a file to, or None for no location.
 
     If it was written, it is uploaded at the end. After an error it is uploaded too; if that fails, it is only logged, and the
@@ -98,14 +100,16 @@ def delivered(location: Location | None, what: str) -> Iterator[LocalPath | None
                 yield file
             except BaseException:
                 try:
-                    _upload(file, url, what)
+                    _upload(file, url, what, effect)
                 except QueueCallsError as error:
                     logger.error("%s", error)
                 raise
-            _upload(file, url, what)
+            _upload(file, url, what, effect)
 
 
-def assert_elsewhere(written: Location | None, parameter: str, location: Location, what: str) -> None:
+def assert_elsewhere(
+    written: Location | None, parameter: str, location: Location, what: str, effect: str = NOTHING_SENT
+) -> None:
     """Raise :class:`InvalidContacts` if a file that is to be read is the one that ``parameter`` would replace.
 
     ``what`` is the role of the file that is read, as a message begins.
@@ -117,7 +121,7 @@ def assert_elsewhere(written: Location | None, parameter: str, location: Locatio
         same = _object_of(url) == _object_of(written_url)
     if same:
         raise InvalidContacts(
-            f"{what} {show_path(url or location)} and {parameter} are the same file. Nothing was sent. Set {parameter} to "
+            f"{what} {show_path(url or location)} and {parameter} are the same file. {effect}. Set {parameter} to "
             "another file."
         )
 
@@ -137,12 +141,12 @@ def remote_path(url: str) -> Any:
     return object_storage_path(url)
 
 
-def _upload(file: Path, url: str, what: str) -> None:
+def _upload(file: Path, url: str, what: str, effect: str) -> None:
     """Copy the file to the URL, if it was written."""
     if not file.exists():
         return
     with (
-        translate_storage_errors(f"{what} {show_path(url)}", "written"),
+        translate_storage_errors(f"{what} {show_path(url)}", "written", effect),
         file.open("rb") as here,
         remote_path(url).open("wb") as there,
     ):
@@ -168,13 +172,14 @@ def local_path(location: Any) -> LocalPath:
     parts = urlsplit(text)
     if parts.netloc not in ("", "localhost"):
         raise InvalidContacts(
-            f"{show_path(text)} names another machine. Nothing was sent. A file:// URL has three slashes, as in "
-            "file:///data/calls.csv."
+            f"{show_path(text)} names another machine. A file:// URL has three slashes, as in file:///data/calls.csv."
         )
     return unquote(parts.path)
 
 
-def _fetch(url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest) -> None:
+def _fetch(  # noqa: PLR0917
+    url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest, effect: str
+) -> None:
     source = remote_path(url)
     status = source.stat()
     size, changed = status.st_size, getattr(status, "st_mtime", None) or 0
@@ -182,7 +187,7 @@ def _fetch(url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest) 
     if free < size + _SPARE_BYTES:
         raise CheckFailed(
             f"{subject} has {size / 1e6:,.0f} MB, and {tempfile.gettempdir()!r} on {platform.node()} has room for "
-            f"{free / 1e6:,.0f} MB. Nothing was sent. Make room there, or set TMPDIR to a larger disk."
+            f"{free / 1e6:,.0f} MB. {effect}. Make room there, or set TMPDIR to a larger disk."
         )
     done, throttle = 0, Throttle()
     with source.open("rb") as there:
@@ -199,13 +204,13 @@ def _fetch(url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest) 
                     show_path(url),
                 )
     if done != size:
-        raise CheckFailed(f"{subject} changed while it was fetched, from {size:,} to {done:,} bytes. Nothing was sent.")
+        raise CheckFailed(f"{subject} changed while it was fetched, from {size:,} to {done:,} bytes. {effect}.")
     os.utime(copy.fileno(), (changed, changed))
     log("Fetched %s: %s bytes", show_path(url), f"{size:,}")
 
 
 @contextmanager
-def translate_storage_errors(subject: str, done: str) -> Iterator[None]:
+def translate_storage_errors(subject: str, done: str, effect: str = NOTHING_SENT) -> Iterator[None]:
     """Raise errors of a storage as ours: :class:`CheckFailed` if another try may help, else :class:`InvalidContacts`."""
     try:
         yield
@@ -214,10 +219,8 @@ def translate_storage_errors(subject: str, done: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  # each storage has errors of its own
         lasting, problem = problem_of(error)
         if lasting:
-            raise InvalidContacts(f"{subject} cannot be {done}: {problem}. Nothing was sent.") from None
-        raise CheckFailed(
-            f"{subject} could not be {done} ({problem}). Nothing was sent. It is safe to try again."
-        ) from None
+            raise InvalidContacts(f"{subject} cannot be {done}: {problem}. {effect}.") from None
+        raise CheckFailed(f"{subject} could not be {done} ({problem}). {effect}. It is safe to try again.") from None
 
 
 def problem_of(error: Exception) -> tuple[bool, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from airflow_provider_queuecalls._airflow.query import database_hook, translate_database_errors
 from airflow_provider_queuecalls.exceptions import InvalidNextList, Violation
-from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.stopping import NOTHING_WRITTEN, StopRequest
 
 CAMPAIGN_NAME = "campaign_name"
 _ROWS_AT_ONCE = 1_000
@@ -33,19 +34,22 @@ def replace_rows(
     if not _TABLE.fullmatch(table):
         rule = "the name of a table, with its schema and database where these are needed"
         raise InvalidNextList([Violation("output_table", "is not a name", rule)])
-    hook = database_hook(conn_id, None)
+    hook = database_hook(conn_id, None, NOTHING_WRITTEN)
+    translated = partial(translate_database_errors, effect=NOTHING_WRITTEN, hint="")
     names = (CAMPAIGN_NAME, *columns)
     # The table's name was checked, and the others are ours.
     delete = f"DELETE FROM {table} WHERE {CAMPAIGN_NAME} = {hook.placeholder}"  # noqa: S608
     insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([hook.placeholder] * len(names))})"  # noqa: S608
-    with translate_database_errors(f"The database {conn_id!r} cannot be reached"):
+    with translated(f"The database {conn_id!r} cannot be reached"):
         connection = hook.get_conn()
     with closing(connection), closing(connection.cursor()) as cursor:
-        with translate_database_errors(f"The campaign's rows in table {table} on {conn_id!r} cannot be replaced"):
+        with translated(f"The campaign's rows in table {table} on {conn_id!r} cannot be replaced"):
             cursor.execute(delete, (campaign_name,))
         while some := [(campaign_name, *row) for row in islice(rows, _ROWS_AT_ONCE)]:
             stop.raise_if_requested()
-            with translate_database_errors(f"Rows cannot be inserted into table {table} on {conn_id!r}"):
+            with translated(f"Rows cannot be inserted into table {table} on {conn_id!r}"):
                 cursor.executemany(insert, some)
-        with translate_database_errors(f"The rows in table {table} on {conn_id!r} cannot be committed"):
+        with translated(
+            f"The rows in table {table} on {conn_id!r} cannot be committed", effect="They may have been replaced"
+        ):
             connection.commit()

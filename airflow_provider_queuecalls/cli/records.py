@@ -123,7 +123,11 @@ def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
     if (options.name is None) == (options.task is None):
         raise QueueCallsError("Name one campaign, or its task with --task.")
     if not (found := _stores(options)):
-        raise QueueCallsError("There is no such record. Show all of a folder with: queuecalls records list")
+        raise QueueCallsError(
+            "This task has no record in its state. Check DAG_ID, RUN_ID, TASK_ID, and MAP_INDEX."
+            if options.task
+            else "There is no such record. Show all of a folder with: queuecalls records list"
+        )
     if len(found) > 1:
         names = "".join(f"\n  {shlex.quote(name)}" for name, _ in found)
         raise QueueCallsError(f"{len(found)} records have this name. Use that of its folder:{names}")

@@ -111,7 +111,8 @@ def _extras(text: Any) -> tuple[dict[str, Any], list[Violation]]:
         return {}, [Violation("extra", "is not a JSON object", "a JSON object")]
     rule = "one of " + ", ".join(EXTRAS)
     unknown = sorted(set(map(str, extras)) - set(EXTRAS))
-    return extras, [Violation(f"extra {show(name[:64]) or 'with a name'}", "is not known", rule) for name in unknown]
+    named = (f"extra {shown}" if (shown := show(name[:64])) else "a key of the extra" for name in unknown)
+    return extras, [Violation(name, "is not known", rule) for name in named]
 
 
 def _url(read: Mapping[str, Any]) -> tuple[str, list[Violation]]:
@@ -119,7 +120,7 @@ def _url(read: Mapping[str, Any]) -> tuple[str, list[Violation]]:
     host: SplitResult = read["host"]
     path = read["path"]
     violations = [
-        _BY_NAME[name].violation("differs from the URL in host", ours)
+        replace(_BY_NAME[name].violation("differs from the URL in host", ours), rule="the same as in the URL, or unset")
         for name, ours, theirs in (
             ("schema", read["schema"], host.scheme),
             ("port", read["port"], host.port),

@@ -47,7 +47,7 @@ from airflow_provider_queuecalls.records.next_list import (
     read_next_list,
     write_next_list,
 )
-from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.stopping import NOTHING_WRITTEN, StopRequest
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -167,7 +167,7 @@ class CallResultsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.stop = StopRequest()
+        self.stop = StopRequest(NOTHING_WRITTEN)
         self.contacts = contacts
         self.queued = queued
         self.campaign_name = campaign_name
@@ -254,8 +254,8 @@ class CallResultsOperator(BaseOperator):
         return QueueCallsHook(self.queuecalls_conn_id).key_of(campaign_name).digest
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
-        assert_elsewhere(self.output_path, "output", location, what)
-        return fetched(location, what, self.log.info, self.stop)
+        assert_elsewhere(self.output_path, "output", location, what, NOTHING_WRITTEN)
+        return fetched(location, what, self.log.info, self.stop, NOTHING_WRITTEN)
 
     def _assert_sent(self, wanted: NextList, report: Report, contacts: int | None) -> None:
         """Raise :class:`InvalidContacts` if the list is not the one that was sent."""
@@ -286,7 +286,7 @@ class CallResultsOperator(BaseOperator):
             rows = joined.rows(wanted.select)
             replace_rows(conn_id, table, wanted.campaign_name, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
             return table
-        with delivered(self.output_path, "The list") as path:
+        with delivered(self.output_path, "The list", NOTHING_WRITTEN) as path:
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
         return str(self.output_path).strip()
 

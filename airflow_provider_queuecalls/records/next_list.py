@@ -99,14 +99,16 @@ def read_next_list(values: Mapping[str, object], key_of: Callable[[str], str]) -
         violations["output"] = Violation("output", problem, "a path or URL, unless output_table is given")
     if is_given["output_table"] != is_given["output_conn_id"]:
         rule = "the id of a connection to a database, together with output_table"
-        violations["output_conn_id"] = Violation("output_conn_id", "is given alone or missing", rule)
+        problem = "is given without output_table" if is_given["output_conn_id"] else "is missing"
+        violations["output_conn_id"] = Violation("output_conn_id", problem, rule)
     extension = os.path.splitext(str(values.get("output")).strip())[1].lower()
     output_format = read["output_format"] or _EXTENSIONS.get(extension)
-    if is_given["output"] == (output_format is None) and "output_format" not in violations:
-        problem = (
-            "is missing, and output has no extension that is known" if is_given["output"] else "has no effect here"
-        )
+    if is_given["output"] and output_format is None and "output_format" not in violations:
+        problem = "is missing, and output has no extension that is known"
         violations["output_format"] = BY_NAME["output_format"].violation(problem)
+    if is_given["output_table"] and not is_unset(values.get("output_format")):
+        rule = "unset, because rows are written to output_table"
+        violations["output_format"] = Violation("output_format", "has no effect here", rule)
     if violations:
         raise InvalidNextList(list(violations.values()))
     queued = read["queued"] or {}

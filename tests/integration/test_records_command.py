@@ -146,6 +146,7 @@ def test_a_damaged_record_is_named_with_its_file_and_a_way_out(
         (["show", "winter"], "There is no such record."),
         (["show"], "Name one campaign"),
         (["list", "--receipts", "/no/such/folder"], "cannot be read"),
+        (["list", "--receipts", "none"], "There are no records to list: receipts_path is 'none'. Name a folder"),
     ],
 )
 def test_what_cannot_be_shown_is_explained(
@@ -154,6 +155,14 @@ def test_what_cannot_be_shown_is_explained(
     given = arguments if "--receipts" in arguments else [*arguments, "--receipts", receipts]
     assert main(["records", *given]) == FAILED
     assert said in capsys.readouterr().err
+
+
+def test_a_task_without_a_record_is_explained(
+    airflow: Any, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
+) -> None:
+    mocker.patch("airflow_provider_queuecalls._airflow.receipts.task_stores", return_value=[])
+    assert main(["records", "show", "--task", "reminders", "manual__1", "call", "-1"]) == FAILED
+    assert "This task has no record in its state. Check DAG_ID" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("receipts", ["folder"], indirect=True)

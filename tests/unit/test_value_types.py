@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,8 +54,15 @@ def test_anything_else_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", [0, "0", "0 days", timedelta(0), timedelta(seconds=-1), -1, "PT0S"])
 def test_a_duration_is_longer_than_nothing(value: object) -> None:
-    with pytest.raises(ValueError, match="not longer than 0"):
+    with pytest.raises(ValueError, match="is not above 0"):
         SECONDS.read(value)
+
+
+def test_a_duration_that_may_be_0_is_not_negative() -> None:
+    grace = replace(SECONDS, minimum=0)
+    assert grace.read(0) == timedelta(0)
+    with pytest.raises(ValueError, match="is negative"):
+        grace.read(-1)
 
 
 @pytest.mark.parametrize(

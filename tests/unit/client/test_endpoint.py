@@ -120,6 +120,11 @@ def test_what_is_wrong_is_named(values: dict[str, Any], names: list[str]) -> Non
     assert violations(**values) == names
 
 
+def test_a_port_that_differs_is_explained() -> None:
+    with pytest.raises(InvalidConnection, match=r"port is 2, .* in host; it must be the same as in the URL, or unset"):
+        endpoint(host="https://calls.example:1", port=2)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -146,7 +151,14 @@ def test_an_extra_of_a_wrong_type_or_value_is_named(name: str, value: Any) -> No
     assert violations(extra={name: value}) == [name]
 
 
-@pytest.mark.parametrize(("extra", "name"), [({"timeout": 3}, "extra 'timeout'"), ({"Verify": True}, "extra 'Verify'")])
+@pytest.mark.parametrize(
+    ("extra", "name"),
+    [
+        ({"timeout": 3}, "extra 'timeout'"),
+        ({"Verify": True}, "extra 'Verify'"),
+        ({"16175550143": 1}, "a key of the extra"),
+    ],
+)
 def test_an_unknown_extra_is_named(extra: dict[str, Any], name: str) -> None:
     assert violations(extra=extra) == [name]
 

@@ -239,7 +239,8 @@ def test_a_full_disk_is_reported_without_a_row() -> None:
         ({"select": 1}, "select is 1, which is a value of type int"),
         ({"output": ""}, "output is missing"),
         ({"output_table": "t", "output_conn_id": "c"}, "output is given together with output_table"),
-        ({"output": None, "output_table": "t"}, "output_conn_id is given alone or missing"),
+        ({"output": None, "output_table": "t"}, "output_conn_id is missing"),
+        ({"output_conn_id": "c"}, "output_conn_id is given without output_table"),
         ({"output": "next.xlsx"}, "output_format is missing, and output has no extension that is known"),
         (
             {"output_format": "xlsx"},
@@ -247,7 +248,7 @@ def test_a_full_disk_is_reported_without_a_row() -> None:
         ),
         (
             {"output": None, "output_table": "t", "output_conn_id": "c", "output_format": "csv"},
-            "output_format has no effect",
+            "output_format has no effect here; it must be unset, because rows are written to output_table",
         ),
         ({"campaign_name": None}, "campaign_name is missing"),
         (
