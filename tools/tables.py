@@ -37,14 +37,21 @@ ROOT = Path(__file__).parents[1]
 
 
 def campaign_table() -> str:
-    """Every parameter of a campaign: its name here and on the wire, its rule, and what it does."""
+    """Every parameter of a campaign: its name here and on the wire, how that is known, its rule, and what it does."""
     rows = [
-        [f"`{p.name}`", f"`{p.wire_name}`" if p.wire_name else "not known", _rule(p), _default(p), p.doc]
+        [
+            f"`{p.name}`",
+            f"`{p.wire_name}`" if p.wire_name else "not known",
+            p.name_evidence,
+            _rule(p),
+            _default(p),
+            p.doc,
+        ]
         for p in PARAMETERS
         if p.name not in ("login", "pin")
     ]
-    rows.append([f"`{START_LATE.name}`", "not sent", _rule(START_LATE), _default(START_LATE), START_LATE.doc])
-    return _table(["parameter", "form field", "accepts", "default", "what it does"], rows)
+    rows.append([f"`{START_LATE.name}`", "not sent", "", _rule(START_LATE), _default(START_LATE), START_LATE.doc])
+    return _table(["parameter", "form field", "evidence", "accepts", "default", "what it does"], rows)
 
 
 def connection_table() -> str:

@@ -42,9 +42,8 @@ ANY_DELAY = "any"
 
 @dataclass(frozen=True, kw_only=True)
 class FormField(Parameter):
-    """A parameter of the service's document: its position there, its wire name, and how that name is known."""
+    """A parameter of the service's document: its wire name, and how that name is known."""
 
-    position: int
     wire_name: str | None
     name_evidence: str
 
@@ -53,7 +52,7 @@ def _field(position: int, name: str, value_type: ValueType, doc: str, **others: 
     source = f"parameter {position} of the service's queuecalls page"
     default_doc = "" if others.get("required") else "not sent"
     known = {"wire_name": name, "name_evidence": DOCUMENTED, "source": source, "default_doc": default_doc}
-    return FormField(position=position, name=name, type=value_type, doc=doc, **known | others)
+    return FormField(name=name, type=value_type, doc=doc, **known | others)
 
 
 #: Every documented parameter, in the document's order.
@@ -231,9 +230,9 @@ class Campaign:
         or if it never stops.
         """
         violations = [
-            Violation(name, "cannot be proven to be within calling_hours", f"given as {name}stamp")
-            for _, name in _TIME_PAIRS
-            if getattr(self, name) is not None
+            Violation(expression, "cannot be proven to be within calling_hours", f"given as {timestamp}")
+            for timestamp, expression in _TIME_PAIRS
+            if getattr(self, expression) is not None
         ]
         if self.expiration_timestamp == 0:
             rule = "a time within calling_hours, or unset for the latest one that is right for all rows"
@@ -261,10 +260,10 @@ class Campaign:
     def warnings(self) -> list[str]:
         """What is allowed and may still surprise, in sentences."""
         warnings = [
-            f"{name} is relative to the moment of the request: a later try of this task means another time. "
-            f"A fixed moment in {name}stamp means the same on every try."
-            for _, name in _TIME_PAIRS
-            if (value := getattr(self, name)) is not None and not re.search(r"\b\d{4}\b", value)
+            f"{expression} is relative to the moment of the request: a later try of this task means another time. "
+            f"A fixed moment in {timestamp} means the same on every try."
+            for timestamp, expression in _TIME_PAIRS
+            if (value := getattr(self, expression)) is not None and not re.search(r"\b\d{4}\b", value)
         ]
         if 0 < self._times()[0] < time.time():
             warnings.append("scheduled_timestamp has passed: the calls start at once.")
@@ -282,7 +281,8 @@ class Campaign:
 
     @property
     def _longest_delay(self) -> timedelta:
-        return self.start_late if isinstance(self.start_late, timedelta) else START_LATE.default  # never after reading
+        # For mypy: after validation it is always a timedelta.
+        return self.start_late if isinstance(self.start_late, timedelta) else START_LATE.default
 
     def _time_violations(self) -> list[Violation]:
         violations = [

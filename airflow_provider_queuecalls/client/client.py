@@ -74,8 +74,8 @@ class Client:
     def queue_calls(self, upload: Upload, campaign: Campaign, *, record: Record | None = None) -> Response:
         """Send one campaign with one POST, and return the response if it says queued.
 
-        No redirect is followed. ``record`` is told when the connection stands and nothing is left to do but send, and
-        again before the end of the contact file leaves. Raises :class:`InvalidCampaign`, :class:`NotSent`,
+        No redirect is followed. Calls ``record.record_intent`` after connecting, and ``record_complete`` before the end of
+        the contact file is sent. Raises :class:`InvalidCampaign`, :class:`NotSent`,
         :class:`NotAccepted`, :class:`Refused` or :class:`OutcomeUnknown`.
         """
         name = campaign.campaign_name
@@ -142,7 +142,6 @@ class Client:
             complete=body.complete,
             file_complete=body.file_complete,
             campaign_name=campaign_name,
-            sent_bytes=body.sent,
             retry_after=_seconds(reply.headers.get("Retry-After")),
         )
         self._say(

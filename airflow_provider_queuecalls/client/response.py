@@ -49,7 +49,6 @@ class Response:
     :param problem: why the outcome is not :attr:`Outcome.QUEUED`
     :param error_text: the service's own error message, with ``***`` as in ``body``
     :param name_taken: whether the service seems to refuse the campaign because of its name
-    :param sent_bytes: the length of the request's body
     :param retry_after: how many seconds the service asks to wait
     """
 
@@ -62,7 +61,6 @@ class Response:
     problem: str = ""
     error_text: str = ""
     name_taken: bool = False
-    sent_bytes: int = 0
     retry_after: float | None = None
 
 
@@ -79,7 +77,6 @@ def read_response(
     complete: bool = True,
     file_complete: bool = True,
     campaign_name: str | None = None,
-    sent_bytes: int = 0,
     retry_after: float | None = None,
 ) -> Response:
     """Read a response and return it with its outcome.
@@ -123,7 +120,6 @@ def read_response(
         problem=problem,
         error_text=shown.errors,
         name_taken=outcome is Outcome.REFUSED and (status_code == 409 or outline.error_matches(_NAME_TAKEN)),
-        sent_bytes=sent_bytes,
         retry_after=retry_after,
     )
 

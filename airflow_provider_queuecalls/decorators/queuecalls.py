@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import (
     DecoratedOperator,
@@ -46,7 +46,6 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         *DecoratedOperator.template_fields,
         *(name for name in QueueCallsOperator.template_fields if name != "contacts"),
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(contacts="", **kwargs)

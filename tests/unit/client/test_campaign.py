@@ -58,7 +58,9 @@ def violations(**values: object) -> dict[str, str]:
 
 
 def test_the_table_has_every_parameter_of_the_document_in_its_order() -> None:
-    assert [parameter.position for parameter in PARAMETERS] == list(range(1, 16))
+    assert [parameter.source for parameter in PARAMETERS] == [
+        f"parameter {position} of the service's queuecalls page" for position in range(1, 16)
+    ]
     assert set(Campaign.names()) == {p.name for p in PARAMETERS} - {"login", "pin", "contacts"} | {"start_late"}
 
 
