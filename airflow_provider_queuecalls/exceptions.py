@@ -10,10 +10,11 @@
     │   └── EmptyContacts     it has no row, and on_empty is "skip"
     ├── CheckFailed           the check could not be finished             another try is safe
     ├── AlreadySent           the campaign was sent, with another list
-    ├── NotSent               the request did not reach the service       another try is safe
-    ├── NotAccepted           the service asked to try later              another try is safe
-    ├── Refused               the service refused the campaign
-    └── OutcomeUnknown        the campaign may be queued: look it up
+    └── WireError             the request did not end with a queued campaign
+        ├── NotSent           the request did not reach the service       another try is safe
+        ├── NotAccepted       the service asked to try later              another try is safe
+        ├── Refused           the service refused the campaign
+        └── OutcomeUnknown    the campaign may be queued: look it up
 
 Messages are for the person who reads them: what is wrong, where, what to do. None holds the login, the PIN, a phone
 number or a reference.
@@ -149,7 +150,7 @@ class CheckFailed(QueueCallsError):
 
 class WireError(QueueCallsError):
     """Base of the errors around the request. ``status_code`` is None if there was no response; ``sent`` says whether any
-    byte of the body may have left this machine."""
+    byte of the body may have left this machine; default is True."""
 
     def __init__(
         self,
@@ -219,7 +220,8 @@ def clear_locals() -> Iterator[None]:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and whatever lies beneath it: requests and urllib3 wrap by cause, by context, by argument."""
+    """Yield the error and every error that it wraps: as its cause, its context, its ``reason``, or an argument, as urllib3
+    does."""
     todo, seen = [error], set[int]()
     while todo:
         if id(cause := todo.pop(0)) in seen:

@@ -140,7 +140,7 @@ _WRITTEN_TIMEDELTA = re.compile(
 
 
 def read_duration(value: object, parameter: Parameter) -> timedelta:
-    """Read a duration, longer than nothing unless the parameter's minimum is 0.
+    """Read a duration above 0, or 0 if the parameter's minimum is 0.
 
     Accepts a timedelta; a number, in the parameter's unit; and a string: such a number, ``'1 hour 30 minutes'``, ISO 8601
     (``'PT1H30M'``) without years and months, or what ``str(timedelta)`` writes.

@@ -68,9 +68,9 @@ def campaign_lineage(
 
 
 def tables_read(hook: Any, sql: str, connection: Any) -> list[Dataset]:
-    """Tell which tables a query reads, as far as the hook of the database tells OpenLineage where they lie.
+    """Return the tables that a query reads, if the database's hook supports OpenLineage.
 
-    Of the statement itself nothing is told: it may name people.
+    The statement is not reported, because it may contain personal data.
     """
     if (database := hook.get_openlineage_database_info(connection)) is None:
         return []

@@ -55,7 +55,8 @@ def query_result(
             cursor = _streaming_cursor(connection)
             stack.callback(_close, cursor)
             cursor.execute(statement, *([] if values is None else [values]))
-            # A server-side cursor describes itself with its first rows; elsewhere, what gives no rows mustn't be asked.
+            # Only a server-side cursor has no description before the first fetch. Fetching from a statement without rows is
+            # an error.
             first = cursor.fetchmany(ROWS_AT_ONCE) if cursor.description or hasattr(cursor, "itersize") else ()
         if not cursor.description:
             raise InvalidContacts(f"The query on {conn_id!r} returned no result. Nothing was sent. {_TAKES}.")

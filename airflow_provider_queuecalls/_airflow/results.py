@@ -176,7 +176,7 @@ class _StoreWithRow:
         return created
 
     def _put_or_warn(self, entry: Mapping[str, Any]) -> None:
-        """Put what is on record already, which decides, whatever becomes of the row."""
+        """Update the row. The record decides, so an error is only logged."""
         try:
             self._put(entry)
         except QueueCallsError as error:

@@ -14,7 +14,7 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, N
 def retried_only_if_safe(task: BaseOperator) -> Iterator[None]:
     """Leave to Airflow's retries what is known not to have reached the service, and end the task on the rest.
 
-    What ends the task has one traceback, whose last line is our message; our own error is its ``__context__``.
+    Errors that must not be retried become AirflowFailException with the same message.
     """
     try:
         yield
@@ -31,7 +31,7 @@ def retried_only_if_safe(task: BaseOperator) -> Iterator[None]:
 
 def _wait_before_retry(task: BaseOperator, seconds: float | None) -> None:
     """Let Airflow wait as long as the service asked for, where it can (3.3) and nobody chose a policy."""
-    if seconds is not None and getattr(task, "retry_policy", task) is None:
+    if seconds is not None and hasattr(task, "retry_policy") and task.retry_policy is None:
         from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryRule
 
         rule = RetryRule(NotAccepted, retry_delay=timedelta(seconds=seconds), reason="The service asked to wait")

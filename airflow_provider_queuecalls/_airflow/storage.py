@@ -116,7 +116,7 @@ def assert_elsewhere(
     """
     url, written_url = url_of(location), url_of(written)
     if url is None or written_url is None:
-        same = url is written_url and is_same_file(local_path(location), local_path(written))
+        same = url is None and written_url is None and is_same_file(local_path(location), local_path(written))
     else:
         same = _object_of(url) == _object_of(written_url)
     if same:

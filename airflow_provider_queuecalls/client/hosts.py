@@ -23,7 +23,7 @@ def is_loopback(host: str) -> bool:
 
 
 def ascii_url(url: str) -> str:
-    """Return a URL as ``requests`` sends it: an international host is in its ASCII form.
+    """Normalize a URL with ``requests``; an international host becomes ASCII.
 
     Raises :class:`ValueError` if ``requests`` cannot send it, or if its host cannot be resolved by design.
     """

@@ -58,7 +58,7 @@ class MultipartBody:
         self.boundary = secrets.token_hex(16)
         self.sent = 0
         self.file_complete = False
-        #: Whether the whole body has left: whoever sends it asks for more only after the last block is out.
+        #: True once the caller has read past the last block, which it does after sending it.
         self.complete = False
         self._progress = progress
         self._before_file_end = before_file_end

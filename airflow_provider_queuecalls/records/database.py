@@ -81,7 +81,7 @@ class Database:
         self._engine = make_engine(url, create=create)
         #: Whether several machines can use it. A SQLite file serves one.
         self.is_shared = self._engine.dialect.name != "sqlite"
-        #: For transactions that write: SQLite cannot make a writer of one that has read while another has written.
+        #: SQLite cannot upgrade a read transaction to a write transaction after another connection has written.
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         #: For results, which PostgreSQL stores in one statement.
         self._storer = self._engine.execution_options(isolation_level="AUTOCOMMIT") if self.is_shared else self._writer

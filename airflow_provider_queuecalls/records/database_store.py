@@ -25,7 +25,7 @@ DATABASE = "database"
 
 
 class DatabaseStore:
-    """A table with one row for each entry, which its primary key lets be created once.
+    """One table row per entry. The primary key makes sure that each generation is created once.
 
     The database must be one that all workers share: in a SQLite file, each machine would have records of its own.
     """

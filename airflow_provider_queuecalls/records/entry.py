@@ -104,7 +104,7 @@ class Entry:
 
     @property
     def under_way_hint(self) -> str:
-        """What a message says about a request that may not have ended yet, after a blank."""
+        """What a message says about a request that may not have ended yet. It starts with a space."""
         said = " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
         return said if self.may_be_under_way else ""
 

@@ -181,7 +181,7 @@ class JoinedList:
         self._duckdb.run(f"CREATE VIEW ranks AS FROM {_files(ranks)}")
         rows_at_once = -(-self.counts.contacts // parts)
         joined = [
-            self._join_rows(f"row BETWEEN {first} AND {first + rows_at_once - 1}")
+            self._join_rows(first, first + rows_at_once - 1)
             for first in range(0, self.counts.contacts, rows_at_once or 1)
         ]
         state = (
@@ -227,17 +227,20 @@ class JoinedList:
             f"SELECT count(*) FROM unknown ANTI JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}"
         )
 
-    def _join_rows(self, in_part: str) -> str:
+    def _join_rows(self, first: int, last: int) -> str:
         """Write some contacts with their results to a file, in the order of the list. Returns its path."""
         result = ", ".join(f"results.{name}" for name in RESULT_COLUMNS)
-        self._table("best", f"SELECT row, min(rank).row AS result_row FROM ranks WHERE {in_part} GROUP BY row")
+        self._table(
+            "best",
+            f"SELECT row, min(rank).row AS result_row FROM ranks WHERE row BETWEEN {first} AND {last} GROUP BY row",
+        )
         self._table("found", f"SELECT best.row, {result} FROM results JOIN best ON results.row = best.result_row")
         columns = ", ".join(f"contacts.{name}" for name in COLUMNS)
         path = self._duckdb.new_file()
         self._duckdb.run(
             copy_to_parquet(
                 f"SELECT {columns}, {', '.join(RESULT_COLUMNS)} FROM contacts LEFT JOIN found USING (row) "
-                f"WHERE {in_part.replace('row', 'contacts.row')} ORDER BY contacts.row",
+                f"WHERE contacts.row BETWEEN {first} AND {last} ORDER BY contacts.row",
                 path,
             )
         )

@@ -77,8 +77,8 @@ class Ledger:
     def find(self, digest: str, contacts: int) -> Mapping[str, Any] | None:
         """The result on record, if this campaign was queued with this very list; None if it may be sent.
 
-        An intent that isn't complete is taken over: its request is shorter than it announced, so the service has no
-        list. Raises :class:`AlreadySent` where another list was sent, and :class:`OutcomeUnknown` where a complete
+        If the last entry is an intent, this try may send. The earlier request ended before the end of the contact file, so
+        nothing was queued. Raises :class:`AlreadySent` where another list was sent, and :class:`OutcomeUnknown` where a complete
         request has no receipt. ``resend`` overrules both, once in a scope.
         """
         with self._translate_store_errors("read"):
@@ -105,8 +105,8 @@ class Ledger:
     def record_intent(self, *, complete: bool = False) -> None:
         """Put on record that the first byte is about to leave. Raises where it must not.
 
-        ``complete``: and the end of the contact file with it, so both are one entry. So they are in a store that does
-        not create exclusively: an intent there could be taken over by two.
+        ``complete`` means that the end of the contact file leaves with the first byte, so one entry records both. A store
+        that is not exclusive also gets a complete entry: two tries could take over an intent in it.
         """
         with self._translate_store_errors("written"):
             state = State.INTENT if not complete and self._store.exclusive else State.COMPLETE
@@ -161,7 +161,7 @@ class Ledger:
         return ways_to_resolve(self._store.command_arguments, self._store.clear_note)
 
     def hint(self, entry: Entry) -> str:
-        """What else is known of a request without a response, for messages, after a blank."""
+        """What else is known of a request without a response, for messages. It starts with a space."""
         if arrived := self.first_result(entry):
             return f" But the first result of its calls arrived at {arrived}, so it was queued."
         return entry.under_way_hint

@@ -41,7 +41,7 @@ class QueueCallsResultsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the database until the wait has ended."""
-        # Airflow is asked in the one thread that it lets others ask from; the database, which may be slow, in another one.
+        # Airflow's connections may be read only in asgiref's sync thread. The database may be slow, so it has another thread.
         read_url = sync_to_async(results_database_url)
         read = sync_to_async(read_counts, thread_sensitive=False)
         url, said, wait = None, "", self.wait
