@@ -172,7 +172,7 @@ def test_a_record_that_cannot_be_read_is_why_nobody_is_asked(connect: Any) -> No
     with everything_logged() as logs, pytest.raises(OutcomeUnknown) as caught, asking:
         raise error
     assert caught.value is error
-    (said,) = [" ".join(log.parts) for log in logs if "Did not ask, because the record cannot be read: " in log.message]
+    (said,) = {" ".join(log.parts) for log in logs if "Did not ask, because the record cannot be read: " in log.message}
     assert "could not be read (OSError)" in said
 
 
