@@ -95,6 +95,8 @@ bench: $(VENV)/.ready postgresql
 	$(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -e '.[bench]' 'apache-airflow==$(AIRFLOW_VERSION)'
 	$(VENV)/bin/python benchmarks/upload.py
 	$(VENV)/bin/python benchmarks/check.py
+	$(VENV)/bin/python -m benchmarks.rows
+	$(VENV)/bin/python -m benchmarks.suppression
 	$(VENV)/bin/python benchmarks/import_cost.py
 	$(VENV)/bin/python -m benchmarks.results
 
