@@ -100,7 +100,7 @@ def get_provider_info() -> dict[str, Any]:
                     "results_database": {
                         "description": (
                             "Database of campaigns and results: a URL such as postgresql://USER:PASSWORD@HOST/DATABASE or "
-                            "sqlite:///FILE, or the id of an Airflow connection. If it is set, each campaign is listed in it "
+                            "sqlite:///FILE, or the id of an Airflow connection. If it is set, each campaign that a task sends is listed in it "
                             "with its outcome, and the API server of Airflow 3 receives results at /queuecalls/results."
                         ),
                         "version_added": "0.1.0",

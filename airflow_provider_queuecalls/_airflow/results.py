@@ -132,6 +132,19 @@ def first_result(entry: Entry) -> str | None:
     return None if arrived is None else datetime.fromtimestamp(arrived, timezone.utc).isoformat()
 
 
+def update_campaign_row(entry: Entry) -> None:
+    """Let the campaign's row, if there is one, say what a person has put on record. An error is only logged."""
+    from airflow_provider_queuecalls.records.database import translate_sqlalchemy_errors
+
+    if settings.option("results_database") is None:
+        return
+    try:
+        with closing(results_database()) as database, translate_sqlalchemy_errors(database.url):
+            database.set_outcome(entry.key.digest, OUTCOMES[entry.state])
+    except QueueCallsError as error:
+        log.warning("The outcome of campaign %s is missing in the results database: %s", entry.campaign_name, error)
+
+
 def with_campaign_row(
     open_store: OpenStore, context: Context, log: Any, stack: ExitStack, expires_at: int | None
 ) -> OpenStore:

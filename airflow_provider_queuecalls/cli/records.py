@@ -178,6 +178,7 @@ def _run_show(options: argparse.Namespace) -> int:
 
 
 def _run_resolve(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls._airflow.results import update_campaign_row
     from airflow_provider_queuecalls.records.resolving import resolve
     from airflow_provider_queuecalls.records.stores import user_name
 
@@ -191,7 +192,8 @@ def _run_resolve(options: argparse.Namespace) -> int:
         raise OutcomeUnknown(
             f"The request for campaign {name!r} started at {entry.started_at}.{entry.under_way_hint} Or add --force."
         )
-    resolve(ledger, generation, queued=options.queued, by=options.by or user_name(os.getuid()), calls=options.calls)
+    by = options.by or user_name(os.getuid())
+    update_campaign_row(resolve(ledger, generation, queued=options.queued, by=by, calls=options.calls))
     then = "returns its result" if options.queued else "sends it once"
     print(
         f"Campaign {name!r} is now on record as {'queued' if options.queued else 'not queued'}. Clear its task: it {then}."

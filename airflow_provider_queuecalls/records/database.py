@@ -166,6 +166,14 @@ class Database:
         with self.transaction() as connection:
             connection.execute(text(put), row)
 
+    def set_outcome(self, key: str, outcome: str) -> None:
+        """Change what is known about the request of a campaign, if it has a row."""
+        from sqlalchemy import text
+
+        change = "UPDATE queuecalls_campaigns SET outcome = :outcome WHERE campaign_key = :key"
+        with self.transaction() as connection:
+            connection.execute(text(change), {"key": key, "outcome": outcome})
+
     def key_of(self, campaign: str) -> str:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
         from sqlalchemy import text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +64,16 @@ def command_in(message: str, option: str) -> list[str]:
 
 @pytest.mark.parametrize("option", ["--queued", "--not-queued"])
 def test_the_command_in_the_message_decides_and_the_next_try_goes_by_it(
-    option: str, unknown: dict[str, Any], service: faults.FaultServer, capsys: pytest.CaptureFixture[str]
+    option: str, unknown: dict[str, Any], receipts: str, service: faults.FaultServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(AirflowFailException) as caught:
         send(**unknown)
     arguments = [*command_in(str(caught.value), option), "--by", "Ann"]
     assert main(arguments) == 0
+    if receipts == "database":  # which is the results database: the campaign's row says the same
+        with closing(results_database()) as database:
+            (counts,) = database.counts()
+        assert counts.outcome == option.removeprefix("--").replace("-", " ")
     result = send(**unknown)
     assert (result["outcome"], result.get("resolved_by")) == ("queued", "Ann" if option == "--queued" else None)
     assert (result["rejected"], result["duplicates"], result["suppressed"]) == (0, 0, 0)
