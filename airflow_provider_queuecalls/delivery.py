@@ -32,7 +32,7 @@ from airflow_provider_queuecalls.exceptions import (
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Progress
-from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _send(
             ledger.record_unknown()
         raise
     call_ids = client.harmless_call_ids(response, upload, campaign)
-    queued = replace(delivery, outcome=Outcome.QUEUED, response=response, call_ids=call_ids, queued_at=_now())
+    queued = replace(delivery, outcome=Outcome.QUEUED, response=response, call_ids=call_ids, queued_at=utc_now())
     with _record_update(log, "is queued: do not send it again by clearing this task with resend"):
         ledger.record_receipt(queued.result)
     log.info(
@@ -312,7 +312,3 @@ def _required_name(campaign: Campaign) -> str:
 
 def _moment(timestamp: int) -> str:
     return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -83,7 +83,7 @@ def suppression_lists_fetched(
 
 
 @contextmanager
-def delivered(location: Location | None, what: str, effect: str = NOTHING_SENT) -> Iterator[LocalPath | None]:
+def writable_copy(location: Location | None, what: str, effect: str = NOTHING_SENT) -> Iterator[LocalPath | None]:
     """Give a local path to write a file to, or None for no location.
 
     If it was written, it is uploaded at the end. After an error it is uploaded too; if that fails, it is only logged, and the

@@ -55,7 +55,7 @@ class Endpoint:
         return self.campaign_url and self.campaign_url.replace(CAMPAIGN_NAME, quote(campaign_name, safe=""))
 
     @property
-    def basic(self) -> str:
+    def basic_credentials(self) -> str:
         """The credentials of HTTP Basic (RFC 7617, UTF-8), without the word ``Basic``."""
         return base64.b64encode(f"{self.login}:{self.password}".encode()).decode()
 
@@ -63,7 +63,14 @@ class Endpoint:
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be shown."""
         proxy_passwords = [urlsplit(proxy).password or "" for proxy in (self.proxies or {}).values()]
-        return (self.login, self.password, self.pin, self.basic, *proxy_passwords, *map(unquote, proxy_passwords))
+        return (
+            self.login,
+            self.password,
+            self.pin,
+            self.basic_credentials,
+            *proxy_passwords,
+            *map(unquote, proxy_passwords),
+        )
 
     @classmethod
     def from_connection(cls, connection: AirflowConnection) -> Endpoint:

@@ -90,7 +90,7 @@ class Transport:
             "Accept-Encoding": "identity",
         }
         if self._endpoint.basic_auth:
-            headers["Authorization"] = f"Basic {self._endpoint.basic}"
+            headers["Authorization"] = f"Basic {self._endpoint.basic_credentials}"
         if body is not None and content_type:
             headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
         try:

@@ -16,9 +16,9 @@ from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
     Location,
     assert_elsewhere,
-    delivered,
     fetched,
     suppression_lists_fetched,
+    writable_copy,
 )
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
@@ -286,7 +286,7 @@ class CallResultsOperator(BaseOperator):
             rows = joined.rows(wanted.select)
             replace_rows(conn_id, table, wanted.campaign_name, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
             return table
-        with delivered(self.output_path, "The list", NOTHING_WRITTEN) as path:
+        with writable_copy(self.output_path, "The list", NOTHING_WRITTEN) as path:
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
         return str(self.output_path).strip()
 

@@ -21,9 +21,9 @@ from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
     Location,
     assert_elsewhere,
-    delivered,
     fetched,
     suppression_lists_fetched,
+    writable_copy,
 )
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
@@ -293,7 +293,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     self.hook.client,
                     open_ledger,
                     rules=rules,
-                    rejects=delivered(self.rejects_path, "The rejects file"),
+                    rejects=writable_copy(self.rejects_path, "The rejects file"),
                     expected_digest=expected_digest,
                     dry_run=dry_run,
                     memory_limit=check_memory_mb(),

@@ -15,12 +15,12 @@ from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
     Location,
     assert_elsewhere,
-    delivered,
     fetched,
     local_path,
     suppression_lists_fetched,
     translate_storage_errors,
     url_of,
+    writable_copy,
 )
 from airflow_provider_queuecalls.client.campaign import default_campaign_name
 from airflow_provider_queuecalls.contacts import ContactRules, check
@@ -192,7 +192,7 @@ class SplitContactsOperator(BaseOperator):
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
             hours = SpansCheck.of_split(rules, split, carries_over=not is_unset(self.carry_over_path))
-            with delivered(self.rejects_path, "The rejects file") as rejects_path:
+            with writable_copy(self.rejects_path, "The rejects file") as rejects_path:
                 checked = stack.enter_context(
                     check(
                         path,
@@ -228,7 +228,7 @@ class SplitContactsOperator(BaseOperator):
         if url_of(location) is None:
             with translate_storage_errors(f"The folder {show_path(self.folder)}", "created"):
                 os.makedirs(os.path.dirname(local_path(location)), exist_ok=True)
-        with delivered(location, "The part") as path:
+        with writable_copy(location, "The part") as path:
             yield path
 
     def _report(self, parts: Sequence[Part]) -> None:

@@ -99,7 +99,7 @@ class Service:
         if not scheme:
             return True
         return scheme.lower() == "basic" and secrets.compare_digest(
-            token.strip().encode(), self._account.basic.encode()
+            token.strip().encode(), self._account.basic_credentials.encode()
         )
 
     def _receive(self, visit: _Visit, items: Iterable[tuple[str, str | UploadFile]]) -> Response:

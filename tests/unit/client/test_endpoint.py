@@ -228,7 +228,7 @@ def test_without_basic_the_extra_pin_is_enough() -> None:
 
 
 def test_basic_credentials_are_utf_8() -> None:
-    assert endpoint(login="zoë", password="pässwörd").basic == "em/Dqzpww6Rzc3fDtnJk"
+    assert endpoint(login="zoë", password="pässwörd").basic_credentials == "em/Dqzpww6Rzc3fDtnJk"
 
 
 def test_an_endpoint_shows_no_secret() -> None:
