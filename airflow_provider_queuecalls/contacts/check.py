@@ -139,9 +139,8 @@ def check(
             for read_file in (source, *lists):
                 read_file.assert_unchanged()
             broken = broken_policies(rules, report, source)
-            changed = (
-                read.bom or read.lone_cr or validator.rewrites_all or counts.get("valid", (0, 0))[0] < report.lines
-            )
+            all_as_they_are = not (read.bom or read.lone_cr or read.quoted or validator.rewrites_all)
+            changed = not all_as_they_are or counts.get("valid", (0, 0))[0] < report.lines
             cleaned = write_output(
                 source,
                 validator,

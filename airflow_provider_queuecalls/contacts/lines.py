@@ -7,9 +7,10 @@ end at the end of the file does not start another line. A byte-order mark at the
 from __future__ import annotations
 
 import codecs
+import csv
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import BinaryIO, TypeVar
 
@@ -172,6 +173,16 @@ def split_quoted(text: str, delimiter: str) -> list[str] | None:
 def write_cell(cell: str) -> str:
     """Write a cell without line breaks as RFC 4180 defines it, with quotes only where they are needed."""
     return '"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell
+
+
+def split_simply_quoted(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
+    """Split many lines at once, whose quotes only open and close cells. Returns None if a line has other quotes."""
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    # A quote within a cell was doubled, or is out of place. A cell that is not closed continues in the next line.
+    return None if len(rows) != len(lines) or any('"' in cell for row in rows for cell in row) else rows
 
 
 def write_row(cells: Iterable[str]) -> bytes:

@@ -101,7 +101,7 @@ def write_output(
 
 
 def _cleaned(block: Block, codes: bytes | bytearray, validator: RowValidator) -> bytes:
-    if codes.count(_VALID) == len(codes) and not validator.rewrites_all:
+    if codes.count(_VALID) == len(codes) and not validator.rewrites_all and b'"' not in block.data:
         data = block.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block.data else block.data
         return data if data.endswith(b"\n") else data + b"\n"
     sent = _SENT.codes(codes)
@@ -111,8 +111,8 @@ def _cleaned(block: Block, codes: bytes | bytearray, validator: RowValidator) ->
     rows = validator.fast_path_rows(lines)
     for match in _IS_CHANGED.finditer(sent):
         index = match.start()
-        rewrite = validator.normalized_row if sent[index] == _NORMALIZED else validator.rewritten_row
-        rows[index] = rewrite(lines[index])
+        is_normalized = sent[index] == _NORMALIZED
+        rows[index] = validator.normalized_row(lines[index]) if is_normalized else validator(lines[index]).row
     rows.append(b"")
     return b"\n".join(rows)
 

@@ -50,6 +50,7 @@ class Reading:
     lines: int
     bom: bool
     lone_cr: bool
+    quoted: bool
     duckdb_safe: bool
 
 
@@ -170,7 +171,7 @@ class ResultsInMemory(Results):
             self._add_place(result)
             if result.number is not None:
                 self._contacts.append((result.line, result.number))
-        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe)
+        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.quoted, seen.duckdb_safe)
 
     def _all_lines(self, source: Source, validator: RowValidator, lines: int) -> Iterable[LineResult]:
         results = list(line_results(source, validator, iter(range(1, lines + 1)), self._stop))
@@ -223,6 +224,7 @@ class Survey:
     lines: int = 0
     bom: bool = False
     lone_cr: bool = False
+    quoted: bool = False
     duckdb_safe: bool = True
     line_ends: set[str] = field(default_factory=set)
 
@@ -237,6 +239,7 @@ class Survey:
             data = data.replace(b"\r\n", b"\n")
         elif b"\n" in data:
             self.line_ends.add("\n")
+        self.quoted = self.quoted or b'"' in data
         self.duckdb_safe = self.duckdb_safe and not block.abridged and validator.duckdb_safe(data)
         self.lines += block.count
 
@@ -265,7 +268,7 @@ def line_results(
         blank += result.reason == BLANK
         name = result.reason
         if name is None:
-            rewritten = result.row != validator.fast_path_row(line)
+            rewritten = b'"' not in line and result.row != validator.fast_path_row(line)
             name = "normalized" if result.normalized else "rewritten" if rewritten else "valid"
         yield LineResult(number, result.number, CODES[name], result.place)
 

@@ -36,7 +36,7 @@ from airflow_provider_queuecalls.contacts.results import (
     line_results,
     survey,
 )
-from airflow_provider_queuecalls.contacts.rows import BLANK, UNSAFE, RowValidator
+from airflow_provider_queuecalls.contacts.rows import BLANK, SEPARATOR, UNSAFE, RowValidator
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: DuckDB's memory per contact in a part. It needs about 60 bytes to group the numbers.
@@ -99,7 +99,7 @@ class ResultsInDuckDB(Results):
         self._duckdb.run(f"CREATE VIEW contacts AS {lines.valid}")
         if all_valid:  # the file itself may be sent
             self._digest = self._duckdb.threads.submit(file_digest, source.file, self._closing)
-        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.duckdb_safe)
+        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.quoted, seen.duckdb_safe)
 
     def digest(self, source: Source) -> str:
         if self._digest is None:
@@ -115,7 +115,9 @@ class ResultsInDuckDB(Results):
         """
         expected_end = _first_line_end(source)
         checked = self._duckdb.new_file()
-        running = self._duckdb.start(self._check_lines, source.address(), expected_end, validator, checked)
+        running = self._duckdb.start(
+            self._check_lines, source.address(), expected_end, validator, validator.delimiter, checked
+        )
         seen = survey(source, validator, self._stop, self._advance)
         if seen.line_ends <= {expected_end} and seen.duckdb_safe:
             self._duckdb.finish(running)
@@ -123,23 +125,25 @@ class ResultsInDuckDB(Results):
             self._duckdb.interrupt(running)
             with temporary_file() as copy:
                 _write_duckdb_safe(source, validator, copy, self._stop)
-                self._duckdb.finish(self._duckdb.start(self._check_lines, path_of(copy), "\n", validator, checked))
+                self._duckdb.finish(
+                    self._duckdb.start(self._check_lines, path_of(copy), "\n", validator, SEPARATOR, checked)
+                )
         assert_same_lines(source, seen.lines, self._duckdb.value(f"SELECT count(*) FROM read_parquet('{checked}')"))
         self._bytes_read += source.size
         rows = f"SELECT line FROM ({_numbered(checked)}) WHERE code <> {CODES[BLANK]} LIMIT 1"
         return seen, _Lines(checked, next((line for (line,) in self._duckdb.stream(rows)), seen.lines))
 
-    def _check_lines(self, path: str, line_end: str, validator: RowValidator, checked: str) -> None:
+    def _check_lines(self, path: str, line_end: str, validator: RowValidator, separator: str, checked: str) -> None:
         """Let DuckDB read a file of lines that it cannot misread, each of which ends with ``line_end``."""
         cases = " ".join(
             f"WHEN {condition} THEN {'NULL' if result is None else CODES[result]}"
-            for condition, result in validator.results_sql()
+            for condition, result in validator.results_sql(separator)
         )
         numbered = ", ".join(str(CODES[result]) for result in ("valid", "normalized", OUTSIDE_HOURS))
         zone = f", {validator.zone_sql()} AS zone" if validator.hours else ""
         query = f"""SELECT code, CASE WHEN code IN ({numbered}) THEN {validator.number_sql()} END AS number{zone}
             FROM (SELECT cells, CAST(CASE {cases} END AS UTINYINT) AS code
-                FROM (SELECT line, {validator.cells_sql} AS cells FROM {read_lines(line_end)}))"""
+                FROM (SELECT line, {validator.cells_sql(separator)} AS cells FROM {read_lines(line_end)}))"""
         self._duckdb.connection.execute(copy_to_parquet(query, checked), {"path": path})
 
     def _check_others(self, source: Source, validator: RowValidator, lines: _Lines) -> Iterator[tuple[int, int]]:
@@ -270,20 +274,19 @@ def _first_line_end(source: Source) -> str:
 
 
 def _write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, stop: StopRequest) -> None:
-    """Copy the file line by line for DuckDB, with :data:`UNSAFE` in place of each line that DuckDB could misread."""
+    """Copy the file for DuckDB as :meth:`RowValidator.duckdb_lines` says, with :data:`UNSAFE` in place of other lines."""
     in_open_cell, at_start = False, True
     for block in blocks(source.file, validator.delimiter, stop):
-        data = block.data.replace(b"\r\n", b"\n")
-        if at_start and data.startswith(BOM):
+        if at_start and block.data.startswith(BOM):
             copy.write(BOM)  # DuckDB removes one, and the file's own has been removed
         at_start = False
-        if not in_open_cell and not block.abridged and validator.duckdb_safe(data):
-            copy.write(data if data.endswith(b"\n") else data + b"\n")
-            continue
-        for line in block.lines:
-            unsafe = in_open_cell or block.abridged or not validator.duckdb_safe(line)
-            copy.write(UNSAFE.encode() + b"\n" if unsafe else line + b"\n")
-            in_open_cell = validator.leaves_cell_open(line, in_open_cell)
+        if in_open_cell or block.abridged or (lines := validator.duckdb_lines(block.lines)) is None:
+            lines = []
+            for line in block.lines:
+                safe = None if in_open_cell or block.abridged else validator.duckdb_lines([line])
+                lines += safe or [UNSAFE.encode()]
+                in_open_cell = validator.leaves_cell_open(line, in_open_cell)
+        copy.write(b"\n".join([*lines, b""]))
     copy.flush()
 
 

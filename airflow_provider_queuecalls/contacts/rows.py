@@ -1,4 +1,4 @@
-"""Where a row is checked: the one definition of every rule about phone numbers, cells, and rows.
+"""Where a row is checked: the one definition of every rule about cells and rows.
 
 :class:`RowValidator` checks one line in Python. :meth:`RowValidator.results_sql` is a shortcut for DuckDB: the results of the
 lines that files have most. A line whose result it does not know is checked in Python.
@@ -6,7 +6,8 @@ lines that files have most. A line whose result it does not know is checked in P
 
 from __future__ import annotations
 
-import re
+import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -19,7 +20,17 @@ from airflow_provider_queuecalls.contacts.lines import (
     is_blank,
     leaves_cell_open,
     split_quoted,
+    split_simply_quoted,
     write_row,
+)
+from airflow_provider_queuecalls.contacts.phone_numbers import (
+    AREA_CODE,
+    NANP,
+    SPREADSHEET,
+    WRITTEN_NANP,
+    looks_rewritten,
+    normalized_number,
+    number_called,
 )
 from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, TIME_ZONE, ContactRules
@@ -52,6 +63,8 @@ MAX_BYTES = {"message_reference": 128, "call_parameter": 255, TIME_ZONE: LONGEST
 ABSENT = 1 << 30
 #: Stands for a line that DuckDB could misread.
 UNSAFE = "?"
+#: Separates cells without quotes. It is a control character, so no cell that is sent contains it.
+SEPARATOR = "\x1f"
 _NOT_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 
 
@@ -240,8 +253,10 @@ class RowValidator:
         return b",".join(cells[position] if position < len(cells) else b"" for position in self.layout.positions)
 
     def fast_path_rows(self, lines: list[bytes]) -> list[bytes]:
-        """The rows to send for lines that are valid by :meth:`results_sql`."""
+        """The rows to send for many lines that are valid by :meth:`results_sql`, or have quotes and are valid."""
         delimiter = self.delimiter.encode()
+        if self.rules.quoting == "allow" and b'"' in b"".join(lines):
+            return self._rows_of_quoted(lines)
         if not lines or not self.rewrites_all:
             return lines[:]
         if not self._picks_cells:
@@ -256,9 +271,13 @@ class RowValidator:
         ]
         return list(map(b",".join, zip(*columns, strict=False)))
 
-    def rewritten_row(self, line: bytes) -> bytes:
-        """The row to send for a valid line that needs a change."""
-        return self(line).row
+    def _rows_of_quoted(self, lines: list[bytes]) -> list[bytes]:
+        rows = split_simply_quoted(b"\n".join(lines).decode().split("\n"), self.delimiter)
+        if rows is None:
+            return [self(line).row if b'"' in line else self.fast_path_row(line) for line in lines]
+        written = io.StringIO()
+        csv.writer(written, lineterminator="\n").writerows(map(self._wanted, rows) if self._picks_cells else rows)
+        return written.getvalue().encode().split(b"\n")[:-1]
 
     def normalized_row(self, line: bytes) -> bytes:
         """The row to send for a valid line whose number is rewritten."""
@@ -280,16 +299,34 @@ class RowValidator:
             return False
         return not self.control.beyond_ascii(data)
 
-    @property
-    def cells_sql(self) -> str:
-        """An expression for the ``cells`` of a ``line`` that is duckdb_safe."""
-        return f"string_split(line, '{self.delimiter}')"
+    def duckdb_lines(self, lines: Sequence[bytes]) -> list[bytes] | None:
+        """The lines as DuckDB reads them from a copy: cells without quotes, with :data:`SEPARATOR` between them. Returns
+        None if DuckDB could misread one of them."""
+        together = b"\n".join(lines)
+        if self.duckdb_safe(together):
+            cells = together.replace(self.delimiter.encode(), SEPARATOR.encode())
+        else:
+            quotable = self.rules.quoting == "allow" and len(together) <= LONGEST_LINE
+            if not quotable or not self.duckdb_safe(together.replace(b'"', b"")):
+                return None
+            rows = split_simply_quoted(together.decode().split("\n"), self.delimiter)
+            if rows is None:
+                return None
+            cells = "\n".join(map(SEPARATOR.join, rows)).encode()
+        return [
+            b"" if is_blank(line) else found if found.strip(b" ") else UNSAFE.encode()  # a quoted cell without text
+            for line, found in zip(lines, cells.split(b"\n"), strict=True)
+        ]
 
-    def results_sql(self) -> Iterator[tuple[str, str | None]]:
-        """Conditions over a ``line`` that is duckdb_safe and its ``cells``, each with the result of a line for which it is
-        the first to hold.
+    def cells_sql(self, separator: str) -> str:
+        """An expression for the ``cells`` of a ``line``, see :meth:`results_sql`."""
+        return f"string_split(line, '{separator}')"
 
-        None stands for a line that has to be checked in Python, as does every line up to the first row.
+    def results_sql(self, separator: str) -> Iterator[tuple[str, str | None]]:
+        """Conditions over a ``line`` and its ``cells``, each with the result of a line for which it is the first to hold.
+
+        ``separator`` is what separates the cells: the delimiter in a line that is duckdb_safe, :data:`SEPARATOR` in one of
+        :meth:`duckdb_lines`. None stands for a line that has to be checked in Python, as does every line up to the first row.
         """
         given, *others = (self._cell_sql(position) for position in self.layout.positions)
         limits = [
@@ -298,25 +335,27 @@ class RowValidator:
             if column != TIME_ZONE
         ]
         too_many = "false" if self.layout.cells is None else f"len(cells) > {self.layout.cells}"
-        # A comma in a cell is written with quotes, or rejected if the cell is sent.
-        has_comma = "false" if self.delimiter == "," else "contains(line, ',')"
+        # A comma in a cell is written with quotes, or rejected if the cell is sent. So is a tab.
+        has_other = "false" if self.delimiter == "," else "contains(line, ',')"
+        if separator != self.delimiter == "\t":
+            has_other += " OR contains(line, '\t')"
         too_long = " OR ".join([f"strlen(line) > {LONGEST_LINE}", *(condition for _, condition in limits)])
         # Most lines are short.
         fits = f"strlen(line) <= {min(MAX_BYTES.values())} OR NOT ({too_long})"
         within_hours = self._within_hours_sql(self.hours) if self.hours else "true"
         is_valid = f"regexp_full_match({given}, '{NANP}')"
         if self.hours and self.layout.zone == ABSENT:  # in one pattern, which costs nothing
-            is_valid = is_valid.replace(_AREA_CODE, f"({_any_code(self.hours.area_codes)})")
+            is_valid = is_valid.replace(AREA_CODE, f"({_any_code(self.hours.area_codes)})")
         elif self.hours:
             is_valid = f"{is_valid} AND {within_hours}"
-        yield f"{is_valid} AND ({fits}) AND NOT ({too_many} OR {has_comma})", "valid"
+        yield f"{is_valid} AND ({fits}) AND NOT ({too_many} OR {has_other})", "valid"
         yield f"line = '{UNSAFE}' OR strlen(line) > {LONGEST_LINE}", None
         yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
-        yield has_comma, None
+        yield has_other, None
         yield too_many, "too_many_cells"
         number = f"trim({given}, ' ')"
         yield f"{number} = ''", "no_number"
-        yield f"regexp_full_match({number}, '{_SPREADSHEET.pattern}')", "spreadsheet_number"
+        yield f"regexp_full_match({number}, '{SPREADSHEET.pattern}')", "spreadsheet_number"
         if self.rules.phone_format != "nanp":
             yield f"NOT regexp_full_match({given}, '{NANP}')", None
         elif self.rules.normalize:
@@ -369,66 +408,3 @@ class RowValidator:
 def _any_code(codes: Iterable[int]) -> str:
     """A pattern for any of some area codes."""
     return "|".join(map(str, sorted(codes))) or "none"
-
-
-# Phone numbers.
-
-#: A number of the North American Numbering Plan, as the service documents it. For Python's ``re`` and for DuckDB.
-_AREA_CODE = "[2-9][0-9]{2}"
-NANP = f"1{_AREA_CODE}[2-9][0-9]{{6}}"
-_NANP = re.compile(NANP)
-_TEN_DIGITS = re.compile(NANP[1:])
-_VENDOR = re.compile(
-    r"(?:[Tt][Ee][Ll]:)?(?P<plus>\+?)(?P<digits>[1-9][0-9]{6,14})"
-    r"(?:;(?:ani=\+?[1-9][0-9]{6,14}|postd=[0-9*#,pw]{1,32})){0,2}"
-)
-WRITTEN_NANP = re.compile(
-    r"(?:[Tt][Ee][Ll]:)?(?:\+?1[ .-]{0,3})?(?:\(([2-9][0-9]{2})\)|([2-9][0-9]{2}))[ .-]{0,3}([2-9][0-9]{2})[ .-]{0,3}([0-9]{4})"
-)
-_WRITTEN_INTERNATIONAL = re.compile(r"(?:[Tt][Ee][Ll]:)?\+[2-9](?:[ .-]{0,3}[0-9]){6,14}")
-_SPREADSHEET = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[Ee][+-]?[0-9]+|[0-9]+\.0*")
-
-
-def number_called(text: str, phone_format: str) -> int | None:
-    """Return the number that ``text`` calls as an integer, or None if it is not a phone number in this format.
-
-    Two spellings of a number give the same integer, so duplicates and suppressed numbers are found by it. A caller ID
-    (``;ani=``) or an extension (``;postd=``) does not make it a different number.
-
-    ``vendor`` accepts 7 to 15 digits that do not begin with 0, with or without ``tel:`` and ``+``. Eleven digits that
-    begin with 1 must be a North American number. Ten digits without ``+`` that look like a North American number
-    without its 1 are rejected, because they would call another country.
-    """
-    if phone_format == "nanp":
-        return int(text) if _NANP.fullmatch(text) else None
-    if not (match := _VENDOR.fullmatch(text)):
-        return None
-    digits = match["digits"]
-    if len(digits) == 11 and digits[0] == "1" and not _NANP.fullmatch(digits):
-        return None
-    if not match["plus"] and _TEN_DIGITS.fullmatch(digits):
-        return None
-    return int(digits)
-
-
-def normalized_number(text: str, phone_format: str) -> str:
-    """Rewrite a common spelling of a phone number into the one that is sent. Returns any other text unchanged.
-
-    A number in the right format only loses the spaces around it. ``(617) 555-1234``, ``617.555.1234``,
-    ``+1 617 555 1234``, and ten digits become ``16175551234``; in the vendor's format ``+44 20 7183 8750`` becomes
-    ``+442071838750``. No-break and zero-width spaces are not accepted: they are a sign of damaged text. An extension is
-    never cut off.
-    """
-    stripped = text.strip(" ")
-    if number_called(stripped, phone_format) is not None:
-        return stripped
-    if match := WRITTEN_NANP.fullmatch(stripped):
-        return "1" + "".join(part for part in match.groups() if part)
-    if phone_format == "vendor" and _WRITTEN_INTERNATIONAL.fullmatch(stripped):
-        return "+" + re.sub("[^0-9]", "", stripped)
-    return text
-
-
-def looks_rewritten(text: str) -> bool:
-    """Whether a spreadsheet has rewritten a number: it has an exponent, or a fraction of zeros only."""
-    return _SPREADSHEET.fullmatch(text.strip(" ")) is not None

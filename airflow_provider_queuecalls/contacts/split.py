@@ -17,9 +17,9 @@ from airflow_provider_queuecalls.contacts.clocks import clocks
 from airflow_provider_queuecalls.contacts.files import complete_file
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import blocks
+from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.report import show_span
-from airflow_provider_queuecalls.contacts.rows import number_called
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, Violation
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values

@@ -15,16 +15,9 @@ from datetime import timedelta
 from airflow_provider_queuecalls.contacts.built_list import is_built, oldest_change
 from airflow_provider_queuecalls.contacts.files import Source, open_source
 from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE
+from airflow_provider_queuecalls.contacts.phone_numbers import AREA_CODE, NANP, WRITTEN_NANP
 from airflow_provider_queuecalls.contacts.results import Results
-from airflow_provider_queuecalls.contacts.rows import (
-    BLANK,
-    NANP,
-    REASONS,
-    WRITTEN_NANP,
-    Layout,
-    RowResult,
-    RowValidator,
-)
+from airflow_provider_queuecalls.contacts.rows import BLANK, REASONS, Layout, RowResult, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -34,8 +27,8 @@ _LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow
 _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
 #: A row of the full list of the US National Do Not Call Registry, a flat text file of area code and number:
 #: ``202,5550143``. The registry has numbers that cannot be called. A row of its change list has more cells.
-_AREA_CODE, _LOCAL_NUMBER = "[2-9][0-9]{2}", "[0-9]{7}"
-_REGISTRY_ROW = re.compile(f"{_AREA_CODE},{_LOCAL_NUMBER}")
+_LOCAL_NUMBER = "[0-9]{7}"
+_REGISTRY_ROW = re.compile(f"{AREA_CODE},{_LOCAL_NUMBER}")
 
 
 class _ListRowValidator(RowValidator):
@@ -49,19 +42,19 @@ class _ListRowValidator(RowValidator):
             return RowResult(None, int("1" + "".join(cells)), line)
         return super()._valid_row(line, cells)
 
-    @property
-    def cells_sql(self) -> str:
+    def cells_sql(self, separator: str) -> str:
         """An expression for the digits of a North American number in a ``line``, in place of its cells."""
-        cell = "trim(split_part(line, ',', 1), ' ')"
+        cell = f"trim(split_part(line, '{separator}', 1), ' ')"
+        registry_row = f"{AREA_CODE}{separator}{_LOCAL_NUMBER}"
         return (
-            f"CASE WHEN regexp_matches(line, '^{NANP}(,|$)') THEN left(line, 11) "
-            f"WHEN regexp_matches(line, '^{NANP[1:]}(,|$)') THEN '1' || left(line, 10) "
-            f"WHEN regexp_full_match(line, '{_REGISTRY_ROW.pattern}') THEN '1' || left(line, 3) || right(line, 7) "
+            f"CASE WHEN regexp_matches(line, '^{NANP}({separator}|$)') THEN left(line, 11) "
+            f"WHEN regexp_matches(line, '^{NANP[1:]}({separator}|$)') THEN '1' || left(line, 10) "
+            f"WHEN regexp_full_match(line, '{registry_row}') THEN '1' || left(line, 3) || right(line, 7) "
             f"WHEN regexp_full_match({cell}, '{WRITTEN_NANP.pattern}') "
             f"THEN '1' || right(regexp_replace({cell}, '[^0-9]', '', 'g'), 10) END"
         )
 
-    def results_sql(self) -> Iterator[tuple[str, str | None]]:
+    def results_sql(self, separator: str) -> Iterator[tuple[str, str | None]]:  # noqa: ARG002 - its cells are none
         """The results of North American numbers in common spellings. All other lines are checked in Python."""
         yield f"cells IS NOT NULL AND strlen(line) <= {LONGEST_LINE}", "valid"
         yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
