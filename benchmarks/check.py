@@ -178,6 +178,7 @@ suppressed = "false"
 if "suppress" in rules:
     suppressed = f"number IN (SELECT n FROM read_csv('{listed}', header = false, columns = {{'n': 'VARCHAR'}}))"
 connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
 connection.execute(f'''
     CREATE TABLE checked AS SELECT *, CASE
         WHEN NOT regexp_full_match(number, '1[2-9][0-9]{{2}}[2-9][0-9]{{6}}') THEN 'invalid_number'
