@@ -314,7 +314,8 @@ class RowValidator:
                 return None
             cells = "\n".join(map(SEPARATOR.join, rows)).encode()
         return [
-            b"" if is_blank(line) else found if found.strip(b" ") else UNSAFE.encode()  # a quoted cell without text
+            # Of a line without text, only the quotes tell whether it is blank.
+            found if found.strip(b" \x1f") else b"" if is_blank(line) else UNSAFE.encode()
             for line, found in zip(lines, cells.split(b"\n"), strict=True)
         ]
 
