@@ -315,7 +315,7 @@ class RowValidator:
             cells = "\n".join(map(SEPARATOR.join, rows)).encode()
         return [
             # Of a line without text, only the quotes tell whether it is blank.
-            found if found.strip(b" \x1f") else b"" if is_blank(line) else UNSAFE.encode()
+            found if found.strip(b" \t\x1f") else b"" if is_blank(line) else UNSAFE.encode()
             for line, found in zip(lines, cells.split(b"\n"), strict=True)
         ]
 

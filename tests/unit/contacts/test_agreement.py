@@ -209,3 +209,18 @@ def test_both_checkers_agree_on_a_line_that_is_too_long_to_keep(
     )
     before, after = data.draw(files(options["delimiter"])), data.draw(files(options["delimiter"]))
     assert_agreement(path, b"\n".join([before, "".join(long).encode() + data.draw(nasty), after]), options)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_both_checkers_agree_on_quoted_cells_without_text(path: Path, delimiter: str) -> None:
+    lines = [
+        VALID[0],
+        f'"{delimiter}"',
+        '""',
+        '" "',
+        f'""{delimiter}" "',
+        f" {delimiter}",
+        f'"{VALID[1]}"{delimiter}"{delimiter}"',
+    ]
+    options = {"phone_format": "nanp", "quoting": "allow", "delimiter": delimiter, "duplicates": "drop"}
+    assert_agreement(path, "\n".join([*lines, ""]).encode(), options)
