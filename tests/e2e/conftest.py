@@ -1,4 +1,7 @@
-"""Two Airflows for all modules, without and with a results receiver: to start one takes longer than most tests."""
+"""Two Airflows for all modules, without and with a results receiver: to start one takes longer than most tests.
+
+They end with the last of these modules: an idle scheduler takes a tenth of a processor.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from tests.support.postgres import postgres_server
 SLOTS = 16
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """A running Airflow without a DAG or a connection; modules add theirs. Temporary files of tasks are in its folder."""
     home, dags = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags"))
@@ -33,7 +36,7 @@ def live_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         yield airflow
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow_with_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """Another one, with a results receiver. Its triggerer takes over from one that was killed within seconds."""
     home, dags = (tmp_path_factory.mktemp(name) for name in ("airflow", "dags"))
