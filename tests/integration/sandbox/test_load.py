@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import write_rows
 from tests.support.command import command
-from tests.support.memory import peak
+from tests.support.memory import peak, untraced
 from tests.support.sandbox import START_URL, post, refused_fields
 
 MILLION = 1_000_000
@@ -24,7 +24,7 @@ MILLION = 1_000_000
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the process's memory from /proc")
 def test_a_million_calls_need_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contacts = write_rows(tmp_path / "million.csv", MILLION)
-    with command("sandbox", "--port", "0", "--speed", "0") as (process, printed):
+    with untraced(), command("sandbox", "--port", "0", "--speed", "0") as (process, printed):
         url = re.findall(r"http://[\d.:]+\d", printed)[0]
         monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", re.findall(r"QUEUECALLS_DEFAULT='(.*)'", printed)[0])
 
