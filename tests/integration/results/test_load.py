@@ -111,7 +111,8 @@ def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
         # On a busy machine, a body may be late, and the limit of what waits may be reached.
         answers = Counter(client.recv(12)[-3:] for client in clients)
         assert answers.keys() <= {b"200", b"408", b"503"}
-        assert peak(process.pid) - before < 200
+        # The bodies are 64 MB, and as much may wait for the database. Without that limit it was 927 MiB.
+        assert peak(process.pid) - before < 400
         assert requests.get(f"{base}/health", timeout=60).status_code == 200
 
 
