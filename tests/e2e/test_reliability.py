@@ -180,7 +180,8 @@ def test_a_frozen_try_that_goes_on_after_the_next_one_sends_nothing(name: str, l
         process.resume()
     live.airflow.wait((live.home / f"{name}.woken").exists, "the frozen try")
     live.airflow.wait(lambda: not frozen[-1].is_running(), "the end of the frozen try")
-    assert live.rings(name) == {1}
+    # One that is about to send its first byte does so, unless Airflow stops it first.
+    assert live.rings(name) in ([{0}, {1}] if name == "machine_frozen_before_the_first_byte" else [{1}])
     assert live.airflow.task(name).state == FROZEN[name]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines
@@ -90,7 +90,8 @@ def run(path: Path, options: Mapping[str, Any]) -> tuple[Report, list[tuple[int,
 def assert_agreement(
     path: Path, data: bytes, options: Mapping[str, Any], suppress: frozenset[int] = frozenset()
 ) -> None:
-    assume(not data.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff")))
+    if data.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\xff\xfe", b"\xfe\xff")):
+        return  # a file that is compressed, or in another encoding, whatever its lines are
     path.write_bytes(data)
     expected = plain_checker.check_file(
         data, suppress=suppress, **{k: v for k, v in options.items() if k != "suppress"}
