@@ -73,7 +73,7 @@ def test_a_stop_request_ends_the_check_the_next_time_it_asks(
         assert not raised.value.sent
         assert stop.looks <= nth + 1
         assert list(workspace.iterdir()) == []
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
         assert len(os.listdir("/proc/self/fd")) <= open_files + 1
         rejects.unlink(missing_ok=True)
 
