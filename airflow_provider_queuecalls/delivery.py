@@ -184,7 +184,7 @@ def _send(
     try:
         response = client.queue_calls(upload, campaign, record=record)
     except (NotSent, NotAccepted, Refused):
-        with _record_update(log, "is not queued, but the next try will stop as if it might be"):
+        with _record_update(log, "is not queued, but the next try may stop as if it might be"):
             ledger.withdraw()
         raise
     except OutcomeUnknown as error:

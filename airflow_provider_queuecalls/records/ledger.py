@@ -73,6 +73,8 @@ class Ledger:
         self._own: Entry | None = None
         #: Whether an entry of this try is on record.
         self._recorded = False
+        #: Whether the last write failed, and so did reading it back: the entry may be on record all the same.
+        self._in_doubt = False
 
     def find(self, digest: str, contacts: int) -> Mapping[str, Any] | None:
         """The result on record, if this campaign was queued with this very list; None if it may be sent.
@@ -138,6 +140,9 @@ class Ledger:
 
     def withdraw(self) -> None:
         """Take the intent back: the campaign is known not to be queued by this try. Raises as :meth:`record_receipt`."""
+        if self._in_doubt and self._last() == (self._generation + 1, self._own):
+            self._generation += 1
+            self._recorded = True
         if self._own is None or not self._recorded:
             return
         before = self._found or replace(self._own, state=State.OPEN, resend_scopes=())
@@ -177,10 +182,11 @@ class Ledger:
         return self._own
 
     def _record(self, entry: Entry) -> None:
+        self._in_doubt = True
         with self._translate_store_errors("written"):
             created = self._create(entry)
             last = None if created else self._last()[1]
-        self._recorded = created
+        self._recorded, self._in_doubt = created, False
         if not created:
             self._stop_for(last)
 

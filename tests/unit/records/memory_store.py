@@ -53,6 +53,27 @@ class UnsureStore(MemoryStore):
         raise ConnectionError("the response was lost")
 
 
+class InterruptedStore(MemoryStore):
+    """Cannot be reached for a while; an entry that is created meanwhile may be kept."""
+
+    def __init__(self, *, kept: bool) -> None:
+        super().__init__()
+        self.interrupted = False
+        self._kept = kept
+
+    def last(self) -> tuple[int, Any] | None:
+        if self.interrupted:
+            raise ConnectionError("interrupted")
+        return super().last()
+
+    def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
+        if not self.interrupted:
+            return super().create(generation, entry)
+        if self._kept:
+            super().create(generation, entry)
+        raise ConnectionError("interrupted")
+
+
 class RepeatingStore(MemoryStore):
     """Keeps an entry, loses its own response, repeats the write, and then finds the generation taken."""
 

@@ -13,7 +13,7 @@ from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, Outcome
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger, Overtaken, Try
 from airflow_provider_queuecalls.records.resolving import resolve
-from tests.unit.records.memory_store import FailingStore, MemoryStore, RepeatingStore, ReplacingStore, UnsureStore
+from tests.unit.records.memory_store import FailingStore, InterruptedStore, MemoryStore, RepeatingStore, ReplacingStore, UnsureStore
 
 LOGIN = "outreach-login"
 KEY = CampaignKey.of("spring", "https://calls.example/webservice/queuecalls.php", LOGIN)
@@ -139,6 +139,21 @@ def test_a_withdrawn_resend_leaves_the_receipt_and_the_permission(store: MemoryS
     started(store, complete=True, scope="run-1/6", resend=True).withdraw()
     assert ledger(store, scope="run-9/9").find(LIST, 3) == RESULT
     sent(store, scope="run-1/6", resend=True)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_intent_whose_write_seems_to_fail_is_withdrawn_if_it_was_kept(kept: bool, complete: bool) -> None:
+    store = InterruptedStore(kept=kept)
+    ours = ledger(store)
+    assert ours.find(LIST, 3) is None
+    store.interrupted = True
+    with pytest.raises(NotSent):
+        ours.record_intent(complete=complete)
+    store.interrupted = False
+    ours.withdraw()
+    assert (last(store).state if kept else store.last()) == (State.OPEN if kept else None)
+    sent(store, number=2)
 
 
 def test_withdrawing_without_an_intent_changes_nothing(store: MemoryStore) -> None:
