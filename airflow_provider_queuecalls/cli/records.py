@@ -46,13 +46,15 @@ def _folder(text: str) -> Path:
 
 
 def _run_init(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.stores import init_folder
+    from airflow_provider_queuecalls.records.stores import LocalStore, UnusableFolder, init_folder
 
     folder: Path = options.folder
+    store = LocalStore(folder, "any")
     try:
         init_folder(folder, group=options.group)
-    except OSError as error:
-        print(f"queuecalls: {folder} cannot be used for records: {error.strerror}", file=sys.stderr)
+        store.probe()
+    except (OSError, UnusableFolder) as error:
+        print(f"queuecalls: {folder} cannot be used for records: {store.problem(error)}", file=sys.stderr)
         return FAILED
     print(
         f"{folder} is ready for records. To use it: export AIRFLOW__QUEUECALLS__RECEIPTS_PATH={shlex.quote(str(folder))}"

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -173,11 +173,14 @@ def _run_serve(options: argparse.Namespace) -> int:
 
 
 def _run_url(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
     from airflow_provider_queuecalls.records.results_url import results_url
 
     base, secrets = _given(options.base, URL, "--base"), _secrets(options)
-    print(results_url(base, QueueCallsHook(options.conn_id).key_of(options.name).digest, secrets))
+    with redirect_stdout(sys.stderr):  # Airflow logs to what it finds there when it is imported
+        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+
+        key = QueueCallsHook(options.conn_id).key_of(options.name)
+    print(results_url(base, key.digest, secrets))
     return 0
 
 

@@ -95,6 +95,14 @@ def test_the_command_refuses_what_is_no_folder_for_records(
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
+def test_the_command_tries_the_folder_that_it_has_made(
+    tmp_path: Path, mocker: MockerFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mocker.patch("os.link", side_effect=OSError(errno.EPERM, "Operation not permitted"))  # as on vfat
+    assert main(["records", "init", str(tmp_path / "calls")]) == 2
+    assert "has no hard links, which records need" in capsys.readouterr().err
+
+
 def test_the_last_generation_counts(store: LocalStore) -> None:
     for generation in (1, 2, 10):
         assert store.create(generation, {"state": str(generation)})
