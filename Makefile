@@ -40,7 +40,7 @@ demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo
 
 quick: $(VENV)/.ready
-	$(PYTEST) tests/unit $(PARALLEL) --dist=worksteal $(ARGS)
+	$(PYTEST) tests/unit --numprocesses=$$(nproc) --maxprocesses=4 --dist=worksteal $(ARGS)
 
 # The pages are tested in a real browser, and the scheduler works on a real database. With ARGS, what they choose is
 # tested in one process.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
@@ -110,7 +110,7 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """The entry as it is stored."""
-        return {**asdict(self), "state": self.state.value, "resend_scopes": list(self.resend_scopes)}
+        return {**vars(self), "state": self.state.value, "resend_scopes": list(self.resend_scopes)}
 
     @classmethod
     def from_json(cls, stored: Any) -> Entry:

@@ -23,7 +23,7 @@ import platform
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
@@ -89,7 +89,7 @@ class Ledger:
         scopes = found.resend_scopes if found else ()
         self._own = Entry(
             state=State.INTENT,
-            **asdict(self._key),
+            **vars(self._key),
             digest=digest,
             contacts=contacts,
             token=this_try.token,

@@ -13,7 +13,14 @@ from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, Outcome
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger, Overtaken, Try
 from airflow_provider_queuecalls.records.resolving import resolve
-from tests.unit.records.memory_store import FailingStore, InterruptedStore, MemoryStore, RepeatingStore, ReplacingStore, UnsureStore
+from tests.unit.records.memory_store import (
+    FailingStore,
+    InterruptedStore,
+    MemoryStore,
+    RepeatingStore,
+    ReplacingStore,
+    UnsureStore,
+)
 
 LOGIN = "outreach-login"
 KEY = CampaignKey.of("spring", "https://calls.example/webservice/queuecalls.php", LOGIN)
