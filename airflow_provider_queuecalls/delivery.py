@@ -193,10 +193,14 @@ def _send(
         with _record_update(log, "may be queued: look for it before you let this task run again"):
             ledger.record_unknown()
         raise
-    call_ids = client.harmless_call_ids(response, upload, campaign)
-    queued = replace(delivery, outcome=Outcome.QUEUED, response=response, call_ids=call_ids, queued_at=utc_now())
-    with _record_update(log, "is queued: do not send it again by clearing this task with resend"):
+    queued = replace(delivery, outcome=Outcome.QUEUED, response=response, queued_at=utc_now())
+    with _record_update(log, meaning := "is queued: do not send it again by clearing this task with resend"):
         ledger.record_receipt(queued.result)
+    # The whole list is read once more, which takes seconds. A worker that is lost meanwhile has left a receipt.
+    if call_ids := client.harmless_call_ids(response, upload, campaign):
+        queued = replace(queued, call_ids=call_ids)
+        with _record_update(log, meaning):
+            ledger.record_receipt(queued.result)
     log.info(
         "Queued campaign %s of %s contacts with %s call ids",
         queued.campaign_name, f"{delivery.report.valid:,}", f"{response.call_id_count:,}",

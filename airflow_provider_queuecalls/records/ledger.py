@@ -8,9 +8,9 @@ entries, numbered by *generation*; the last one counts, and none is ever changed
        └── open ◄──┴───────────┘   the request is known not to have been queued
 
 An *intent* is on record before the first byte leaves, *complete* before the end of the contact file does, and the
-*receipt* after the response. Each entry is created exclusively as the next generation after the one that this try has
-read or written. A try that was overtaken, because it was frozen or slow, finds that generation taken, and stops without
-any effect.
+*receipt* after the response, and once more when it is known which call ids may be shown. Each entry is created exclusively
+as the next generation after the one that this try has read or written. A try that was overtaken, because it was frozen or
+slow, finds that generation taken, and stops without any effect.
 
 A person's answer to an unknown outcome is one more entry, a receipt or *open*: see
 :mod:`~airflow_provider_queuecalls.records.resolving`.

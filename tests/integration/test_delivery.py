@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,6 +34,9 @@ from airflow_provider_queuecalls.records.stores import LocalStore
 from tests.integration.conftest import LARGE_BYTES
 from tests.support import fault_server as faults
 from tests.support.outcomes import MIDWAY, QUEUED_XML
+
+if TYPE_CHECKING:
+    from pytest_mock import MockerFixture
 
 QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 CAMPAIGN = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name="spring")
@@ -90,7 +93,18 @@ def test_a_campaign_is_sent_once_and_its_result_returned_again(
     assert again.response is None
     assert again.result == first.result
     assert len(server.posts) == 1
-    assert states(tmp_path) == [State.COMPLETE, State.RECEIPT]
+    assert states(tmp_path) == [State.COMPLETE, State.RECEIPT, State.RECEIPT]
+
+
+def test_a_worker_that_is_lost_while_it_reads_the_list_once_more_leaves_a_receipt(
+    send: Any, server: faults.FaultServer, mocker: MockerFixture
+) -> None:
+    mocker.patch.object(Client, "harmless_call_ids", side_effect=SystemExit)
+    with pytest.raises(SystemExit):
+        send()
+    again = send()
+    assert (again.outcome, again.result["call_id_count"], again.result["call_ids"]) == (Outcome.QUEUED, 1, [])
+    assert len(server.posts) == 1
 
 
 def test_a_phone_number_in_the_name_of_the_contact_file_is_not_logged(
@@ -146,7 +160,7 @@ def test_a_failed_delivery_is_on_record_and_on_its_error(  # noqa: PLR0917
 @pytest.mark.parametrize(
     ("act", "kind", "left"),
     [
-        (QUEUED, None, [State.INTENT, State.COMPLETE, State.RECEIPT]),
+        (QUEUED, None, [State.INTENT, State.COMPLETE, State.RECEIPT, State.RECEIPT]),
         (faults.reset(MIDWAY), NotSent, [State.INTENT, State.OPEN]),
         (faults.answer(200, QUEUED_XML, receive=MIDWAY), OutcomeUnknown, [State.INTENT, State.COMPLETE]),
     ],
@@ -178,7 +192,7 @@ def test_a_try_that_was_taken_over_keeps_the_end_of_its_list_back(send: Any, lon
     ):
         send_list()
     assert (len(server.posts), len(server.uploads)) == (2, 1)
-    assert states(tmp_path) == [State.INTENT, State.INTENT, State.COMPLETE, State.RECEIPT]
+    assert states(tmp_path) == [State.INTENT, State.INTENT, State.COMPLETE, State.RECEIPT, State.RECEIPT]
 
 
 def test_another_list_under_the_same_name_is_not_sent(send: Any, server: faults.FaultServer, tmp_path: Path) -> None:
