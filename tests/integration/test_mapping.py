@@ -41,11 +41,11 @@ def lists(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> tuple[str, Callable[[], list[Any]]]:
+def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> tuple[str, Callable[[], dict[str, Any]]]:
     """Where receipts go, and what reads them."""
     if request.param == "folder":
         return str(receipts_folder), lambda: receipts_among(
-            path.read_bytes() for path in receipts_folder.rglob("*.json")
+            path.read_bytes() for path in sorted(receipts_folder.rglob("*.json"))
         )
     bucket = request.getfixturevalue("bucket")
     return (
@@ -54,8 +54,10 @@ def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> tuple[str
     )
 
 
-def receipts_among(entries: Iterable[bytes]) -> list[Any]:
-    return [entry for entry in map(json.loads, entries) if entry["state"] == "receipt"]
+def receipts_among(entries: Iterable[bytes]) -> dict[str, Any]:
+    """The results on record by the names of the campaigns, the last one of each."""
+    found = map(json.loads, entries)
+    return {entry["campaign_name"]: entry["result"] for entry in found if entry["state"] == "receipt"}
 
 
 @pytest.fixture
@@ -88,8 +90,7 @@ def test_each_list_of_an_upstream_task_is_a_campaign_with_a_name_and_a_receipt(
             "".join(f"{c.phone_number},{c.message_reference}\n" for c in queuecalls_sandbox.calls_of(name))
             == path.read_text()
         )
-    kept = {receipt["campaign_name"]: receipt["result"] for receipt in receipts[1]()}
-    assert kept == dict(zip(names, run.xcom, strict=True))
+    assert receipts[1]() == dict(zip(names, run.xcom, strict=True))
 
 
 def test_one_that_is_refused_keeps_no_other_from_being_sent_and_another_run_sends_it_alone(
