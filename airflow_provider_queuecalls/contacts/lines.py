@@ -7,12 +7,10 @@ end at the end of the file does not start another line. A byte-order mark at the
 from __future__ import annotations
 
 import codecs
-import csv
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, cached_property
 from typing import BinaryIO, TypeVar
 
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -45,6 +43,8 @@ class Block:
     @cached_property
     def count(self) -> int:
         """The number of lines."""
+        if "lines" in vars(self):
+            return len(self.lines)
         data = self.data
         ends = data.count(b"\n")
         if b"\r" in data:
@@ -157,12 +157,16 @@ def is_blank(line: bytes) -> bool:
     return not line.strip(b" \t")
 
 
+@cache
+def _cell_pattern(delimiter: str) -> re.Pattern[str]:
+    return re.compile(rf'(?:"([^"]*(?:""[^"]*)*)"|([^"{delimiter}]*))([{delimiter}]|\Z)')
+
+
 def split_quoted(text: str, delimiter: str) -> list[str] | None:
     """Split a row as RFC 4180 defines it, where a quote may only open and close a cell. Returns None if it is violated."""
-    cell = re.compile(rf'(?:"([^"]*(?:""[^"]*)*)"|([^"{delimiter}]*))([{delimiter}]|\Z)')
-    cells, position, more = [], 0, True
+    cells, position, more, match_cell = [], 0, True, _cell_pattern(delimiter).match
     while more:
-        match = cell.match(text, position)
+        match = match_cell(text, position)
         if match is None:
             return None
         quoted, bare, end = match.groups()
@@ -174,16 +178,6 @@ def split_quoted(text: str, delimiter: str) -> list[str] | None:
 def write_cell(cell: str) -> str:
     """Write a cell without line breaks as RFC 4180 defines it, with quotes only where they are needed."""
     return '"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell
-
-
-def split_simply_quoted(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
-    """Split many lines at once, whose quotes only open and close cells. Returns None if a line has other quotes."""
-    try:
-        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
-    except csv.Error:
-        return None
-    # A quote within a cell was doubled, or is out of place. A cell that is not closed continues in the next line.
-    return None if len(rows) != len(lines) or '"' in "".join(chain.from_iterable(rows)) else rows
 
 
 def write_row(cells: Iterable[str]) -> bytes:

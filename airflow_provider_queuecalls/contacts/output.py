@@ -44,6 +44,7 @@ class _Chosen:
 
 _SENT = _Chosen(*SENT)
 _REJECTED = _Chosen(*REASONS)
+_IS_REJECTED = re.compile(b"\1")
 #: For each code, the format of a row of the rejects file, with line number and cells.
 _REJECT_FORMATS = [b"%%d,%b,%%b\n" % result.encode() for result in RESULTS]
 #: A spreadsheet takes a cell that begins with one of these for a formula.
@@ -87,7 +88,7 @@ def write_output(
             for block in (
                 blocks(source.file, validator.delimiter, stop) if send or next(results.rejects(), None) else ()
             ):
-                codes = results.codes(block.first, block.count)
+                codes = results.codes(block.first, len(block.lines))
                 sent = _cleaned(block, codes, validator) if send else b""
                 rejects = _rejects(block, codes, validator, all_safe) if rejects_path is not None else b""
                 writing.result()
@@ -101,20 +102,23 @@ def write_output(
 
 
 def _cleaned(block: Block, codes: bytes | bytearray, validator: RowValidator) -> bytes:
-    if codes.count(_VALID) == len(codes) and not validator.rewrites_all and b'"' not in block.data:
+    if codes.count(_VALID) == len(codes):
         data = block.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block.data else block.data
-        return data if data.endswith(b"\n") else data + b"\n"
+        return validator.fast_path_rows(data.removesuffix(b"\n")) + b"\n"
     sent = _SENT.codes(codes)
     if not sent:
         return b""
     lines = list(compress(block.lines, _SENT.flags(codes)))
-    rows = validator.fast_path_rows(lines)
-    for match in _IS_CHANGED.finditer(sent):
-        index = match.start()
-        is_normalized = sent[index] == _NORMALIZED
-        rows[index] = validator.normalized_row(lines[index]) if is_normalized else validator(lines[index]).row
-    rows.append(b"")
-    return b"\n".join(rows)
+    text = b"\n".join(lines)
+    rows = validator.fast_path_rows(text)
+    if changed := [match.start() for match in _IS_CHANGED.finditer(sent)]:
+        each = lines if rows is text else rows.split(b"\n")
+        for index in changed:
+            line = lines[index]
+            is_normalized = sent[index] == _NORMALIZED
+            each[index] = validator.normalized_row(line, each[index]) if is_normalized else validator(line).row
+        rows = b"\n".join(each)
+    return rows + b"\n"
 
 
 # The rejects file.
@@ -135,7 +139,7 @@ def _rejects_file(path: str | os.PathLike[str] | None, validator: RowValidator) 
             with _translate_errors(path):
                 write_all(file, rows)
 
-        write(_csv_row(["line", "reason", *map(_safe, names)]))
+        write(_csv_rows([["line", "reason", *map(_safe, names)]]))
         yield write
         with _translate_errors(path):
             opened.close()
@@ -149,7 +153,7 @@ def _translate_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or "not a path"
         room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
         raise CheckFailed(
-            f"The rejects file {show_path(path)} cannot be written: {reason}.{room} Nothing was sent."
+            f"The rejects file {show_path(path)} cannot be written: {reason}.{room} It is safe to try again."
         ) from None
 
 
@@ -159,13 +163,15 @@ def _rejects(block: Block, codes: bytes | bytearray, validator: RowValidator, al
     if not rejected:
         return b""
     flags = _REJECTED.flags(codes)
-    numbered = zip(compress(count(block.first), flags), compress(block.lines, flags), strict=True)
+    if len(rejected) * 8 < len(codes):  # one by one is then faster
+        indexes = [match.start() for match in _IS_REJECTED.finditer(flags)]
+        numbered = [(block.first + index, block.lines[index]) for index in indexes]
+    else:
+        numbered = list(zip(compress(count(block.first), flags), compress(block.lines, flags), strict=True))
     if _is_plain(block.data, validator, safe=all_safe):
         return _plain_rows(rejected, chain.from_iterable(numbered), validator)
-    return b"".join(
-        _plain_rows(bytes((code,)), (number, line), validator)
-        if _is_plain(line, validator)
-        else _csv_row([number, RESULTS[code], *map(_safe, _cells(line[:LONGEST_LINE], validator))])
+    return _csv_rows(
+        [number, RESULTS[code], *map(_safe, _cells(line[:LONGEST_LINE], validator))]
         for code, (number, line) in zip(rejected, numbered, strict=True)
     )
 
@@ -173,7 +179,7 @@ def _rejects(block: Block, codes: bytes | bytearray, validator: RowValidator, al
 def _is_plain(data: bytes, validator: RowValidator, *, safe: bool = False) -> bool:
     """Whether the cells of these lines need no quotes and have no character that is escaped. It may miss some."""
     safe = safe or (len(data) <= LONGEST_LINE and validator.duckdb_safe(data.replace(b"\r\n", b"\n")))
-    return safe and (validator.delimiter == "," or b"," not in data)
+    return safe and b'"' not in data and (validator.delimiter == "," or b"," not in data)
 
 
 def _plain_rows(codes: bytes | bytearray, numbers_and_lines: Iterable[object], validator: RowValidator) -> bytes:
@@ -187,20 +193,23 @@ def _plain_rows(codes: bytes | bytearray, numbers_and_lines: Iterable[object], v
     return rows
 
 
-def _csv_row(values: Sequence[object]) -> bytes:
-    row = io.StringIO()
-    csv.writer(row, lineterminator="\n").writerow(values)
-    return row.getvalue().encode()
+def _csv_rows(rows: Iterable[Sequence[object]]) -> bytes:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows(rows)
+    return written.getvalue().encode()
 
 
 def _cells(row: bytes, validator: RowValidator) -> list[str]:
     text = row.decode(errors="backslashreplace")
-    quoted = split_quoted(text, validator.delimiter) if validator.rules.quoting == "allow" else None
+    may_be_quoted = '"' in text and validator.rules.quoting == "allow"
+    quoted = split_quoted(text, validator.delimiter) if may_be_quoted else None
     return text.split(validator.delimiter) if quoted is None else quoted
 
 
 def _safe(cell: str) -> str:
     harmless = "'" + cell if cell.startswith(FORMULA_STARTS) else cell
+    if harmless.isprintable():
+        return harmless
     return "".join(
         f"\\x{ord(character):02x}" if ord(character) < 32 or 127 <= ord(character) < 160 else character
         for character in harmless

@@ -6,6 +6,7 @@ import re
 
 #: A number of the North American Numbering Plan, as the service documents it. For Python's ``re`` and for DuckDB.
 AREA_CODE = "[2-9][0-9]{2}"
+LOCAL_NUMBER = "[0-9]{7}"
 NANP = f"1{AREA_CODE}[2-9][0-9]{{6}}"
 _NANP = re.compile(NANP)
 _TEN_DIGITS = re.compile(NANP[1:])

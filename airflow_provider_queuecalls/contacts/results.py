@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import BinaryIO, NamedTuple, Protocol, overload
 
 from airflow_provider_queuecalls.contacts.files import Source
@@ -22,7 +23,7 @@ from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASO
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: Every result, at the index that is its code. ``valid``: the row is sent as :meth:`RowValidator.fast_path_row` returns
+#: Every result, at the index that is its code. ``valid``: the row is sent as :meth:`RowValidator.fast_path_rows` returns
 #: it. ``rewritten``: the row needs another change. ``normalized``: its number is rewritten. All others are not sent.
 RESULTS = ("valid", "rewritten", "normalized", BLANK, COLUMN_NAMES, *REASONS)
 CODES: Mapping[str, int] = {result: code for code, result in enumerate(RESULTS)}
@@ -41,6 +42,7 @@ Advance = Callable[[int], object]
 SMALL_BYTES = 2 << 20
 _CODES_AT_ONCE = 1 << 20
 _DIGEST_BYTES = 4 << 20
+_AFTER_ALL_LINES = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -199,10 +201,10 @@ def is_small(size: int) -> bool:
     return size <= SMALL_BYTES
 
 
-def add_to_counts(counts: dict[str, tuple[int, int]], line: int, code: int) -> None:
-    """Count one more line."""
+def add_to_counts(counts: dict[str, tuple[int, int]], line: int, code: int, count: int = 1) -> None:
+    """Count more lines, of which ``line`` is the first."""
     before, first = counts.get(RESULTS[code], (0, line))
-    counts[RESULTS[code]] = before + 1, first
+    counts[RESULTS[code]] = before + count, min(first, line)
 
 
 # Reading a file in Python.
@@ -257,18 +259,27 @@ def survey(source: Source, validator: RowValidator, stop: StopRequest, advance: 
 def line_results(
     source: Source, validator: RowValidator, wanted: Iterator[int], stop: StopRequest
 ) -> Iterator[LineResult]:
-    """Check the lines with these numbers, which are in ascending order. All others must be known to be valid, and not to
-    have quotes."""
+    """Check the lines with these numbers, which are in ascending order, and those that begin within a cell that one of them
+    has opened. All other lines must be known not to leave a cell open."""
     in_open_cell, blank = False, 0
-    marks = ((line, None) for line in wanted)
-    for number, line, _ in pick_lines(blocks(source.file, validator.delimiter, stop), marks):
+
+    def marks() -> Iterator[tuple[int, None]]:
+        last = 0
+        for line in chain(wanted, (_AFTER_ALL_LINES,)):
+            while in_open_cell and last + 1 < line:
+                last += 1
+                yield last, None
+            last = line
+            yield line, None
+
+    for number, line, _ in pick_lines(blocks(source.file, validator.delimiter, stop), marks()):
         result = validator(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
         # A valid row closes every cell that it opens.
         in_open_cell = result.reason is not None and validator.leaves_cell_open(line, in_open_cell)
         blank += result.reason == BLANK
         name = result.reason
         if name is None:
-            rewritten = b'"' not in line and result.row != validator.fast_path_row(line)
+            rewritten = result.row != validator.fast_path_rows(line)
             name = "normalized" if result.normalized else "rewritten" if rewritten else "valid"
         yield LineResult(number, result.number, CODES[name], result.place)
 
@@ -278,7 +289,8 @@ def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:
     source.assert_unchanged()
     if lines != surveyed:
         raise CheckFailed(
-            f"{source.shown} was read twice, first with {surveyed:,} lines and then with {lines:,}. Nothing was sent."
+            f"{source.shown} was read twice, first with {surveyed:,} lines and then with {lines:,}. It is safe to try "
+            "again."
         )
 
 

@@ -36,7 +36,8 @@ from airflow_provider_queuecalls.contacts.results import (
     line_results,
     survey,
 )
-from airflow_provider_queuecalls.contacts.rows import BLANK, SEPARATOR, UNSAFE, RowValidator
+from airflow_provider_queuecalls.contacts.rows import BLANK, RowValidator
+from airflow_provider_queuecalls.contacts.rows_in_duckdb import UNSAFE, ListRowsInDuckDB, RowsInDuckDB
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: DuckDB's memory per contact in a part. It needs about 60 bytes to group the numbers.
@@ -73,11 +74,13 @@ class ResultsInDuckDB(Results):
         self._duckdb.close()
 
     def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
-        _, lines = self._read(source, validator)
-        by_code = f"SELECT code, count(*), min(line) FROM ({lines.known}) GROUP BY code"
-        counts = {RESULTS[code]: (count, first) for code, count, first in self._duckdb.stream(by_code)}
+        _, lines = self._read(source, validator, ListRowsInDuckDB(validator))
+        counts: dict[str, tuple[int, int]] = {}
         for line, code in self._check_others(source, validator, lines):
             add_to_counts(counts, line, code)
+        by_code = f"SELECT code, count(*), min(line) FROM ({lines.known}) GROUP BY code"
+        for code, count, line in self._duckdb.stream(by_code):
+            add_to_counts(counts, line, code, count)
         self._suppressed.append(lines.valid)
         return counts
 
@@ -87,15 +90,17 @@ class ResultsInDuckDB(Results):
         self._bytes_read += source.size
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
-        seen, lines = self._read(source, validator)
+        seen, lines = self._read(source, validator, RowsInDuckDB(validator))
         self._codes = _CodesInFile(seen.lines)
         self._duckdb.keep(self._codes.file)
-        all_valid = not self._mark(f"SELECT line, code FROM ({lines.known}) WHERE code <> {CODES['valid']}")
-        if validator.hours:
-            self._count_places(lines, validator.hours)
+        all_valid = True
         for line, code in self._check_others(source, validator, lines):
             self._codes[line - 1] = code
             all_valid = all_valid and code == CODES["valid"]
+        if self._mark(f"SELECT line, code FROM ({lines.known}) WHERE code <> {CODES['valid']}"):
+            all_valid = False
+        if validator.hours:
+            self._count_places(lines, validator.hours)
         self._duckdb.run(f"CREATE VIEW contacts AS {lines.valid}")
         if all_valid:  # the file itself may be sent
             self._digest = self._duckdb.threads.submit(file_digest, source.file, self._closing)
@@ -107,7 +112,7 @@ class ResultsInDuckDB(Results):
         with self._stop.calling(self._closing.request):
             return self._digest.result()
 
-    def _read(self, source: Source, validator: RowValidator) -> tuple[Survey, _Lines]:
+    def _read(self, source: Source, validator: RowValidator, rows: RowsInDuckDB) -> tuple[Survey, _Lines]:
         """Let DuckDB check the lines of a file.
 
         DuckDB reads the file at once, in parallel with our own survey. If the survey finds that DuckDB may have misread
@@ -115,9 +120,7 @@ class ResultsInDuckDB(Results):
         """
         expected_end = _first_line_end(source)
         checked = self._duckdb.new_file()
-        running = self._duckdb.start(
-            self._check_lines, source.address(), expected_end, validator, validator.delimiter, checked
-        )
+        running = self._duckdb.start(self._check_lines, source.address(), expected_end, rows, checked)
         seen = survey(source, validator, self._stop, self._advance)
         if seen.line_ends <= {expected_end} and seen.duckdb_safe:
             self._duckdb.finish(running)
@@ -125,41 +128,41 @@ class ResultsInDuckDB(Results):
             self._duckdb.interrupt(running)
             with temporary_file() as copy:
                 _write_duckdb_safe(source, validator, copy, self._stop)
-                self._duckdb.finish(
-                    self._duckdb.start(self._check_lines, path_of(copy), "\n", validator, SEPARATOR, checked)
-                )
+                self._duckdb.finish(self._duckdb.start(self._check_lines, path_of(copy), "\n", rows, checked))
         assert_same_lines(source, seen.lines, self._duckdb.value(f"SELECT count(*) FROM read_parquet('{checked}')"))
         self._bytes_read += source.size
-        rows = f"SELECT line FROM ({_numbered(checked)}) WHERE code <> {CODES[BLANK]} LIMIT 1"
-        return seen, _Lines(checked, next((line for (line,) in self._duckdb.stream(rows)), seen.lines))
+        first_row = f"SELECT line FROM ({_numbered(checked)}) WHERE code <> {CODES[BLANK]} LIMIT 1"
+        found = next((line for (line,) in self._duckdb.stream(first_row)), seen.lines)
+        return seen, _Lines(checked, found, seen.quoted)
 
-    def _check_lines(self, path: str, line_end: str, validator: RowValidator, separator: str, checked: str) -> None:
+    def _check_lines(self, path: str, line_end: str, rows: RowsInDuckDB, checked: str) -> None:
         """Let DuckDB read a file of lines that it cannot misread, each of which ends with ``line_end``."""
         cases = " ".join(
             f"WHEN {condition} THEN {'NULL' if result is None else CODES[result]}"
-            for condition, result in validator.results_sql(separator)
+            for condition, result in rows.results()
         )
-        numbered = ", ".join(str(CODES[result]) for result in ("valid", "normalized", OUTSIDE_HOURS))
-        zone = f", {validator.zone_sql()} AS zone" if validator.hours else ""
-        query = f"""SELECT code, CASE WHEN code IN ({numbered}) THEN {validator.number_sql()} END AS number{zone}
+        number = f"""CASE WHEN code = {CODES["valid"]} THEN {rows.valid_number()}
+            WHEN code IN ({CODES["normalized"]}, {CODES[OUTSIDE_HOURS]}) THEN {rows.number()} END AS number"""
+        zone = f", {rows.zone()} AS zone" if rows.hours else ""
+        query = f"""SELECT code, {number}{zone}
             FROM (SELECT cells, CAST(CASE {cases} END AS UTINYINT) AS code
-                FROM (SELECT line, {validator.cells_sql(separator)} AS cells FROM {read_lines(line_end)}))"""
+                FROM ({rows.cells(read_lines(line_end))}))"""
         self._duckdb.connection.execute(copy_to_parquet(query, checked), {"path": path})
 
     def _check_others(self, source: Source, validator: RowValidator, lines: _Lines) -> Iterator[tuple[int, int]]:
-        """Check in Python the lines whose result DuckDB does not know. Yields each with its code."""
+        """Check in Python the lines whose result DuckDB does not know, and those that begin within a quoted cell. Yields
+        each with its code."""
         others = chain(range(1, lines.first_row + 1), (line for (line,) in self._duckdb.stream(lines.others)))
-        with temporary_file() as valid:
+        with temporary_file() as results:
             for result in line_results(source, validator, others, self._stop):
                 self._add_place(result)
-                if result.number is not None:
-                    valid.write(b"%d,%d\n" % (result.line, result.number))
+                results.write(b"%d,%s\n" % (result.line, b"" if result.number is None else b"%d" % result.number))
                 yield result.line, result.code
-            if valid.tell():
-                valid.flush()
+            if results.tell():
+                results.flush()
                 lines.checked_in_python = self._duckdb.new_file()
                 columns = "auto_detect = false, columns = {'line': 'BIGINT', 'number': 'BIGINT'}"
-                query = f"FROM read_csv('{path_of(valid)}', {columns})"
+                query = f"FROM read_csv('{path_of(results)}', {columns})"
                 self._duckdb.run(copy_to_parquet(query, lines.checked_in_python))
 
     def mark_repeats(self, *, look_for_duplicates: bool) -> None:
@@ -240,17 +243,23 @@ class _Lines:
         its number if it is valid.
     :param first_row: The first line that is known to be a row. Up to it, Python checks every line, since any of them may
         be the first row, which may name the columns.
-    :param checked_in_python: A Parquet file with line and number of the valid lines that Python has checked.
+    :param quoted: Whether a line may begin within a quoted cell.
+    :param checked_in_python: A Parquet file with line and number of the lines that Python has checked; NULL if they are not
+        valid.
     """
 
     checked: str
     first_row: int
+    quoted: bool
     checked_in_python: str | None = None
 
     @property
     def known(self) -> str:
-        """The lines that DuckDB has checked, each with its code and its number."""
-        return f"FROM ({_numbered(self.checked)}) WHERE code IS NOT NULL AND line > {self.first_row}"
+        """The lines that only DuckDB has checked, each with its code and its number."""
+        query = f"FROM ({_numbered(self.checked)})"
+        if self.quoted and self.checked_in_python:
+            query += f" ANTI JOIN read_parquet('{self.checked_in_python}') USING (line)"
+        return f"{query} WHERE code IS NOT NULL AND line > {self.first_row}"
 
     @property
     def others(self) -> str:
@@ -261,8 +270,9 @@ class _Lines:
     def valid(self) -> str:
         """Line and number of all valid lines."""
         query = f"SELECT line, number FROM ({self.known}) WHERE number IS NOT NULL AND code <> {CODES[OUTSIDE_HOURS]}"
-        others = f" UNION ALL FROM read_parquet('{self.checked_in_python}')" if self.checked_in_python else ""
-        return query + others
+        if self.checked_in_python:
+            query += f" UNION ALL FROM read_parquet('{self.checked_in_python}') WHERE number IS NOT NULL"
+        return query
 
 
 def _numbered(path: str) -> str:
@@ -276,18 +286,15 @@ def _first_line_end(source: Source) -> str:
 
 
 def _write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, stop: StopRequest) -> None:
-    """Copy the file for DuckDB as :meth:`RowValidator.duckdb_lines` says, with :data:`UNSAFE` in place of other lines."""
-    in_open_cell, at_start = False, True
+    """Copy the file for DuckDB, with :data:`UNSAFE` in place of lines that DuckDB could misread."""
+    unsafe, at_start = UNSAFE.encode(), True
     for block in blocks(source.file, validator.delimiter, stop):
         if at_start and block.data.startswith(BOM):
             copy.write(BOM)  # DuckDB removes one, and the file's own has been removed
         at_start = False
-        if in_open_cell or block.abridged or (lines := validator.duckdb_lines(block.lines)) is None:
-            lines = []
-            for line in block.lines:
-                safe = None if in_open_cell or block.abridged else validator.duckdb_lines([line])
-                lines += safe or [UNSAFE.encode()]
-                in_open_cell = validator.leaves_cell_open(line, in_open_cell)
+        lines = [unsafe] if block.abridged else block.lines
+        if not validator.duckdb_safe(b"\n".join(lines)):
+            lines = [line if validator.duckdb_safe(line) else unsafe for line in lines]
         copy.write(b"\n".join([*lines, b""]))
     copy.flush()
 

@@ -1,14 +1,12 @@
 """Where a row is checked: the one definition of every rule about cells and rows.
 
-:class:`RowValidator` checks one line in Python. :meth:`RowValidator.results_sql` is a shortcut for DuckDB: the results of the
-lines that files have most. A line whose result it does not know is checked in Python.
+:class:`RowValidator` checks one line in Python. ``rows_in_duckdb`` is a shortcut: the results of the lines that files have
+most. A line whose result it does not know is checked in Python.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import NamedTuple
@@ -20,14 +18,9 @@ from airflow_provider_queuecalls.contacts.lines import (
     is_blank,
     leaves_cell_open,
     split_quoted,
-    split_simply_quoted,
     write_row,
 )
 from airflow_provider_queuecalls.contacts.phone_numbers import (
-    AREA_CODE,
-    NANP,
-    SPREADSHEET,
-    WRITTEN_NANP,
     looks_rewritten,
     normalized_number,
     number_called,
@@ -61,10 +54,8 @@ MAX_BYTES = {"message_reference": 128, "call_parameter": 255, TIME_ZONE: LONGEST
 
 #: The position of a column that the file does not have.
 ABSENT = 1 << 30
-#: Stands for a line that DuckDB could misread.
-UNSAFE = "?"
-#: Separates cells without quotes. It is a control character, so no cell that is sent contains it.
-SEPARATOR = "\x1f"
+#: Separates cells that may have a delimiter. It is a control character, so no cell that is sent contains it.
+_SEPARATOR = b"\x1f"
 _NOT_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 
 
@@ -127,7 +118,7 @@ class RowValidator:
         self.layout = layout or Layout()
         self.delimiter = str(rules.delimiter)
         self.control = ControlCharacters(self.delimiter)
-        self._not_duckdb_safe = self.control.ascii.replace(b"\n", b"") + b'"'
+        self._not_duckdb_safe = self.control.ascii.replace(b"\n", b"")
 
     def __call__(
         self, line: bytes, *, number: int | None = None, first: bool = False, in_open_cell: bool = False
@@ -243,52 +234,51 @@ class RowValidator:
         """Whether a row has other cells than those that are sent, or in another order."""
         return bool(self.layout.names) or self.layout.zone != ABSENT
 
-    def fast_path_row(self, line: bytes) -> bytes:
-        """The row to send for a line that is valid by :meth:`results_sql`."""
-        if not self.rewrites_all:
-            return line
-        cells = line.split(self.delimiter.encode())
-        if not self._picks_cells:
-            return b",".join(cells)
-        return b",".join(cells[position] if position < len(cells) else b"" for position in self.layout.positions)
-
-    def fast_path_rows(self, lines: list[bytes]) -> list[bytes]:
-        """The rows to send for many lines that are valid by :meth:`results_sql`, or have quotes and are valid."""
+    def fast_path_rows(self, text: bytes) -> bytes:
+        """The rows to send for lines that are valid by ``rows_in_duckdb``, both as text without a line end at its end."""
         delimiter = self.delimiter.encode()
-        if self.rules.quoting == "allow" and b'"' in b"".join(lines):
-            return self._rows_of_quoted(lines)
-        if not lines or not self.rewrites_all:
-            return lines[:]
+        if b'"' in text:
+            text, delimiter = self._unquoted(text)
         if not self._picks_cells:
-            return b"\n".join(lines).replace(delimiter, b",").split(b"\n")
+            return text.replace(delimiter, b",") if delimiter != b"," else text
         # Most often, all lines have the same number of cells. Then each column is a slice of all cells.
-        width = lines[0].count(delimiter) + 1
-        cells = (delimiter + b"\n" + delimiter).join(lines).split(delimiter)
-        if len(cells) + 1 != len(lines) * (width + 1) or cells[width :: width + 1] != [b"\n"] * (len(lines) - 1):
-            return list(map(self.fast_path_row, lines))
+        lines = text.count(b"\n") + 1
+        width = text.partition(b"\n")[0].count(delimiter) + 1
+        cells = text.replace(b"\n", delimiter + b"\n" + delimiter).split(delimiter)
+        if len(cells) + 1 != lines * (width + 1) or cells[width :: width + 1] != [b"\n"] * (lines - 1):
+            return b"\n".join(self._picked(line.split(delimiter)) for line in text.split(b"\n"))
         columns = [
             cells[position :: width + 1] if position < width else repeat(b"") for position in self.layout.positions
         ]
-        return list(map(b",".join, zip(*columns, strict=False)))
+        return b"\n".join(map(b",".join, zip(*columns, strict=False)))
 
-    def _rows_of_quoted(self, lines: list[bytes]) -> list[bytes]:
-        rows = split_simply_quoted(b"\n".join(lines).decode().split("\n"), self.delimiter)
-        if rows is None:
-            return [self(line).row if b'"' in line else self.fast_path_row(line) for line in lines]
-        written = io.StringIO()
-        csv.writer(written, lineterminator="\n").writerows(map(self._wanted, rows) if self._picks_cells else rows)
-        return written.getvalue().encode().split(b"\n")[:-1]
+    def _picked(self, cells: list[bytes]) -> bytes:
+        return b",".join(cells[position] if position < len(cells) else b"" for position in self.layout.positions)
 
-    def normalized_row(self, line: bytes) -> bytes:
+    def _unquoted(self, text: bytes) -> tuple[bytes, bytes]:
+        """Lines whose quotes only open and close cells, with quotes only around cells with a comma. Returns the delimiter
+        too, which no cell contains if cells are picked."""
+        parts, delimiter = text.split(b'"'), self.delimiter.encode()
+        columns = max(1, text.count(b'"', 0, text.find(b"\n")) // 2)  # of quoted cells, if all lines are alike
+        for start in range(1, 2 * columns, 2):
+            quoted = parts[start :: 2 * columns]
+            if b"," in b"".join(quoted):
+                parts[start :: 2 * columns] = [b'"' + cell + b'"' if b"," in cell else cell for cell in quoted]
+        if self.rewrites_all:
+            parts[::2] = b'"'.join(parts[::2]).replace(delimiter, _SEPARATOR).split(b'"')
+            delimiter = _SEPARATOR
+        return b"".join(parts), delimiter
+
+    def normalized_row(self, line: bytes, fast_path_row: bytes) -> bytes:
         """The row to send for a valid line whose number is rewritten."""
-        if self.rules.phone_format != "nanp" or b'"' in line:
+        may_need_quotes = b'""' in line or (self.delimiter != "," and b"," in line)
+        if self.rules.phone_format != "nanp" or may_need_quotes:
             return self(line).row
-        given, *rest = self.fast_path_row(line).partition(b",")
+        given, *rest = fast_path_row.partition(b",")
         return b"".join((b"1", given.translate(None, _NOT_DIGITS)[-10:], *rest))
 
     def duckdb_safe(self, data: bytes) -> bool:
-        """Whether DuckDB reads lines exactly as Python does: lines of UTF-8 that end in LF, without control characters
-        and quotes."""
+        """Whether DuckDB reads lines exactly as Python does: lines of UTF-8 that end in LF, without control characters."""
         if len(data.translate(None, self._not_duckdb_safe)) < len(data):
             return False
         if data.isascii():
@@ -298,114 +288,3 @@ class RowValidator:
         except UnicodeDecodeError:
             return False
         return not self.control.beyond_ascii(data)
-
-    def duckdb_lines(self, lines: Sequence[bytes]) -> list[bytes] | None:
-        """The lines as DuckDB reads them from a copy: cells without quotes, with :data:`SEPARATOR` between them. Returns
-        None if DuckDB could misread one of them."""
-        together = b"\n".join(lines)
-        if self.duckdb_safe(together):
-            cells = together.replace(self.delimiter.encode(), SEPARATOR.encode())
-        else:
-            quotable = self.rules.quoting == "allow" and len(together) <= LONGEST_LINE
-            if not quotable or not self.duckdb_safe(together.replace(b'"', b"")):
-                return None
-            rows = split_simply_quoted(together.decode().split("\n"), self.delimiter)
-            if rows is None:
-                return None
-            cells = "\n".join(map(SEPARATOR.join, rows)).encode()
-        return [
-            # Of a line without text, only the quotes tell whether it is blank.
-            found if found.strip(b" \t\x1f") else b"" if is_blank(line) else UNSAFE.encode()
-            for line, found in zip(lines, cells.split(b"\n"), strict=True)
-        ]
-
-    def cells_sql(self, separator: str) -> str:
-        """An expression for the ``cells`` of a ``line``, see :meth:`results_sql`."""
-        return f"string_split(line, '{separator}')"
-
-    def results_sql(self, separator: str) -> Iterator[tuple[str, str | None]]:
-        """Conditions over a ``line`` and its ``cells``, each with the result of a line for which it is the first to hold.
-
-        ``separator`` is what separates the cells: the delimiter in a line that is duckdb_safe, :data:`SEPARATOR` in one of
-        :meth:`duckdb_lines`. None stands for a line that has to be checked in Python, as does every line up to the first row.
-        """
-        given, *others = (self._cell_sql(position) for position in self.layout.positions)
-        limits = [
-            (f"{column}_too_long", f"strlen({cell}) > {MAX_BYTES[column]}")
-            for column, cell in zip(self.layout.columns[1:], others, strict=True)
-            if column != TIME_ZONE
-        ]
-        too_many = "false" if self.layout.cells is None else f"len(cells) > {self.layout.cells}"
-        # A comma in a cell is written with quotes, or rejected if the cell is sent. So is a tab.
-        has_other = "false" if self.delimiter == "," else "contains(line, ',')"
-        if separator != self.delimiter == "\t":
-            has_other += " OR contains(line, '\t')"
-        too_long = " OR ".join([f"strlen(line) > {LONGEST_LINE}", *(condition for _, condition in limits)])
-        # Most lines are short.
-        fits = f"strlen(line) <= {min(MAX_BYTES.values())} OR NOT ({too_long})"
-        within_hours = self._within_hours_sql(self.hours) if self.hours else "true"
-        is_valid = f"regexp_full_match({given}, '{NANP}')"
-        if self.hours and self.layout.zone == ABSENT:  # in one pattern, which costs nothing
-            is_valid = is_valid.replace(AREA_CODE, f"({_any_code(self.hours.area_codes)})")
-        elif self.hours:
-            is_valid = f"{is_valid} AND {within_hours}"
-        yield f"{is_valid} AND ({fits}) AND NOT ({too_many} OR {has_other})", "valid"
-        yield f"line = '{UNSAFE}' OR strlen(line) > {LONGEST_LINE}", None
-        yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
-        yield has_other, None
-        yield too_many, "too_many_cells"
-        number = f"trim({given}, ' ')"
-        yield f"{number} = ''", "no_number"
-        yield f"regexp_full_match({number}, '{SPREADSHEET.pattern}')", "spreadsheet_number"
-        if self.rules.phone_format != "nanp":
-            yield f"NOT regexp_full_match({given}, '{NANP}')", None
-        elif self.rules.normalize:
-            yield f"NOT regexp_full_match({number}, '{NANP}|{WRITTEN_NANP.pattern}')", "invalid_number"
-        else:
-            yield f"NOT regexp_full_match({given}, '{NANP}')", "invalid_number"
-        for reason, condition in limits:
-            yield condition, reason
-        if self.hours:
-            # Python reads the names of zones that are not in the pattern.
-            yield f"NOT ({within_hours})", "outside_hours" if self.layout.zone == ABSENT else None
-        yield f"NOT regexp_full_match({given}, '{NANP}')", "normalized"
-
-    def number_sql(self) -> str:
-        """An expression for the number of a line that is valid, normalized, or outside hours by :meth:`results_sql`."""
-        return f"CAST({self._number_text_sql()} AS BIGINT)"
-
-    def _number_text_sql(self) -> str:
-        given = self._cell_sql(self.layout.positions[0])
-        if self.rules.normalize:
-            # Eleven characters that begin with 1 have no separators.
-            plain = f"strlen({given}) = 11 AND starts_with({given}, '1')"
-            ten_digits = f"right(regexp_replace({given}, '[^0-9]', '', 'g'), 10)"
-            given = f"CASE WHEN {plain} THEN {given} ELSE '1' || {ten_digits} END"
-        return given
-
-    def _within_hours_sql(self, hours: HoursCheck) -> str:
-        """A condition for lines with a North American number that are within hours. It may miss some that name their zone."""
-
-        def has_code(codes: Iterable[int]) -> str:
-            return f"regexp_matches({self._number_text_sql()}, '^1({_any_code(codes)})')"
-
-        if self.layout.zone == ABSENT:
-            return has_code(hours.area_codes)
-        zone = self.zone_sql()
-        by_name = (
-            f"regexp_full_match({zone}, '{'|'.join(hours.names)}') AND NOT {has_code(hours.area_codes_without_hours)}"
-        )
-        return f"CASE WHEN {zone} = '' THEN {has_code(hours.area_codes)} ELSE {by_name} END"
-
-    def zone_sql(self) -> str:
-        """An expression for the time zone that a line names; empty if it names none."""
-        return "''" if self.layout.zone == ABSENT else f"trim({self._cell_sql(self.layout.zone)}, ' ')"
-
-    @staticmethod
-    def _cell_sql(position: int) -> str:
-        return f"coalesce(cells[{position + 1}], '')"
-
-
-def _any_code(codes: Iterable[int]) -> str:
-    """A pattern for any of some area codes."""
-    return "|".join(map(str, sorted(codes))) or "none"

@@ -8,16 +8,15 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from airflow_provider_queuecalls.contacts.built_list import is_built, oldest_change
 from airflow_provider_queuecalls.contacts.files import Source, open_source
-from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE
-from airflow_provider_queuecalls.contacts.phone_numbers import AREA_CODE, NANP, WRITTEN_NANP
+from airflow_provider_queuecalls.contacts.phone_numbers import AREA_CODE, LOCAL_NUMBER
 from airflow_provider_queuecalls.contacts.results import Results
-from airflow_provider_queuecalls.contacts.rows import BLANK, REASONS, Layout, RowResult, RowValidator
+from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowResult, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -27,8 +26,15 @@ _LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow
 _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
 #: A row of the full list of the US National Do Not Call Registry, a flat text file of area code and number:
 #: ``202,5550143``. The registry has numbers that cannot be called. A row of its change list has more cells.
-_LOCAL_NUMBER = "[0-9]{7}"
-_REGISTRY_ROW = re.compile(f"{AREA_CODE},{_LOCAL_NUMBER}")
+_REGISTRY_ROW = re.compile(f"{AREA_CODE},{LOCAL_NUMBER}")
+
+#: What the reasons mean in a list, which always accepts quotes and common spellings.
+_MEANINGS = {
+    **REASONS,
+    "quoted_cell": "quotes that do more than open and close a cell; quote as in RFC 4180",
+    "invalid_number": "the first cell is not a phone number; accepted are 16175551234, (617) 555-1234, +44 20 7183 8750, and "
+    "an area code with the number in the next cell, as in 617,5551234",
+}
 
 
 class _ListRowValidator(RowValidator):
@@ -38,31 +44,9 @@ class _ListRowValidator(RowValidator):
         super().__init__(_LIST_RULES, _LIST_LAYOUT)
 
     def _valid_row(self, line: bytes, cells: Sequence[str]) -> RowResult:
-        if _REGISTRY_ROW.fullmatch(",".join(cells)):
+        if len(cells) == 2 and _REGISTRY_ROW.fullmatch(",".join(cells)):
             return RowResult(None, int("1" + "".join(cells)), line)
         return super()._valid_row(line, cells)
-
-    def cells_sql(self, separator: str) -> str:
-        """An expression for the digits of a North American number in a ``line``, in place of its cells."""
-        cell = f"trim(split_part(line, '{separator}', 1), ' ')"
-        registry_row = f"{AREA_CODE}{separator}{_LOCAL_NUMBER}"
-        return (
-            f"CASE WHEN regexp_matches(line, '^{NANP}({separator}|$)') THEN left(line, 11) "
-            f"WHEN regexp_matches(line, '^{NANP[1:]}({separator}|$)') THEN '1' || left(line, 10) "
-            f"WHEN regexp_full_match(line, '{registry_row}') THEN '1' || left(line, 3) || right(line, 7) "
-            f"WHEN regexp_full_match({cell}, '{WRITTEN_NANP.pattern}') "
-            f"THEN '1' || right(regexp_replace({cell}, '[^0-9]', '', 'g'), 10) END"
-        )
-
-    def results_sql(self, separator: str) -> Iterator[tuple[str, str | None]]:  # noqa: ARG002 - its cells are none
-        """The results of North American numbers in common spellings. All other lines are checked in Python."""
-        yield f"cells IS NOT NULL AND strlen(line) <= {LONGEST_LINE}", "valid"
-        yield "line IS NULL OR trim(line, ' \t') = ''", BLANK
-        yield "true", None
-
-    def number_sql(self) -> str:
-        """An expression for the number of a line that is valid by :meth:`results_sql`."""
-        return "CAST(cells AS BIGINT)"
 
 
 @dataclass(frozen=True)
@@ -105,7 +89,7 @@ def read_suppression_list(source: Source, results: Results) -> None:
     invalid = {reason: counts[reason] for reason in REASONS if reason in counts and reason != "header"}
     if invalid:
         reasons = "".join(
-            f"\n  - {reason}: {count:,}, first in line {first:,}: {REASONS[reason]}"
+            f"\n  - {reason}: {count:,}, first in line {first:,}: {_MEANINGS[reason]}"
             for reason, (count, first) in invalid.items()
         )
         raise InvalidContacts(

@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.files import open_source
 from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
+from airflow_provider_queuecalls.contacts.results import Results
+from airflow_provider_queuecalls.contacts.rows import RowValidator
+from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -91,3 +95,16 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(user)
+
+
+def codes_of(results: Results, contacts: Path, suppressed: Path, *, look_for_duplicates: bool = True) -> bytes:
+    """The codes of all lines of a contact file."""
+    source, suppression_list = (
+        open_source(contacts, "The contact file"),
+        open_source(suppressed, "The suppression list"),
+    )
+    with source.file, suppression_list.file:
+        read_suppression_list(suppression_list, results)
+        read = results.read_contacts(source, RowValidator(ContactRules(normalize=True)))
+        results.mark_repeats(look_for_duplicates=look_for_duplicates)
+        return bytes(results.codes(1, read.lines))
