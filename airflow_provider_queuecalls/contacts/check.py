@@ -182,8 +182,8 @@ def _assert_rejects_elsewhere(
     for what, read in (("The contact file", path), *(("The suppression list", each) for each in rules.lists)):
         if is_same_file(read, rejects_path):
             raise InvalidContacts(
-                f"{show_role(what, read)} and rejects_path are the same file. Nothing was sent. Write the rejects to "
-                "another file."
+                f"{show_role(what, read)} and rejects_path are the same file. Nothing was read or written. Write the "
+                "rejects to another file."
             )
 
 
@@ -232,7 +232,7 @@ def translate_errors(shown: str, memory_limit: int) -> Iterator[None]:
         problem = _problem(error, memory_limit)
         if problem is None:
             raise
-        raise CheckFailed(f"{shown} could not be checked: {problem} Nothing was sent.") from None
+        raise CheckFailed(f"{shown} could not be checked: {problem} It is safe to try again.") from None
 
 
 def _problem(error: Exception, memory_limit: int) -> str | None:

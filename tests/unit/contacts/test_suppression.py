@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("results_kept")
 @pytest.fixture
 def suppression_list(tmp_path: Path) -> Path:
     path = tmp_path / "suppression_list.csv"
-    path.write_text(f'number,"name, first"\n(617) 555-1234,"Ann, A."\n\ntel:+{CAT},x,y,z,\n')
+    path.write_text(f'number,"name, first"\n"(617) 555-1234","Ann, A."\n\ntel:+{CAT},x,y,z,\n')
     return path
 
 
@@ -38,15 +38,23 @@ def test_a_missing_list_fails(contacts: Contacts, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "reason"), [(NOT_A_NUMBER, "invalid_number"), (",Ann", "no_number"), ("1.6E+10", "spreadsheet_number")]
+    ("row", "reason"),
+    [
+        (NOT_A_NUMBER, "invalid_number"),
+        (",Ann", "no_number"),
+        ("1.6E+10", "spreadsheet_number"),
+        ('"617,5551234"', "invalid_number"),
+        (f'{ANN},a"b', "quoted_cell"),
+    ],
 )
 def test_a_list_with_a_row_that_cannot_be_parsed_fails(
     contacts: Contacts, suppression_list: Path, row: str, reason: str
 ) -> None:
     suppression_list.write_text(f"{BOB}\n{row}\n")
-    assert f"{reason}: 1, first in line 2" in str(
-        refused(contacts(ANN), suppress=[suppression_list], on_invalid="skip")
-    )
+    message = str(refused(contacts(ANN), suppress=[suppression_list], on_invalid="skip"))
+    assert f"{reason}: 1, first in line 2" in message
+    assert "normalize" not in message  # a suppression list has no such rule
+    assert "quoting=" not in message
 
 
 def test_a_list_with_the_numbers_in_another_column_fails(contacts: Contacts, suppression_list: Path) -> None:
