@@ -1,17 +1,23 @@
-"""The check and ``plain_checker`` agree on every line of generated files, and the file that is sent passes the check again."""
+"""The check and ``plain_checker`` agree on every line of generated files, in memory and with DuckDB, and the file that is sent
+passes the check again.
+
+Every run tries a few other files. For many of them: ``AGREEMENT_EXAMPLES=1500 python -m pytest tests/unit/contacts/test_agreement.py``
+"""
 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines
+from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines, results
 from airflow_provider_queuecalls.contacts import rows as row_rules
 from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts
@@ -35,7 +41,7 @@ TEXTS = [
     "\u2029", "😀", "a;b", "a|b",
 ]  # fmt: skip
 QUOTED = [
-    '"', '""', '"a,b"', '"a""b"', 'a"b', '"a"b', '"16175551234"', '"open', 'close"', '"a\nb"', '"\n16175559999\n"',
+    '"', '""', '"a,b"', '"a""b"', 'a"b', '"a"b', '"16175551234"', '"open', 'close"', '"a\nb"', '"\n16175559999\n"', '","', '", "', '";"',
 ]  # fmt: skip
 
 numbers = st.one_of(st.sampled_from(VALID), st.sampled_from(VALID), st.sampled_from(SPELLINGS), st.sampled_from(BAD))
@@ -45,6 +51,7 @@ rows = st.one_of(
     st.builds(lambda number, others: [number, *others], numbers, st.lists(cells, max_size=3)),
     st.builds(lambda number: [number], st.one_of(numbers, st.sampled_from(QUOTED))),
     st.lists(cells, max_size=5),
+    st.builds(lambda number, others: [f'"{cell}"' for cell in (number, *others)], numbers, st.lists(texts, max_size=3)),
 )
 ends = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
 nasty = st.one_of(
@@ -96,7 +103,10 @@ def assert_agreement(
     expected = plain_checker.check_file(
         data, suppress=suppress, **{k: v for k, v in options.items() if k != "suppress"}
     )
-    report, rejects, sent = run(path, options)
+    with mock.patch.object(results, "SMALL_BYTES", -1):
+        found = run(path, options)
+    assert found == run(path, options)
+    report, rejects, sent = found
     assert rejects == [
         (line, reason) for line, (reason, _) in enumerate(expected, 1) if reason not in (None, "blank", "column_names")
     ]
@@ -127,22 +137,19 @@ def assert_clean(path: Path, sent: bytes, options: Mapping[str, Any]) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path, results_kept: None) -> Path:
+def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.csv"
 
 
-@pytest.fixture(params=[1 << 20, 13])
-def _block_sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks that end within characters and line ends."""
-    monkeypatch.setattr(lines, "BLOCK_BYTES", request.param)
-
-
-thoroughly = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+EXAMPLES = int(os.environ.get("AGREEMENT_EXAMPLES", "10"))
+several = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
-@settings(thoroughly, max_examples=1000)
+@settings(several, max_examples=20 * EXAMPLES)
 @given(row=rows, first=st.booleans(), options=rules)
 def test_both_checkers_agree_on_a_row(row: list[str], first: bool, options: dict[str, Any]) -> None:
     line = options["delimiter"].join(row).replace("\r", "").replace("\n", "").encode(errors="ignore")
@@ -153,20 +160,22 @@ def test_both_checkers_agree_on_a_row(row: list[str], first: bool, options: dict
     assert result.row == (sent if reason is None else b"")
 
 
-@pytest.mark.usefixtures("_block_sizes")
-@thoroughly
-@given(data=st.data(), options=rules)
-def test_both_checkers_agree_on_every_line(path: Path, data: st.DataObject, options: dict[str, Any]) -> None:
-    assert_agreement(path, data.draw(files(options["delimiter"])), options)
+@settings(several, max_examples=2 * EXAMPLES)
+@given(data=st.data(), options=rules, block_bytes=st.sampled_from([1 << 20, 13]))
+def test_both_checkers_agree_on_every_line(
+    path: Path, data: st.DataObject, options: dict[str, Any], block_bytes: int
+) -> None:
+    with mock.patch.object(lines, "BLOCK_BYTES", block_bytes):  # the smaller end within characters and line ends
+        assert_agreement(path, data.draw(files(options["delimiter"])), options)
 
 
-@thoroughly
+@several
 @given(data=st.binary(max_size=60), options=rules)
 def test_both_checkers_agree_on_any_bytes(path: Path, data: bytes, options: dict[str, Any]) -> None:
     assert_agreement(path, data, options)
 
 
-@settings(thoroughly, max_examples=40)
+@several
 @given(data=st.data(), options=rules)
 def test_both_checkers_agree_on_suppressed_numbers(path: Path, data: st.DataObject, options: dict[str, Any]) -> None:
     suppression_list = path.with_name("suppression_list.csv")
@@ -177,7 +186,7 @@ def test_both_checkers_agree_on_suppressed_numbers(path: Path, data: st.DataObje
     )
 
 
-@settings(thoroughly, max_examples=40)
+@several
 @given(
     data=st.data(),
     options=rules,
@@ -195,7 +204,7 @@ def test_both_checkers_agree_on_files_with_a_header(
     assert_agreement(path, head + rest, {**options, "has_header": True, "columns": columns})
 
 
-@settings(thoroughly, max_examples=25)
+@several
 @given(data=st.data(), options=rules.filter(lambda options: options["quoting"] == "refuse"))
 def test_both_checkers_agree_on_a_line_that_is_too_long_to_keep(
     path: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, options: dict[str, Any]

@@ -24,15 +24,15 @@ from airflow_provider_queuecalls.stopping import StopRequest
 RULES: dict[str, Any] = {"on_invalid": "skip", "duplicates": "drop"}
 
 
-@pytest.fixture(scope="module", params=[2_000, 60_000], ids=["in memory", "in DuckDB"])
+@pytest.fixture(scope="module", params=[2_000, 30_000], ids=["in memory", "in DuckDB"])
 def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A contact file that makes every step do something, and a suppression list."""
     directory = tmp_path_factory.mktemp("files")
     contacts, suppressed = directory / "calls.csv", directory / "suppressed.csv"
     with contacts.open("w") as file:
         for number in range(2_000_000, 2_000_000 + request.param):
-            quoted = number % 100 == 0  # so DuckDB cannot read the file itself
-            file.write(f"1617{number - number % 10 // 9},{'x' * 60}{chr(34) * quoted}\n")
+            control = chr(127) * (number % 100 == 0)  # so DuckDB cannot read the file itself
+            file.write(f"1617{number - number % 10 // 9},{'x' * 60}{control}\n")
     suppressed.write_text("".join(f"1617{number}\n" for number in range(2_001_000, 2_002_000)))
     return contacts, suppressed
 
@@ -66,7 +66,7 @@ def test_a_stop_request_ends_the_check_the_next_time_it_asks(
     run_check(files, whole, rejects)
     rejects.unlink()
     looks = range(1, whole.looks + 1)
-    for nth in {1, 2, whole.looks, *random.sample(looks, min(20, whole.looks))}:
+    for nth in {1, 2, whole.looks, *random.sample(looks, min(8, whole.looks))}:
         stop = StopAtLook(nth)
         with pytest.raises(NotSent) as raised:
             run_check(files, stop, rejects)
@@ -86,7 +86,7 @@ def test_every_step_asks_for_every_block_whether_to_stop(files: tuple[Path, Path
 
 
 def request_from_a_thread(stop: StopRequest) -> Iterator[None]:
-    timer = threading.Timer(0.3, stop.request)
+    timer = threading.Timer(0.1, stop.request)
     timer.start()
     yield
     timer.join()
@@ -94,7 +94,7 @@ def request_from_a_thread(stop: StopRequest) -> Iterator[None]:
 
 def request_from_a_signal_handler(stop: StopRequest) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, lambda *_: stop.request())
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
     yield
     signal.signal(signal.SIGALRM, before)
 
@@ -131,7 +131,7 @@ check(sys.argv[1], ContactRules(suppress=[sys.argv[2]], **{RULES!r})).close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere temporary files have a name")
-@pytest.mark.parametrize("looks", [0, 2, 10, 50, 250])
+@pytest.mark.parametrize("looks", [0, 10, 50])
 def test_a_check_that_is_killed_leaves_no_file(files: tuple[Path, Path], workspace: Path, looks: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *files], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(workspace)}

@@ -1,0 +1,56 @@
+"""Contact files of many megabytes are checked right, and in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import os
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.results import CODES
+from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.stopping import StopRequest
+from tests.support.memory import growth
+from tests.unit.contacts.checking import ANN, codes_of
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_numbers_are_right_in_a_file_that_duckdb_reads_in_parts(tmp_path: Path, end: str) -> None:
+    part = "".join(f"{ANN},{'r' * length}{end}" for length in range(100)) + f"x{end}{end}"
+    path, rejects = tmp_path / "calls.csv", tmp_path / "rejects.csv"
+    path.write_text(part * 5_000, newline="")
+    check(path, ContactRules(on_invalid="skip", duplicates="keep"), rejects_path=rejects).close()
+    with rejects.open() as file:
+        assert [int(row["line"]) for row in csv.DictReader(file)] == list(range(101, 102 * 5_000, 102))
+
+
+def test_a_line_of_300_megabytes_is_rejected_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text(f"{ANN},")
+    os.truncate(path, 300 << 20)  # NULs that take no room on the disk
+    program = (
+        "import sys\n"
+        "from airflow_provider_queuecalls.contacts import check\n"
+        "try: check(sys.argv[1])\n"
+        "except Exception as error: assert set(error.report.reasons) == {'line_too_long'}\n"
+        "print('grown', peak())"
+    )
+    assert growth(program, str(path)) < 200
+
+
+@pytest.mark.parametrize("numbers", [range(1_000_000), range(100_000)], ids=["all different", "90 % duplicates"])
+def test_memory_does_not_depend_on_the_size_of_the_files(tmp_path: Path, numbers: range) -> None:
+    """DuckDB gets a fifth of its default memory here, and may not spill to the disk."""
+    contacts, suppressed = tmp_path / "calls.csv", tmp_path / "suppressed.csv"
+    rows = "".join(f"1617{2_000_000 + number},x\n" for number in numbers)
+    contacts.write_text(rows * (1_000_000 // len(numbers)))
+    suppressed.write_text(
+        "".join(f"1{617 + area}{2_000_000 + number}\n" for area in range(2) for number in range(0, 4_000_000, 2))
+    )
+    with closing(ResultsInDuckDB(48, StopRequest(), lambda _: None)) as results:
+        codes = codes_of(results, contacts, suppressed)
+    assert codes.count(CODES["suppressed"]) == 500_000
+    assert codes.count(CODES["valid"]) == len(numbers) // 2
