@@ -99,6 +99,7 @@ bench: $(VENV)/.ready postgresql
 	$(VENV)/bin/python -m benchmarks.suppression
 	$(VENV)/bin/python -m benchmarks.storage
 	$(VENV)/bin/python benchmarks/import_cost.py
+	$(VENV)/bin/python -m benchmarks.task
 	$(VENV)/bin/python -m benchmarks.results
 
 cluster-bench: $(VENV)/.cluster postgresql redis
