@@ -80,7 +80,7 @@ def measure(directory: Path, url: str, rows: int, runs: int) -> dict[str, float]
     def download() -> None:
         remote_path(remote).fs.get_file(f"{BUCKET}/{local.name}", str(directory / "copy"))
 
-    def fetch(then: Callable[[object], object] = str) -> None:
+    def fetch(then: Callable[[str | os.PathLike[str]], object] = str) -> None:
         with fetched(remote, "The contact file", lambda *_: None, StopRequest()) as path:
             then(path)
 
