@@ -37,9 +37,9 @@ Counts = Mapping[str, tuple[int, int]]
 #: Called with the number of bytes that were processed since the last call.
 Advance = Callable[[int], object]
 
-#: A contact file and its suppression lists are small up to this total size, about 35,000 contacts. Up to there Python
+#: A contact file and its suppression lists are small up to this total size, about 30,000 contacts. Up to there Python
 #: is faster than loading DuckDB first (measured by ``benchmarks/check.py --store memory duckdb``).
-SMALL_BYTES = 2 << 20
+SMALL_BYTES = 3 << 19
 _CODES_AT_ONCE = 1 << 20
 _DIGEST_BYTES = 4 << 20
 _AFTER_ALL_LINES = 1 << 60
@@ -279,7 +279,7 @@ def line_results(
         blank += result.reason == BLANK
         name = result.reason
         if name is None:
-            rewritten = result.row != validator.fast_path_rows(line)
+            rewritten = result.row is not line and result.row != validator.fast_path_rows(line)
             name = "normalized" if result.normalized else "rewritten" if rewritten else "valid"
         yield LineResult(number, result.number, CODES[name], result.place)
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines, results
+from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines, results, rows_in_duckdb
 from airflow_provider_queuecalls.contacts import rows as row_rules
 from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts
@@ -209,7 +209,7 @@ def test_both_checkers_agree_on_files_with_a_header(
 def test_both_checkers_agree_on_a_line_that_is_too_long_to_keep(
     path: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, options: dict[str, Any]
 ) -> None:
-    for module in (lines, row_rules, plain_checker):
+    for module in (lines, row_rules, rows_in_duckdb, plain_checker):
         monkeypatch.setattr(module, "LONGEST_LINE", 600)
     monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
     long = data.draw(
