@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import (
     InvalidCampaign,
@@ -36,10 +37,11 @@ from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger
 
 if TYPE_CHECKING:
-    # Not needed to parse a DAG, and the client takes a while to import.
+    # Not needed to parse a DAG, and they take a while to import.
     from airflow_provider_queuecalls.client.client import Client, Record
     from airflow_provider_queuecalls.client.multipart import Upload
     from airflow_provider_queuecalls.client.response import Response
+    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
 
 #: The value of ``expected_digest`` that accepts every list.
 ANY_DIGEST = "any"
@@ -103,6 +105,7 @@ def deliver(
     rejects: AbstractContextManager[str | os.PathLike[str] | None] | None = None,
     expected_digest: str = ANY_DIGEST,
     dry_run: bool = False,
+    called: CalledNumbers | None = None,
     memory_limit: int = MEMORY_LIMIT,
     progress: Progress | None = None,
     log: logging.Logger | Any | None = None,
@@ -118,6 +121,7 @@ def deliver(
         before anything is sent, also if the check fails.
     :param expected_digest: ``"any"``, or the digest of the only list that may be sent (``sha256:…``)
     :param dry_run: do everything except the request
+    :param called: the record of the numbers that earlier campaigns call, which limits how often each is called
     :param memory_limit: the memory that the check may use, in MiB; default is 512
     :param progress: called with (done, total) in bytes while the files are checked
     :param log: the logger for what happens; default is this module's
@@ -133,6 +137,7 @@ def deliver(
     expected_digest = parse_digest(expected_digest)
     with attach_campaign_name(name), ExitStack() as stack:
         given, hours = campaign, None if rules.calling_hours is None else HoursCheck.of(rules, *campaign.span())
+        limit = stack.enter_context(LimitCheck(called, memory_limit // 2, client.stop)) if called else None
         with rejects or nullcontext() as rejects_path:
             checked = stack.enter_context(
                 check(
@@ -143,6 +148,7 @@ def deliver(
                     memory_limit=memory_limit,
                     progress=progress,
                     hours=hours,
+                    limit=limit,
                 )
             )
         log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
@@ -156,7 +162,7 @@ def deliver(
         _assert_expected(checked.report, expected_digest)
         if dry_run:
             given.assert_timely()
-            _log_warnings(given, log)
+            _log_warnings(given, called, log)
             log.info("Dry run: did not send campaign %s of %s contacts", name, f"{checked.report.valid:,}")
             return delivery
         client.stop.raise_if_requested()
@@ -165,8 +171,11 @@ def deliver(
         if recorded is not None:
             log.warning("Campaign %s was already queued at %s. Nothing was sent again.", name, recorded["queued_at"])
             return replace(delivery, outcome=Outcome.QUEUED, recorded=recorded)
-        _log_warnings(given, log)
+        _log_warnings(given, called, log)
         record = _RecordWithinHours(ledger, given, rules, checked.report) if hours else ledger
+        if called and limit:
+            is_retry = ledger.follows_broken_off
+            stack.enter_context(called.recorded(limit, checked.report.valid, campaign.expires_at, is_retry=is_retry))
         return _send(delivery, campaign, checked.upload, client, ledger, record=record, log=log)
 
 
@@ -213,9 +222,15 @@ def _send(
     return queued
 
 
-def _log_warnings(campaign: Campaign, log: logging.Logger) -> None:
+def _log_warnings(campaign: Campaign, called: CalledNumbers | None, log: logging.Logger) -> None:
     for warning in campaign.warnings():
         log.warning(warning)
+    attempts = 1 + int(campaign.max_retries or 0)
+    if called and attempts > called.limit.most:
+        log.warning(
+            "max_retries lets the service make up to %s attempts to call each contact, and max_per_period is %s.",
+            attempts, called.limit,
+        )  # fmt: skip
 
 
 def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Campaign:

@@ -76,6 +76,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "2048",
                         "default": "512",
                     },
+                    "max_per_period": {
+                        "description": (
+                            "How often a number may be called in a period of time, such as 3/24h, by all campaigns of this "
+                            "Airflow: the default of the parameter max_per_period. It needs results_database and results_secret."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "3/24h",
+                        "default": "",
+                    },
                     "results_url": {
                         "description": (
                             "Public URL of the receiver that 'queuecalls results serve' runs. A task with "
@@ -89,7 +99,8 @@ def get_provider_info() -> dict[str, Any]:
                     "results_secret": {
                         "description": (
                             "Secret that signs the result_url of each campaign, of at least 16 characters, the same as the "
-                            "receiver's. Several are separated by commas: the first one signs, all of them are accepted."
+                            "receiver's. Several are separated by commas: the first one signs, all of them are accepted. The record "
+                            "for max_per_period is hashed with a key that is derived from it."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

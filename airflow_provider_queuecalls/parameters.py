@@ -39,7 +39,8 @@ class Parameter:
 
     ``default`` is what an unset value means; ``default_doc`` says so where the value alone doesn't. ``choices`` are the
     accepted values with their meanings. ``minimum``, ``maximum`` and a number without a unit are in ``unit``;
-    ``max_length`` is in bytes of UTF-8. ``source`` is empty for a rule of our own.
+    ``max_length`` is in bytes of UTF-8. ``source`` is empty for a rule of our own. With ``empty_is_unset=False``, an empty
+    text is an error: what protects people must not disappear because a template has rendered to nothing.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Parameter:
     maximum: int | None = None
     max_length: int | None = None
     source: str = ""
+    empty_is_unset: bool = True
 
     @property
     def rule(self) -> str:
@@ -83,6 +85,8 @@ class Parameter:
         if is_unset(value):
             if self.required:
                 raise ValueError("is missing")
+            if value is not None and not self.empty_is_unset:
+                raise ValueError("is an empty text, or 'None' as one")
             return self.default
         return self.type.read(value, self)
 

@@ -25,6 +25,7 @@ from airflow_provider_queuecalls.client.campaign import PARAMETERS, START_LATE, 
 from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
+from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_PARAMETERS
 from airflow_provider_queuecalls.contacts.split import PARAMETERS as SPLIT_PARAMETERS
 from airflow_provider_queuecalls.parameters import Parameter
 from airflow_provider_queuecalls.records.call_results import FIELDS as RESULT_FIELDS
@@ -119,7 +120,12 @@ _CAMPAIGN = [CAMPAIGN[name] for name in Campaign.names() if name in CAMPAIGN]
 DOCUMENTED = {
     ("client/campaign.py", "Campaign"): _CAMPAIGN,
     ("contacts/rules.py", "ContactRules"): CHECK_PARAMETERS,
-    ("operators/queuecalls.py", "QueueCallsOperator"): [*_CAMPAIGN, *CHECK_PARAMETERS, *QUESTION_PARAMETERS],
+    ("operators/queuecalls.py", "QueueCallsOperator"): [
+        *_CAMPAIGN,
+        *CHECK_PARAMETERS,
+        *LIMIT_PARAMETERS,
+        *QUESTION_PARAMETERS,
+    ],
     ("operators/call_results.py", "CallResultsOperator"): [*NEXT_LIST_PARAMETERS, *CHECK_PARAMETERS],
     ("operators/split_contacts.py", "SplitContactsOperator"): [*SPLIT_PARAMETERS, *CHECK_PARAMETERS],
     ("sensors/queuecalls.py", "QueueCallsResultsSensor"): WAIT_PARAMETERS,

@@ -9,15 +9,18 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_PARAMETERS
+from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import Parameter, read_values
 from airflow_provider_queuecalls.progress import Progress
+from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import TIMESTAMP
 
 CLEAN, NOT_CLEAN, NOT_CHECKED = 0, 1, 2
@@ -42,6 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     add_rules(parser)
+    add_limit(parser)
     add_span(parser, "the latest time that is right for all rows")
     parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -65,6 +69,12 @@ def add_rules(parser: argparse._ActionsContainer) -> None:
             parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
         else:
             parser.add_argument(option, metavar="X", help=option_help(parameter))
+
+
+def add_limit(parser: argparse._ActionsContainer) -> None:
+    """Add the option for how often a number may be called."""
+    (limit,) = LIMIT_PARAMETERS
+    parser.add_argument("--max-per-period", metavar="X", help=option_help(limit))
 
 
 def option_help(parameter: Parameter) -> str:
@@ -111,6 +121,7 @@ def _run(options: argparse.Namespace) -> int:
             as_json=options.json,
             memory_limit=options.memory_limit,
             span=given_span(options) or (None, None),
+            max_per_period=options.max_per_period,
         )
     except QueueCallsError:
         raise
@@ -127,6 +138,7 @@ def check_file(
     as_json: bool,
     memory_limit: int,
     span: tuple[int | None, int | None],
+    max_per_period: str | None,
 ) -> int:
     """Check a file and print the report. Returns 0 if every row is valid, duplicate, or suppressed as asked for.
 
@@ -138,6 +150,7 @@ def check_file(
     try:
         with (
             progress_bar() as progress,
+            _limit(max_per_period, span[0], memory_limit) as limit,
             check(
                 path,
                 read,
@@ -145,6 +158,7 @@ def check_file(
                 progress=progress,
                 memory_limit=memory_limit,
                 hours=HoursCheck.of(read, *span),
+                limit=limit,
             ) as checked,
         ):
             report = checked.report
@@ -159,6 +173,29 @@ def check_file(
     if problem:
         print(problem.partition("\n")[0], file=sys.stderr)
     return NOT_CLEAN if problem or report.rejected else CLEAN
+
+
+@contextmanager
+def _limit(max_per_period: str | None, start: int | None, memory_limit: int) -> Iterator[LimitCheck | None]:
+    """How often numbers may be called, by the record in the results database; the environment says where that is."""
+    read, violations = read_values(LIMIT_PARAMETERS, {"max_per_period": max_per_period})
+    if violations:
+        raise InvalidContactRules(list(violations.values()))
+    if max_per_period is None:
+        yield None
+        return
+    from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, from_environment
+    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.results_url import read_secrets
+
+    secrets = read_secrets(from_environment(SECRET))
+    database = Database(from_environment(DATABASE), create=False)
+    with (
+        closing(CalledNumbers(database, read["max_per_period"], secrets, start=start)) as called,
+        LimitCheck(called, memory_limit // 2, StopRequest()) as limit,
+    ):
+        yield limit
 
 
 def _print_table(report: Report) -> None:

@@ -122,9 +122,10 @@ def _age(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} {problem}; it must be {_AGE.type.rule}") from None
 
 
-def _given(value: str | None, variable: str, option: str) -> str:
+def from_environment(variable: str, value: str | None = None, option: str = "") -> str:
+    """The value of an option, or of the environment variable if it is not given."""
     if not (found := value or os.environ.get(variable, "").strip()):
-        raise QueueCallsError(f"Set {option}, or the environment variable {variable}.")
+        raise QueueCallsError(f"Set {f'{option}, or ' * bool(option)}the environment variable {variable}.")
     return found
 
 
@@ -132,7 +133,7 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
     from airflow_provider_queuecalls.records.results_url import read_secrets
 
     if options.secret_file is None:
-        return read_secrets(_given(None, SECRET, "--secret-file"))
+        return read_secrets(from_environment(SECRET, option="--secret-file"))
     try:
         return read_secrets(Path(options.secret_file).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -143,7 +144,7 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
 def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[Database]:
     from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
 
-    database = Database(_given(options.database, DATABASE, "--database"), create=create)
+    database = Database(from_environment(DATABASE, options.database, "--database"), create=create)
     with closing(database), translate_sqlalchemy_errors(database.url):
         yield database
 
@@ -175,7 +176,7 @@ def _run_serve(options: argparse.Namespace) -> int:
 def _run_url(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls.records.results_url import results_url
 
-    base, secrets = _given(options.base, URL, "--base"), _secrets(options)
+    base, secrets = from_environment(URL, options.base, "--base"), _secrets(options)
     with redirect_stdout(sys.stderr):  # Airflow logs to what it finds there when it is imported
         from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 
@@ -235,6 +236,7 @@ def _output(path: str | None) -> Iterator[TextIO]:
 
 def _run_prune(options: argparse.Namespace) -> int:
     with _database(options) as database:
-        count = database.prune(int(time.time() - options.older_than))
-    print(f"Deleted {count:,} results.")
+        before = int(time.time() - options.older_than)
+        results, campaigns = database.prune(before), database.prune_numbers(before)
+    print(f"Deleted {results:,} results, and the record of called numbers of {campaigns:,} campaigns.")
     return 0

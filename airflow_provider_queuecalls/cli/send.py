@@ -11,10 +11,11 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from types import FrameType
 from typing import Any
 
-from airflow_provider_queuecalls.cli.check import add_rules, given_rules, option_help, progress_bar
+from airflow_provider_queuecalls.cli.check import add_limit, add_rules, given_rules, option_help, progress_bar
 from airflow_provider_queuecalls.client import Campaign
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
@@ -56,7 +57,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             f"--{name.replace('_', '-')}", metavar="X", required=name in ("start_url", "campaign_name"),
             help=option_help(parameter),
         )  # fmt: skip
-    add_rules(parser.add_argument_group("check"))
+    checks = parser.add_argument_group("check")
+    add_rules(checks)
+    add_limit(checks)
     parser.set_defaults(run=_run)
 
 
@@ -78,10 +81,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _send(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
     from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+    from airflow_provider_queuecalls.records.entry import CampaignKey
     from airflow_provider_queuecalls.records.ledger import Try
 
     log = _stderr_logger()
@@ -98,9 +103,11 @@ def _send(options: argparse.Namespace) -> int:
     # Each call of the command is a permission of its own to send again.
     this_try = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
     open_ledger = ledger_opener(records_at(options.receipts, log, dry_run=options.dry_run), this_try, log)
-    with progress_bar() as progress:
+    key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
+    open_record = partial(called_numbers, options.max_per_period, campaign, key, log=log)
+    with progress_bar() as progress, open_record() as called:
         checked = deliver(
-            campaign, options.file, client, open_ledger,
+            campaign, options.file, client, open_ledger, called=called,
             rules=rules, rejects=nullcontext(options.rejects), dry_run=True, progress=progress, log=log,
         )  # fmt: skip
     # Python goes on to read the answer after a handler that raises nothing.
@@ -109,10 +116,11 @@ def _send(options: argparse.Namespace) -> int:
         _print(checked.result, options)
         return SENT if options.dry_run else FAILED
     _on_signals(stop)
-    delivery = deliver(
-        campaign, options.file, client, open_ledger,
-        rules=rules, expected_digest=checked.report.digest or "", log=log,
-    )  # fmt: skip
+    with open_record() as called:
+        delivery = deliver(
+            campaign, options.file, client, open_ledger, called=called,
+            rules=rules, expected_digest=checked.report.digest or "", log=log,
+        )  # fmt: skip
     _print(delivery.result, options)
     return SENT
 

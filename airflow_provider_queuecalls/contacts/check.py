@@ -14,6 +14,7 @@ from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.contacts.built_list import is_built
+from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.clocks import tzdata
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.files import is_same_file, open_source, show_role
@@ -84,6 +85,7 @@ def check(
     stop: StopRequest | None = None,
     memory_limit: int = MEMORY_LIMIT,
     hours: HoursCheck | None = None,
+    limit: LimitCheck | None = None,
 ) -> CheckedContacts:
     """Check a local contact file as a whole, and return what is to be sent.
 
@@ -100,6 +102,7 @@ def check(
     :param memory_limit: The memory that the check may use, in MiB, at least 256. Default: 512. It is enough for files of
         any size; with more, large files are compared in fewer steps.
     :param hours: Decides whether rows are within hours. Default: by the ``calling_hours`` of the rules, from now on.
+    :param limit: Decides whose number was called too often. Default: nobody's.
 
     Raises :class:`InvalidContacts` if a rule or a policy is violated (with a ``report`` if the rows were checked),
     :class:`EmptyContacts` if there are no rows and ``on_empty`` is ``"skip"``, and :class:`CheckFailed` if the check could
@@ -117,7 +120,7 @@ def check(
             lists.append(open_suppression_list(location, rules, stop))
             opened.callback(lists[-1].file.close)
         size = source.size + sum(each.size for each in lists)
-        in_memory = is_small(size) and not any(map(is_built, lists))
+        in_memory = is_small(size) and not any(map(is_built, lists)) and limit is None
         total = 2 * size  # comparing the numbers takes about as long as reading the files
         with (
             translate_errors(source.shown, memory_limit),
@@ -130,7 +133,7 @@ def check(
             layout = find_layout(source, rules)
             validator = RowValidator(rules, layout.with_zone() if hours and hours.keeps_zone else layout, hours)
             read = results.read_contacts(source, validator)
-            results.mark_repeats(look_for_duplicates=rules.duplicates != "keep")
+            results.mark_repeats(look_for_duplicates=rules.duplicates != "keep", limit=limit)
             counts = results.counts()
             report = _report(read, counts, results.rejects(), validator.layout)
             if hours:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import BinaryIO, NamedTuple, Protocol, overload
 
+from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, pick_lines, read_at
 from airflow_provider_queuecalls.contacts.places import Place
@@ -100,8 +101,9 @@ class Results(ABC):
         """Check every line of the contact file by itself."""
 
     @abstractmethod
-    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
-        """Reject the valid rows whose number is suppressed, then those whose number an earlier row has."""
+    def mark_repeats(self, *, look_for_duplicates: bool, limit: LimitCheck | None = None) -> None:
+        """Reject the valid rows whose number is suppressed, then those that exceed the limit, and then those whose number an
+        earlier row has."""
 
     def digest(self, source: Source) -> str:
         """The digest of the contact file."""
@@ -180,7 +182,9 @@ class ResultsInMemory(Results):
         assert_same_lines(source, lines, len(results))
         return results
 
-    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+    def mark_repeats(self, *, look_for_duplicates: bool, limit: LimitCheck | None = None) -> None:
+        if limit:
+            raise NotImplementedError("DuckDB compares the record of earlier campaigns")
         earlier: set[int] = set()
         for line, number in self._contacts:
             if number in self._suppressed:

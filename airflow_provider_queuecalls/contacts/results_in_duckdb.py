@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import BinaryIO, overload
 
+from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
 from airflow_provider_queuecalls.contacts.files import Source, path_of, temporary_file
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
@@ -165,13 +166,21 @@ class ResultsInDuckDB(Results):
                 query = f"FROM read_csv('{path_of(results)}', {columns})"
                 self._duckdb.run(copy_to_parquet(query, lines.checked_in_python))
 
-    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+    def mark_repeats(self, *, look_for_duplicates: bool, limit: LimitCheck | None = None) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
         in_parts = self._in_parts("contacts")
         if self._suppressed:
             self._duckdb.run(f"CREATE VIEW suppressed AS {' UNION ALL '.join(self._suppressed)}")
-            for in_part in in_parts:
+        if limit:
+            limit.read_record(self._duckdb)
+        for in_part in in_parts:
+            if self._suppressed:
                 self._mark_suppressed(in_part)
+            if limit:
+                anti = "ANTI JOIN found USING (number)" if self._suppressed else ""
+                contacts = f"SELECT line, number FROM contacts {anti} WHERE {in_part}"
+                too_often = limit.too_often(self._duckdb, contacts, keep=not look_for_duplicates)
+                self._mark(f"SELECT line, {CODES['called_too_often']} AS code FROM ({too_often})")
         if look_for_duplicates:
             for start, end in self._ranges():
                 firsts = 0

@@ -43,6 +43,7 @@ REASONS: Mapping[str, str] = {
     "call_parameter_too_long": "a call_parameter of more than 255 bytes of UTF-8",
     "outside_hours": "may not be called during the whole campaign by calling_hours, or has no known time zone (unknown_zone)",
     "suppressed": "a phone number on a suppression list",
+    "called_too_often": "a phone number that earlier campaigns have called as often as max_per_period allows",
     "duplicate": "a phone number that an earlier row has",
 }
 #: The results for lines that are not rows: a blank line, and the header line of a file with one.

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_provider_queuecalls._airflow.connection_form import form_field
+from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
@@ -111,6 +112,7 @@ class QueueCallsHook(BaseHook):
         *,
         receipts_path: Location | None = None,
         rules: ContactRules | None = None,
+        max_per_period: str | None = None,
         rejects_path: str | os.PathLike[str] | None = None,
         expected_digest: str = ANY_DIGEST,
         dry_run: bool = False,
@@ -124,6 +126,8 @@ class QueueCallsHook(BaseHook):
             made, any URL of ObjectStoragePath, ``"database"`` for the results database, or ``"none"`` to keep no
             record; default is ``[queuecalls] receipts_path`` of Airflow's configuration
         :param rules: how the contact file is checked
+        :param max_per_period: how often a number may be called in a period, such as ``"3/24h"``, by the record of earlier
+            campaigns; default is ``[queuecalls] max_per_period`` of Airflow's configuration, or no limit
         :param rejects_path: a local file for the rejects, each with line and reason
         :param expected_digest: ``"any"``, or the digest of the only list that may be sent
         :param dry_run: do everything except the request
@@ -134,17 +138,20 @@ class QueueCallsHook(BaseHook):
         # Each call is a permission of its own to send again.
         this_try = Try(1, f"hook/{secrets.token_hex(8)}", resend)
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
-        return deliver(
-            campaign,
-            contacts,
-            self.client,
-            ledger_opener(open_store, this_try, self.log),
-            rules=rules,
-            rejects=nullcontext(rejects_path),
-            expected_digest=expected_digest,
-            dry_run=dry_run,
-            log=self.log,
-        )
+        key = self.key_of(campaign.campaign_name or "")
+        with called_numbers(max_per_period, campaign, key, log=self.log) as called:
+            return deliver(
+                campaign,
+                contacts,
+                self.client,
+                ledger_opener(open_store, this_try, self.log),
+                rules=rules,
+                rejects=nullcontext(rejects_path),
+                expected_digest=expected_digest,
+                dry_run=dry_run,
+                called=called,
+                log=self.log,
+            )
 
     def close(self) -> None:
         """Break off the request that is under way, if there is one, and send nothing from now on."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
+from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
 from airflow_provider_queuecalls._airflow.results import made_result_url, with_campaign_row
@@ -153,6 +154,11 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
         ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
         within the hours of all places in the US and Canada only. Default: ``'fail'``.
+    :param max_per_period: How often a number may be called in a period of time, by all campaigns that have a limit.
+        Requires [queuecalls] results_database and results_secret. A contact who would be called more often is rejected.
+        A value that renders to an empty string is an error. Accepts a number of calls from 1 to 999,999, '/', and a
+        period in hours or days of at most 366 days, such as '3/24h' or '5/7d'. Default: [queuecalls] max_per_period of
+        Airflow's configuration; if that is not set, there is no limit.
 
     Pushes a dict to XCom: ``outcome``, ``campaign_key`` (a digest of service, account, and name, under which its results
     are stored), ``campaign_name``, ``contacts`` (how many were sent), ``rejected``, ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
@@ -169,7 +175,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     template_fields: Sequence[str] = (
         *("contacts", *Campaign.names(), *ContactRules.names()),
         *("rejects_path", "expected_digest", "dry_run", "resend", "on_unknown", "answer_timeout", "receipts_path"),
-        *("collect_results", "queuecalls_conn_id"),
+        *("max_per_period", "collect_results", "queuecalls_conn_id"),
     )
     operator_extra_links = (CampaignLink(),)
     #: The link's URL, empty until it is known: Airflow 3 asks for the link on the worker when the task has ended.
@@ -211,6 +217,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         on_empty: OnEmpty | str = "fail",
         calling_hours: Mapping[str, Any] | Sequence[Any] | str | None = None,
         unknown_zone: UnknownZone | str = "fail",
+        max_per_period: str | None = None,
         rejects_path: Location | None = None,
         expected_digest: str = ANY_DIGEST,
         dry_run: bool | str = False,
@@ -252,6 +259,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self.on_empty = on_empty
         self.calling_hours = calling_hours
         self.unknown_zone = unknown_zone
+        self.max_per_period = max_per_period
         self.rejects_path = rejects_path
         self.expected_digest = expected_digest
         # Hides BaseOperator.dry_run(), which only `airflow tasks test --dry-run` calls.
@@ -281,6 +289,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             open_store = with_campaign_row(open_store, context, self.log, stack, campaign.expires_at)
+            key = self.hook.key_of(campaign.campaign_name or "")
+            called = stack.enter_context(called_numbers(self.max_per_period, campaign, key, log=self.log))
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))
             open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
@@ -296,6 +306,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     rejects=writable_copy(self.rejects_path, "The rejects file"),
                     expected_digest=expected_digest,
                     dry_run=dry_run,
+                    called=called,
                     memory_limit=check_memory_mb(),
                     log=self.log,
                 )

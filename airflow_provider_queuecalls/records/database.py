@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResult
 from airflow_provider_queuecalls.records.engine import file_id, make_engine
+from airflow_provider_queuecalls.records.entry import OUTCOMES, State
 from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
 from airflow_provider_queuecalls.records.storing import store
 
@@ -114,6 +115,10 @@ class Database:
         """A connection that writes, and whose changes are committed at the end of the ``with``."""
         return self._writer.begin()
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection that reads."""
+        return self._engine.connect()
+
     def add(self, key: str, posted: PostedResult) -> bool:
         """Commit one posted result of the campaign with this key; return whether it is new. Nothing is overwritten."""
         (is_new,) = self.add_all([(key, posted)])
@@ -165,6 +170,7 @@ class Database:
             expires_at = coalesce(excluded.expires_at, known.expires_at)"""  # noqa: S608
         with self.transaction() as connection:
             connection.execute(text(put), row)
+            _forget_numbers(connection, campaign.campaign_key, campaign.outcome)
 
     def set_outcome(self, key: str, outcome: str) -> None:
         """Change what is known about the request of a campaign, if it has a row."""
@@ -173,6 +179,7 @@ class Database:
         change = "UPDATE queuecalls_campaigns SET outcome = :outcome WHERE campaign_key = :key"
         with self.transaction() as connection:
             connection.execute(text(change), {"key": key, "outcome": outcome})
+            _forget_numbers(connection, key, outcome)
 
     def key_of(self, campaign: str) -> str:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
@@ -244,7 +251,36 @@ class Database:
                 connection.execute(text(statement), {"before": before})
         return deleted
 
+    def prune_numbers(self, before: int) -> int:
+        """Delete the numbers of campaigns that ended before a time, unless a period of ``max_per_period`` still needs them, as the
+        longest one on record does. Return of how many requests."""
+        from sqlalchemy import text
 
+        with self.transaction() as connection:
+            longest = connection.execute(text("SELECT coalesce(max(period), 0) FROM queuecalls_requests")).scalar() or 0
+            until = {"until": min(before, int(time.time()) - longest)}
+            tokens = [row[0] for row in connection.execute(text(_OLD_REQUESTS), until)]
+        for token in tokens:  # one at a time: a receiver waits for the end of each
+            with self.transaction() as connection:
+                for table in NUMBERS_OF_REQUEST:
+                    connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
+        return len(tokens)
+
+
+def _forget_numbers(connection: Connection, key: str, outcome: str) -> None:
+    """Let the last request of a campaign no longer count for ``max_per_period`` if it is known not to be queued."""
+    from sqlalchemy import text
+
+    if outcome == OUTCOMES[State.OPEN]:
+        token = connection.execute(text(_LAST_REQUEST), {"key": key}).scalar()
+        for table in NUMBERS_OF_REQUEST:
+            connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
+
+
+#: The tables with the numbers of requests, by the requests' tokens.
+NUMBERS_OF_REQUEST = ("queuecalls_requests", "queuecalls_numbers")
+_LAST_REQUEST = "SELECT token FROM queuecalls_requests WHERE campaign_key = :key ORDER BY recorded_at DESC LIMIT 1"
+_OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE starts_at < :until AND ends_at < :until"
 #: Whole seconds, so that calls and results are those of the same time.
 _OLDEST = """SELECT max(received_at) FROM
     (SELECT received_at FROM queuecalls_results WHERE received_at < :before ORDER BY received_at LIMIT :most) AS oldest"""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: ``queuecalls_calls`` has the result of each call, whatever the order in which its posts arrived, and the one that it
 #: replaced last. ``queuecalls_tallies`` counts these results. Both change in the transaction that stores a post, so counting a
 #: campaign costs the same for ten results and for a million. ``shard`` keeps several receivers from waiting for each
-#: other's counts.
+#: other's counts. ``queuecalls_requests`` and ``queuecalls_numbers`` are the record for ``max_per_period``, see
+#: :mod:`~airflow_provider_queuecalls.records.called_numbers`.
 SCHEMA: tuple[tuple[str, ...], ...] = (
     (
         f"""CREATE TABLE queuecalls_campaigns (
@@ -41,6 +42,13 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, result text NOT NULL, callee_type text NOT NULL,
             shard bigint NOT NULL, calls bigint NOT NULL, attempts bigint NOT NULL, unreadable bigint NOT NULL,
             last_received_at bigint NOT NULL, PRIMARY KEY (campaign_key, result, callee_type, shard))""",
+        f"""CREATE TABLE queuecalls_requests (
+            token varchar(32) PRIMARY KEY, campaign_key varchar({KEY_LENGTH}) NOT NULL, key_name varchar(16) NOT NULL,
+            contacts bigint NOT NULL, period bigint NOT NULL, recorded_at bigint NOT NULL, starts_at bigint NOT NULL,
+            ends_at bigint NOT NULL)""",
+        "CREATE INDEX queuecalls_requests_campaign ON queuecalls_requests (campaign_key)",
+        """CREATE TABLE queuecalls_numbers (
+            token varchar(32) NOT NULL, part bigint NOT NULL, hashes bytea NOT NULL, PRIMARY KEY (token, part))""",
     ),
 )
 VERSION = "SELECT max(version) FROM queuecalls_schema"

@@ -1,0 +1,81 @@
+"""``max_per_period`` in Airflow: the limit, and the record in the results database that it needs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_queuecalls._airflow import settings
+from airflow_provider_queuecalls._airflow.compat import mask_secret
+from airflow_provider_queuecalls._airflow.results import results_database
+from airflow_provider_queuecalls.client.campaign import Campaign
+from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS
+from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
+    InvalidCampaign,
+    InvalidContactRules,
+    QueueCallsError,
+    Violation,
+)
+from airflow_provider_queuecalls.parameters import read_values
+from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.results_url import read_secrets
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
+
+(LIMIT,) = PARAMETERS
+
+
+@contextmanager
+def called_numbers(
+    max_per_period: object, campaign: Campaign, key: CampaignKey, *, log: logging.Logger | Any
+) -> Iterator[CalledNumbers | None]:
+    """The record of called numbers for a campaign; None without a limit.
+
+    Raises :class:`InvalidContactRules` for a limit that is not valid or whose needs are not configured,
+    :class:`InvalidCampaign` if nobody knows when the campaign's calls start, and :class:`CheckFailed` if the database cannot
+    be reached.
+    """
+    given = settings.option(LIMIT.name) if max_per_period is None else max_per_period
+    read, violations = read_values(PARAMETERS, {LIMIT.name: given})
+    if violations:
+        raise InvalidContactRules(list(violations.values()))
+    limit = read[LIMIT.name]
+    if limit is None:
+        yield None
+        return
+    if campaign.scheduled_time is not None:
+        problem = "is interpreted by the service only, and max_per_period needs to know when calls start"
+        raise InvalidCampaign([Violation("scheduled_time", problem, "given as scheduled_timestamp", "this provider")])
+    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
+
+    secrets = _secrets()
+    try:
+        database = results_database()
+    except QueueCallsError as error:
+        raise CheckFailed(f"max_per_period cannot be checked: {str(error).rstrip('.')}. Nothing was sent.") from None
+    start = int(str(campaign.scheduled_timestamp or 0))
+    with closing(CalledNumbers(database, limit, secrets, campaign_key=key.digest, start=start, log=log)) as called:
+        yield called
+
+
+def _secrets() -> tuple[str, ...]:
+    """The secrets of Airflow's configuration. Raises :class:`InvalidContactRules` if an option is missing."""
+    missing = [name for name in ("results_database", "results_secret") if settings.option(name) is None]
+    problem = f"needs [queuecalls] {' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not set"
+    try:
+        secrets = read_secrets(settings.option("results_secret") or "")
+    except QueueCallsError as error:
+        missing, problem = (
+            ["results_secret"],
+            problem if missing else f"needs another [queuecalls] results_secret: {error}",
+        )
+    if missing:
+        rule = "used with both options in Airflow's configuration"
+        raise InvalidContactRules([Violation(LIMIT.name, problem, rule, "this provider")])
+    for secret in secrets:
+        mask_secret(secret)
+    return secrets

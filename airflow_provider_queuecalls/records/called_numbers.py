@@ -1,0 +1,228 @@
+"""The record of called numbers, for ``max_per_period``: which campaigns call which numbers, and when.
+
+Each request that may queue a campaign is on record with hashes of its numbers before its first byte, and is removed if
+nothing was queued. The hashes are keyed, and the key is not in the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
+from airflow_provider_queuecalls.contacts.duckdb_session import Session
+from airflow_provider_queuecalls.contacts.files import temporary_file
+from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.outcome import Outcome
+from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database, translate_sqlalchemy_errors
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+#: Taken while a request is recorded, so that each one sees all that came before. Any number that others don't take.
+_LOCK = 0x71756576
+#: How many parts of the record, of 1 MiB each, and how many results are read at once.
+_PARTS_AT_ONCE = 8
+_RESULTS_AT_ONCE = 10_000
+
+#: A campaign counts if its calls start less than the period before or after those of this campaign, or have not ended then.
+_COUNTS = "(starts_at > :start - :period AND starts_at < :start + :period OR starts_at <= :start AND ends_at > :start)"
+_OTHERS = f"FROM queuecalls_requests WHERE campaign_key <> :campaign_key AND {_COUNTS}"
+_OWN = "FROM queuecalls_requests WHERE campaign_key = :campaign_key"
+_HASHES = "SELECT hashes FROM queuecalls_numbers WHERE token IN (SELECT token {which} AND key_name = :key_name)"
+_HASHES_OF = "SELECT hashes FROM queuecalls_numbers WHERE token = :token"
+#: A call with one attempt counts as it does without a result.
+_ATTEMPTS = f"""SELECT post.phone_number, post.attempts FROM queuecalls_calls AS known
+    JOIN queuecalls_results AS post USING (campaign_key, call_key, digest)
+    WHERE post.attempts <> 1 AND post.phone_number IS NOT NULL
+    AND known.campaign_key IN (SELECT campaign_key {_OTHERS})"""  # noqa: S608
+_RECORD = """INSERT INTO queuecalls_requests
+    (token, campaign_key, key_name, contacts, period, recorded_at, starts_at, ends_at)
+    VALUES (:token, :campaign_key, :key_name, :contacts, :period, :now, :start, :end)"""
+_ADD_PART = "INSERT INTO queuecalls_numbers (token, part, hashes) VALUES (:token, :part, :hashes)"
+
+
+class CalledNumbers:
+    """The record of called numbers, as far as it counts for one campaign. It is a
+    :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
+
+    :param database: the results database; :meth:`close` closes it
+    :param all_secrets: the secrets whose keys the record may be hashed with; the first one's key is used from now on
+    :param campaign_key: which campaign; empty for a check by itself
+    :param start: when its calls start, as a UNIX time; default is now
+
+    Raises :class:`CheckFailed` where the database cannot be used, and where a key is missing.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        limit: CallLimit,
+        all_secrets: Sequence[str],
+        *,
+        campaign_key: str = "",
+        start: int | None = None,
+        log: logging.Logger | Any | None = None,
+    ) -> None:
+        self.limit = limit
+        self._database = database
+        self._keys = {key.name: key for key in map(NumberKey.of, all_secrets)}
+        self.key = next(iter(self._keys.values()))
+        self._campaign_key = campaign_key
+        now = int(time.time())
+        self._start = max(now, start or 0)
+        self._which = {"campaign_key": campaign_key, "start": self._start, "period": limit.period}
+        self._token = secrets.token_hex(16)
+        self._log = log or logging.getLogger(__name__)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
+        """The hashes of the numbers that other campaigns call, by their key."""
+        return self._hashes(_OTHERS, self._seen.values())
+
+    def own(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
+        """The hashes of the numbers that this campaign has on record, by their key."""
+        with self._usable() as connection:
+            found = self._rows(connection, f"SELECT DISTINCT key_name {_OWN}")
+        return self._hashes(_OWN, [name for (name,) in found])
+
+    def attempts(self) -> Iterator[Sequence[tuple[str, int]]]:
+        """Number and attempts of the calls of these campaigns whose result reports another number of attempts than 1."""
+        with self._usable() as connection:
+            yield from self._stream(connection, _ATTEMPTS, _RESULTS_AT_ONCE)
+
+    @contextmanager
+    def recorded(self, sent: LimitCheck, contacts: int, ends_at: int | None, *, is_retry: bool) -> Iterator[None]:
+        """Have the numbers on record while the request is made. They stay unless it is known that nothing was queued.
+
+        Of two campaigns at the same moment, the second one on record finds the first one's numbers. Raises
+        :class:`CheckFailed` if it would now call somebody too often.
+
+        :param sent: the check that found out who is sent
+        :param ends_at: when the calls end, as a UNIX time; None if that is not known
+        :param is_retry: all earlier requests of this campaign are known to have queued nothing
+        """
+        request = self._which | {
+            "token": self._token,
+            "key_name": self.key.name,
+            "contacts": contacts,
+            "now": int(time.time()),
+            "end": ends_at or self._start,
+        }
+        with closing(Session(sent.memory_mb, sent.stop)) as session, temporary_file() as hashes:
+            hashes.writelines(sent.hashes(session))
+            while unseen := self._record(request, hashes):
+                self._assert_still_allowed(unseen, sent, session)
+        try:
+            yield
+        except QueueCallsError as error:
+            unknown = error.outcome is Outcome.UNKNOWN and (not isinstance(error, OutcomeUnknown) or error.sent)
+            self._remove("= :token" if not unknown else "<> :token", needed=not unknown or is_retry)
+            raise
+        self._remove("<> :token", needed=is_retry)
+
+    @cached_property
+    def _seen(self) -> dict[str, str]:
+        """The requests that count, with the names of their keys, as they were when this was asked first."""
+        with self._usable() as connection:
+            return self._counting(connection)
+
+    def _counting(self, connection: Connection) -> dict[str, str]:
+        return dict(map(tuple, self._rows(connection, f"SELECT token, key_name {_OTHERS}")))
+
+    def _hashes(self, which: str, names: Iterable[str]) -> Iterator[tuple[NumberKey, Iterator[bytes]]]:
+        for name in dict.fromkeys(names):
+            if name not in self._keys:
+                raise CheckFailed(
+                    "max_per_period cannot be checked: numbers on record were hashed with a secret that is no longer among "
+                    "those of [queuecalls] results_secret. Nothing was sent. Add the old secret after the new one, separated by "
+                    f"a comma, until these campaigns are older than the period ({self.limit})."
+                )
+            yield self._keys[name], self._parts(_HASHES.format(which=which), {"key_name": name})
+
+    def _parts(self, query: str, values: Mapping[str, str]) -> Iterator[bytes]:
+        with self._usable() as connection:
+            for rows in self._stream(connection, query, _PARTS_AT_ONCE, **values):
+                yield from (bytes(row[0]) for row in rows)
+
+    def _record(self, request: Mapping[str, Any], hashes: BinaryIO) -> Mapping[str, str]:
+        """Put the request on record, unless there are others that the check has not seen. Returns these."""
+        from sqlalchemy import text
+
+        hashes.seek(0)
+        with self._usable(writes=True) as connection:
+            for part, each in enumerate(iter(lambda: hashes.read(PART_BYTES), b"")):
+                connection.execute(text(_ADD_PART), {"token": self._token, "part": part, "hashes": each})
+            if self._database.is_shared:  # in SQLite, nobody else writes until the transaction ends
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            counting = self._counting(connection)
+            if unseen := {token: name for token, name in counting.items() if token not in self._seen}:
+                connection.rollback()
+                return unseen
+            connection.execute(text(_RECORD), request)
+        return {}
+
+    def _assert_still_allowed(self, unseen: Mapping[str, str], sent: LimitCheck, session: Session) -> None:
+        strange = set(unseen.values()) != {self.key.name}
+        hashes = (part for token in unseen for part in self._parts(_HASHES_OF, {"token": token}))
+        if exceeded := strange or sent.exceeded(session, hashes):
+            raise CheckFailed(
+                f"Another campaign was sent during the check, and {'some' if strange else f'{exceeded:,}'} contacts of both would now "
+                f"be called more often than max_per_period allows ({self.limit}). Nothing was sent. Another try checks the list again."
+            )
+        self._seen.update(unseen)
+
+    def _remove(self, which: str, *, needed: bool) -> None:
+        """Delete requests of this campaign. An error is only logged: their numbers count until the period is over."""
+        from sqlalchemy import text
+
+        if not needed:
+            return
+        tokens = f"(SELECT token {_OWN} AND token {which})"
+        try:
+            with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
+                for table in reversed(NUMBERS_OF_REQUEST):
+                    values = {"campaign_key": self._campaign_key, "token": self._token}
+                    connection.execute(text(f"DELETE FROM {table} WHERE token IN {tokens}"), values)  # noqa: S608
+        except QueueCallsError as error:
+            self._log.error("Numbers that were not called still count for max_per_period: %s", error)
+
+    def _rows(self, connection: Connection, query: str) -> list[Any]:
+        from sqlalchemy import text
+
+        statement = text(query)
+        names = statement.compile().params
+        return list(connection.execute(statement, {name: self._which[name] for name in names}))
+
+    def _stream(self, connection: Connection, query: str, size: int, **values: str) -> Iterator[Any]:
+        from sqlalchemy import text
+
+        statement = text(query)
+        given = self._which | values
+        names = statement.compile().params
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=size)
+        yield from streaming.execute(statement, {name: given[name] for name in names}).partitions(size)
+
+    @contextmanager
+    def _usable(self, *, writes: bool = False) -> Iterator[Connection]:
+        """A connection to the database; an error of it says that nothing was sent."""
+        try:
+            with (
+                translate_sqlalchemy_errors(self._database.url),
+                self._database.transaction() if writes else self._database.reading() as connection,
+            ):
+                yield connection
+        except CheckFailed:
+            raise
+        except QueueCallsError as error:
+            raise CheckFailed(
+                f"max_per_period cannot be checked: {str(error).rstrip('.')}. Nothing was sent."
+            ) from None
