@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 from unittest import mock
 
@@ -30,24 +31,27 @@ def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> Non
         outcomes.put((type(error.__context__ or error).__name__, str(error)))
 
 
-def send_and_tell_from_a_process(meeting: Any, environment: dict[str, str], *arguments: Any) -> None:
+def send_and_tell_from_a_process(
+    meeting: Any, environment: dict[str, str], *arguments: Any, before: str = "ledger.Ledger.record_intent"
+) -> None:
     os.environ.update(environment)
-    with senders_meet(meeting):
+    with senders_meet(meeting, before):
         send_and_tell(*arguments)
 
 
 @contextmanager
-def senders_meet(meeting: Any) -> Iterator[None]:
-    """Hold every sender that found nothing on record until all have found nothing. Fails if none gets so far."""
-    from airflow_provider_queuecalls.records.ledger import Ledger
+def senders_meet(meeting: Any, before: str = "ledger.Ledger.record_intent") -> Iterator[None]:
+    """Hold every sender that found nothing on record before it calls a method, until all are there. Fails if none gets so far."""
+    module, kind, name = before.split(".")
+    owner = getattr(import_module(f"airflow_provider_queuecalls.records.{module}"), kind)
+    method, met = getattr(owner, name), threading.Event()
 
-    record_intent, met = Ledger.record_intent, threading.Event()
-
-    def record_together(ledger: Ledger, **options: Any) -> None:
-        meeting.wait(PATIENCE_SECONDS)
+    def call_together(*arguments: Any, **options: Any) -> Any:
+        if not met.is_set():
+            meeting.wait(PATIENCE_SECONDS)
         met.set()
-        record_intent(ledger, **options)
+        return method(*arguments, **options)
 
-    with mock.patch.object(Ledger, "record_intent", record_together):
+    with mock.patch.object(owner, name, call_together):
         yield
     assert met.is_set(), "the senders did not meet"

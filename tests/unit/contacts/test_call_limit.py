@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,11 +109,9 @@ def lines_too_often(contacts: Contacts) -> Check:
         path = contacts("".join(f"{number}\n" for number in numbers))
         rejects = path.with_name("rejects.csv")
         with LimitCheck(record, 128, StopRequest()) as limit, closing(Session(128, StopRequest())) as session:
-            try:
-                given = {"on_invalid": "skip", "duplicates": "drop", **rules}
+            given = {"on_invalid": "skip", "duplicates": "drop", **rules}
+            with suppress(InvalidContacts):  # if no valid row is left
                 check(path, ContactRules(**given), rejects_path=rejects, limit=limit).close()
-            except InvalidContacts as error:
-                assert "no valid row is left" in str(error)
             hashes = b"".join(limit.hashes(session))
         rows = [line.split(",") for line in rejects.read_text().splitlines()]
         lines = [int(line) for line, reason, *_ in rows if reason == "called_too_often"]
@@ -123,16 +121,27 @@ def lines_too_often(contacts: Contacts) -> Check:
 
 
 def test_contacts_are_rejected_and_the_others_are_put_on_record(lines_too_often: Check) -> None:
-    record = Record(CallLimit(2, DAY), called={NEW: Counter({FIRST: 2, FIRST + 1: 1}), OLD: Counter({FIRST + 2: 2, FIRST + 1: 1})})
+    record = Record(
+        CallLimit(2, DAY), called={NEW: Counter({FIRST: 2, FIRST + 1: 1}), OLD: Counter({FIRST + 2: 2, FIRST + 1: 1})}
+    )
     lines, hashes = lines_too_often(range(FIRST, FIRST + 5), record)
     assert lines == [1, 2, 3]
     assert hashes == sorted(hash_of(number, NEW) for number in (FIRST + 3, FIRST + 4))
 
 
 def test_the_attempts_of_a_result_count_instead_of_the_contact(lines_too_often: Check) -> None:
-    spellings = (str(FIRST), "+1 617 555 0101", "(617) 555-0102", "tel:+16175550103;postd=1", "617,555\n0104\"", "anybody")
+    spellings = (
+        str(FIRST),
+        "+1 617 555 0101",
+        "(617) 555-0102",
+        "tel:+16175550103;postd=1",
+        '617,555\n0104"',
+        "anybody",
+    )
     record = Record(
-        CallLimit(3, DAY), called={NEW: Counter(range(FIRST, FIRST + 6))}, results=[(each, 3) for each in spellings] + [("16175550109", 3)]
+        CallLimit(3, DAY),
+        called={NEW: Counter(range(FIRST, FIRST + 6))},
+        results=[(each, 3) for each in spellings] + [("16175550109", 3)],
     )
     assert lines_too_often(range(FIRST, FIRST + 10), record)[0] == [1, 2, 3, 4, 5]
     record = Record(CallLimit(1, DAY), called={NEW: Counter([FIRST, FIRST + 1])}, results=[(str(FIRST), 0)])
@@ -145,14 +154,13 @@ def test_numbers_that_the_campaign_has_on_record_keep_their_place(lines_too_ofte
 
 
 def test_a_suppressed_number_is_suppressed_whatever_the_record(lines_too_often: Check, contacts: Contacts) -> None:
-    suppress = contacts(f"{FIRST}\n").rename("suppressed.csv") if False else contacts(f"{FIRST}\n")
-    kept = suppress.with_name("suppressed.csv")
-    suppress.rename(kept)
+    path = contacts(f"{FIRST}\n")
+    suppressed = path.rename(path.with_name("suppressed.csv"))
     record = Record(CallLimit(1, DAY), called={NEW: Counter([FIRST, FIRST + 1])})
-    assert lines_too_often([FIRST, FIRST + 1], record, suppress=str(kept)) == ([2], [])
+    assert lines_too_often([FIRST, FIRST + 1], record, suppress=str(suppressed)) == ([2], [])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     numbers=st.lists(st.integers(FIRST, FIRST + 9), min_size=1, max_size=30),
     calls=st.lists(st.integers(FIRST, FIRST + 9), max_size=30),
@@ -161,8 +169,14 @@ def test_a_suppressed_number_is_suppressed_whatever_the_record(lines_too_often: 
     keep=st.booleans(),
     at_once=st.sampled_from([3, 1000]),
 )
-def test_the_lines_are_those_of_a_plain_loop(
-    lines_too_often: Check, numbers: list[int], calls: list[int], old_calls: list[int], most: int, keep: bool, at_once: int
+def test_the_lines_are_those_of_a_plain_loop(  # noqa: PLR0917
+    lines_too_often: Check,
+    numbers: list[int],
+    calls: list[int],
+    old_calls: list[int],
+    most: int,
+    keep: bool,
+    at_once: int,
 ) -> None:
     counted, expected, sent = Counter(calls + old_calls), [], Counter[int]()
     for line, number in enumerate(numbers, 1):
