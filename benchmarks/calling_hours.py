@@ -21,14 +21,13 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ SLOWER, MEGABYTES = 1.3, 512
 HOUR, RETRIES = 3_600, 3
 #: From 15:00 to 17:00 in New York, it is within hours from Newfoundland to Hawaii.
 SPAN = tuple(int(datetime(2026, 12, 7, hour, tzinfo=timezone.utc).timestamp()) for hour in (20, 22))
-SECRET = "the-secret-of-a-benchmark"  # noqa: S105
+SECRET = "the-secret-of-a-benchmark"
 CHECK = """
 import json, resource, sys, time
 started = time.perf_counter()
@@ -97,12 +96,19 @@ def measure(path: Path, *, hours: str | None, database: str | None = None) -> tu
     return seconds, cpu, megabytes, reasons
 
 
+def opened(url: str) -> AbstractContextManager[Any]:
+    """A connection to a SQLite database, which is closed at the end."""
+    import sqlite3
+
+    return closing(sqlite3.connect(url.removeprefix("sqlite:///")))
+
+
 def record_earlier(path: Path, url: str, rows: int) -> None:
     """Put numbers of earlier campaigns on record, and results for some of those that are on the list."""
     given = {"path": str(path), "hours": None, "span": SPAN, "database": url, "secret": SECRET}
     code = CHECK.replace('campaign_key="new"', 'campaign_key="earlier"')
     subprocess.run([sys.executable, "-c", code, json.dumps(given)], stdout=subprocess.DEVNULL, check=True)
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, path.open() as lines, database:
+    with opened(url) as database, path.open() as lines, database:
         calls = [(line[:11], f"{number:032}") for number, line in enumerate(lines) if number % 100 == 0]
         database.executemany(
             "INSERT INTO queuecalls_results VALUES ('earlier', ?2, ?2, 0, ?1, NULL, ?2, 'failed', '', 2, 0, 0, '', '')",
@@ -129,10 +135,10 @@ def compare_checks(folder: Path, rows: int, recorded: int, runs: int) -> bool:
     for _ in range(runs):
         for name, options in kinds.items():
             found.setdefault(name, []).append(measure(path, **options))
-            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+            with opened(url) as database, database:
                 for table in ("numbers", "requests"):
                     where = "WHERE token IN (SELECT token FROM queuecalls_requests WHERE campaign_key = 'new')"
-                    database.execute(f"DELETE FROM queuecalls_{table} {where}")  # noqa: S608
+                    database.execute(f"DELETE FROM queuecalls_{table} {where}")
     medians = {name: sorted(each)[len(each) // 2] for name, each in found.items()}
     plain = medians["check"]
     print(f"{rows:,} rows, median of {runs}")
@@ -146,7 +152,7 @@ def compare_checks(folder: Path, rows: int, recorded: int, runs: int) -> bool:
 
 def dial(folder: Path, contacts: int) -> bool:
     """Split a list from all time zones, send it, and let the sandbox dial it. Returns whether all attempts are within hours."""
-    path, draw = folder / "everywhere.csv", random.Random(1)  # noqa: S311
+    path, draw = folder / "everywhere.csv", random.Random(1)
     codes = [*area_codes(), 800, 888]
     numbers = [f"1{draw.choice(codes)}{2_000_000 + line}" for line in range(contacts)]
     path.write_text("".join(f"{number},{line}\n" for line, number in enumerate(numbers)))
@@ -173,12 +179,12 @@ def dial(folder: Path, contacts: int) -> bool:
         last = max(campaign["expiration_timestamp"] for campaign in campaigns)
         while (now := sandbox.now.timestamp()) <= last:
             sandbox.advance(seconds=min(6 * HOUR, last + 60 - now))
-        marked = sum(sandbox._state.outside_hours.counts.values())  # noqa: SLF001
+        marked = sum(sandbox._state.outside_hours.counts.values())
     reset_tzpath(())  # the data of the package, which is newer than that of many systems
     attempts, outside, called = Counter[str](), 0, Counter[str]()
     clocks = {code: tuple(map(ZoneInfo, place.zones)) for code, place in area_codes().items()}
     seen: dict[tuple[int, int], bool] = {}
-    with closing(sqlite3.connect(folder / "sandbox.db")) as database:
+    with opened(str(folder / "sandbox.db")) as database:
         for number, state, made, at in database.execute(
             "SELECT phone_number, state, attempts, last_attempt_at FROM calls"
         ):

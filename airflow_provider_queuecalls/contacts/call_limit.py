@@ -194,19 +194,16 @@ class LimitCheck:
         session.run(
             f"CREATE OR REPLACE TABLE asked AS SELECT number, {'count(*)' if keep else '1'} AS rows FROM ({contacts}) GROUP BY number"
         )
-        session.run("CREATE OR REPLACE TABLE calls (number BIGINT, calls BIGINT)")
-        session.run("CREATE OR REPLACE TABLE mine (number BIGINT)")
-        for key in {self.record.key, *(key for _, key in self._tables)}:
+        for name in ("calls", "mine"):
+            session.run(f"CREATE OR REPLACE TABLE {name} (number BIGINT, calls BIGINT)")
+        # The key of the hashes that are put on record comes last.
+        for key in [*{key for _, key in self._tables} - {self.record.key}, self.record.key]:
             session.run(f"CREATE OR REPLACE TABLE hashed AS SELECT number, {HASH} AS hash FROM asked", key.parameters)
-            if earlier := self._tables.get(("earlier", key)):
-                self._count(
-                    session,
-                    f"SELECT hash, count(*) AS calls FROM {earlier} SEMI JOIN hashed USING (hash) GROUP BY hash",
-                )
-            if own := self._tables.get(("own", key)):
-                session.run(f"INSERT INTO mine SELECT number FROM hashed SEMI JOIN {own} USING (hash)")
-            if key == self.record.key:
-                session.run("CREATE OR REPLACE TABLE kept AS FROM hashed")
+            for name, to in (("earlier", "calls"), ("own", "mine")):
+                if table := self._tables.get((name, key)):
+                    # The hash table is built from the contacts: the record may be long.
+                    found = f"SELECT hash, count(*) AS calls FROM {table} SEMI JOIN hashed USING (hash) GROUP BY hash"
+                    session.run(f"INSERT INTO {to} SELECT number, calls FROM hashed JOIN ({found}) USING (hash)")
         if self._attempts:
             session.run(
                 "INSERT INTO calls SELECT number, sum(attempts - 1) FROM "
@@ -219,7 +216,7 @@ class LimitCheck:
             "USING (number)"
         )
         sent = f"least(rows, greatest({limit.most} - calls, 0))"
-        query = f"SELECT hash, CAST({sent} AS BIGINT) AS rows, CAST(calls AS BIGINT) AS calls FROM counted JOIN kept USING (number) WHERE {sent} > 0"
+        query = f"SELECT hash, CAST({sent} AS BIGINT) AS rows, CAST(calls AS BIGINT) AS calls FROM counted JOIN hashed USING (number) WHERE {sent} > 0"
         self._sent.append(self._new_file(query, session))
         session.run(
             f"CREATE OR REPLACE TABLE over AS SELECT number, {limit.most} - calls AS free FROM counted WHERE rows + calls > {limit.most}"
@@ -249,10 +246,6 @@ class LimitCheck:
                 f"USING (hash) WHERE more + rows + calls > {self.record.limit.most}"
             )
         return exceeded
-
-    @staticmethod
-    def _count(session: Session, calls: str) -> None:
-        session.run(f"INSERT INTO calls SELECT number, calls FROM hashed JOIN ({calls}) USING (hash)")
 
     def _read(self, hashes: Iterator[bytes], session: Session) -> str:
         """Write hashes to files, and return the table of them for queries; empty if there are none."""

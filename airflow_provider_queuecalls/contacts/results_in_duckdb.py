@@ -64,7 +64,7 @@ class ResultsInDuckDB(Results):
         super().__init__(stop, advance)
         self._suppressed: list[str] = []
         self._bytes_read = 0
-        self._contacts_at_once = (memory_mb << 20) // _BYTES_PER_CONTACT
+        self._memory = memory_mb << 20
         self._digest: Future[str] | None = None
         self._closing = StopRequest()
         self._duckdb = Session(memory_mb, stop)
@@ -168,7 +168,7 @@ class ResultsInDuckDB(Results):
 
     def mark_repeats(self, *, look_for_duplicates: bool, limit: LimitCheck | None = None) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
-        in_parts = self._in_parts("contacts")
+        in_parts = self._in_parts("contacts", weight=2 if limit else 1)
         if self._suppressed:
             self._duckdb.run(f"CREATE VIEW suppressed AS {' UNION ALL '.join(self._suppressed)}")
         if limit:
@@ -192,13 +192,13 @@ class ResultsInDuckDB(Results):
                 self._codes.put(start, others.to_bytes(size, "big"), CODES["duplicate"], keep=_NOT_SENT)
         self._advance(self._bytes_read)
 
-    def _in_parts(self, view: str) -> list[str]:
+    def _in_parts(self, view: str, *, weight: int = 1) -> list[str]:
         """Conditions that divide the numbers of a view into ranges that fit into memory.
 
         Of a list that is sorted by number, DuckDB then reads only what is in the range.
         """
         count = self._duckdb.value(f"SELECT count(*) FROM {view}")
-        parts = -(-count // self._contacts_at_once)
+        parts = -(-count * weight * _BYTES_PER_CONTACT // self._memory)
         if parts < 2:
             return ["true"] * parts
         shares = [part / parts for part in range(1, parts)]

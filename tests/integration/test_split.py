@@ -17,6 +17,9 @@ from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.conftest import HOME
+from tests.support.dag_run import run_dag_file
+from tests.support.moved import IS_AIRFLOW_2, for_this_airflow
 
 pytestmark = pytest.mark.usefixtures("airflow")
 NEW_YORK, LOS_ANGELES, TOLL_FREE = "12125550100", "13105550100", "18005550100"
@@ -72,6 +75,42 @@ def test_names_default_to_the_task_and_contacts_can_be_carried_over(contacts: Pa
     assert [part["contacts"] for part in parts] == [f"{tmp_path}/parts/2099-01-16T0130Z_2099-01-16T0455Z_1.csv"]
     assert parts[0]["campaign_name"].startswith("d.split.r.")
     assert (tmp_path / "tomorrow.csv").read_text() == f"{NEW_YORK},a\n"
+
+
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
+
+HOURS = {{"calling_hours": "{{{{ params.hours | tojson }}}}", "unknown_zone": "skip", "on_invalid": "skip"}}
+
+with DAG(
+    "split_by_hours", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), params={{"hours": {{"USA": "08:00-21:00"}}}}
+):
+    split = SplitContactsOperator(task_id="split", contacts={contacts!r}, folder={folder!r}, **HOURS)
+    QueueCallsOperator.partial(
+        task_id="queue", start_url="https://ivr.example.com/x.vxml", receipts_path="none", **HOURS
+    ).expand_kwargs(split.output)
+"""
+
+
+def test_a_run_splits_for_the_time_for_which_it_was_planned(
+    database: None, contacts: Path, tmp_path: Path, queuecalls_sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = HOME / "dags" / "split_by_hours.py"
+    file.write_text(for_this_airflow(DAG_FILE.format(contacts=str(contacts), folder=str(tmp_path / "parts"))))
+    planned = {"execution_date": PLANNED} if IS_AIRFLOW_2 else {"run_after": PLANNED, "logical_date": PLANNED}
+    run = run_dag_file(file, "split_by_hours", capfd, **planned)
+    assert run.states == {"split": "success", "queue0": "success", "queue1": "success"}
+    assert [campaign["calls_from"] for campaign in run.xcom] == [
+        int(PLANNED.timestamp()) + 8_100,
+        int(PLANNED.timestamp()) + 18_900,
+    ]
+    assert [campaign["zones"] for campaign in run.xcom] == [
+        {zone: {"contacts": 1, "outside_hours": 0}} for zone in ("America/New_York", "America/Los_Angeles")
+    ]
+    assert queuecalls_sandbox.numbers == {NEW_YORK: 1, LOS_ANGELES: 1}
 
 
 def test_a_list_that_is_not_valid_is_not_split(contacts: Path, tmp_path: Path) -> None:

@@ -113,6 +113,11 @@ def test_the_table_that_was_judged_by_hand(number: int, span: str, is_allowed: b
         ("us-strict", 17135550100, "2026-11-29 18:00 19:00", True),
         ("us-strict", 14015550100, "2026-11-28 15:00 21:55", True),  # Rhode Island: 10-17 on Saturdays
         ("us-strict", 14015550100, "2026-11-28 14:30 15:30", False),
+        ("us-strict", 12155550100, "2026-11-27 16:00 17:00", False),  # Pennsylvania: not on the day after Thanksgiving
+        ("us-strict", 18015550100, "2026-07-24 18:00 19:00", False),  # Utah: nor on Pioneer Day
+        ("us-strict", 15045550100, "2027-02-09 18:00 19:00", False),  # Louisiana: nor on Mardi Gras
+        ("us-strict", 12055550100, "2026-04-27 18:00 19:00", False),  # Alabama: nor on Confederate Memorial Day
+        ("us-strict", 14015550100, "2026-08-10 18:00 19:00", False),  # Rhode Island: nor on Victory Day
         ("us-federal", 14165550100, "2026-11-27 18:00 19:00", False),  # no hours for Canada
         ("ca-crtc", 14165550100, "2026-11-27 14:00 02:25", True),
         ("ca-crtc", 14165550100, "2026-11-28 23:00 23:30", False),  # until 18:00 on Saturdays
