@@ -86,7 +86,7 @@ class Parameter:
             if self.required:
                 raise ValueError("is missing")
             if value is not None and not self.empty_is_unset:
-                raise ValueError("is an empty text, or 'None' as one")
+                raise ValueError("is an empty text (or the text 'None')")
             return self.default
         return self.type.read(value, self)
 

@@ -152,7 +152,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         ),
         default_doc="not checked",
         doc="The hours in which people may be called, by their own clocks. A row is rejected unless they cover the whole "
-        "campaign; without an expiration_timestamp, the campaign gets the latest one that is right for all rows.",
+        "campaign; without an expiration_timestamp, the campaign gets the latest one that is right for all rows. A value that "
+        "renders to an empty string is an error.",
+        empty_is_unset=False,
     ),
     _choice(
         "unknown_zone", "What to do with phone numbers whose time zone is not known, if calling_hours is set.",
@@ -201,8 +203,9 @@ class ContactRules:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
         cover the whole campaign; without an expiration_timestamp, the campaign gets the latest one that is right for
-        all rows. Accepts hours such as '08:00-21:00', the name of a set ('us-federal', 'us-strict', or 'ca-crtc'), a
-        mapping from days or states to hours, or a list of these. Default: not checked.
+        all rows. A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name of
+        a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
+        Default: not checked.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
         ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
         within the hours of all places in the US and Canada only. Default: ``'fail'``.

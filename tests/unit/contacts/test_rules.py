@@ -14,9 +14,17 @@ from tests.unit.contacts.checking import ANN
 
 
 def test_unset_values_are_the_defaults() -> None:
-    names = [parameter.name for parameter in PARAMETERS]
+    names = [parameter.name for parameter in PARAMETERS if parameter.empty_is_unset]
+    assert set(ContactRules.names()) - set(names) == {"calling_hours"}
     for unset in (None, "", " ", "None"):
         assert ContactRules(**dict.fromkeys(names, unset)) == ContactRules()
+
+
+@pytest.mark.parametrize("empty", ["", " ", "None"])
+def test_calling_hours_do_not_disappear_because_a_template_renders_to_nothing(empty: str) -> None:
+    assert ContactRules(calling_hours=None) == ContactRules()
+    with pytest.raises(InvalidContactRules, match="calling_hours is an empty text"):
+        ContactRules(calling_hours=empty)
 
 
 @pytest.mark.parametrize(
