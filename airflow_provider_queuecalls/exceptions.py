@@ -12,6 +12,7 @@
     ├── AlreadySent           the campaign was sent, with another list
     └── WireError             the request did not end with a queued campaign
         ├── NotSent           the request did not reach the service       another try is safe
+        │   └── NoRecord      its record could not be read or written     another try is safe
         ├── NotAccepted       the service asked to try later              another try is safe
         ├── Refused           the service refused the campaign
         └── OutcomeUnknown    the campaign may be queued: look it up
@@ -40,6 +41,7 @@ __all__ = [
     "InvalidContacts",
     "InvalidNextList",
     "InvalidWait",
+    "NoRecord",
     "NotAccepted",
     "NotSent",
     "OutcomeUnknown",
@@ -169,6 +171,10 @@ class NotSent(WireError):
     """No complete request can have reached the service. Safe to try again."""
 
 
+class NoRecord(NotSent):
+    """The record of the campaign could not be read or written, so nothing was sent. Safe to try again."""
+
+
 class NotAccepted(WireError):
     """The service asked to try later (408, 425, 429). Safe to try again, after ``retry_after`` seconds if that is set."""
 
@@ -180,9 +186,16 @@ class NotAccepted(WireError):
 
 
 class Refused(WireError):
-    """The service refused the campaign. Nothing was queued; another try without changes would fail again."""
+    """The service refused the campaign. Nothing was queued; another try without changes would fail again.
+
+    ``name_taken`` is whether it seems to refuse it because of its name.
+    """
 
     outcome = Outcome.REFUSED
+
+    def __init__(self, message: str, *, name_taken: bool = False, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.name_taken = name_taken
 
 
 class OutcomeUnknown(WireError):

@@ -47,6 +47,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": NAME, "class-name": "airflow_provider_queuecalls.decorators.queuecalls.queuecalls_task"}
         ],
+        "notifications": ["airflow_provider_queuecalls.notifications.queuecalls.QueueCallsNotifier"],
         "extra-links": ["airflow_provider_queuecalls.links.queuecalls.CampaignLink"],
         "config": {
             "queuecalls": {

@@ -13,6 +13,8 @@ from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_va
 #: Timestamps are seconds. A number before 2001 is a duration or a date in digits, one after 9999 is in milliseconds.
 EARLIEST_TIMESTAMP = 1_000_000_000
 LATEST_TIMESTAMP = 253_402_300_799
+#: Whom an alarm may call. A longer list is a campaign's.
+MOST_NUMBERS = 100
 #: Units of durations, in seconds.
 UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 
@@ -201,6 +203,28 @@ def read_flag(value: object, _: Parameter) -> bool:
     raise ValueError("is neither true nor false" if isinstance(value, bool | int | str) else type_name(value))
 
 
+def read_phone_numbers(value: object, _: Parameter | None = None) -> tuple[str, ...]:
+    """Read phone numbers: one, a list, or a text that has them on lines of their own, between commas, or as a JSON list.
+
+    Whether each is a phone number is for the check of contacts.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        value = read_structure(text) if text.startswith("[") else re.split("[\n,]", text)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise ValueError(type_name(value))
+    if not all(isinstance(number, str | int) for number in value):
+        raise ValueError("has an entry that is neither a string nor a whole number")
+    numbers = tuple(number for each in value if (number := str(each).strip()))
+    if len(numbers) > MOST_NUMBERS:
+        raise ValueError(f"has more than {MOST_NUMBERS} phone numbers")
+    if any("," in number or "\n" in number for number in numbers):
+        raise ValueError("has an entry with a comma or a line break")
+    return numbers
+
+
 def _choice(value: object, parameter: Parameter) -> str:
     if isinstance(value, str) and value.strip() in parameter.choices:
         return value.strip()
@@ -233,6 +257,9 @@ TIMESTAMP = ValueType(
 )
 EXPRESSION = ValueType(
     "a time expression of the service, such as '+3 days' or 'oct 14th, 2026 11:05PM EST'", _expression
+)
+PHONE_NUMBERS = ValueType(
+    "a phone number, or several, separated by commas or line breaks or as a JSON list", read_phone_numbers, shown=False
 )
 FLAG = ValueType("true or false", read_flag, form_type="boolean")
 CHOICE = ValueType("", _choice)

@@ -28,6 +28,7 @@ from airflow_provider_queuecalls.contacts import REASONS
 from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_PARAMETERS
 from airflow_provider_queuecalls.contacts.split import PARAMETERS as SPLIT_PARAMETERS
 from airflow_provider_queuecalls.parameters import Parameter
+from airflow_provider_queuecalls.records.alarms import PARAMETERS as ALARM_PARAMETERS
 from airflow_provider_queuecalls.records.call_results import FIELDS as RESULT_FIELDS
 from airflow_provider_queuecalls.records.next_list import PARAMETERS as NEXT_LIST_PARAMETERS
 from airflow_provider_queuecalls.records.waiting import PARAMETERS as WAIT_PARAMETERS
@@ -129,6 +130,7 @@ DOCUMENTED = {
     ("operators/call_results.py", "CallResultsOperator"): [*NEXT_LIST_PARAMETERS, *CHECK_PARAMETERS],
     ("operators/split_contacts.py", "SplitContactsOperator"): [*SPLIT_PARAMETERS, *CHECK_PARAMETERS],
     ("sensors/queuecalls.py", "QueueCallsResultsSensor"): WAIT_PARAMETERS,
+    ("notifications/queuecalls.py", "QueueCallsNotifier"): ALARM_PARAMETERS,
 }
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from airflow.sdk import (
         Asset,
         BaseHook,
+        BaseNotifier,
         BaseOperator,
         BaseOperatorLink,
         BaseSensorOperator,
@@ -36,6 +37,10 @@ else:
         from airflow.sdk.bases.decorator import determine_kwargs
     except ImportError:
         from airflow.utils.operator_helpers import determine_kwargs
+    try:
+        from airflow.sdk import BaseNotifier
+    except ImportError:
+        from airflow.notifications.basenotifier import BaseNotifier
     try:
         from airflow.sdk import Asset, BaseSensorOperator, PokeReturnValue
     except ImportError:
@@ -67,6 +72,7 @@ __all__ = [
     "AirflowSkipException",
     "Asset",
     "BaseHook",
+    "BaseNotifier",
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",
@@ -80,6 +86,7 @@ __all__ = [
     "mask_secret",
     "object_storage_path",
     "task_decorator_factory",
+    "variable",
     "xcom",
 ]
 
@@ -100,6 +107,17 @@ def object_storage_path(url: str) -> Any:
     except ImportError:
         from airflow.io.path import ObjectStoragePath  # type: ignore[import-not-found,no-redef]
     return ObjectStoragePath(url)
+
+
+def variable(key: str) -> Any:
+    """The value of one of Airflow's Variables, as text; None where there is none."""
+    try:
+        from airflow.sdk import Variable
+    except ImportError:
+        from airflow.models import Variable
+
+        return Variable.get(key, default_var=None)  # type: ignore[call-arg]
+    return Variable.get(key, default=None)
 
 
 def xcom() -> Any:

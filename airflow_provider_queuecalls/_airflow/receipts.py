@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -18,18 +19,19 @@ from airflow_provider_queuecalls._airflow.compat import Context
 from airflow_provider_queuecalls._airflow.results import first_result, results_database
 from airflow_provider_queuecalls._airflow.storage import local_path, url_of
 from airflow_provider_queuecalls._airflow.stores import (
+    OPERATION_SECONDS,
     STATE_KEY,
     RemoteStore,
     StateInDatabase,
     TaskStateStore,
     conditional_library,
 )
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, QueueCallsError, Violation
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, NoRecord, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
-from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store
+from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store, init_folder
 
 #: What ``receipts_path`` is for whoever accepts that there is no record.
 NO_RECORD = "none"
@@ -54,10 +56,17 @@ CONDITIONAL_SINCE = Version("2024.12")
 PROBE = "queuecalls-connection-test"
 
 
-def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: Context | None = None) -> OpenStore:
+def records_at(
+    receipts_path: Any,
+    log: Any,
+    *,
+    dry_run: bool = False,
+    context: Context | None = None,
+    operation_seconds: float = OPERATION_SECONDS,
+) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
-    Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
+    ``operation_seconds`` is the limit of one operation in a storage. Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
     """
     path = _given(receipts_path)
     if path is None:
@@ -68,9 +77,30 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: 
     if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
-    open_named = _store_opener(path)
+    open_named = _store_opener(path, operation_seconds)
     # A readable name, and a different one for any two campaigns.
     return lambda key: open_named(f"{_readable(key.campaign_name)}-{key.digest}")
+
+
+def machine_records(folder: Path) -> OpenStore:
+    """How to open a record that only this machine has, in a folder of this user's own that is made in ``folder``.
+
+    Raises :class:`NoRecord` if that folder cannot be made.
+    """
+    root = folder / f"queuecalls-alarms-{os.getuid()}"
+
+    def open_store(key: CampaignKey) -> Store:
+        try:
+            init_folder(root)
+            if root.is_symlink() or root.stat().st_uid != os.getuid():
+                raise PermissionError(errno.EPERM, "it belongs to another user")
+        except OSError as error:
+            raise NoRecord(
+                f"This machine cannot keep a record in {str(root)!r}: {error.strerror}.", sent=False
+            ) from None
+        return LocalStore(root, f"{_readable(key.campaign_name)}-{key.digest}")
+
+    return open_store
 
 
 def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[CampaignKey], Ledger]:
@@ -114,13 +144,13 @@ def _given(receipts_path: Any) -> Any:
     return path.strip() if isinstance(path, str) else path
 
 
-def _store_opener(receipts_path: Any) -> Callable[[str], SharedStore]:
+def _store_opener(receipts_path: Any, operation_seconds: float = OPERATION_SECONDS) -> Callable[[str], SharedStore]:
     """How to open the record of any name in the place of all records: a folder, a URL, or the results database."""
     if receipts_path == DATABASE:
         return partial(DatabaseStore, results_database)
     if (url := url_of(receipts_path)) is not None:
         _assert_conditional(url)
-        return partial(RemoteStore, url.rstrip("/"))
+        return partial(RemoteStore, url.rstrip("/"), operation_seconds=operation_seconds)
     folder = Path(os.path.expanduser(str(local_path(receipts_path))))
     if not folder.is_absolute():
         raise _invalid("is not an absolute path", PATHS, show(str(folder)))

@@ -46,12 +46,13 @@ class RemoteStore:
 
     clear_note = ""
 
-    def __init__(self, root: str, name: str) -> None:
+    def __init__(self, root: str, name: str, operation_seconds: float = OPERATION_SECONDS) -> None:
         self.location = show_path(f"{root}/{name}")
         url = urlsplit(root)
         self.command_arguments = command_arguments_for(name, "RECEIPTS_PATH" if url.password or url.query else root)
         self._root = root
         self._name = name
+        self._operation_seconds = operation_seconds
         self._conditional = conditional_library(root) is not None
 
     @cached_property
@@ -106,7 +107,7 @@ class RemoteStore:
     def _open(self, seconds: float | None = None) -> tuple[Any, str, dict[str, float]]:
         """The storage's file system, the root in it, and the time limit of an operation, where the storage takes one."""
         root = remote_path(self._root)
-        return root.fs, root.path, {"timeout": seconds or OPERATION_SECONDS} if root.fs.async_impl else {}
+        return root.fs, root.path, {"timeout": seconds or self._operation_seconds} if root.fs.async_impl else {}
 
 
 class StateInDatabase:

@@ -315,6 +315,12 @@ def _format_moment(timestamp: int) -> str:
     return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
+def letters_of(*texts: str) -> str:
+    """A digest of texts for a campaign's name. Letters only: many digits in a row look like a phone number to be redacted."""
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:DIGEST_LENGTH]
+    return digest.translate(str.maketrans("0123456789", "ghijklmnop"))
+
+
 def default_campaign_name(dag_id: str, task_id: str, run_id: str, map_index: int | None = None) -> str:
     """A readable name for one task instance: the same on every try, another for any other instance.
 
@@ -322,11 +328,9 @@ def default_campaign_name(dag_id: str, task_id: str, run_id: str, map_index: int
     that shortening or replacing characters made alike.
     """
     index = [] if map_index is None or map_index < 0 else [str(map_index)]
-    identity = "\n".join((dag_id, task_id, run_id, *index)).encode()
-    digest = hashlib.sha256(identity).hexdigest()[:DIGEST_LENGTH].translate(str.maketrans("0123456789", "ghijklmnop"))
+    digest = letters_of(dag_id, task_id, run_id, *index)
     room = DEFAULT_NAME_LENGTH - len(digest) - sum(len(part) + 1 for part in index) - 3
     shares = (room - 30) // 2, (room - 30) // 2, 30
-    # "_" for what is replaced, and a digest of letters: more digits in a row look like a phone number to be redacted.
     readable = [
         re.sub(r"[^A-Za-z0-9_-]", "_", part)[:share]
         for part, share in zip((dag_id, task_id, run_id), shares, strict=True)

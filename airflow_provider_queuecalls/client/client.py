@@ -177,7 +177,11 @@ def _raise_unless_queued(response: Response) -> Response:
     details: dict[str, Any] = {"campaign_name": response.campaign_name, "status_code": response.status_code}
     if response.outcome is Outcome.REFUSED:
         advice = f" {IF_NAME_TAKEN}" if response.name_taken else ""
-        raise Refused(f"The service refused {name} ({response.problem}). Nothing was queued.{advice}{said}", **details)
+        raise Refused(
+            f"The service refused {name} ({response.problem}). Nothing was queued.{advice}{said}",
+            name_taken=response.name_taken,
+            **details,
+        )
     if response.outcome is Outcome.NOT_ACCEPTED:
         wait = f" It asks to wait {response.retry_after:.0f} s." if response.retry_after is not None else ""
         raise NotAccepted(

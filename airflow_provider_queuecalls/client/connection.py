@@ -20,6 +20,7 @@ from airflow_provider_queuecalls.value_types import (
     CHOICE,
     FLAG,
     INTEGER,
+    PHONE_NUMBERS,
     SECONDS,
     SECRET,
     URL,
@@ -188,6 +189,10 @@ FIELDS: tuple[Field, ...] = (
     Field(
         name="campaign_url", type=_CAMPAIGN_URL, default_doc="no link", label="Campaign URL", example=f"https://manager.example/campaigns?name={CAMPAIGN_NAME}",
         doc="The page of a campaign in the service's campaign manager. Each task gets a link to its own.",
+    ),
+    Field(
+        name="notify_numbers", type=PHONE_NUMBERS, default=(), default_doc="none", label="Numbers to notify",
+        doc="Whom QueueCallsNotifier calls, unless it is given to_variable or to.",
     ),
 )  # fmt: skip
 EXTRAS: Mapping[str, Field] = {entry.name: entry for entry in FIELDS if not entry.standard}

@@ -49,6 +49,7 @@ class Endpoint:
     verify: bool | str = True
     proxies: Mapping[str, str] | None = field(default=None, repr=False)
     campaign_url: str | None = None
+    notify_numbers: tuple[str, ...] = field(default=(), repr=False)
 
     def url_of_campaign(self, campaign_name: str) -> str | None:
         """Where a person finds the campaign of this name; None if the connection has no campaign_url."""
@@ -70,6 +71,7 @@ class Endpoint:
             self.basic_credentials,
             *proxy_passwords,
             *map(unquote, proxy_passwords),
+            *self.notify_numbers,
         )
 
     @classmethod

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
+from airflow_provider_queuecalls.exceptions import AlreadySent, NoRecord, OutcomeUnknown
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
 from airflow_provider_queuecalls.records.stores import Store, ways_to_resolve
 
@@ -36,12 +36,14 @@ class Try:
     """One try to send a campaign.
 
     ``resend_scope`` names the permission to send: to run the task, or to run it again after Clear. Automatic retries
-    share it, so that ``resend`` sends once in a scope, not once in a try.
+    share it, so that ``resend`` sends once in a scope, not once in a try. An entry that started before ``forgets_before``,
+    a time as entries have it, does not keep the try from sending.
     """
 
     try_number: int
     resend_scope: str
     resend: bool = False
+    forgets_before: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
@@ -98,7 +100,7 @@ class Ledger:
             started_at=utc_now(),
             resend_scopes=(*scopes, *(() if this_try.resend_scope in scopes else (this_try.resend_scope,))),
         )
-        if found is None or found.state in (State.OPEN, State.INTENT):
+        if found is None or found.state in (State.OPEN, State.INTENT) or found.started_at < this_try.forgets_before:
             return None
         if this_try.resend and this_try.resend_scope not in scopes:
             return None
@@ -275,7 +277,7 @@ class Ledger:
         except Exception as error:  # noqa: BLE001  # each store has errors of its own
             name, at = self._key.campaign_name, self._store.location
             problem = f"could not be {done} ({self._store.problem(error)})"
-            raise NotSent(
+            raise NoRecord(
                 f"Campaign {name!r} was not sent: its record in {at} {problem}. It is safe to try again."
                 if sending
                 else f"The record of campaign {name!r} in {at} {problem}.",

@@ -47,6 +47,13 @@ def test_every_module_that_is_named_exists() -> None:
                 assert importlib.import_module(module).__name__ == module
 
 
+def test_airflow_knows_the_notifier(manager: Any) -> None:
+    assert set(get_provider_info()["notifications"]) <= set(manager.notification)
+    for path in get_provider_info()["notifications"]:
+        module, _, name = path.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
 def test_the_transfer_and_its_integrations_exist(manager: Any) -> None:
     integrations = {
         entry["integration-name"]

@@ -29,6 +29,7 @@ def public_classes() -> list[type]:
         for name in entry["python-modules"]
     ]
     modules += [entry["python-module"] for entry in info["transfers"]]
+    modules += [name.rpartition(".")[0] for name in info["notifications"]]
     found = [
         member
         for module in map(importlib.import_module, modules)

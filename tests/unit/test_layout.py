@@ -171,6 +171,7 @@ FIXED = {
     "operators.call_results": {"CallResultsOperator"},
     "operators.split_contacts": {"SplitContactsOperator"},
     "sensors.queuecalls": {"QueueCallsResultsSensor"},
+    "notifications.queuecalls": {"QueueCallsNotifier"},
 }
 
 

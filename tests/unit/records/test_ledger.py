@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -321,3 +322,19 @@ def test_another_name_service_or_account_is_another_campaign(other: CampaignKey,
     sent(store)
     with pytest.raises(OutcomeUnknown, match=r"it is about campaign 'spring'"):
         Ledger(store, other, Try(1, "run-1/3")).find(LIST, 3)
+
+
+def test_a_try_that_forgets_what_is_old_sends_once_more(store: MemoryStore) -> None:
+    sent(store)
+    started = datetime.fromisoformat(last(store).started_at)
+    for forgets_before, result in ((started, RESULT), (started + timedelta(seconds=1), None)):
+        this_try = Try(1, "alarm", forgets_before=forgets_before.isoformat(timespec="seconds"))
+        ours = Ledger(store, KEY, this_try)
+        assert ours.find(LIST, 3) == result
+    twin = Ledger(store, KEY, replace(this_try, token="twin"))
+    assert twin.find(OTHER_LIST, 3) is None
+    ours.record_intent(complete=True)
+    with pytest.raises((AlreadySent, OutcomeUnknown)):
+        twin.record_intent(complete=True)
+    ours.withdraw()
+    assert last(store).result == RESULT, "the old receipt counts again, and is forgotten again"

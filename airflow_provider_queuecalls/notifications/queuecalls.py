@@ -1,0 +1,344 @@
+"""The notifier: phone whoever is on call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_queuecalls._airflow.compat import BaseNotifier, mask_secret, variable
+from airflow_provider_queuecalls.client.campaign import BY_NAME
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
+from airflow_provider_queuecalls.contacts.rules import PhoneFormat, UnknownZone
+from airflow_provider_queuecalls.exceptions import (
+    AlreadySent,
+    InvalidCampaign,
+    NoRecord,
+    OutcomeUnknown,
+    QueueCallsError,
+    Refused,
+    Violation,
+    clear_locals,
+)
+from airflow_provider_queuecalls.parameters import is_unset, show
+from airflow_provider_queuecalls.records.alarms import AlarmNames, OnNoRecord, cut, read_parameters
+from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.value_types import PHONE_NUMBERS, parse_flag, read_phone_numbers
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from airflow_provider_queuecalls._airflow.compat import Context
+    from airflow_provider_queuecalls._airflow.storage import Location
+    from airflow_provider_queuecalls.client.endpoint import Endpoint
+    from airflow_provider_queuecalls.contacts.files import LocalCopy
+    from airflow_provider_queuecalls.delivery import Delivery
+    from airflow_provider_queuecalls.records.entry import CampaignKey
+    from airflow_provider_queuecalls.records.ledger import Ledger
+    from airflow_provider_queuecalls.records.stores import OpenStore
+
+__all__ = ["QueueCallsNotifier"]
+
+#: After this time a notification is given up, whatever it waits for. A DAG's callbacks have 50 seconds in all.
+TOTAL_SECONDS = 20.0
+#: What it may wait for: a storage's answer, a connection, and twice the service (to take the request, and to respond).
+#: They add up to less.
+RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
+#: What failed, in the contexts of tasks, DAG runs, and deadlines.
+DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
+
+REPEATED, FAILED = "Nobody is called again about the same thing: %s", "The notification failed: %s"
+
+
+class QueueCallsNotifier(BaseNotifier):
+    """Phone whoever is on call.
+
+    For ``on_failure_callback`` and the other callbacks of tasks and DAGs, and for deadlines (Airflow 3.1 or later). However
+    many tasks fail at the same time, people are called once in ``min_interval``.
+
+    A notification takes 20 seconds at most. If it fails, that is logged, and the task and the DAG run stay as they are.
+
+    :param message: What the script at start_url says: posted to it as ``call_parameters``, in one line of at most 255 bytes
+        in UTF-8; a longer one is cut. Templated; what a context does not have is empty. Default: which DAG failed.
+    :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
+        credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Templated. Required.
+    :param to_variable: The Airflow Variable with the phone numbers to call: one, or several on lines of their own, between
+        commas, or as a JSON list. Templated. Default: the numbers in the connection's ``notify_numbers``.
+    :param to: A function that gets the context and returns the phone numbers to call, as to_variable has them. Not for
+        deadlines, which store their arguments. Default: not used.
+    :param dedup_key: What failed: notifications with the same key and the same to_variable or to are about the same thing.
+        Templated. Must not name a person. Default: the DAG's id.
+    :param min_interval: The shortest time between two calls about the same thing. Whatever fails in between calls
+        nobody. Accepts a timedelta, a number of minutes, or a string such as '1 hour' or 'PT30M', from 1 to 44,640
+        minutes. Default: 1 hour.
+    :param expires_after: When the service stops calling, counted from the notification. Accepts a timedelta, a number
+        of minutes, or a string such as '1 hour' or 'PT30M', from 1 to 1,440 minutes. Default: 30 minutes.
+    :param on_no_record: What to do if the record of earlier calls cannot be reached, or no place for it is set.
+        ``'call'``: call all the same; then each machine keeps a record of its own in its temporary folder, and each of
+        them may call once in min_interval; ``'skip'``: log an error and call nobody. Default: ``'call'``.
+    :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
+        whole number from 0 to 10. Default: 1.
+    :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
+        a string such as '15 minutes' or 'PT15M', from 60 to 172,800 seconds. Default: 60 seconds.
+    :param phone_format: How the phone numbers are written. ``'nanp'``: 1 and ten digits of the North American Numbering
+        Plan; ``'vendor'``: every spelling that the service documents. Other common spellings are rewritten. Default:
+        ``'nanp'``.
+    :param calling_hours: The hours in which people may be called, by their own clocks, as QueueCallsOperator accepts them.
+        Whoever may not be called until expires_after is not called. Default: at any hour.
+    :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set, as
+        QueueCallsOperator accepts it. Default: ``'skip'``.
+    :param dry_run: Do everything except the request. Accepts true or false. Templated. Default: ``False``.
+    :param receipts_path: Where the record is kept of what was called when, as QueueCallsOperator accepts it, but never in a
+        task's own state, which other tasks do not see. Templated. Default: ``[queuecalls] receipts_path`` of Airflow's
+        configuration.
+    :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Templated. Default: ``'queuecalls_default'``.
+    :param context: The context of a deadline. Airflow sets it.
+
+    A phone number that is not valid, or that calling hours exclude, does not keep the others from being called.
+    """
+
+    template_fields: Sequence[str] = (
+        *("message", "start_url", "to_variable", "dedup_key", "dry_run", "receipts_path", "queuecalls_conn_id"),
+    )
+
+    def __init__(
+        self,
+        *,
+        start_url: str,
+        message: str = f"Airflow: {DAG_ID} failed",
+        to_variable: str | None = None,
+        to: Callable[[Context], Any] | None = None,
+        dedup_key: str = DAG_ID,
+        min_interval: timedelta | int | str = timedelta(hours=1),
+        expires_after: timedelta | int | str = timedelta(minutes=30),
+        on_no_record: OnNoRecord | str = "call",
+        max_retries: int | str | None = 1,
+        retry_interval: timedelta | int | str | None = 60,
+        phone_format: PhoneFormat = "nanp",
+        calling_hours: Mapping[str, Any] | Sequence[Any] | str | None = None,
+        unknown_zone: UnknownZone = "skip",
+        dry_run: bool | str = False,
+        receipts_path: Location | None = None,
+        queuecalls_conn_id: str = DEFAULT_CONN_ID,
+        context: Context | None = None,
+    ) -> None:
+        # Before 3.1, it accepts no context, and nobody gives one.
+        super().__init__(**({} if context is None else {"context": context}))
+        self.message = message
+        self.start_url = start_url
+        self.to_variable = to_variable
+        self.to = to
+        self.dedup_key = dedup_key
+        self.min_interval = min_interval
+        self.expires_after = expires_after
+        self.on_no_record = on_no_record
+        self.max_retries = max_retries
+        self.retry_interval = retry_interval
+        self.phone_format = phone_format
+        self.calling_hours = calling_hours
+        self.unknown_zone = unknown_zone
+        self.dry_run = dry_run
+        self.receipts_path = receipts_path
+        self.queuecalls_conn_id = queuecalls_conn_id
+        # Here, and not when something has failed: an alarm that cannot work is to be found when the DAG is written.
+        self._assert_no_numbers()
+        self._read_parameters()
+
+    def __call__(self, *args: Any) -> None:
+        """Notify. Each time with a copy: rendering replaces the templates of an object for good."""
+        BaseNotifier.__call__(copy.copy(self), *args)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Notify, in a triggerer. Each time with a copy, as :meth:`__call__`."""
+        return BaseNotifier.__await__(copy.copy(self))
+
+    def get_template_env(self, dag: Any = None) -> jinja2.Environment:
+        """Jinja's environment, in which what a context does not have is empty: an alarm does not fail for a missing ``ti``."""
+        import jinja2
+
+        return super().get_template_env(dag).overlay(undefined=jinja2.ChainableUndefined)
+
+    def notify(self, context: Context) -> None:
+        """Notify, and give up after 20 seconds."""
+        stop, state = StopRequest(), contextvars.copy_context()
+        thread = threading.Thread(target=state.run, args=(self._notify, context, stop), daemon=True)
+        thread.start()
+        thread.join(TOTAL_SECONDS)
+        if thread.is_alive():
+            self._give_up(stop)
+
+    async def async_notify(self, context: Context) -> None:
+        """Notify from a triggerer, and give up after 20 seconds."""
+        from asgiref.sync import sync_to_async
+
+        stop = StopRequest()
+        # Threads of other kinds cannot ask Airflow for a connection there.
+        task = asyncio.ensure_future(sync_to_async(self._notify)(context, stop))
+        done, _ = await asyncio.wait([task], timeout=TOTAL_SECONDS)
+        if not done:
+            self._give_up(stop)
+
+    def _give_up(self, stop: StopRequest) -> None:
+        stop.request()
+        self.log.error(
+            "The notification was given up after %.0f s. Whether anybody is called is not known.", TOTAL_SECONDS
+        )
+
+    def _notify(self, context: Context, stop: StopRequest) -> None:
+        """Call, and log what became of it. Raises nothing: Airflow would go on to other callbacks late or not at all."""
+        try:
+            delivery = self._deliver(context, stop)
+        except AlreadySent as error:
+            self.log.info(REPEATED, error)
+        except Refused as error:
+            # Where the record could not be reached, the service has a campaign of this slot already.
+            self.log.log(
+                logging.INFO if error.name_taken else logging.ERROR, REPEATED if error.name_taken else FAILED, error
+            )
+        except OutcomeUnknown as error:
+            # It is that of an earlier notification, unless this one has sent something.
+            self.log.log(logging.ERROR if error.sent else logging.WARNING, FAILED if error.sent else REPEATED, error)
+        except QueueCallsError as error:
+            self.log.error(FAILED, error)
+        except Exception as error:  # noqa: BLE001  # of Airflow or of the function ``to``; its text may have a number
+            self.log.error(FAILED, type(error).__name__)
+        else:
+            if rejected := delivery.report.rejected:
+                self.log.error(
+                    "%s of the phone numbers to notify cannot be called: %s", rejected, delivery.report.summary()
+                )
+
+    @clear_locals()
+    def _deliver(self, context: Context, stop: StopRequest) -> Delivery:
+        from airflow_provider_queuecalls._airflow.receipts import ledger_opener
+        from airflow_provider_queuecalls.client.campaign import Campaign
+        from airflow_provider_queuecalls.client.client import Client
+        from airflow_provider_queuecalls.contacts import ContactRules
+        from airflow_provider_queuecalls.delivery import deliver
+        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+        from airflow_provider_queuecalls.records.ledger import Try
+
+        given = self._read_parameters()
+        endpoint = QueueCallsHook(self.queuecalls_conn_id).endpoint
+        client = Client(_hurried(endpoint), stop=stop, log=self.log)
+        now = time.time()
+        names = AlarmNames.of(str(self.dedup_key), self._whom, given["min_interval"], now)
+        campaign = Campaign(
+            start_url=self.start_url,
+            campaign_name=names.campaign,
+            call_parameters=cut(str(self.message), BY_NAME["call_parameters"].max_length or 0),
+            max_retries=self.max_retries,
+            retry_interval=self.retry_interval,
+            expiration_timestamp=int(now + given["expires_after"].total_seconds()),
+            field_names=endpoint.field_names,
+        )
+        rules = ContactRules(
+            phone_format=self.phone_format, normalize=True, on_invalid="skip", duplicates="drop",
+            calling_hours=self.calling_hours, unknown_zone=None if is_unset(self.calling_hours) else self.unknown_zone,
+        )  # fmt: skip
+        forgotten = datetime.fromtimestamp(now, timezone.utc) - given["min_interval"]
+        this_try = Try(1, "alarm", forgets_before=forgotten.isoformat(timespec="seconds"))
+        dry_run = parse_flag("dry_run", self.dry_run)
+
+        def open_ledger(open_store: OpenStore) -> Callable[[CampaignKey], Ledger]:
+            opened = ledger_opener(open_store, this_try, self.log)
+            return lambda key: opened(replace(key, campaign_name=names.record))
+
+        with _as_contacts(self._numbers(context, endpoint)) as contacts:
+            problem: QueueCallsError | None = None
+            for open_store in self._records(given["on_no_record"], dry_run=dry_run):
+                try:
+                    return deliver(
+                        campaign, contacts, client, open_ledger(open_store), rules=rules, dry_run=dry_run, log=self.log
+                    )
+                except NoRecord as error:
+                    problem = error
+                    self.log.warning("%s", error)
+            assert problem is not None  # noqa: S101  # there is one record at least
+            raise problem
+
+    def _numbers(self, context: Context, endpoint: Endpoint) -> tuple[str, ...]:
+        """Whom to call. Airflow's logs show their numbers as ``***``."""
+        if self.to is not None:
+            source, value = "to", self.to(context)
+        elif not is_unset(self.to_variable):
+            source, value = "to_variable", variable(str(self.to_variable))
+        else:
+            source, value = "notify_numbers", endpoint.notify_numbers
+        problem = "has no phone number"
+        try:
+            numbers = () if is_unset(value) else read_phone_numbers(value)
+        except ValueError as error:
+            numbers, problem = (), str(error)
+        if not numbers:
+            raise InvalidCampaign([Violation(source, problem, PHONE_NUMBERS.rule, "QueueCallsNotifier")])
+        for number in numbers:
+            mask_secret(number)
+        return numbers
+
+    def _records(self, on_no_record: str, *, dry_run: bool) -> Iterator[OpenStore]:
+        """Where the record is, and then what replaces one that cannot be reached."""
+        from airflow_provider_queuecalls._airflow.receipts import machine_records, records_at
+        from airflow_provider_queuecalls.records.stores import NoStore
+
+        try:
+            yield records_at(self.receipts_path, self.log, dry_run=dry_run, operation_seconds=RECORD_SECONDS)
+        except InvalidCampaign as error:
+            if on_no_record == "skip":
+                raise
+            self.log.warning("No record of calls is shared by all machines: %s", error)
+        if on_no_record == "call":
+            yield machine_records(Path(tempfile.gettempdir()))
+            yield lambda _: NoStore()
+
+    @property
+    def _whom(self) -> str:
+        """What tells apart who is called, as far as it is known before anybody is asked."""
+        if self.to is not None:
+            return f"to {getattr(self.to, '__module__', '')}.{getattr(self.to, '__qualname__', type(self.to).__qualname__)}"
+        return f"to_variable {self.to_variable}"
+
+    def _assert_no_numbers(self) -> None:
+        if self.to is not None and not callable(self.to):
+            rule = "a function that returns the phone numbers. Put the numbers into an Airflow Variable, and name it in to_variable"
+            raise InvalidCampaign([Violation("to", "is not a function", rule, "QueueCallsNotifier")])
+        if self.to is not None and self.to_variable is not None:
+            raise InvalidCampaign(
+                [Violation("to", "is given together with to_variable", "the only one", "QueueCallsNotifier")]
+            )
+        if isinstance(self.to_variable, str) and not show(self.to_variable):
+            rule = "the name of an Airflow Variable that has the phone numbers"
+            raise InvalidCampaign([Violation("to_variable", "may be a phone number", rule, "QueueCallsNotifier")])
+
+    def _read_parameters(self) -> dict[str, Any]:
+        return read_parameters(
+            {name: getattr(self, name) for name in ("min_interval", "expires_after", "on_no_record")}
+        )
+
+
+def _hurried(endpoint: Endpoint) -> Endpoint:
+    return replace(
+        endpoint,
+        connect_timeout=min(endpoint.connect_timeout, CONNECT_SECONDS),
+        read_timeout=min(endpoint.read_timeout, READ_SECONDS),
+    )
+
+
+@contextmanager
+def _as_contacts(numbers: Sequence[str]) -> Iterator[LocalCopy]:
+    """A contact file of these numbers."""
+    from airflow_provider_queuecalls.contacts.files import LocalCopy, temporary_file
+
+    with temporary_file(buffering=0) as file:
+        file.write("".join(f"{number}\n" for number in numbers).encode())
+        yield LocalCopy(file, "on-call.csv", "the numbers to notify")

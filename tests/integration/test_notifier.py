@@ -1,0 +1,371 @@
+"""The notifier against a sandbox: who is called, what is said, and that nothing that fails calls again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.exceptions import InvalidCampaign
+from airflow_provider_queuecalls.notifications import queuecalls as module
+from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
+from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.conftest import HOME
+from tests.support.dag_run import run_dag_file
+from tests.support.logs import Entry, everything_logged
+from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, first_of, for_this_airflow
+
+ANN, BOB = "16175550171", "16175550172"
+START_URL = "https://ivr.example.com/say.vxml"
+FAILING = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG, task
+from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
+
+notifier = QueueCallsNotifier(start_url={url!r}, to_variable="oncall", message="{{{{ dag.dag_id }}}}: {{{{ ti.task_id }}}} failed")
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False,
+         default_args={{"on_failure_callback": notifier}}):
+    @task
+    def fails(number):
+        raise ValueError(number)
+
+    fails.expand(number=list(range(8)))
+"""
+Notify = Callable[..., list[Entry]]
+
+
+@pytest.fixture(autouse=True)
+def oncall(queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_ONCALL", ANN)
+
+
+def context(dag_id: str = "nightly", **more: Any) -> Any:
+    """What a callback of a DAG run gets, which has no ``ti``."""
+    dag = first_of("airflow.sdk:DAG", "airflow:DAG")(dag_id, schedule=None)
+    return {"dag": dag, "dag_run": SimpleNamespace(dag_id=dag_id, run_id="manual__1"), "run_id": "manual__1", **more}
+
+
+@pytest.fixture
+def notify() -> Notify:
+    """Notify, and return what was logged: never a phone number."""
+
+    def run(notifier: QueueCallsNotifier | None = None, given: Any = None, **options: Any) -> list[Entry]:
+        with everything_logged() as logged:
+            (notifier or made(**options))(given or context())
+        assert [entry for entry in logged for number in (ANN, BOB) if number in entry.message + str(entry.parts)] == []
+        return logged
+
+    return run
+
+
+def made(**options: Any) -> QueueCallsNotifier:
+    return QueueCallsNotifier(**{"start_url": START_URL, "to_variable": "oncall", **options})
+
+
+def errors(logged: list[Entry]) -> list[str]:
+    """Each once: a logger and those above it keep the same line."""
+    return list(dict.fromkeys(entry.message for entry in logged if entry.level == "error"))
+
+
+def said(sandbox: Sandbox) -> list[str]:
+    return [campaign.parameters["call_parameters"] for campaign in sandbox.campaigns]
+
+
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        (ANN, [ANN]),
+        (f"{ANN}\n{BOB}\n", [ANN, BOB]),
+        (f" (617) 555-0171, {BOB}", [ANN, BOB]),
+        (f'["{ANN}", {BOB}]', [ANN, BOB]),
+    ],
+)
+def test_a_variable_says_whom_to_call(
+    text: str, called: list[str], notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_ONCALL", text)
+    assert errors(notify()) == []
+    assert [call.phone_number for call in queuecalls_sandbox.calls] == called
+    (campaign,) = queuecalls_sandbox.campaigns
+    assert said(queuecalls_sandbox) == ["Airflow: nightly failed"]
+    assert campaign.parameters["start_url"] == START_URL
+    expires = int(campaign.parameters["expiration_timestamp"]) - datetime.now(timezone.utc).timestamp()
+    assert 29 * 60 < expires < 30 * 60
+    assert (campaign.parameters["max_retries"], campaign.parameters["retry_interval"]) == ("1", "60")
+
+
+def test_a_function_or_the_connection_says_whom_to_call(
+    notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def on_call(given: Any) -> list[str]:
+        asked.append(given["run_id"])
+        return [BOB]
+
+    assert errors(notify(to=on_call, to_variable=None)) == []
+    connection = json.loads(queuecalls_sandbox.connection)
+    connection["extra"]["notify_numbers"] = f"{ANN}, {BOB}"
+    monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
+    assert errors(notify(to_variable=None)) == []
+    assert asked == ["manual__1"]
+    # Other people, so it is not the same alarm.
+    assert [call.phone_number for call in queuecalls_sandbox.calls] == [BOB, ANN, BOB]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"to": ANN, "to_variable": None}, "to is not a function"),
+        ({"to": [ANN], "to_variable": None}, "to is not a function"),
+        ({"to": lambda _: ANN}, "to is given together with to_variable"),
+        ({"to_variable": ANN}, "to_variable may be a phone number"),
+        ({"min_interval": 0}, "min_interval"),
+        ({"on_no_record": "shout"}, "on_no_record is 'shout'"),
+    ],
+)
+def test_an_alarm_that_cannot_work_is_found_when_the_dag_is_written(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidCampaign, match=words) as caught:
+        made(**options)
+    assert ANN not in str(caught.value)
+
+
+def test_one_object_renders_its_message_for_each_failure(notify: Notify, queuecalls_sandbox: Sandbox) -> None:
+    notifier = made(message="{{ dag.dag_id }} {{ ti.task_id }} failed")
+    notify(notifier, context("one", ti=SimpleNamespace(task_id="load")))
+    notify(notifier, context("two"))  # as a DAG's callback, which has no ti
+    assert said(queuecalls_sandbox) == ["one load failed", "two failed"]
+
+
+def test_a_long_message_is_cut_between_two_characters(notify: Notify, queuecalls_sandbox: Sandbox) -> None:
+    notify(message="é\n" * 200)
+    (text,) = said(queuecalls_sandbox)
+    assert len(text.encode()) <= 255
+    assert text == "é " * 84 + "…"
+
+
+def test_the_same_failure_calls_again_after_min_interval(
+    notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notify(min_interval="20 minutes")
+    logged = notify(min_interval="20 minutes")
+    assert any("was already queued" in entry.message for entry in logged)
+    assert len(queuecalls_sandbox.campaigns) == 1
+    notify(min_interval="20 minutes", dedup_key="something else")
+    assert len(queuecalls_sandbox.campaigns) == 2
+    time = module.time.time
+    for minutes, campaigns in ((19, 2), (21, 3)):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda minutes=minutes: time() + minutes * 60))
+        notify(min_interval=timedelta(minutes=20))
+        assert len(queuecalls_sandbox.campaigns) == campaigns
+
+
+@pytest.mark.parametrize("place", ["folder", "database"])
+def test_what_fails_at_the_same_moment_calls_once(
+    place: str, queuecalls_sandbox: Sandbox, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place == "database":
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", request.getfixturevalue("records_database"))
+    meeting = threading.Barrier(12)
+
+    def fail() -> None:
+        meeting.wait(60)
+        made()(context())
+
+    threads = [threading.Thread(target=fail) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert queuecalls_sandbox.numbers == {ANN: 1}
+    assert len([entry for entry in queuecalls_sandbox.journal if entry.method == "POST"]) == 1
+
+
+@pytest.mark.parametrize("place", ["not initialized", "not set", "nowhere on this machine"])
+def test_without_a_record_one_machine_calls_once(
+    place: str, notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    receipts = "" if place == "not set" else str(tmp_path / "missing")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts)
+    if place.startswith("nowhere"):
+        next(iter([tmp_path])).joinpath(f"queuecalls-alarms-{module.Path(tmp_path).stat().st_uid}").write_text(
+            "in the way"
+        )
+    logged = notify() + notify()
+    assert errors(logged) == []
+    assert any(entry.level == "warning" and "record" in entry.message.lower() for entry in logged)
+    assert queuecalls_sandbox.numbers == {ANN: 1}, "there, the service refuses a name that is taken"
+    assert any("Nobody is called again" in entry.message or "already queued" in entry.message for entry in logged)
+
+
+@pytest.mark.parametrize("receipts", ["", "missing"])
+def test_without_a_record_nobody_is_called_if_that_is_wished(
+    receipts: str, notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts and str(tmp_path / receipts))
+    (problem,) = errors(notify(on_no_record="skip"))
+    assert "The notification failed" in problem
+    assert queuecalls_sandbox.journal == []
+
+
+def secretive(_: Any) -> str:
+    raise LookupError(f"{ANN} is on holiday")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"to": secretive, "to_variable": None}, "LookupError"),
+        ({"to_variable": "nobody"}, "has no phone number"),
+        ({"to_variable": None}, "notify_numbers has no phone number"),
+        ({"start_url": "ftp:{{ nothing.at.all }}"}, "start_url does not start with http"),
+        ({"queuecalls_conn_id": "nowhere"}, "is not defined"),
+        ({"calling_hours": "25:00"}, "calling_hours"),
+    ],
+)
+def test_what_goes_wrong_is_logged_and_raises_nothing(
+    options: dict[str, Any], words: str, notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_NOBODY", "")
+    found = errors(notify(**options))
+    assert any(words in problem for problem in found), found
+    assert queuecalls_sandbox.journal == []
+
+
+@pytest.mark.parametrize(("fault", "again"), [("http_401", 1), ("connection_reset", 0)])
+def test_the_next_failure_calls_unless_somebody_may_have_been_called(
+    fault: str, again: int, notify: Notify, queuecalls_sandbox: Sandbox
+) -> None:
+    queuecalls_sandbox.fail_next(fault)
+    assert errors(notify())
+    assert (errors(notify()), len(queuecalls_sandbox.journal)) == ([], 1 + again)
+    assert queuecalls_sandbox.numbers == {ANN: 1}
+
+
+def test_a_number_that_cannot_be_called_keeps_nobody_else_from_it(
+    notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_ONCALL", f"{ANN}\n555\n{ANN}")
+    (problem,) = errors(notify())
+    assert "1 of the phone numbers to notify cannot be called" in problem
+    assert queuecalls_sandbox.numbers == {ANN: 1}
+
+
+def test_outside_calling_hours_nobody_is_called(notify: Notify, queuecalls_sandbox: Sandbox) -> None:
+    day = (datetime.now(timezone.utc) + timedelta(days=3)).strftime("%a").lower()
+    (problem,) = errors(notify(calling_hours={day: "08:00-21:00"}))
+    assert "outside_hours" in problem
+    assert queuecalls_sandbox.journal == []
+
+
+def test_a_dry_run_calls_nobody(notify: Notify, queuecalls_sandbox: Sandbox) -> None:
+    logged = notify(dry_run="{{ 1 == 1 }}")
+    assert any("Dry run" in entry.message for entry in logged)
+    assert (errors(logged), queuecalls_sandbox.journal) == ([], [])
+
+
+def test_what_a_notification_waits_for_adds_up_to_less_than_20_seconds() -> None:
+    assert module.RECORD_SECONDS + module.CONNECT_SECONDS + 2 * module.READ_SECONDS < module.TOTAL_SECONDS == 20
+    hurried = module._hurried(Endpoint(url="https://x", login="", password="", pin=""))
+    assert (hurried.connect_timeout, hurried.read_timeout) == (module.CONNECT_SECONDS, module.READ_SECONDS)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_notification_that_hangs_is_given_up_and_calls_nobody_later(
+    is_async: bool, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOTAL_SECONDS", 0.1)
+    goes_on, ended = threading.Event(), threading.Event()
+    notify_slowly = QueueCallsNotifier._notify
+
+    def hang(_: Any) -> str:
+        goes_on.wait(60)
+        return ANN
+
+    def watched(self: Any, *args: Any) -> None:
+        notify_slowly(self, *args)
+        ended.set()
+
+    monkeypatch.setattr(QueueCallsNotifier, "_notify", watched)
+    notifier = made(to=hang, to_variable=None)
+
+    async def in_a_triggerer() -> None:
+        await notifier.async_notify(context())
+        goes_on.set()
+
+    with everything_logged() as logged:
+        if is_async:
+            asyncio.run(in_a_triggerer())
+        else:
+            notifier(context())
+            goes_on.set()
+        assert ended.wait(60)
+    assert any("given up after" in problem for problem in errors(logged))
+    assert queuecalls_sandbox.journal == []
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has deadlines from 3.1 on")
+def test_a_deadline_awaits_it_and_stores_no_number(queuecalls_sandbox: Sandbox) -> None:
+    from airflow.sdk.definitions.deadline import AsyncCallback
+
+    kwargs = {"start_url": START_URL, "to_variable": "oncall", "min_interval": "1 hour"}
+    assert ANN not in str(vars(AsyncCallback(QueueCallsNotifier, kwargs=kwargs)))
+    deadline = {"dag_run": {"dag_id": "late", "dag_run_id": "manual__1"}, "deadline": {"id": 1}}
+
+    async def run() -> None:
+        await QueueCallsNotifier(**kwargs, context=deadline)  # type: ignore[arg-type]
+
+    with everything_logged() as logged:
+        asyncio.run(run())
+    assert errors(logged) == []
+    assert said(queuecalls_sandbox) == ["Airflow: late failed"]
+    assert ANN not in str(logged)
+
+
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
+def test_the_example_calls_once_unless_it_is_a_dry_run(
+    examples: Path, queuecalls_sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for dry_run, called in ((True, []), (False, ["load of notify_on_call failed"])):
+        run = run_dag_file(examples / "notify_on_call.py", "notify_on_call", capfd, run_conf={"dry_run": dry_run})
+        assert set(run.states.values()) == {"failed"}
+        assert said(queuecalls_sandbox) == called
+
+
+def test_a_synchronous_deadline_calls_it_with_its_context(queuecalls_sandbox: Sandbox) -> None:
+    supervisor = pytest.importorskip("airflow.sdk.execution_time.callback_supervisor", reason="from Airflow 3.3 on")
+    log = mock.Mock(wraps=logging.getLogger("a deadline"))
+    given = {
+        "start_url": START_URL,
+        "to_variable": "oncall",
+        "context": {"dag_run": {"dag_id": "late"}, "deadline": {}},
+    }
+    path = f"{QueueCallsNotifier.__module__}.{QueueCallsNotifier.__qualname__}"
+    done = supervisor.execute_callback(path, given, log)
+    assert (done, said(queuecalls_sandbox)) == ((True, None), ["Airflow: late failed"])
+
+
+def test_the_mapped_tasks_of_a_run_that_fail_call_once(
+    database: None, queuecalls_sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = HOME / "dags" / "fails_and_notifies.py"
+    file.write_text(for_this_airflow(FAILING.format(url=START_URL, dag_id="fails_and_notifies")))
+    run = run_dag_file(file, "fails_and_notifies", capfd)
+    file.unlink()
+    assert set(run.states.values()) == {"failed"}
+    assert said(queuecalls_sandbox) == ["fails_and_notifies: fails failed"]
+    # At level DEBUG, dag.test() prints what Airflow is asked to mask.
+    printed = [line for line in run.printed.splitlines() if "msg=MaskSecret(" not in line]
+    assert ANN not in run.kept + "".join(printed)
