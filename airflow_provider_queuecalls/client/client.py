@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
@@ -56,6 +57,14 @@ class Record(Protocol):
         """Called when the end of the contact file is about to leave. Until then nothing can be queued."""
 
 
+class Head(NamedTuple):
+    """What the service's head shows: the status code, where it redirects to, and the version of TLS (None for http)."""
+
+    status_code: int
+    location: str | None
+    tls_version: str | None
+
+
 class Client:
     """Sends campaigns to one endpoint, each with one request that is never repeated.
 
@@ -78,6 +87,14 @@ class Client:
         the contact file is sent. Raises :class:`InvalidCampaign`, :class:`NotSent`,
         :class:`NotAccepted`, :class:`Refused` or :class:`OutcomeUnknown`.
         """
+        return _raise_unless_queued(self.exchange(upload, campaign, record=record))
+
+    def exchange(self, upload: Upload, campaign: Campaign, *, record: Record | None = None) -> Response:
+        """Send one campaign with one POST, and return the response whatever it says.
+
+        Otherwise as :meth:`queue_calls`. Raises :class:`InvalidCampaign`, and :class:`NotSent` or :class:`OutcomeUnknown`
+        where there is no response.
+        """
         name = campaign.campaign_name
         with attach_campaign_name(name):
             campaign.assert_timely()
@@ -98,8 +115,7 @@ class Client:
                 if record:
                     record.record_intent(complete=body.is_short)
                 with _translate_request_errors(transport, body, name):
-                    response = self._post(transport, body, fields, name)
-        return _raise_unless_queued(response)
+                    return self._post(transport, body, fields, name)
 
     def harmless_call_ids(self, response: Response, upload: Upload, campaign: Campaign) -> list[str]:
         """Return the response's call ids without those that repeat something that was sent.
@@ -112,15 +128,16 @@ class Client:
         given = {"login": self.endpoint.login, "pin": self.endpoint.pin, "contacts": upload}
         return campaign.form(given, self.endpoint.field_names)
 
-    def send_head(self) -> int:
-        """Ask for the service's head, which queues nothing, and return the status code.
+    def send_head(self) -> Head:
+        """Ask for the service's head, which queues nothing.
 
         Takes about ten seconds at most: five to connect, five for the response.
         """
         with Transport(self.endpoint, connect_timeout=TEST_SECONDS, read_timeout=TEST_SECONDS) as transport:
             try:
                 transport.connect()
-                return transport.request("HEAD").status
+                reply = transport.request("HEAD")
+                return Head(reply.status, self._location(reply), transport.tls_version)
             except (OSError, UnicodeError, http.client.HTTPException) as error:
                 reason = transport.broken_off or reason_of(error, transport.route)
                 raise NotSent(reason or type(error).__name__, sent=False) from None
@@ -143,12 +160,26 @@ class Client:
             file_complete=body.file_complete,
             campaign_name=campaign_name,
             retry_after=_seconds(reply.headers.get("Retry-After")),
+            location=self._location(reply),
+            queued_values=self.endpoint.queued_values,
         )
         self._say(
             "The service responded with HTTP %s after %.1f s: %s, %s call ids",
             response.status_code, time.monotonic() - started, response.outcome.value, f"{response.call_id_count:,}",
         )  # fmt: skip
         return response
+
+    def _location(self, reply: http.client.HTTPResponse) -> str | None:
+        """Where the service redirects to, without what may repeat a secret."""
+        if not (location := reply.headers.get("Location")):
+            return None
+        try:
+            target = urlsplit(urljoin(self.endpoint.url, location))
+            netloc = target.netloc.rpartition("@")[2]
+        except ValueError:
+            return None
+        url = f"{target.scheme}://{netloc}{target.path}"
+        return None if any(secret and secret in url for secret in self.endpoint.secrets) else url
 
     def _say(self, message: str, *values: object) -> None:
         """Log what happens to a request. If the worker has been killed, its log is gone: no reason to lose the response."""

@@ -142,10 +142,20 @@ def _campaign_url(value: Any, parameter: Parameter) -> str:
     return text
 
 
+def _queued_values(value: Any, _: Parameter) -> dict[str, str]:
+    values = {name.strip().lower(): text.strip().lower() for name, text in _object(value).items()}
+    if not all((*values, *values.values())):
+        raise ValueError("has an empty name or value")
+    return values
+
+
 _HOST = ValueType("a host name, an IP address, or a full http(s) URL without query and credentials", _host)
 _VERIFY = ValueType("true, false, or the path of a CA file on the worker", _verify, shown=False)
 _FIELD_NAMES = ValueType(
     "a JSON object from parameters to names of letters, digits, and _ . [ ] -", _field_names, form_type="object"
+)
+_QUEUED_VALUES = ValueType(
+    "a JSON object from names of elements, attributes, or members to values", _queued_values, form_type="object"
 )
 _PROXIES = ValueType("a JSON object from schemes to http(s) URLs of proxies", _proxies, shown=False, form_type="object")
 _CAMPAIGN_URL = ValueType(f"{URL.rule}, with {CAMPAIGN_NAME} after the host", _campaign_url, shown=False)
@@ -176,6 +186,10 @@ FIELDS: tuple[Field, ...] = (
     Field(name="basic_auth", type=FLAG, default=True, label="HTTP Basic", doc="Send login and PIN with HTTP Basic authentication, too."),
     Field(name="allow_http", type=FLAG, default=False, label="Allow plain http", doc="Send login, PIN, and contacts unencrypted to another machine."),
     Field(name="field_names", type=_FIELD_NAMES, default={}, default_doc="the documented names", label="Field names", example='{"secure": "is_pci"}', doc="Other names for form fields than the documented ones."),
+    Field(
+        name="queued_values", type=_QUEUED_VALUES, default={}, default_doc="status is queued or success", label="Queued values", example='{"state": "accepted"}',
+        doc="What says queued in a response besides the known status. text stands for a response that is neither XML nor JSON: a few words as a whole, the first word of a longer one.",
+    ),
     Field(name="connect_timeout", type=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long connecting may take: TCP, a proxy's tunnel, and TLS."),
     Field(
         name="read_timeout", type=SECONDS, unit="seconds", maximum=86_400, default=300, label="Read timeout",

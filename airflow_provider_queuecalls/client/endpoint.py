@@ -49,6 +49,7 @@ class Endpoint:
     verify: bool | str = True
     proxies: Mapping[str, str] | None = field(default=None, repr=False)
     campaign_url: str | None = None
+    queued_values: Mapping[str, str] = field(default_factory=dict)
     notify_numbers: tuple[str, ...] = field(default=(), repr=False)
 
     def url_of_campaign(self, campaign_name: str) -> str | None:

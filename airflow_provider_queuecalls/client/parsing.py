@@ -17,6 +17,8 @@ from typing import Any
 from airflow_provider_queuecalls.client.shown import Outline, is_call_id
 
 LISTED_CALL_IDS = 1_000
+#: How many short values are kept that may say what became of the campaign, and how long they may be.
+KEPT_VALUES, VALUE_CHARACTERS = 20, 32
 MAX_DEPTH = 200
 #: The longest tag, string or number; and how many names the JSON objects may have that are open at one time.
 TOKEN_BYTES, MOST_NAMES = 2 << 20, 160_000
@@ -34,8 +36,14 @@ class Unreadable(ValueError):
 
 @dataclass
 class Findings:
-    """What a response says, wherever in it. Depths are kept because the outermost status counts."""
+    """What a response says, wherever in it. Depths are kept because the outermost status counts.
 
+    ``queued_values`` are further names with the values that say queued, in lowercase; ``values`` are short values that may
+    say so, the outermost first.
+    """
+
+    queued_values: Mapping[str, str] = field(default_factory=dict)
+    values: list[tuple[int, str, str]] = field(default_factory=list)
     statuses: dict[int, set[str]] = field(default_factory=dict)
     error_depth: int | None = None
     call_ids: list[str] = field(default_factory=list)
@@ -43,6 +51,12 @@ class Findings:
 
     def found(self, name: str, value: object, depth: int) -> None:
         """Take in one attribute, element or member."""
+        if name in self.queued_values and str(value).strip().lower() == self.queued_values[name]:
+            self.statuses.setdefault(depth, set()).add("queued")
+            return
+        text = str(value).strip().lower() if name != "call_id" and isinstance(value, str | int) else ""
+        if 0 < len(text) <= VALUE_CHARACTERS and len(self.values) < KEPT_VALUES:
+            self.values.append((depth, name, text))
         if value in (None, "", "0", False, [], {}):
             return
         if name == "call_id":
@@ -124,6 +138,27 @@ class XmlParser:
         if text:
             self._outline.value(self._open[-1], text)
         return text
+
+
+class TextParser:
+    """Reads a response that is neither XML nor JSON as one value, ``text``: the whole of it if that is a few words, else its
+    first word."""
+
+    def __init__(self, findings: Findings, outline: Outline) -> None:
+        self._findings = findings
+        self._outline = outline
+        self._text = b""
+
+    def feed(self, data: bytes) -> None:
+        self._text += data[: _TEXT_CHARACTERS - len(self._text)]
+
+    def finish(self) -> None:
+        """Take in the text."""
+        text = self._text.decode(errors="replace").strip()
+        words = " ".join(text.split())
+        is_short = len(words) <= VALUE_CHARACTERS and not any(map(str.isdigit, words))
+        self._findings.found("text", words if is_short else words.partition(" ")[0], 0)
+        self._outline.value("text", text)
 
 
 def _local(tag: str) -> str:

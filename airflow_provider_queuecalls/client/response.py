@@ -8,14 +8,15 @@ body's first character, any root is accepted, and a campaign counts as queued on
 from __future__ import annotations
 
 import codecs
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from airflow_provider_queuecalls.client.parsing import Findings, JsonParser, XmlParser
-from airflow_provider_queuecalls.client.shown import QUEUED_STATUSES, REFUSED_STATUSES, Outline, Sent
+from airflow_provider_queuecalls.client.parsing import Findings, JsonParser, TextParser, XmlParser
+from airflow_provider_queuecalls.client.shown import HIDDEN, QUEUED_STATUSES, REFUSED_STATUSES, Outline, Sent
 from airflow_provider_queuecalls.outcome import Outcome
 
 #: The longest response that is read: 1 MiB, and 512 bytes for each contact sent.
@@ -50,6 +51,11 @@ class Response:
     :param error_text: the service's own error message, with ``***`` as in ``body``
     :param name_taken: whether the service seems to refuse the campaign because of its name
     :param retry_after: how many seconds the service asks to wait
+    :param format: the format of the body: XML, JSON, HTML, text, or binary data; empty for an empty body
+    :param location: where the service redirects to, without a query and credentials
+    :param values: short harmless values of the response by their names, such as a status, the outermost first
+    :param mentioned: names that its error messages mention, which may be those of form fields. They repeat nothing that
+        was sent, but may be any word, so do not show them.
     """
 
     outcome: Outcome
@@ -62,6 +68,10 @@ class Response:
     error_text: str = ""
     name_taken: bool = False
     retry_after: float | None = None
+    format: str = ""
+    location: str | None = None
+    values: tuple[tuple[str, str], ...] = ()
+    mentioned: tuple[str, ...] = field(default=(), repr=False)
 
 
 class CutShort(Exception):
@@ -78,6 +88,8 @@ def read_response(
     file_complete: bool = True,
     campaign_name: str | None = None,
     retry_after: float | None = None,
+    location: str | None = None,
+    queued_values: Mapping[str, str] | None = None,
 ) -> Response:
     """Read a response and return it with its outcome.
 
@@ -90,8 +102,10 @@ def read_response(
     :param complete: whether the whole request had been sent, without which no response means queued
     :param file_complete: whether the end of the contact file had been sent, without which nothing can be queued: a
         status code that leaves the outcome open then means that the request was not sent
+    :param location: where the service redirects to
+    :param queued_values: names with the values that say queued, besides the status that is known here
     """
-    body = _Body(contacts)
+    body = _Body(contacts, Findings(queued_values or {}))
     accepted = 200 <= status_code < 300
     try:
         for chunk in chunks:
@@ -104,23 +118,43 @@ def read_response(
     except CutShort as error:
         body.flaw = body.flaw or str(error)
     outcome, problem = _outcome_of_body(body) if accepted else _outcome_of_code(status_code)
+    is_open = accepted and outcome is Outcome.UNKNOWN and body.length and not body.flaw and body.format != "HTML"
     if outcome is Outcome.QUEUED and not complete:
         outcome, problem = Outcome.UNKNOWN, "the service responded before it had received the whole request"
     if outcome is Outcome.UNKNOWN and not accepted and not file_complete:
         outcome = Outcome.NOT_SENT
     outline = Outline() if body.flaw or body.format == "HTML" else body.outline
-    shown = outline.render(sent)
+    shown = outline.render(sent, [pair for _, *pair in sorted(body.findings.values, key=lambda value: value[0])])
+    if is_open:
+        problem += f". {_teach(shown.values)}"
+    if location and 300 <= status_code < 400:
+        problem += f" (to {location})"
     return Response(
         outcome=outcome,
         campaign_name=campaign_name,
         status_code=status_code,
         call_ids=tuple(body.findings.call_ids) if outcome is Outcome.QUEUED else (),
         call_id_count=body.findings.call_id_count,
-        body=shown.structure or body.description,
+        body=body.description
+        if body.format == "text" and HIDDEN in shown.structure
+        else shown.structure or body.description,
         problem=problem,
         error_text=shown.errors,
         name_taken=outcome is Outcome.REFUSED and (status_code == 409 or outline.error_matches(_NAME_TAKEN)),
         retry_after=retry_after,
+        format=body.format if body.length else "",
+        location=location,
+        values=tuple(shown.values),
+        mentioned=tuple(shown.mentioned),
+    )
+
+
+def _teach(values: Iterable[tuple[str, str]]) -> str:
+    """How to make a response that says queued in another way known, in a sentence."""
+    example = dict(list(values)[:1]) or {"status": "accepted"}
+    return (
+        "If this response means queued, set queued_values in the connection's extra to what says so, such as "
+        f"{json.dumps(example)}"
     )
 
 
@@ -158,14 +192,14 @@ class _Body:
     ``flaw`` is why the body, or the rest of it, could not be read.
     """
 
-    def __init__(self, contacts: int | Callable[[], int]) -> None:
-        self.findings = Findings()
+    def __init__(self, contacts: int | Callable[[], int], findings: Findings) -> None:
+        self.findings = findings
         self.outline = Outline()
         self.length = 0
         self.format = "text"
         self.flaw = ""
         self._contacts = contacts
-        self._parser: XmlParser | JsonParser | None = None
+        self._parser: XmlParser | JsonParser | TextParser | None = None
         self._start: bytes | None = b""
         self._ended = False
 
@@ -210,6 +244,8 @@ class _Body:
             self._parser = JsonParser(self.findings, self.outline)
         elif b"\0" in start:
             self.format = "binary data"
+        else:
+            self._parser = TextParser(self.findings, self.outline)
 
     @contextmanager
     def _flaws(self) -> Iterator[None]:

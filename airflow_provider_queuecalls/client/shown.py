@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_provider_queuecalls.client.allowed_words import ALLOWED_WORDS
@@ -40,6 +40,12 @@ _COUNT_NAMES = frozenset(
     {"count", "total", "line", "row", "code", "accepted", "rejected", "queued", "failed", "duplicates"}
     | {"contacts", "calls", "lines", "rows", "valid", "invalid"}
 )
+#: A service may repeat the form.
+_FORM_NAMES = frozenset(parameter.wire_name for parameter in PARAMETERS if parameter.wire_name)
+#: Members and attributes that name a field in an error.
+_NAMING = frozenset({"field", "fields", "name", "param", "parameter", "missing", "required"})
+_IDENTIFIER = re.compile(r"(?<![\w.-])[A-Za-z][A-Za-z0-9]*(?:[_.-][A-Za-z0-9]+)*(?![\w-])")
+_MENTIONED = 40
 _CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _COUNT = re.compile("[0-9]{1,7}")
 _TEXT_CHARACTERS, _ERROR_TEXTS = 300, 3
@@ -155,15 +161,18 @@ class Outline:
         """Whether an error text matches a pattern, before anything is hidden."""
         return any(pattern.search(error.text) for error in self._errors)
 
-    def render(self, sent: Sent) -> Shown:
-        """Return what may be shown of the structure and of the error texts."""
+    def render(self, sent: Sent, pairs: Sequence[Sequence[str]] = ()) -> Shown:
+        """Return what may be shown of the structure, of the error texts, and of ``pairs`` of names and short values; and the
+        names that errors mention."""
         values = [piece for piece in (*self._pieces, *self._errors) if isinstance(piece, _Value)]
         values = [value for value in values if value.name != "call_id" and not _is_status(value)]
         numbers = {value.text for value in values if _is_number(value)}
         texts = [value.text for value in values if not _is_number(value)]
         texts += [piece.text for piece in self._pieces if isinstance(piece, _Name) and not _is_known(piece)]
+        texts += [text for pair in pairs for text in pair]
         words = {word for text in texts for _, words in _chunks(text) for word in words}
-        repeated = sent.repeated(words, numbers)
+        mentioned = self._mentioned()
+        repeated = sent.repeated(words | {word.lower() for word in mentioned}, numbers)
 
         def shown(piece: str | _Name | _Value) -> str:
             if isinstance(piece, str):
@@ -181,7 +190,20 @@ class Outline:
         return Shown(
             "".join(map(shown, self._pieces))[:BODY_CHARACTERS],
             "; ".join(text for text in map(shown, self._errors) if text != HIDDEN),
+            [
+                (name, value)
+                for name, value in pairs
+                if name not in _FORM_NAMES | _NAMING and _is_harmless(name, repeated) and _is_harmless(value, repeated)
+            ],
+            [name for name in mentioned if name.lower() not in repeated],
         )
+
+    def _mentioned(self) -> list[str]:
+        """The words of the errors that may be names of form fields, those that look like it first."""
+        values = [piece for piece in self._pieces if isinstance(piece, _Value) and piece.name in _NAMING]
+        found = [word for value in (*values, *self._errors) for word in _IDENTIFIER.findall(value.text)]
+        unique = [word for word in dict.fromkeys(found) if sum(map(str.isdigit, word)) <= _SHORT]
+        return sorted(unique, key=lambda word: word.islower() and "_" not in word)[:_MENTIONED]
 
     def _add(self, piece: str | _Name | _Value, length: int) -> None:
         if self._room > 0:
@@ -190,10 +212,12 @@ class Outline:
 
 
 class Shown(NamedTuple):
-    """What may be shown: the structure and the error texts."""
+    """What may be shown: the structure, the error texts, and short values by their names. ``mentioned`` may not be shown."""
 
     structure: str
     errors: str
+    values: list[tuple[str, str]]
+    mentioned: list[str]
 
 
 def is_call_id(text: str) -> bool:
@@ -211,6 +235,10 @@ def _is_status(value: _Value) -> bool:
 
 def _is_number(value: _Value) -> bool:
     return value.name in _COUNT_NAMES and bool(_COUNT.fullmatch(value.text))
+
+
+def _is_harmless(text: str, repeated: set[str]) -> bool:
+    return (text.isdigit() and len(text) <= _SHORT) or HIDDEN not in _harmless(text, repeated)
 
 
 def _harmless(text: str, repeated: set[str]) -> str:

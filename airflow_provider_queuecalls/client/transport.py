@@ -76,6 +76,12 @@ class Transport:
         self._raise_if_broken_off()
         self._connection.sock.settimeout(self._read_timeout)
 
+    @property
+    def tls_version(self) -> str | None:
+        """The version of TLS that was agreed upon; None without TLS."""
+        version = getattr(self._connection.sock, "version", None)
+        return version() if version else None
+
     def request(
         self, method: str, body: MultipartBody | None = None, content_type: str | None = None
     ) -> http.client.HTTPResponse:

@@ -169,7 +169,7 @@ class QueueCallsHook(BaseHook):
     def _test_service(self) -> tuple[bool, str]:
         try:
             endpoint = self.endpoint
-            code = self.client.send_head()
+            code = self.client.send_head().status_code
         except InvalidConnection as error:
             # Without the connection's id: Airflow makes one up for the test.
             wrong = ". ".join(each.sentence for each in error.violations)

@@ -132,6 +132,7 @@ def test_a_port_that_differs_is_explained() -> None:
         *[("pin", value) for value in (4711, True, ["4711"])],
         *[(name, value) for name in ("basic_auth", "allow_http") for value in ("yes", 2, "-1", [], 1.0)],
         *[("field_names", value) for value in ("x", "[]", ["a"], {"max_retries": 1}, {"unknown": "x"}, {"secure": "a b"})],
+        *[("queued_values", value) for value in ("x", ["a"], {"state": 1}, {"state": ""}, {" ": "accepted"})],
         *[("notify_numbers", value) for value in (True, 1.5, {"a": "b"}, [None], [["1"]], ["1,2"], ["1"] * 101)],
         *[("field_names", value) for value in ({"secure": 'a"b'}, {"secure": "a\r\nb"}, {"secure": ""}, {"secure": "login"})],
         *[(f"{kind}_timeout", value) for kind in ("connect", "read") for value in (0, -1, "x", True, [], "nan", "inf")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -350,3 +351,56 @@ def test_ninety_thousand_names_and_a_megabyte_of_text_are_read() -> None:
         assert read(body.encode(), contacts=10_000).outcome is Outcome.QUEUED
     too_many = ",".join(f'"{i}": 1' for i in range(MOST_NAMES))
     assert "cannot be parsed" in read(f'{{"status": "queued", {too_many}}}'.encode(), contacts=10_000).problem
+
+
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        (b'{"state": "Accepted", "id": 7}', {"state": "accepted"}),
+        (b'<r State=" ACCEPTED "><login>x</login></r>', {"state": "accepted"}),
+        (b"<r><result>ok</result></r>", {"result": "ok"}),
+        (b'{"code": 0, "message": "see status"}', {"code": "0"}),
+        (b'{"done": true}', {"done": "true"}),
+        (b'{"status": "accepted"}', {"status": "accepted"}),
+        (b"Campaign accepted\n", {"text": "campaign accepted"}),
+        (b"OK 123456789 is the id of the campaign", {"text": "ok"}),
+    ],
+)
+def test_a_response_says_queued_in_the_words_of_the_connection_only(body: bytes, values: dict[str, str]) -> None:
+    response = read(body)
+    assert response.outcome is Outcome.UNKNOWN
+    # The message names the setting, with what the response says where that is harmless.
+    example = values if "123" not in body.decode() and "login" not in body.decode() else {}
+    (advice,) = re.findall(
+        r"set queued_values in the connection's extra to what says so, such as (\{.*\})", response.problem
+    )
+    assert {**json.loads(advice), **example} == json.loads(advice)
+    taught = read_response(200, iter([body]), contacts=3, sent=NOTHING, queued_values=values)
+    assert (taught.outcome, taught.problem) == (Outcome.QUEUED, "")
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"state": "accepted", "status": "failed"}', b'{"state": "accepted", "error": "no"}']
+)
+def test_a_word_of_the_connection_does_not_overrule_a_failure(body: bytes) -> None:
+    response = read_response(200, iter([body]), contacts=3, sent=NOTHING, queued_values={"state": "accepted"})
+    assert response.outcome is Outcome.UNKNOWN
+
+
+def test_values_of_a_response_repeat_nothing_that_was_sent() -> None:
+    sent = Sent(["accepted"], [("message_reference", "pending")])
+    body = b'{"state": "accepted", "phase": "pending", "result": "done", "owner": "smith", "login": "ok", "number": "16175550100"}'
+    assert read_response(200, iter([body]), contacts=3, sent=sent).values == (("result", "done"),)
+
+
+def test_names_that_an_error_mentions_repeat_nothing_that_was_sent() -> None:
+    body = b'<r status="failed"><error field="call_list">call_list is missing, not phone_list</error></r>'
+    found = read_response(200, iter([body]), contacts=3, sent=Sent(["phone_list"])).mentioned
+    assert found[0] == "call_list"
+    assert "phone_list" not in found
+    assert "call_list" not in repr(read(body)).replace(read(body).body, "").replace(read(body).error_text, "")
+
+
+def test_a_redirect_is_reported_with_its_target() -> None:
+    response = read_response(302, iter([]), contacts=3, sent=NOTHING, location="https://calls.example/x")
+    assert response.problem == "HTTP 302: a redirect, which is never followed (to https://calls.example/x)"
