@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["queuecalls_sandbox"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a project's tests run against the service as it is."""
+    parser.addini(
+        "queuecalls_profile",
+        "profile of the sandbox: a name, or the path of a report of 'queuecalls probe'",
+        default="",
+    )
+
+
 @pytest.fixture
-def queuecalls_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+def queuecalls_sandbox(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Sandbox]:
     """A sandbox for this test alone; the connection ``queuecalls_default`` leads to it, and records are in ``tmp_path``.
 
     Its clock stands still until ``queuecalls_sandbox.advance(hours=2)``. ``.campaigns``, ``.calls``, ``.attempts`` and
@@ -28,6 +39,9 @@ def queuecalls_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     receipts = tmp_path / "queuecalls-receipts"
     init_folder(receipts)
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(receipts))
-    with run_sandbox(speed=0) as sandbox:
+    profile = request.config.getini("queuecalls_profile")
+    if (file := request.config.rootpath / profile).is_file():
+        profile = str(file)
+    with run_sandbox(speed=0, profile=profile) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)
         yield sandbox

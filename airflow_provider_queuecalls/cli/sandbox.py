@@ -42,14 +42,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )  # fmt: skip
     parser.add_argument("--open", action="store_true", help="open its page in the browser")
     parser.add_argument(
-        "--response-format", choices=("xml", "json"), default="xml", help="format of its responses (%(default)s)"
+        "--profile",
+        metavar="NAME|FILE",
+        help="another service than the documented one: the name of a profile, 'list' to print them, or a JSON file, such as a report of 'queuecalls probe'",
     )
+    parser.add_argument("--response-format", choices=("xml", "json", "text"), help="format of its responses (xml)")
     parser.add_argument(
-        "--errors", choices=("failed", "http"), default="failed",
-        help="how to refuse a campaign: HTTP 200 and 'failed', or HTTP error codes (%(default)s)",
+        "--errors", choices=("failed", "http"),
+        help="how to refuse a campaign: HTTP 200 and 'failed', or HTTP error codes (failed)",
     )  # fmt: skip
     parser.add_argument(
-        "--unique-names", action=argparse.BooleanOptionalAction, default=True,
+        "--unique-names", action=argparse.BooleanOptionalAction,
         help="refuse a campaign whose name is taken (yes)",
     )  # fmt: skip
     parser.add_argument(
@@ -94,14 +97,19 @@ def _not_negative(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.sandbox.profiles import PROFILES
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
+    if options.profile == "list":
+        for name, profile in PROFILES.items():
+            print(f"{name:12} {profile.doc}")
+        return 0
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("airflow_provider_queuecalls.sandbox").setLevel(logging.INFO)
     given = vars(options)
-    settings = {name: given[name] for name in SETTINGS}
+    settings = {name: given[name] for name in SETTINGS if given[name] is not None}
     with run_sandbox(
-        host=options.host, port=options.port, db=options.db,
+        host=options.host, port=options.port, db=options.db, profile=options.profile,
         max_upload_bytes=int(options.max_upload * (1 << 20)), **settings,
     ) as sandbox:  # fmt: skip
         if not is_loopback(options.host):

@@ -17,6 +17,7 @@ from airflow_provider_queuecalls.client.campaign import ANY_DELAY, BY_NAME, PARA
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.sandbox.rows import ContactFile
+from airflow_provider_queuecalls.sandbox.settings import Settings
 from airflow_provider_queuecalls.value_types import FILE, FLAG, INTEGER, SECRET, TIMESTAMP, WHOLE_SECONDS
 
 _NUMBERS = (INTEGER, WHOLE_SECONDS, TIMESTAMP, FLAG)
@@ -46,8 +47,9 @@ class Posted:
 class FormReader:
     """Reads the forms that are posted to one account. ``account.field_names`` renames fields, as for the client."""
 
-    def __init__(self, account: Endpoint) -> None:
+    def __init__(self, account: Endpoint, settings: Settings) -> None:
         self._account = account
+        self._settings = settings
         self._wire_names = {
             parameter.name: wire_name
             for parameter in PARAMETERS
@@ -62,13 +64,15 @@ class FormReader:
         misplaced: list[Violation] = []
         for wire_name, value in items:
             parameter = self._by_wire_name.get(wire_name)
+            if parameter is None and self._settings.unknown_fields == "ignore":
+                continue
             if parameter is None:
                 rule = "one of " + ", ".join(self._by_wire_name)
                 misplaced.append(UnknownField(wire_name[:64], "is not a documented field", rule, "the vendor's page"))
             elif parameter.name in texts or (parameter.type is FILE and contacts):
                 misplaced.append(parameter.violation("is given more than once"))
             elif isinstance(value, UploadFile) and parameter.type is FILE:
-                contacts = ContactFile(value.filename or "", value.file)
+                contacts = ContactFile(value.filename or "", value.file, self._settings)
             elif isinstance(value, str) and parameter.type is not FILE:
                 texts[parameter.name] = value
             else:
@@ -87,7 +91,8 @@ class FormReader:
         try:
             texts = {name: posted.texts.get(name) for name in Campaign.names()}
             campaign = Campaign(**texts | {"start_late": ANY_DELAY}, field_names=self._account.field_names)
-            campaign.assert_timely()  # by the real clock, as its sender sees it
+            if self._settings.expired == "refuse":
+                campaign.assert_timely()  # by the real clock, as its sender sees it
         except InvalidCampaign as invalid:
             violations += invalid.violations
         else:
@@ -120,8 +125,9 @@ class FormReader:
 
     def _account_violations(self, texts: Mapping[str, str]) -> Iterator[Violation]:
         for name, expected in (("login", self._account.login), ("pin", self._account.pin)):
+            is_checked = name == "login" or self._settings.checks_pin
             try:
-                if BY_NAME[name].read(texts.get(name)) != expected:
+                if BY_NAME[name].read(texts.get(name)) != expected and is_checked:
                     yield BY_NAME[name].violation("is not this account's")
             except ValueError as problem:
                 yield BY_NAME[name].violation(str(problem))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 from xml.sax.saxutils import escape, quoteattr
 
@@ -21,10 +22,23 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _ELEMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """The names and words in a response: what says what became of the campaign, and what holds errors and call ids."""
+
+    status: str = "status"
+    queued: str = "queued"
+    failed: str = "failed"
+    error: str = "error"
+    call_id: str = "call_id"
+
+
 class ResponseFormat(Protocol):
     """One format of responses."""
 
     media_type: str
+
+    def __init__(self, names: Mapping[str, str]) -> None: ...
 
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
         """The response to a queued campaign, piece by piece: the form's fields, and the id of every call."""
@@ -40,21 +54,27 @@ class XmlResponses:
 
     media_type = "text/xml"
 
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = Names(**names)
+
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
-        yield f'{_DECLARATION}<queuecalls status="queued">\n{_repeated(fields)}'
+        names = self._names
+        yield f"{_DECLARATION}<queuecalls {names.status}={quoteattr(names.queued)}>\n{_repeated(fields)}"
         for page in pages:
             # A valid phone number contains nothing that XML would need escaped.
             yield "".join(
-                f'<queuecall call_id="{call.call_id}" phone_number="{call.phone_number}"/>\n' for call in page
+                f'<queuecall {names.call_id}="{call.call_id}" phone_number="{call.phone_number}"/>\n' for call in page
             )
         yield "</queuecalls>\n"
 
     def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
+        names = self._names
         errors = "".join(
-            f"<error field={quoteattr(_legal(violation.parameter))}>{_text(str(violation))}</error>\n"
+            f"<{names.error} field={quoteattr(_legal(violation.parameter))}>{_text(str(violation))}</{names.error}>\n"
             for violation in violations
         )
-        return f'{_DECLARATION}<queuecalls status="failed">\n{errors}{_repeated(fields)}</queuecalls>\n'
+        head = f"{_DECLARATION}<queuecalls {names.status}={quoteattr(names.failed)}>"
+        return f"{head}\n{errors}{_repeated(fields)}</queuecalls>\n"
 
 
 class JsonResponses:
@@ -62,8 +82,13 @@ class JsonResponses:
 
     media_type = "application/json"
 
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = Names(**{"queued": "success", "failed": "failure", **names})
+
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
-        yield f'{{"status": "success", "error": null, "result": {{"fields": {json.dumps(fields)}, "call_ids": ['
+        names = self._names
+        head = json.dumps({names.status: names.queued, names.error: None})[:-1]
+        yield f'{head}, "result": {{"fields": {json.dumps(fields)}, "{names.call_id}s": ['
         separator = ""
         for page in pages:
             yield separator + ", ".join(f'"{call.call_id}"' for call in page)
@@ -71,11 +96,28 @@ class JsonResponses:
         yield "]}}\n"
 
     def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
+        names = self._names
         errors = [{"field": violation.parameter, "message": str(violation)} for violation in violations]
-        return json.dumps({"status": "failure", "error": errors, "result": {"fields": dict(fields)}}) + "\n"
+        said = {names.status: names.failed, names.error: errors, "result": {"fields": dict(fields)}}
+        return json.dumps(said) + "\n"
 
 
-FORMATS: Mapping[str, ResponseFormat] = {"xml": XmlResponses(), "json": JsonResponses()}
+class TextResponses:
+    """One word, as a script may print it that was written for a person."""
+
+    media_type = "text/plain"
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = Names(**names)
+
+    def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:  # noqa: ARG002
+        yield f"{self._names.queued}\n"
+
+    def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:  # noqa: ARG002
+        return "".join([f"{self._names.failed}\n", *(f"{violation}\n" for violation in violations)])
+
+
+FORMATS: Mapping[str, type[ResponseFormat]] = {"xml": XmlResponses, "json": JsonResponses, "text": TextResponses}
 
 
 def first_of(pages: Iterable[list[Call]], calls: int) -> Iterator[list[Call]]:

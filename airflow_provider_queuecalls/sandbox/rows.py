@@ -7,6 +7,7 @@ row which the check accepts by mistake is refused here.
 from __future__ import annotations
 
 import codecs
+import csv
 import hashlib
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
+from airflow_provider_queuecalls.sandbox.settings import Settings
 
 #: The columns of a contact file after the phone number, in order, with their limits in bytes of UTF-8 (the
 #: vendor's page says "characters"; bytes are never fewer).
@@ -49,8 +51,9 @@ class ContactFile:
     and ``contacts`` are those of what has been read.
     """
 
-    def __init__(self, name: str, file: BinaryIO) -> None:
+    def __init__(self, name: str, file: BinaryIO, settings: Settings) -> None:
         self.name = name
+        self._settings = settings
         self.contacts = 0
         self._file = file
         self._sha256 = hashlib.sha256()
@@ -62,10 +65,15 @@ class ContactFile:
 
     def __iter__(self) -> Iterator[Contact]:
         invalid, examples = 0, list[str]()
+        seen = set[str]()
         for line, row in enumerate(self._rows(), start=1):
             try:
-                contact = _read_row(line, row)
+                contact = _read_row(line, row, quoted=self._settings.quoting == "read")
+                if contact and self._is_repeated(contact, seen):
+                    continue
             except ValueError as problem:
+                if self._settings.bad_rows == "skip":
+                    continue
                 invalid += 1
                 if len(examples) < SHOWN_LINES:
                     examples.append(f"line {line} {problem}")
@@ -79,6 +87,18 @@ class ContactFile:
             found = f"is not valid: {', '.join(examples)}" if invalid else "contains no contact"
             raise InvalidCampaign([BY_NAME["contacts"].violation(found)])
 
+    def _is_repeated(self, contact: Contact, seen: set[str]) -> bool:
+        """Whether a row is left out since its number was given before. Raises :class:`ValueError` if that is refused."""
+        if self._settings.duplicates == "queue":
+            return False
+        digits = re.sub("[^0-9]", "", contact.phone_number.partition(";")[0])
+        if digits not in seen:
+            seen.add(digits)
+            return False
+        if self._settings.duplicates == "refuse":
+            raise ValueError("has a phone number that is given twice")
+        return True
+
     def _rows(self) -> Iterator[bytes]:
         rest = b""
         while block := self._file.read(_BLOCK_BYTES):
@@ -90,7 +110,7 @@ class ContactFile:
         yield rest
 
 
-def _read_row(line: int, row: bytes) -> Contact | None:
+def _read_row(line: int, row: bytes, *, quoted: bool = False) -> Contact | None:
     """Read one row; None for a blank one. Raises :class:`ValueError` with the problem, which repeats no cell."""
     if line == 1 and row.startswith(codecs.BOM_UTF8):
         raise ValueError("starts with a byte-order mark")
@@ -108,9 +128,9 @@ def _read_row(line: int, row: bytes) -> Contact | None:
         return None
     if not text.isprintable() and _CONTROL_CHARACTER.search(text):
         raise ValueError("contains a control character")
-    if '"' in text:
+    if '"' in text and not quoted:
         raise ValueError("contains a quote")
-    phone_number, *others = text.split(",")
+    phone_number, *others = next(csv.reader([text])) if quoted else text.split(",")
     if not PHONE_NUMBER.fullmatch(phone_number):
         raise ValueError("has an invalid phone number" if phone_number.strip() else "has no phone number")
     if len(others) > len(OPTIONAL_COLUMNS):

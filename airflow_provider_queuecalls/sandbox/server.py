@@ -26,6 +26,8 @@ from airflow_provider_queuecalls.sandbox import LOOPBACK
 from airflow_provider_queuecalls.sandbox.app import create_app
 from airflow_provider_queuecalls.sandbox.journal import MOST_ENTRIES, Entry
 from airflow_provider_queuecalls.sandbox.page import CAMPAIGN_BY_NAME
+from airflow_provider_queuecalls.sandbox.profiles import read_profile
+from airflow_provider_queuecalls.sandbox.responses import Names
 from airflow_provider_queuecalls.sandbox.settings import Settings
 from airflow_provider_queuecalls.sandbox.state import State
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign
@@ -152,20 +154,27 @@ class Sandbox:
 
 @contextmanager
 def run_sandbox(
-    *, db: str | Path | None = None, host: str = LOOPBACK, port: int = 0, **settings: Any
+    *,
+    db: str | Path | None = None,
+    host: str = LOOPBACK,
+    port: int = 0,
+    profile: str | None = None,
+    **settings: Any,
 ) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process, until the end of the ``with``.
 
     :param db: A SQLite file that keeps everything across restarts. Without it, the state lies in a temporary file without
         a name, and is gone at the end.
     :param port: The port to listen on; 0 is any free one.
-    :param settings: Fields of :class:`Settings`.
+    :param profile: A service that differs from the documented one: a name of :data:`~.profiles.PROFILES`, or a JSON file,
+        such as a report of ``queuecalls probe``.
+    :param settings: Fields of :class:`Settings`; they win over the profile.
 
     Raises :class:`CannotStart`, and :class:`InvalidConnection` where login, PIN and field names make no valid connection.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(host, port))
-        read_settings = Settings(**settings)
+        read_settings = Settings(**{**(read_profile(profile) if profile else {}), **settings})
         connection = _connection_to(listener, read_settings)
         account = _read(connection)
         state = _open(Path(db) if db else None, read_settings)
@@ -196,6 +205,11 @@ def _connection_to(listener: socket.socket, settings: Settings) -> dict[str, Any
     extra: dict[str, Any] = {"campaign_url": f"{_url(listener)}{CAMPAIGN_BY_NAME}?name={CAMPAIGN_NAME}"}
     if settings.field_names:
         extra["field_names"] = dict(settings.field_names)
+    if settings.basic_auth == "refused":
+        extra["basic_auth"] = False
+    if settings.response_names or settings.response_format == "text":
+        names = Names(**settings.response_names)
+        extra["queued_values"] = {"text" if settings.response_format == "text" else names.status: names.queued}
     if not is_loopback(_reachable(listener)):
         extra["allow_http"] = True
     account = {"login": settings.login, "password": settings.pin}

@@ -59,8 +59,8 @@ class Service:
     def __init__(self, account: Endpoint, state: State) -> None:
         self._account = account
         self._state = state
-        self._reader = FormReader(account)
-        self._format = FORMATS[state.settings.response_format]
+        self._reader = FormReader(account, state.settings)
+        self._format = FORMATS[state.settings.response_format](state.settings.response_names)
         self._writers = asyncio.Semaphore(AT_ONCE)
 
     async def respond(self, request: Request) -> Response:
@@ -71,19 +71,12 @@ class Service:
         return response
 
     async def _respond(self, visit: _Visit) -> Response:
-        request = visit.request
-        if not self._knows(request):
-            visit.note = "Refused: the credentials of HTTP Basic are wrong."
-            return Response(status_code=401, headers={"WWW-Authenticate": 'Basic realm="queuecalls", charset="UTF-8"'})
-        if request.method == "HEAD":
-            return Response()
-        if not request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
-            visit.note = "Refused: the content type is not multipart/form-data."
-            return PlainTextResponse("queuecalls accepts only multipart/form-data.\n", status_code=415)
+        if (refused := self._refuse_unread(visit)) is not None:
+            return refused
         visit.fault = await run_in_threadpool(self._state.faults.take)
         try:
             upload = _Upload(visit, self._state.settings.max_upload_bytes)
-            form = Request(request.scope, upload).form(max_files=MOST_FIELDS, max_fields=MOST_FIELDS)
+            form = Request(visit.request.scope, upload).form(max_files=MOST_FIELDS, max_fields=MOST_FIELDS)
             async with form as received, self._writers:
                 return await run_in_threadpool(self._receive, visit, received.multi_items())
         except HTTPException as error:
@@ -93,14 +86,37 @@ class Service:
             visit.note = "The client closed the connection before the request was complete; nothing was queued."
             return Response(status_code=400)
 
+    def _refuse_unread(self, visit: _Visit) -> Response | None:
+        """The response to a request whose form is not read; None to read it."""
+        request = visit.request
+        if location := self._redirect(request):
+            visit.note = "Redirected."
+            return Response(status_code=302, headers={"Location": location})
+        if not self._knows(request):
+            visit.note = "Refused: the credentials of HTTP Basic are wrong."
+            return Response(status_code=401, headers={"WWW-Authenticate": 'Basic realm="queuecalls", charset="UTF-8"'})
+        if request.method == "HEAD":
+            return Response()
+        if not request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
+            visit.note = "Refused: the content type is not multipart/form-data."
+            return PlainTextResponse("queuecalls accepts only multipart/form-data.\n", status_code=415)
+        return None
+
     def _knows(self, request: Request) -> bool:
         """Whether HTTP Basic is right, or left out: a campaign's form contains login and PIN too."""
+        settings = self._state.settings
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if not scheme:
+        if not scheme or settings.basic_auth == "refused":
+            return settings.basic_auth != "required" and not scheme
+        if not settings.checks_pin:
             return True
         return scheme.lower() == "basic" and secrets.compare_digest(
             token.strip().encode(), self._account.basic_credentials.encode()
         )
+
+    def _redirect(self, request: Request) -> str | None:
+        target = self._state.settings.redirect
+        return str(request.url.replace(scheme="https")) if target == "https" else target
 
     def _receive(self, visit: _Visit, items: Iterable[tuple[str, str | UploadFile]]) -> Response:
         posted = self._reader.read(items)
@@ -131,6 +147,8 @@ class Service:
         real_now = time.time()
         now = self._state.clock.now(real_now)
         plan = Plan.of(campaign, now, int(real_now))
+        if self._state.settings.expired == "refuse" and campaign.expiration_time and 0 < (plan.expires_at or 0) <= now:
+            raise InvalidCampaign([BY_NAME["expiration_time"].violation("has passed")])
         if elsewhere := [name for name, url in given.items() if not callbacks.allows(url)]:
             note = f"Nothing is sent to {' and '.join(elsewhere)} on another machine (--callback-host HOST allows it)."
             plan = plan._replace(notes=(*plan.notes, note))
