@@ -10,10 +10,21 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_queuecalls import __version__
-from airflow_provider_queuecalls.cli import check, demo, hours, records, results, sandbox, send, split, suppression
+from airflow_provider_queuecalls.cli import (
+    check,
+    demo,
+    hours,
+    probe,
+    records,
+    results,
+    sandbox,
+    send,
+    split,
+    suppression,
+)
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 
-SUBCOMMANDS = (check, suppression, hours, split, send, records, results, sandbox, demo)
+SUBCOMMANDS = (check, suppression, hours, split, send, records, results, probe, sandbox, demo)
 #: What the extras ``sandbox`` and ``results`` bring, by module.
 EXTRA_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "sqlalchemy", "starlette", "uvicorn"})
 FAILED = 2

@@ -29,7 +29,7 @@ LAYERS = (
     {"contacts"},
     {"records"},
     {"delivery"},
-    {"sandbox", "get_provider_info"},
+    {"sandbox", "probe", "get_provider_info"},
     {"_airflow"},
     {"hooks"},
     {"links", "triggers"},

@@ -1,0 +1,170 @@
+"""The command ``queuecalls probe``: find out with a real account, and one's own phone, what the documentation leaves open."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.probe.sending import Seen
+    from airflow_provider_queuecalls.probe.steps import Step
+
+DONE, FAILED = 0, 2
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand ``probe``."""
+    text = "find out with your account and your own phone what the vendor's documentation leaves open"
+    parser = commands.add_parser(
+        "probe",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. It calls only the number in --to, at most ten times. Each step is explained and "
+        "asked about first. At the end it writes a report without personal data: settings for the connection, a profile for the "
+        "sandbox, and a text for an issue.",
+        epilog="Exit code: 0 the report is written; 2 nothing was done.",
+    )
+    parser.add_argument(
+        "--conn-id", default=DEFAULT_CONN_ID, metavar="ID",
+        help="Airflow connection, for example as JSON in the variable AIRFLOW_CONN_<ID> (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--to", metavar="NUMBER", help="your own phone number, the only one that is ever called")
+    parser.add_argument(
+        "--start-url", metavar="URL",
+        help="the VoiceXML script that runs when a call connects; default is the front page of the service itself, with which a call says nothing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--result-url", metavar="URL", help="where the service posts the result of each call; default is not sent"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="STEP", help="do only this step; may be repeated"
+    )
+    parser.add_argument("--list", action="store_true", help="list the steps and do nothing")
+    parser.add_argument(
+        "--yes", action="store_true", help="ask nothing: do all steps, and leave open what only a person knows"
+    )
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="where to write the report as JSON, with its text beside it as .txt; default is queuecalls-probe-<time>.json",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+    from airflow_provider_queuecalls.probe.report import make_report
+    from airflow_provider_queuecalls.probe.sending import MOST_CALLS, Sender
+    from airflow_provider_queuecalls.probe.steps import BY_NAME, STEPS
+    from airflow_provider_queuecalls.probe.walk import Walk
+
+    if options.list:
+        for step in STEPS:
+            print(f"{step.name:10} {step.title}, {step.calls} calls at most\n{'':10} {step.why}")
+        return DONE
+    if unknown := [name for name in options.only if name not in BY_NAME]:
+        raise QueueCallsError(f"--only {unknown[0]!r} is not a step. The steps are {', '.join(BY_NAME)}.")
+    number = _number(options.to)
+    endpoint = QueueCallsHook(options.conn_id).endpoint
+    if not options.yes and not _confirmed(number):
+        return FAILED
+    front = urlsplit(endpoint.url)
+    start_url = options.start_url or f"{front.scheme}://{front.netloc}/"
+    log = logging.Logger("queuecalls")  # Airflow configures the others
+    log.addHandler(logging.NullHandler())
+    sender = Sender(number, log)
+    terminal = _Terminal(asks=not options.yes)
+    walk = Walk(endpoint, sender, terminal, start_url=start_url, result_url=options.result_url, log=log)
+    try:
+        walk.go(options.only)
+    except KeyboardInterrupt:
+        print("\nStopped. The report has what was seen until now.", file=sys.stderr)
+    report = make_report(walk.learned)
+    path = Path(options.report or f"queuecalls-probe-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json")
+    path.write_text(report.json, "utf-8")
+    path.with_suffix(".txt").write_text(report.text, "utf-8")
+    print(f"\n{report.text}\nSettings to put into the connection:\n{json.dumps(dict(report.settings), indent=2)}")
+    print(
+        f"\nAt most {MOST_CALLS - sender.calls_left} calls were asked for. The report is in {path}, and its text, to attach to an "
+        f"issue, in {path.with_suffix('.txt')}.\nA sandbox like this service: queuecalls sandbox --profile {path}"
+    )
+    return DONE
+
+
+def _number(given: str | None) -> str:
+    from airflow_provider_queuecalls.contacts.phone_numbers import normalized_number, number_called
+
+    number = normalized_number(given or "", "vendor")
+    if number_called(number, "vendor") is None:
+        raise QueueCallsError("--to must be your own phone number, such as 16175550100. Nothing was sent.")
+    return number
+
+
+def _confirmed(number: str) -> bool:
+    """Have the number typed again. Where nobody can type, it is a no."""
+    from airflow_provider_queuecalls.contacts.phone_numbers import normalized_number
+
+    if not sys.stdin.isatty():
+        print(
+            "queuecalls: there is no terminal to confirm on. Add --yes to do all steps. Nothing was sent.",
+            file=sys.stderr,
+        )
+        return False
+    if normalized_number(_typed("Only your own phone may be called. Type its number again: "), "vendor") == number:
+        return True
+    print("queuecalls: that is another number. Nothing was sent.", file=sys.stderr)
+    return False
+
+
+class _Terminal:
+    """A person at a terminal, or a script that agrees to everything and knows nothing."""
+
+    def __init__(self, *, asks: bool) -> None:
+        self._asks = asks
+        self._step = 0
+
+    def agrees(self, step: Step) -> bool:
+        self._step += 1
+        print(f"\n{self._step}. {step.title} ({step.name})\n   {step.why}\n   {step.sends}")
+        return not self._asks or _choice("   Do this now? [yes/no] ", ("yes", "no")) == "yes"
+
+    def answers(self, step: Step, seen: Seen) -> Mapping[str, str]:
+        what = f"{seen.outcome.value}: " if step.rows else ""
+        print(f"   → {what}{seen.how if seen.status_code else seen.problem or 'no response'}")
+        if not self._asks or seen.status_code is None:
+            return {}
+        given = {
+            question.name: _choice(
+                f"   {question.text} [{'/'.join(question.answers)}, empty: not known] ", question.answers
+            )
+            for question in step.questions
+        }
+        return {name: answer for name, answer in given.items() if answer}
+
+    def tell(self, text: str) -> None:
+        print(f"   {text}")
+
+
+def _choice(prompt: str, answers: tuple[str, ...]) -> str:
+    """One of the answers, which may be shortened; empty for none."""
+    while True:
+        typed = _typed(prompt).lower()
+        found = [answer for answer in answers if typed and answer.startswith(typed)]
+        if not typed or found:
+            return found[0] if found else ""
+
+
+def _typed(prompt: str) -> str:
+    print(prompt, end="", flush=True)
+    if not (line := sys.stdin.readline()):
+        raise KeyboardInterrupt  # the terminal is gone
+    return line.strip()
