@@ -24,6 +24,8 @@ from airflow_provider_queuecalls.stopping import StopRequest
 
 ANN, BOB, CAT = "16175551234", "16175551235", "19998886666"
 NOT_A_NUMBER = "555-SECRET"
+#: How many generated files a test tries that compares two ways to check them.
+EXAMPLES = int(os.environ.get("AGREEMENT_EXAMPLES", "10"))
 Contacts = Callable[[bytes | str], Path]
 
 

@@ -7,7 +7,6 @@ Every run tries a few other files. For many of them: ``AGREEMENT_EXAMPLES=1500 p
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from airflow_provider_queuecalls.contacts import rows as row_rules
 from airflow_provider_queuecalls.contacts.rows import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from tests.unit.contacts import plain_checker
+from tests.unit.contacts.checking import EXAMPLES
 
 VALID = ["16175551234", "16175551235", "19998886666", "12002000000"]
 SPELLINGS = [
@@ -141,7 +141,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.csv"
 
 
-EXAMPLES = int(os.environ.get("AGREEMENT_EXAMPLES", "10"))
 several = settings(
     max_examples=EXAMPLES,
     deadline=None,

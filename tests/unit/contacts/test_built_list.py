@@ -19,7 +19,7 @@ from airflow_provider_queuecalls.contacts.build_list import build_suppression_li
 from airflow_provider_queuecalls.contacts.suppression import _ListRowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent
 from tests.support.command import PROGRAM
-from tests.unit.contacts.checking import ANN, BOB, CAT, NOT_A_NUMBER, Contacts, reasons, refused, sent
+from tests.unit.contacts.checking import ANN, BOB, CAT, EXAMPLES, NOT_A_NUMBER, Contacts, reasons, refused, sent
 from tests.unit.contacts.test_stopping_a_check import StopAtLook
 
 DAY = 86_400
@@ -108,6 +108,7 @@ PIECES = st.sampled_from(
         "2",
         "tel:",
         '"',
+        '","',
         "16175551234",
         ";postd=1",
     ]
@@ -115,7 +116,7 @@ PIECES = st.sampled_from(
 LINES = st.lists(PIECES, max_size=5).map("".join) | st.from_regex(r"\A[0-9]{2,4},[0-9]{6,8}(,x)?\Z")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(LINES, min_size=1, max_size=12))
 def test_duckdb_reads_the_rows_of_a_list_as_the_validator_does(lines: list[str]) -> None:
     import tempfile
@@ -203,7 +204,7 @@ def test_a_building_that_is_stopped_leaves_nothing(
     looks = StopAtLook(0)
     build_suppression_list(tmp_path / "whole", sources, stop=looks)
     (tmp_path / "whole").unlink()
-    for nth in range(1, looks.looks + 1, 3):
+    for nth in range(1, looks.looks + 1, 6):
         with pytest.raises(NotSent):
             build_suppression_list(tmp_path / "built", sources, stop=StopAtLook(nth))
         assert sorted(tmp_path.iterdir()) == sorted(sources)

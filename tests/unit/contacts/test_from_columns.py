@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.contacts import from_columns, from_rows
 from airflow_provider_queuecalls.contacts.from_columns import Table, read_table
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from tests.unit.contacts.checking import contact_file
+from tests.unit.contacts.checking import EXAMPLES, contact_file
 
 ANN, BOB = "16175550143", "16175550178"
 NAMES = ["call_parameter", "score", "phone_number", "message_reference"]
@@ -31,7 +31,7 @@ KINDS = {
     "bool": (st.booleans(), "bool_", "Boolean"),
     "date": (st.dates(), "date32", "Date"),
 }
-many = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class Row(tuple[Any, ...]):
@@ -123,7 +123,7 @@ def columns(draw: Any, kinds: tuple[str, ...] = tuple(KINDS)) -> dict[str, tuple
     }
 
 
-@settings(many, max_examples=15)
+@many
 @given(columns())
 @example({"phone_number": ("text", ["\ufeff" + ANN, BOB])})
 @example({"phone_number": ("text", [" ", None, "", "\r", '",\n', "\0\x1e#"])})
