@@ -45,6 +45,8 @@ class _Chosen:
 _SENT = _Chosen(*SENT)
 _REJECTED = _Chosen(*REASONS)
 _IS_REJECTED = re.compile(b"\1")
+#: A line that is rejected for one of these may have quotes out of place, or control characters.
+_MAY_NOT_BE_CELLS = _Chosen("line_too_long", "not_utf8", "control_character", "quoted_cell")
 #: For each code, the format of a row of the rejects file, with line number and cells.
 _REJECT_FORMATS = [b"%%d,%b,%%b\n" % result.encode() for result in RESULTS]
 #: A spreadsheet takes a cell that begins with one of these for a formula.
@@ -170,6 +172,8 @@ def _rejects(block: Block, codes: bytes | bytearray, validator: RowValidator, al
         numbered = list(zip(compress(count(block.first), flags), compress(block.lines, flags), strict=True))
     if _is_plain(block.data, validator, safe=all_safe):
         return _plain_rows(rejected, chain.from_iterable(numbered), validator)
+    if not _MAY_NOT_BE_CELLS.codes(rejected) and (rows := _quoted_rows(rejected, numbered, validator)):
+        return rows
     return _csv_rows(
         [number, RESULTS[code], *map(_safe, _cells(line[:LONGEST_LINE], validator))]
         for code, (number, line) in zip(rejected, numbered, strict=True)
@@ -191,6 +195,28 @@ def _plain_rows(codes: bytes | bytearray, numbers_and_lines: Iterable[object], v
         if start in rows:
             rows = rows.replace(b"," + start, b",'" + start)
     return rows
+
+
+def _quoted_rows(
+    codes: bytes | bytearray, numbered: Sequence[tuple[int, bytes]], validator: RowValidator
+) -> bytes | None:
+    """The same for lines of valid cells, some of which are quoted. None if one has an escaped quote, or needs quotes."""
+    parts = b"\n".join([b"", *(line for _, line in numbered)]).split(b'"')
+    bare = b'"'.join(parts[::2])
+    if b'""' in bare or (validator.delimiter != "," and b"," in bare):
+        return None
+    bare = bare.replace(validator.delimiter.encode(), b",")
+    for start in _FORMULA_BYTES:
+        for before in (b"\n", b","):
+            bare = bare.replace(before + start, before + b"'" + start)
+    parts[::2] = bare.split(b'"')
+    safe = (b"'" + cell if cell.startswith(_FORMULA_BYTES) else cell for cell in parts[1::2])
+    parts[1::2] = [b'"' + cell + b'"' if b"," in cell else cell for cell in safe]
+    lines = b"".join(parts).split(b"\n")[1:]
+    numbers = (number for number, _ in numbered)
+    return b"".join(map(_REJECT_FORMATS.__getitem__, codes)) % tuple(
+        chain.from_iterable(zip(numbers, lines, strict=True))
+    )
 
 
 def _csv_rows(rows: Iterable[Sequence[object]]) -> bytes:

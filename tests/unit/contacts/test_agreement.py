@@ -7,6 +7,7 @@ Every run tries a few other files. For many of them: ``AGREEMENT_EXAMPLES=1500 p
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,8 @@ rules = st.fixed_dictionaries(
 )
 
 
-def run(path: Path, options: Mapping[str, Any]) -> tuple[Report, list[tuple[int, str]], bytes]:
-    """Check a file. Returns the report, the rejects file's lines and reasons, and what would be sent."""
+def run(path: Path, options: Mapping[str, Any]) -> tuple[Report, str, bytes]:
+    """Check a file. Returns the report, the text of the rejects file, and what would be sent."""
     rejects = path.with_name("rejects.csv")
     sent = b""
     try:
@@ -90,8 +91,7 @@ def run(path: Path, options: Mapping[str, Any]) -> tuple[Report, list[tuple[int,
             report, sent = checked.report, checked.upload.file.read()
     except InvalidContacts as error:
         report = error.report
-    with rejects.open(newline="", encoding="utf-8") as file:
-        return report, [(int(row["line"]), row["reason"]) for row in csv.DictReader(file)], sent
+    return report, rejects.read_bytes().decode(), sent
 
 
 def assert_agreement(
@@ -106,10 +106,12 @@ def assert_agreement(
     with mock.patch.object(results, "SMALL_BYTES", -1):
         found = run(path, options)
     assert found == run(path, options)
-    report, rejects, sent = found
-    assert rejects == [
+    report, written, sent = found
+    _, *rejects = csv.reader(io.StringIO(written, newline=""))
+    assert [(int(line), reason) for line, reason, *_ in rejects] == [
         (line, reason) for line, (reason, _) in enumerate(expected, 1) if reason not in (None, "blank", "column_names")
     ]
+    assert_cells_of_rejects(written, rejects, data, options)
     assert report.reasons == plain_checker.counts(expected)
     valid = [row for reason, row in expected if reason is None]
     assert sent.replace(b"\r\n", b"\n").split(b"\n") == ([*valid, b""] if sent.endswith(b"\n") else valid or [b""])
@@ -122,6 +124,19 @@ def assert_agreement(
     assert report.valid == len(valid)
     if valid:
         assert_clean(path.with_name("sent.csv"), sent, options)
+
+
+def assert_cells_of_rejects(written: str, rejects: list[list[str]], data: bytes, options: Mapping[str, Any]) -> None:
+    """The cells are those of the line, without formulas, and have quotes only where they are needed."""
+    given = plain_checker.split_lines(data.removeprefix(b"\xef\xbb\xbf"))
+    for line, reason, *found in rejects:
+        if reason not in ("line_too_long", "not_utf8", "control_character", "quoted_cell"):
+            text = given[int(line) - 1].decode()
+            cells = plain_checker.cells_of(text, options["delimiter"], options["quoting"]) or []
+            assert found == [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in cells]
+    again = io.StringIO()
+    csv.writer(again, lineterminator="\n").writerows(rejects)
+    assert written.partition("\n")[2] == again.getvalue()
 
 
 def assert_clean(path: Path, sent: bytes, options: Mapping[str, Any]) -> None:
