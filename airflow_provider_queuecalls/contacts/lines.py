@@ -180,6 +180,18 @@ def write_cell(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell
 
 
+def quote_where_needed(parts: list[bytes], columns: int) -> None:
+    """Put quotes around the cells with a comma in a text of rows that was split at its quotes, which only open and close cells.
+
+    ``columns`` is the number of quoted cells in most rows: a column without commas is then left out at once.
+    """
+    step = 2 * max(1, columns)
+    for start in range(1, step, 2):
+        quoted = parts[start::step]
+        if b"," in b"".join(quoted):
+            parts[start::step] = [b'"' + cell + b'"' if b"," in cell else cell for cell in quoted]
+
+
 def write_row(cells: Iterable[str]) -> bytes:
     """Write a row of such cells."""
     # The check reports a lone surrogate: its bytes are not UTF-8.

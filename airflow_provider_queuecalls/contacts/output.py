@@ -14,7 +14,7 @@ from itertools import chain, compress, count
 from typing import BinaryIO
 
 from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file, write_all
-from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, split_quoted
+from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, quote_where_needed, split_quoted
 from airflow_provider_queuecalls.contacts.results import CODES, RESULTS, SENT, Results
 from airflow_provider_queuecalls.contacts.rows import REASONS, RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
@@ -52,6 +52,7 @@ _REJECT_FORMATS = [b"%%d,%b,%%b\n" % result.encode() for result in RESULTS]
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FORMULA_BYTES = tuple(start.encode() for start in FORMULA_STARTS)
+_QUOTED_FORMULA = re.compile(b'"[%b]' % re.escape(b"".join(_FORMULA_BYTES)))
 
 
 def write_output(
@@ -201,7 +202,8 @@ def _quoted_rows(
     codes: bytes | bytearray, numbered: Sequence[tuple[int, bytes]], validator: RowValidator
 ) -> bytes | None:
     """The same for lines of valid cells, some of which are quoted. None if one has an escaped quote, or needs quotes."""
-    parts = b"\n".join([b"", *(line for _, line in numbered)]).split(b'"')
+    text = b"\n".join([b"", *(line for _, line in numbered)])
+    parts = text.split(b'"')
     bare = b'"'.join(parts[::2])
     if b'""' in bare or (validator.delimiter != "," and b"," in bare):
         return None
@@ -210,8 +212,9 @@ def _quoted_rows(
         for before in (b"\n", b","):
             bare = bare.replace(before + start, before + b"'" + start)
     parts[::2] = bare.split(b'"')
-    safe = (b"'" + cell if cell.startswith(_FORMULA_BYTES) else cell for cell in parts[1::2])
-    parts[1::2] = [b'"' + cell + b'"' if b"," in cell else cell for cell in safe]
+    if _QUOTED_FORMULA.search(text):
+        parts[1::2] = [b"'" + cell if cell.startswith(_FORMULA_BYTES) else cell for cell in parts[1::2]]
+    quote_where_needed(parts, numbered[0][1].count(b'"') // 2)
     lines = b"".join(parts).split(b"\n")[1:]
     numbers = (number for number, _ in numbered)
     return b"".join(map(_REJECT_FORMATS.__getitem__, codes)) % tuple(

@@ -17,6 +17,7 @@ from airflow_provider_queuecalls.contacts.lines import (
     ControlCharacters,
     is_blank,
     leaves_cell_open,
+    quote_where_needed,
     split_quoted,
     write_row,
 )
@@ -260,11 +261,7 @@ class RowValidator:
         """Lines whose quotes only open and close cells, with quotes only around cells with a comma. Returns the delimiter
         too, which no cell contains if cells are picked."""
         parts, delimiter = text.split(b'"'), self.delimiter.encode()
-        columns = max(1, text.count(b'"', 0, text.find(b"\n")) // 2)  # of quoted cells, if all lines are alike
-        for start in range(1, 2 * columns, 2):
-            quoted = parts[start :: 2 * columns]
-            if b"," in b"".join(quoted):
-                parts[start :: 2 * columns] = [b'"' + cell + b'"' if b"," in cell else cell for cell in quoted]
+        quote_where_needed(parts, text.count(b'"', 0, text.find(b"\n")) // 2)
         if self.rewrites_all:
             parts[::2] = b'"'.join(parts[::2]).replace(delimiter, _SEPARATOR).split(b'"')
             delimiter = _SEPARATOR
