@@ -142,7 +142,7 @@ class LimitCheck:
     Close it, or use it in a ``with`` statement.
 
     :param memory_mb: the memory that DuckDB may use when the hashes are put on record, in MiB
-    :param stop: ends that
+    :param stop: ends the reading of the record
     """
 
     def __init__(self, record: CallRecord, memory_mb: int, stop: StopRequest) -> None:
@@ -249,7 +249,7 @@ class LimitCheck:
 
     def _read(self, hashes: Iterator[bytes], session: Session) -> str:
         """Write hashes to files, and return the table of them for queries; empty if there are none."""
-        paths = [self._new_file(f"SELECT hash FROM {_lines(file)}", session) for file in _in_files(hashes)]
+        paths = [self._new_file(f"SELECT hash FROM {_lines(file)}", session) for file in _in_files(hashes, self.stop)]
         return f"read_parquet({paths})" if paths else ""
 
     def _new_file(self, query: str, session: Session) -> str:
@@ -258,10 +258,11 @@ class LimitCheck:
         return path
 
 
-def _in_files(hashes: Iterator[bytes]) -> Iterator[BinaryIO]:
+def _in_files(hashes: Iterator[bytes], stop: StopRequest) -> Iterator[BinaryIO]:
     """Write hashes to a file that DuckDB reads, and yield it whenever it is long enough, and in the end."""
     with temporary_file() as file:
         for part in hashes:
+            stop.raise_if_requested()
             file.write(part.hex("\n", HASH_BYTES).encode() + b"\n")
             if file.tell() > _HASHES_AT_ONCE * (2 * HASH_BYTES + 1):
                 file.flush()

@@ -15,10 +15,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
+from airflow_provider_queuecalls.contacts.check import translate_errors
 from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.files import temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
-from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database, translate_sqlalchemy_errors
 
 if TYPE_CHECKING:
@@ -117,17 +117,24 @@ class CalledNumbers:
             "now": int(time.time()),
             "end": ends_at or self._start,
         }
-        with closing(Session(sent.memory_mb, sent.stop)) as session, temporary_file() as hashes:
+        with (
+            translate_errors("The record of called numbers", 2 * sent.memory_mb),
+            closing(Session(sent.memory_mb, sent.stop)) as session,
+            temporary_file() as hashes,
+        ):
             hashes.writelines(sent.hashes(session))
             while unseen := self._record(request, hashes):
                 self._assert_still_allowed(unseen, sent, session)
         try:
             yield
         except QueueCallsError as error:
-            unknown = error.outcome is Outcome.UNKNOWN and (not isinstance(error, OutcomeUnknown) or error.sent)
-            self._remove("= :token" if not unknown else "<> :token", needed=not unknown or is_retry)
+            if not (isinstance(error, OutcomeUnknown) and error.sent):
+                self._remove("token = :token")
+            elif is_retry:
+                self._remove("token <> :token")
             raise
-        self._remove("<> :token", needed=is_retry)
+        if is_retry:
+            self._remove("token <> :token")
 
     @cached_property
     def _seen(self) -> dict[str, str]:
@@ -180,13 +187,11 @@ class CalledNumbers:
             )
         self._seen.update(unseen)
 
-    def _remove(self, which: str, *, needed: bool) -> None:
+    def _remove(self, which: str) -> None:
         """Delete requests of this campaign. An error is only logged: their numbers count until the period is over."""
         from sqlalchemy import text
 
-        if not needed:
-            return
-        tokens = f"(SELECT token {_OWN} AND token {which})"
+        tokens = f"(SELECT token {_OWN} AND {which})"
         try:
             with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
                 for table in reversed(NUMBERS_OF_REQUEST):

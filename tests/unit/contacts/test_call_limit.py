@@ -17,7 +17,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts import results_in_duckdb as duckdb_module
 from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS, CallLimit, LimitCheck, NumberKey
 from airflow_provider_queuecalls.contacts.duckdb_session import Session
-from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.exceptions import InvalidContacts, NotSent
 from airflow_provider_queuecalls.parameters import read_values
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.unit.contacts.checking import Contacts
@@ -158,6 +158,25 @@ def test_a_suppressed_number_is_suppressed_whatever_the_record(lines_too_often: 
     suppressed = path.rename(path.with_name("suppressed.csv"))
     record = Record(CallLimit(1, DAY), called={NEW: Counter([FIRST, FIRST + 1])})
     assert lines_too_often([FIRST, FIRST + 1], record, suppress=str(suppressed)) == ([2], [])
+
+
+def test_a_stop_ends_the_reading_of_the_record(contacts: Contacts) -> None:
+    stop, read = StopRequest(), []
+
+    class Endless(Record):
+        def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
+            def parts() -> Iterator[bytes]:
+                for number in range(FIRST, FIRST + 100):
+                    stop.request()
+                    read.append(number)
+                    yield hash_of(number, NEW)
+
+            return [(NEW, parts())]
+
+    path = contacts(f"{FIRST}\n")
+    with LimitCheck(Endless(CallLimit(1, DAY)), 128, stop) as limit, pytest.raises(NotSent):
+        check(path, limit=limit, stop=stop)
+    assert read == [FIRST]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
