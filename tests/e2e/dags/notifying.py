@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from airflow.sdk import DAG, task
 
@@ -11,7 +12,7 @@ from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotif
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 TASKS = 100
-SCRIPT = {
+SCRIPT: dict[str, Any] = {
     "start_url": "https://ivr.example.com/say.vxml",
     "to_variable": "oncall",
     "receipts_path": f"{os.environ['AIRFLOW_HOME']}/receipts of alarms",
@@ -30,7 +31,7 @@ with DAG("storm", schedule=None, start_date=START, on_failure_callback=of_run, m
     load.expand(number=list(range(TASKS)))
 
 try:
-    from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference
+    from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference  # type: ignore[attr-defined]
 except ImportError:  # before 3.1
     HAS_DEADLINES = False
 else:
