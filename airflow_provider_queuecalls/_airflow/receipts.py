@@ -91,9 +91,10 @@ def machine_records(folder: Path) -> OpenStore:
 
     def open_store(key: CampaignKey) -> Store:
         try:
-            init_folder(root)
+            root.mkdir(mode=0o700, exist_ok=True)
             if root.is_symlink() or root.stat().st_uid != os.getuid():
                 raise PermissionError(errno.EPERM, "it belongs to another user")
+            init_folder(root)
         except OSError as error:
             raise NoRecord(
                 f"This machine cannot keep a record in {str(root)!r}: {error.strerror}.", sent=False

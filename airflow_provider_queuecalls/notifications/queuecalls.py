@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-import logging
 import tempfile
 import threading
 import time
@@ -57,7 +56,7 @@ RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
 #: What failed, in the contexts of tasks, DAG runs, and deadlines.
 DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
 
-REPEATED, FAILED = "Nobody is called again about the same thing: %s", "The notification failed: %s"
+FAILED = "The notification failed: %s"
 
 
 class QueueCallsNotifier(BaseNotifier):
@@ -198,16 +197,12 @@ class QueueCallsNotifier(BaseNotifier):
         """Call, and log what became of it. Raises nothing: Airflow would go on to other callbacks late or not at all."""
         try:
             delivery = self._deliver(context, stop)
-        except AlreadySent as error:
-            self.log.info(REPEATED, error)
-        except Refused as error:
-            # Where the record could not be reached, the service has a campaign of this slot already.
-            self.log.log(
-                logging.INFO if error.name_taken else logging.ERROR, REPEATED if error.name_taken else FAILED, error
-            )
-        except OutcomeUnknown as error:
-            # It is that of an earlier notification, unless this one has sent something.
-            self.log.log(logging.ERROR if error.sent else logging.WARNING, FAILED if error.sent else REPEATED, error)
+        except (AlreadySent, OutcomeUnknown, Refused) as error:
+            if _is_repeat(error):
+                # Only what was found: what to do about it is in the log of the notification that has called.
+                self.log.info("Nobody is called again about the same thing: %s.", str(error).partition(". ")[0])
+            else:
+                self.log.error(FAILED, error)
         except QueueCallsError as error:
             self.log.error(FAILED, error)
         except Exception as error:  # noqa: BLE001  # of Airflow or of the function ``to``; its text may have a number
@@ -324,6 +319,13 @@ class QueueCallsNotifier(BaseNotifier):
         return read_parameters(
             {name: getattr(self, name) for name in ("min_interval", "expires_after", "on_no_record")}
         )
+
+
+def _is_repeat(error: QueueCallsError) -> bool:
+    """Whether an error is about an earlier notification: the record has one, or the service has a campaign of this slot."""
+    if isinstance(error, Refused):
+        return error.name_taken
+    return not (isinstance(error, OutcomeUnknown) and error.sent)
 
 
 def _hurried(endpoint: Endpoint) -> Endpoint:
