@@ -79,6 +79,10 @@ def _run(options: argparse.Namespace) -> int:
         return FAILED
     front = urlsplit(endpoint.url)
     start_url = options.start_url or f"{front.scheme}://{front.netloc}/"
+    if not options.start_url:
+        print(
+            "Without --start-url, the script of all calls is the front page of the service: your phone rings, and nothing is said."
+        )
     log = logging.Logger("queuecalls")  # Airflow configures the others
     log.addHandler(logging.NullHandler())
     sender = Sender(number, log)

@@ -136,8 +136,9 @@ class Client:
         with Transport(self.endpoint, connect_timeout=TEST_SECONDS, read_timeout=TEST_SECONDS) as transport:
             try:
                 transport.connect()
+                tls_version = transport.tls_version  # the connection may be gone after the response
                 reply = transport.request("HEAD")
-                return Head(reply.status, self._location(reply), transport.tls_version)
+                return Head(reply.status, self._location(reply), tls_version)
             except (OSError, UnicodeError, http.client.HTTPException) as error:
                 reason = transport.broken_off or reason_of(error, transport.route)
                 raise NotSent(reason or type(error).__name__, sent=False) from None

@@ -51,12 +51,12 @@ class Findings:
 
     def found(self, name: str, value: object, depth: int) -> None:
         """Take in one attribute, element or member."""
-        if name in self.queued_values and str(value).strip().lower() == self.queued_values[name]:
-            self.statuses.setdefault(depth, set()).add("queued")
-            return
         text = str(value).strip().lower() if name != "call_id" and isinstance(value, str | int) else ""
         if 0 < len(text) <= VALUE_CHARACTERS and len(self.values) < KEPT_VALUES:
             self.values.append((depth, name, text))
+        if name in self.queued_values and str(value).strip().lower() == self.queued_values[name]:
+            self.statuses.setdefault(depth, set()).add("queued")
+            return
         if value in (None, "", "0", False, [], {}):
             return
         if name == "call_id":

@@ -7,49 +7,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from airflow_provider_queuecalls.client.campaign import PARAMETERS
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Words of which a name for each of the required parameters may consist.
 VOCABULARY: Mapping[str, frozenset[str]] = {
-    "contacts": frozenset(
-        [
-            "phone",
-            "phones",
-            "number",
-            "numbers",
-            "list",
-            "file",
-            "contact",
-            "contacts",
-            "csv",
-            "recipient",
-            "recipients",
-            "upload",
-            "dial",
-            "dialing",
-            "call",
-            "callee",
-            "callees",
-            "calls",
-            "destination",
-            "destinations",
-            "lead",
-            "leads",
-            "people",
-            "telephone",
-            "tel",
-            "batch",
-        ]
+    "contacts": _words(
+        "phone phones number numbers list file contact contacts csv recipient recipients upload dial dialing call callee "
+        "callees calls destination destinations lead leads people telephone tel"
     ),
-    "campaign_name": frozenset(["campaign", "name", "title", "label", "job", "batch", "id"]),
-    "start_url": frozenset(["start", "url", "script", "vxml", "voicexml", "app", "application", "uri"]),
-    "login": frozenset(["login", "user", "username", "account", "sender", "name"]),
-    "pin": frozenset(["pin", "password", "pass", "passwd", "secret", "code"]),
+    "campaign_name": _words("campaign name title label job batch id"),
+    "start_url": _words("start url script vxml voicexml app application uri"),
+    "login": _words("login user username account sender name"),
+    "pin": _words("pin password pass passwd secret code"),
+}
+#: Plain words of an error's sentence that may be a name by themselves.
+PLAIN: Mapping[str, frozenset[str]] = {
+    "contacts": _words("file list csv contacts numbers phones recipients destinations leads upload phonelist"),
+    "campaign_name": _words("campaign name title label job batch"),
+    "login": _words("user username"),
+    "pin": _words("password passwd"),
 }
 #: Other names that are known from the vendor's pages and siblings, used if an error mentions them.
 ALTERNATIVES: Mapping[str, str] = {"max_retries": "max_retry", "secure": "is_pci"}
 #: Names to try if no error mentions one.
 USUAL = ("phone_numbers", "phone_list", "contacts")
-#: A plain word of an error's sentence is taken for a name of these only.
-_PLAIN = {name: VOCABULARY[name] for name in ("contacts", "campaign_name")}
 _LIKE_NAME = re.compile("_|[a-z][A-Z]")
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
@@ -60,7 +44,7 @@ def guesses(mentioned: Sequence[str], names: Mapping[str, str]) -> Iterator[dict
     unknown = [name for name in dict.fromkeys(mentioned) if name not in wire_names.values()]
     known = {name: other for name, other in ALTERNATIVES.items() if other in unknown and name in wire_names}
     guess = _assign(filter(_LIKE_NAME.search, unknown), VOCABULARY)
-    plain = _assign((name for name in unknown if name.islower()), _PLAIN)
+    plain = _assign((name for name in unknown if name.islower()), PLAIN)
     # An error that names one of our fields may name in a plain word what it expects instead.
     guess |= {name: word for name, word in plain.items() if name not in guess and wire_names[name] in mentioned}
     for each in (guess, plain):

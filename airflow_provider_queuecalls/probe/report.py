@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_queuecalls import __version__
-from airflow_provider_queuecalls.client.client import Head
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.probe.sending import Seen
 from airflow_provider_queuecalls.probe.steps import BY_NAME, CAMPAIGN, NAMES, REACH
@@ -130,12 +129,10 @@ def _hosts(learned: Learned) -> Point:
         found.append(
             f"{scheme}: HTTP {head.status_code}{f', {head.tls_version}' if head.tls_version else ''}{to or ''}"
         )
-    redirected = [head for head in learned.heads.values() if isinstance(head, Head) and head.location]
-    redirected += [seen for seen in learned.seen.values() if seen.location]  # type: ignore[misc]
-    if redirected and "host" not in learned.settings:
+    if learned.redirects and "host" not in learned.settings:
         found.append("the redirect was not followed, since it leads to another host or not to https")
-    if any(head.location and head.location.startswith("https") for head in redirected):
-        found.append(f"it redirects plain http ({redirected[0].status_code}) to https")
+    if code := next((code for code, location in learned.redirects if location.startswith("https:")), None):
+        found.append(f"it redirects plain http ({code}) to https")
         if not any(seen.status_code and not seen.location for seen in learned.seen.values()):
             found.append("no campaign got a response there: see to that before you use the host in the settings")
         return Point(REACH, question, f"{'; '.join(found)}.", {"redirect": "https"})
@@ -170,7 +167,7 @@ def _response(learned: Learned) -> Point:
     refused = [seen for seen in learned.seen.values() if seen.outcome is REFUSED and seen.location is None]
     refused = [seen for seen in refused if seen is not learned.seen.get("wrong_pin")] or refused
     if not queued:
-        shown = "; ".join(seen.how for seen in (*refused, *learned.seen.values()))[:300]
+        shown = "; ".join(dict.fromkeys(seen.how for seen in learned.seen.values()))
         return Point(CAMPAIGN, question, f"No campaign was queued. {shown}".strip())
     profile: dict[str, Any] = (
         {"response_format": queued[0].format.lower()}
@@ -248,6 +245,10 @@ def _text(learned: Learned, points: tuple[Point, ...]) -> str:
     lines += [f"- {point.question} {point.answer}" for point in points]
     shown = {key: "(a URL of the service)" if key == "host" else value for key, value in learned.settings.items()}
     lines += ["", f"Settings of the connection that follow: {json.dumps(shown) if shown else 'none'}"]
+    limited = [name for name, reason in learned.left_out.items() if "limit" in reason]
+    if limited:
+        again = " ".join(f"--only {name}" for name in limited)
+        lines.append(f"For the rest, put the settings into the connection, and run the probe again with {again}")
     for name, seen in learned.seen.items():
         body = seen.body or seen.problem
         lines += ["", f"{BY_NAME[name].title}: {seen.outcome.value}, {seen.how}", f"    {' '.join(body.split())[:500]}"]

@@ -86,7 +86,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         name=NAMES, title="Try other names of form fields",
         why="The campaign was not queued. The response may say which names the service expects.",
-        sends="The campaign again with only the required fields under other names, at most three times.",
+        sends="The campaign again with only the required fields under other names, at most five times.",
         questions=(RANG,),
     ),
     Step(

@@ -21,7 +21,9 @@ from airflow_provider_queuecalls.probe.steps import BY_NAME, CAMPAIGN, NAMES, RE
 
 #: How long a campaign of the probe may call.
 CALL_SECONDS = 1_800
-MOST_GUESSES = 3
+#: How often other names are tried: each time an error may name one more field.
+MOST_GUESSES = 5
+REDIRECTED = "the target of the redirect"
 #: Words that say queued, as far as nobody has to be asked.
 GOOD_WORDS = frozenset(
     [
@@ -67,6 +69,8 @@ class Learned:
     """What the probe has found out: what was seen in each step, and which settings of the connection follow."""
 
     heads: dict[str, Head | str] = field(default_factory=dict)
+    #: The status code and the target of each redirect.
+    redirects: list[tuple[int | None, str]] = field(default_factory=list)
     seen: dict[str, Seen] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -139,8 +143,8 @@ class Walk:
         for scheme in dict.fromkeys((url.scheme, "https", "http")):
             self._ask_head(scheme, url._replace(scheme=scheme).geturl())
         head = self.learned.heads[url.scheme]
-        if isinstance(head, Head) and self._follow(head.location):
-            self._ask_head("the target of the redirect", self._endpoint.url)
+        if isinstance(head, Head):
+            self._follow(head.status_code, head.location)
         self._person.answers(step, Seen(Outcome.NOT_SENT, head.status_code if isinstance(head, Head) else None))
 
     def _ask_head(self, what: str, url: str) -> None:
@@ -186,18 +190,22 @@ class Walk:
         times = {} if "expiration_time" in parameters else {"expiration_timestamp": int(time.time()) + CALL_SECONDS}
         campaign = Campaign(**{**self._urls, "campaign_name": name, **times, **parameters})
         seen = self._sender.send(endpoint, campaign, step.rows)
-        if self._follow(seen.location):
+        if self._follow(seen.status_code, seen.location):
             seen = self._sender.send(replace(endpoint, url=self._endpoint.url), campaign, step.rows)
         self._last_name = name
         return seen
 
-    def _follow(self, location: str | None) -> bool:
+    def _follow(self, status_code: int | None, location: str | None) -> bool:
         """Use another URL from now on, if it is https on the same host: login and PIN go to no other."""
-        here, there = urlsplit(self._endpoint.url), urlsplit(location or "")
+        if location is None:
+            return False
+        self.learned.redirects.append((status_code, location))
+        here, there = urlsplit(self._endpoint.url), urlsplit(location)
         if there.scheme != "https" or there.hostname != here.hostname or there.geturl() == here.geturl():
             return False
         self._endpoint = replace(self._endpoint, url=there.geturl())
         self.learned.settings["host"] = there.geturl()
+        self._ask_head(REDIRECTED, there.geturl())
         self._person.tell("The service redirects to https on the same host. The next requests go there.")
         return True
 
@@ -223,20 +231,21 @@ class Walk:
         """The name and the value that say queued in a response that is not known."""
         if seen.answers.get("rang") == "no":
             return None
-        good = [pair for pair in seen.values if pair[1] in GOOD_WORDS]
+        # A word before a number, which may be a count.
+        good = sorted((pair for pair in seen.values if pair[1] in GOOD_WORDS), key=lambda pair: pair[1].isdigit())
         wrong_pin = self.learned.seen.get("wrong_pin")
         if seen.answers.get("rang") == "yes" and wrong_pin is not None and not good:
             good = [pair for pair in seen.values if pair not in wrong_pin.values]
         return next(iter(good), None)
 
     def _read_again(self, seen: Seen) -> Seen:
+        """A response that is like the one that says queued, but does not have its word, says that nothing was queued."""
         known = self._endpoint.queued_values.items()
-        if seen.outcome is not Outcome.UNKNOWN or not known or not seen.values:
+        formats = {found.format for found in self.learned.seen.values() if any(pair in known for pair in found.values)}
+        if seen.outcome is not Outcome.UNKNOWN or seen.format not in formats:
             return seen
-        if any(pair in known for pair in seen.values):
-            return replace(seen, outcome=Outcome.QUEUED)
-        names = {name for name, _ in known}
-        return replace(seen, outcome=Outcome.REFUSED) if any(name in names for name, _ in seen.values) else seen
+        is_queued = any(pair in known for pair in seen.values)
+        return replace(seen, outcome=Outcome.QUEUED if is_queued else Outcome.REFUSED)
 
     def _learn(self, **settings: Any) -> None:
         """Use settings of the connection from now on."""
