@@ -57,6 +57,8 @@ RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
 DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
 
 FAILED = "The notification failed: %s"
+#: Airflow masks no shorter texts, and warns about them.
+SHORTEST_MASKED = 5
 
 
 class QueueCallsNotifier(BaseNotifier):
@@ -155,7 +157,10 @@ class QueueCallsNotifier(BaseNotifier):
 
     def __call__(self, *args: Any) -> None:
         """Notify. Each time with a copy: rendering replaces the templates of an object for good."""
-        BaseNotifier.__call__(copy.copy(self), *args)
+        try:
+            BaseNotifier.__call__(copy.copy(self), *args)
+        except Exception as error:  # noqa: BLE001  # of a template: Airflow has logged it
+            self.log.error(FAILED, type(error).__name__)
 
     def __await__(self) -> Generator[Any, None, None]:
         """Notify, in a triggerer. Each time with a copy, as :meth:`__call__`."""
@@ -278,7 +283,8 @@ class QueueCallsNotifier(BaseNotifier):
         if not numbers:
             raise InvalidCampaign([Violation(source, problem, PHONE_NUMBERS.rule, "QueueCallsNotifier")])
         for number in numbers:
-            mask_secret(number)
+            if len(number) >= SHORTEST_MASKED:
+                mask_secret(number)
         return numbers
 
     def _records(self, on_no_record: str, *, dry_run: bool) -> Iterator[OpenStore]:

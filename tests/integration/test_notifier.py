@@ -231,6 +231,7 @@ def secretive(_: Any) -> str:
         ({"start_url": "ftp:{{ nothing.at.all }}"}, "start_url does not start with http"),
         ({"queuecalls_conn_id": "nowhere"}, "is not defined"),
         ({"calling_hours": "25:00"}, "calling_hours"),
+        ({"message": "{{ 1 / 0 }}"}, "ZeroDivisionError"),
     ],
 )
 def test_what_goes_wrong_is_logged_and_raises_nothing(
