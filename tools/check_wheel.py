@@ -21,7 +21,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_queuecalls"
 #: What the wheel says about itself, in its folder of that.
-ABOUT = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+ABOUT = {
+    "METADATA",
+    "WHEEL",
+    "RECORD",
+    "entry_points.txt",
+    "licenses/LICENSE",
+    f"licenses/{PACKAGE}/pages/static/chart.LICENSE.md",
+}
 #: What an sdist has besides the package and the example DAGs.
 BESIDES = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "PKG-INFO", ".gitignore"}
 #: Whatever else is forgotten in a commit, not these.

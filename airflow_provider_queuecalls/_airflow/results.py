@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -146,26 +147,27 @@ def update_campaign_row(entry: Entry) -> None:
 
 
 def with_campaign_row(
-    open_store: OpenStore, context: Context, log: Any, stack: ExitStack, expires_at: int | None
+    open_store: OpenStore, context: Context, log: Any, stack: ExitStack, known: Mapping[str, Any]
 ) -> OpenStore:
     """Return what opens the same store; if ``[queuecalls] results_database`` is set, the campaign's row follows its record.
 
-    The database is opened when it is needed first, and closed with ``stack``.
+    ``known`` are columns of the row that the record does not have. The database is opened when it is needed first, and closed
+    with ``stack``.
     """
     if settings.option("results_database") is None:
         return open_store
-    return lambda key: cast("Store", _StoreWithRow(open_store(key), context["ti"], log, stack, expires_at))
+    return lambda key: cast("Store", _StoreWithRow(open_store(key), context["ti"], log, stack, known))
 
 
 class _StoreWithRow:
     """A store of a campaign's record that also keeps the campaign's row in the results database current."""
 
-    def __init__(self, store: Store, ti: Any, log: logging.Logger, stack: ExitStack, expires_at: int | None) -> None:
+    def __init__(self, store: Store, ti: Any, log: logging.Logger, stack: ExitStack, known: Mapping[str, Any]) -> None:
         self._store = store
         self._ti = ti
         self._log = log
         self._stack = stack
-        self._expires_at = expires_at
+        self._known = known
         self._has_begun = False
 
     def __getattr__(self, name: str) -> Any:
@@ -199,6 +201,12 @@ class _StoreWithRow:
         from airflow_provider_queuecalls.records.database import CampaignRow, translate_sqlalchemy_errors
 
         key = CampaignKey(**{name: entry[name] for name in CampaignKey.__dataclass_fields__})
+        result = entry.get("result") or {}
+        # Calling hours may have chosen the times since.
+        times = {"expires_at": result.get("expiration_timestamp"), "calls_from": result.get("calls_from")}
+        zones = {
+            zone: counts["contacts"] - counts["outside_hours"] for zone, counts in (result.get("zones") or {}).items()
+        }
         row = CampaignRow(
             campaign_key=key.digest,
             name=entry["campaign_name"],
@@ -207,8 +215,9 @@ class _StoreWithRow:
             dag_id=self._ti.dag_id,
             run_id=self._ti.run_id,
             started_at=_seconds(entry["started_at"]),
-            # Calling hours may have chosen it since.
-            expires_at=self._expires_at or (entry.get("result") or {}).get("expiration_timestamp"),
+            calls=result.get("call_id_count"),
+            zones=json.dumps(zones) if zones else None,
+            **{**self._known, **{name: value for name, value in times.items() if value}},
         )
         with translate_sqlalchemy_errors(self._database.url):
             self._database.put_campaign(row)

@@ -8,6 +8,8 @@ from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violatio
 from airflow_provider_queuecalls.parameters import is_unset, show
 
 SECTION = "queuecalls"
+#: Where the API server of Airflow 3.1 or later has the pages of campaigns, below its own path.
+PAGES_PATH = "/queuecalls/campaigns"
 
 
 def option(name: str) -> str | None:

@@ -7,6 +7,7 @@ import csv
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -22,11 +23,14 @@ from airflow_provider_queuecalls.parameters import Parameter, ValueType
 from airflow_provider_queuecalls.value_types import read_duration
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from airflow_provider_queuecalls.records.database import Database
 
 #: The variables in which Airflow's configuration has the same settings.
 DATABASE, SECRET, URL = (f"AIRFLOW__QUEUECALLS__RESULTS_{name}" for name in ("DATABASE", "SECRET", "URL"))
 LOOPBACK = "127.0.0.1"
+RECEIVER_PORT, UI_PORT = 8098, 8099
 _AGE = Parameter(name="--older-than", type=ValueType("a duration such as 90d", read_duration), doc="", unit="days")
 
 
@@ -40,12 +44,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    text = "store the results that the service posts to the URLs of campaigns"
+    text = "store the results that the service posts to the URLs of campaigns, or show campaigns in a browser"
     parser = commands.add_parser("serve", help=text, description=text)
+    parser.add_argument(
+        "--ui",
+        action="store_true",
+        help="serve the page of campaigns to this machine only, instead of receiving results; it shows phone numbers",
+    )
     _add_database(parser)
     _add_secret(parser)
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8098, help="port to listen on (%(default)s); 0 is any free port")
+    parser.add_argument(
+        "--port", type=int, help=f"port to listen on ({RECEIVER_PORT}, with --ui {UI_PORT}); 0 is any free port"
+    )
     parser.set_defaults(run=_run_serve)
     return parser
 
@@ -150,27 +161,61 @@ def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[
 
 
 def _run_serve(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.receiver import Receiver, listen, server
+    from airflow_provider_queuecalls.records.receiver import Receiver, server
 
+    if options.ui:
+        return _run_ui(options)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("airflow_provider_queuecalls.results").setLevel(logging.INFO)
     secrets = _secrets(options)
-    try:
-        listener = listen(options.host, options.port)
-    except (OSError, OverflowError) as error:
-        raise QueueCallsError(f"Cannot listen on {options.host}:{options.port}: {error}.") from None
-    with listener, _database(options, create=True) as database, closing(Receiver(database, secrets)) as receiver:
+    with (
+        _listener(options, RECEIVER_PORT) as (listener, url),
+        _database(options, create=True) as database,
+        closing(Receiver(database, secrets)) as receiver,
+    ):
         if not is_loopback(options.host):
             print("Warning: other machines can reach this port without TLS.", file=sys.stderr)
-        host, port = listener.getsockname()[:2]
-        print(
-            f"The results receiver listens on http://{f'[{host}]' if ':' in host else host}:{port}. Press Ctrl-C to stop it.",
-            flush=True,
-        )
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)  # uvicorn stops, and then raises the signal once more
-        server(receiver).run(sockets=[listener])
+        _serve(server(receiver), listener, f"The results receiver listens on {url}.")
     return 0
+
+
+def _run_ui(options: argparse.Namespace) -> int:
+    import uvicorn
+
+    from airflow_provider_queuecalls.pages.app import local_pages
+
+    if not is_loopback(options.host):
+        raise QueueCallsError(
+            f"--ui shows phone numbers without a login, so it listens on this machine only. --host is {options.host!r}: "
+            f"leave it out, or open the page in Airflow, which asks for a login."
+        )
+    with _listener(options, UI_PORT) as (listener, url), _database(options) as database:
+        app = local_pages(database)
+        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False, proxy_headers=False)  # fmt: skip
+        _serve(uvicorn.Server(config), listener, f"Open {url} in a browser.")
+    return 0
+
+
+@contextmanager
+def _listener(options: argparse.Namespace, default_port: int) -> Iterator[tuple[socket.socket, str]]:
+    """A socket that listens on the address of the options, and its URL."""
+    from airflow_provider_queuecalls.records.receiver import listen
+
+    wanted = default_port if options.port is None else options.port
+    try:
+        listener = listen(options.host, wanted)
+    except (OSError, OverflowError) as error:
+        raise QueueCallsError(f"Cannot listen on {options.host}:{wanted}: {error}.") from None
+    with listener:
+        host, port = listener.getsockname()[:2]
+        yield listener, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _serve(server: uvicorn.Server, listener: socket.socket, greeting: str) -> None:
+    print(f"{greeting} Press Ctrl-C to stop it.", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn stops, and then raises the signal once more
+    server.run(sockets=[listener])
 
 
 def _run_url(options: argparse.Namespace) -> int:

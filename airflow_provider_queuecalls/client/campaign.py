@@ -275,6 +275,11 @@ class Campaign:
         return scheduled, expiration
 
     @property
+    def calls_from(self) -> int | None:
+        """When the calls start, as a UNIX time; None if they start at once, or if only the service knows."""
+        return self._times()[0] or None
+
+    @property
     def expires_at(self) -> int | None:
         """When the service stops calling, as a UNIX time; None without an expiration_timestamp, or if it is 0 (never)."""
         return self._times()[1] or None

@@ -64,3 +64,14 @@ def normalized_number(text: str, phone_format: str) -> str:
 def looks_rewritten(text: str) -> bool:
     """Whether a spreadsheet has rewritten a number: it has an exponent, or a fraction of zeros only."""
     return SPREADSHEET.fullmatch(text.strip(" ")) is not None
+
+
+def digits(phone_number: str) -> str:
+    """The digits of a number, however the contact file spells it: ``tel:+16175550100;ani=8001234567`` → 16175550100."""
+    return re.sub("[^0-9]", "", phone_number.partition(";")[0])
+
+
+def masked(phone_number: str) -> str:
+    """The number with all but its first four and its last two digits hidden."""
+    number = digits(phone_number)
+    return f"{number[:4]}{'•' * (len(number) - 6)}{number[-2:]}" if len(number) > 6 else "•" * len(number)

@@ -289,7 +289,13 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
-            open_store = with_campaign_row(open_store, context, self.log, stack, campaign.expires_at)
+            known = {
+                "expires_at": campaign.expires_at,
+                "calls_from": campaign.calls_from,
+                "collects_results": parse_flag("collect_results", self.collect_results),
+                "campaign_url": self.hook.endpoint.url_of_campaign(campaign.campaign_name or ""),
+            }
+            open_store = with_campaign_row(open_store, context, self.log, stack, known)
             key = self.hook.key_of(campaign.campaign_name or "")
             called = stack.enter_context(called_numbers(self.max_per_period, campaign, key, log=self.log))
             contacts = stack.enter_context(self._contact_file(context))
@@ -329,7 +335,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         """Put a person's answer on record, and do as they say. Airflow calls this when they have answered."""
         with retried_only_if_safe(self), ExitStack() as stack:
             open_store = records_at(self.receipts_path, self.log, context=context)
-            open_store = with_campaign_row(open_store, context, self.log, stack, known["expiration_timestamp"])
+            row = {"expires_at": known["expiration_timestamp"]}
+            open_store = with_campaign_row(open_store, context, self.log, stack, row)
             ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
             entry = answered(event, ledger, generation, known)
         self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)

@@ -1,4 +1,5 @@
-"""The receiver of call results in the API server of Airflow 3, at ``/queuecalls/results``.
+"""What this provider adds to the API server of Airflow 3: the receiver of call results at ``/queuecalls/results``, and from
+Airflow 3.1 the page "Calling campaigns" at ``/queuecalls/campaigns``.
 
 Every Airflow process imports this module, so it imports nothing until the API server receives the first request.
 """
@@ -6,6 +7,7 @@ Every Airflow process imports this module, so it imports nothing until the API s
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_queuecalls.records.call_results import PostedResult
     from airflow_provider_queuecalls.records.database import Database
-    from airflow_provider_queuecalls.records.receiver import Receiver
 
 __all__ = ["QueueCallsPlugin"]
 
@@ -25,39 +26,67 @@ URL_PREFIX = "/queuecalls/results"
 
 
 class QueueCallsPlugin(AirflowPlugin):
-    """Mounts the receiver if ``[queuecalls] results_database`` is set. Airflow 2.11 has no place for it."""
+    """Mounts the receiver and the page if ``[queuecalls] results_database`` is set. Airflow 2.11 has no place for them, and
+    Airflow 3.0 none for the page."""
 
     name = "queuecalls"
 
-    @property
+    @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The receiver, which Airflow serves without asking for a login: its URLs are secrets."""
+        """The receiver, which Airflow serves without asking for a login: its URLs are secrets. The page asks for one itself."""
         from airflow_provider_queuecalls._airflow import settings
 
         if settings.option("results_database") is None:
             return []
-        return [{"app": ConfiguredReceiver(), "url_prefix": URL_PREFIX, "name": "queuecalls results"}]
-
-
-class ConfiguredReceiver:
-    """An ASGI app: the receiver that Airflow's configuration describes, made at the first request."""
-
-    async def __call__(self, *request: Any) -> None:
-        await self._receiver(*request)
+        apps = [{"app": LazyApp(_receiver), "url_prefix": URL_PREFIX, "name": "queuecalls results"}]
+        if self.external_views:
+            apps.append({"app": LazyApp(_pages), "url_prefix": settings.PAGES_PATH, "name": "queuecalls campaigns"})
+        return apps
 
     @cached_property
-    def _receiver(self) -> Receiver:
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The page's entry in the navigation. Its path is relative to that of Airflow, wherever that is."""
         from airflow_provider_queuecalls._airflow import settings
-        from airflow_provider_queuecalls.exceptions import QueueCallsError
-        from airflow_provider_queuecalls.records.receiver import Receiver
-        from airflow_provider_queuecalls.records.results_url import read_secrets
 
-        secrets: tuple[str, ...] = ()
-        try:
-            secrets = read_secrets(settings.option("results_secret") or "")
-        except QueueCallsError as problem:
-            log.error("[queuecalls] results_secret: no result is received at %s. %s", URL_PREFIX, problem)
-        return Receiver(_ConfiguredDatabase(), secrets)
+        if not hasattr(AirflowPlugin, "external_views") or settings.option("results_database") is None:
+            return []
+        href = f"{settings.PAGES_PATH.removeprefix('/')}/"
+        return [{"name": "Calling campaigns", "href": href, "url_route": "calling-campaigns", "category": "browse"}]
+
+
+class LazyApp:
+    """An ASGI app that is made at the first request, in the API server only."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    async def __call__(self, *request: Any) -> None:
+        await self._app(*request)
+
+    @cached_property
+    def _app(self) -> Any:
+        return self._make()
+
+
+def _pages() -> Any:
+    from airflow_provider_queuecalls._airflow.pages import pages_app
+
+    return pages_app()
+
+
+def _receiver() -> Any:
+    """The receiver that Airflow's configuration describes."""
+    from airflow_provider_queuecalls._airflow import settings
+    from airflow_provider_queuecalls.exceptions import QueueCallsError
+    from airflow_provider_queuecalls.records.receiver import Receiver
+    from airflow_provider_queuecalls.records.results_url import read_secrets
+
+    secrets: tuple[str, ...] = ()
+    try:
+        secrets = read_secrets(settings.option("results_secret") or "")
+    except QueueCallsError as problem:
+        log.error("[queuecalls] results_secret: no result is received at %s. %s", URL_PREFIX, problem)
+    return Receiver(_ConfiguredDatabase(), secrets)
 
 
 class _ConfiguredDatabase:

@@ -34,6 +34,9 @@ class CampaignRow:
 
     ``campaign_key`` is the digest of a :class:`~airflow_provider_queuecalls.records.entry.CampaignKey`: campaigns of one
     name that other accounts send are other campaigns. ``expires_at`` is the time after which the service makes no first attempt; None if the campaign doesn't expire.
+    ``calls_from`` is when the calls start, ``calls`` how many of them the service has queued, ``collects_results`` whether the
+    service posts their results here, ``campaign_url`` where a person finds the campaign in the vendor's campaign manager, and
+    ``zones`` a JSON object of the contacts by time zone; None where that is not known.
     """
 
     campaign_key: str
@@ -44,6 +47,15 @@ class CampaignRow:
     run_id: str = ""
     started_at: int = field(default_factory=lambda: int(time.time()))
     expires_at: int | None = None
+    calls_from: int | None = None
+    calls: int | None = None
+    collects_results: bool | None = None
+    campaign_url: str | None = None
+    zones: str | None = None
+
+
+#: What is known about a campaign that was not sent yet, and not told again later. It is never replaced by None.
+KEPT = ("expires_at", "calls_from", "collects_results", "campaign_url", "zones")
 
 
 @dataclass
@@ -111,6 +123,10 @@ class Database:
             connection.execute(text(VERSION))
         self._assert_same_file()
 
+    def reading(self) -> Connection:
+        """A connection for queries. The caller closes it."""
+        return self._engine.connect()
+
     def transaction(self) -> AbstractContextManager[Connection]:
         """A connection that writes, and whose changes are committed at the end of the ``with``."""
         return self._writer.begin()
@@ -164,10 +180,12 @@ class Database:
         from sqlalchemy import text
 
         row = asdict(campaign)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in row if name != "expires_at")
+        changes = ", ".join(
+            f"{name} = {f'coalesce(excluded.{name}, known.{name})' if name in KEPT else f'excluded.{name}'}"
+            for name in row
+        )
         put = f"""INSERT INTO queuecalls_campaigns AS known ({", ".join(row)}) VALUES ({", ".join(f":{name}" for name in row)})
-            ON CONFLICT (campaign_key) DO UPDATE SET {changes},
-            expires_at = coalesce(excluded.expires_at, known.expires_at)"""  # noqa: S608
+            ON CONFLICT (campaign_key) DO UPDATE SET {changes}"""  # noqa: S608
         with self.transaction() as connection:
             connection.execute(text(put), row)
             _forget_numbers(connection, campaign.campaign_key, campaign.outcome)
@@ -247,7 +265,7 @@ class Database:
                 count = connection.execute(text(_PRUNE_RESULTS), until).rowcount
             deleted += count
         with self.transaction() as connection:
-            for statement in (_PRUNE_CAMPAIGNS, _PRUNE_TALLIES):
+            for statement in (_PRUNE_CAMPAIGNS, _PRUNE_TALLIES, _PRUNE_BREAKDOWNS):
                 connection.execute(text(statement), {"before": before})
         return deleted
 
@@ -292,6 +310,8 @@ _PRUNE_CAMPAIGNS = """DELETE FROM queuecalls_campaigns WHERE started_at < :befor
 _PRUNE_TALLIES = """DELETE FROM queuecalls_tallies WHERE last_received_at < :before
     AND NOT EXISTS (SELECT 1 FROM queuecalls_results AS result WHERE result.campaign_key = queuecalls_tallies.campaign_key)
     AND NOT EXISTS (SELECT 1 FROM queuecalls_campaigns AS known WHERE known.campaign_key = queuecalls_tallies.campaign_key)"""
+_PRUNE_BREAKDOWNS = """DELETE FROM queuecalls_breakdowns WHERE NOT EXISTS
+    (SELECT 1 FROM queuecalls_tallies AS tally WHERE tally.campaign_key = queuecalls_breakdowns.campaign_key)"""
 
 
 @contextmanager

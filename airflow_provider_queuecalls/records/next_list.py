@@ -147,14 +147,15 @@ def _csv(rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
     lines = [write_row(OUTPUT_COLUMNS)]
     for row in rows:
         contact, result = row[: len(COLUMNS)], row[len(COLUMNS) :]
-        lines.append(write_row([*(cell or "" for cell in contact), *map(_safe, result)]))
+        lines.append(write_row([*(cell or "" for cell in contact), *map(harmless_cell, result)]))
         if len(lines) >= _LINES_AT_ONCE:
             yield b"\n".join([*lines, b""])
             lines = []
     yield b"\n".join([*lines, b""])
 
 
-def _safe(value: str | int | None) -> str:
+def harmless_cell(value: str | int | None) -> str:
+    """The cell of a value that comes from outside: neither quoted nor a formula."""
     if not isinstance(value, str):
         return "" if value is None else str(value)
     harmless = f"'{value}" if value.startswith(FORMULA_STARTS) else value

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 #: replaced last. ``queuecalls_tallies`` counts these results. Both change in the transaction that stores a post, so counting a
 #: campaign costs the same for ten results and for a million. ``shard`` keeps several receivers from waiting for each
 #: other's counts. ``queuecalls_requests`` and ``queuecalls_numbers`` are the record for ``max_per_period``, see
-#: :mod:`~airflow_provider_queuecalls.records.called_numbers`.
+#: :mod:`~airflow_provider_queuecalls.records.called_numbers`. ``queuecalls_breakdowns`` counts the same results by one dimension at a time, as
+#: :data:`~airflow_provider_queuecalls.records.storing.DIMENSIONS` says, so that its rows add up instead of multiplying.
 SCHEMA: tuple[tuple[str, ...], ...] = (
     (
         f"""CREATE TABLE queuecalls_campaigns (
             campaign_key varchar({KEY_LENGTH}) PRIMARY KEY, name text NOT NULL, contacts bigint NOT NULL,
             outcome varchar(32) NOT NULL, dag_id text NOT NULL, run_id text NOT NULL, started_at bigint NOT NULL,
-            expires_at bigint)""",
+            expires_at bigint, calls_from bigint, calls bigint, collects_results boolean, campaign_url text,
+            zones text)""",
+        "CREATE INDEX queuecalls_campaigns_started ON queuecalls_campaigns (started_at, campaign_key)",
+        "CREATE INDEX queuecalls_campaigns_outcome ON queuecalls_campaigns (outcome)",
+        "CREATE INDEX queuecalls_campaigns_dag ON queuecalls_campaigns (dag_id, started_at)",
         """CREATE TABLE queuecalls_records (
             record_key varchar(128) NOT NULL, generation bigint NOT NULL, entry text NOT NULL,
             PRIMARY KEY (record_key, generation))""",
@@ -36,8 +41,10 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
         f"""CREATE TABLE queuecalls_calls (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, call_key varchar({KEY_LENGTH}) NOT NULL,
             digest varchar({KEY_LENGTH}) NOT NULL, rank bigint NOT NULL, received_at bigint NOT NULL, result text NOT NULL,
-            callee_type text NOT NULL, attempts bigint NOT NULL, old_result text, old_callee_type text,
-            old_attempts bigint, PRIMARY KEY (campaign_key, call_key))""",
+            callee_type text NOT NULL, attempts bigint NOT NULL, quarter bigint NOT NULL, zone text NOT NULL,
+            old_result text, old_callee_type text, old_attempts bigint, old_quarter bigint,
+            PRIMARY KEY (campaign_key, call_key))""",
+        "CREATE INDEX queuecalls_calls_latest ON queuecalls_calls (campaign_key, result, received_at, call_key)",
         f"""CREATE TABLE queuecalls_tallies (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, result text NOT NULL, callee_type text NOT NULL,
             shard bigint NOT NULL, calls bigint NOT NULL, attempts bigint NOT NULL, unreadable bigint NOT NULL,
@@ -49,6 +56,10 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX queuecalls_requests_campaign ON queuecalls_requests (campaign_key)",
         """CREATE TABLE queuecalls_numbers (
             token varchar(32) NOT NULL, part bigint NOT NULL, hashes bytea NOT NULL, PRIMARY KEY (token, part))""",
+        f"""CREATE TABLE queuecalls_breakdowns (
+            campaign_key varchar({KEY_LENGTH}) NOT NULL, dimension varchar(16) NOT NULL, value text NOT NULL,
+            result text NOT NULL, shard bigint NOT NULL, calls bigint NOT NULL,
+            PRIMARY KEY (campaign_key, dimension, value, result, shard))""",
     ),
 )
 VERSION = "SELECT max(version) FROM queuecalls_schema"

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_queuecalls.contacts.phone_numbers import digits
+from airflow_provider_queuecalls.contacts.places import place_of
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FIELDS, TEXT, CallResult, PostedResult
 
 if TYPE_CHECKING:
@@ -23,24 +25,30 @@ _RESULT = {
     **dict.fromkeys(("campaign_key", "digest", "call_key", "problems", "fields"), "text"),
     **{field.name: "text" if field.type is TEXT else "bigint" for field in FIELDS},
 }
-_GIVEN = {**_RESULT, "rank": "bigint"}
+_GIVEN = {**_RESULT, "rank": "bigint", "zone": "text"}
 _NAMES = ", ".join(_RESULT)
 _NOW = "CAST(:received_at AS bigint)"
+QUARTER_SECONDS = 900
+#: What the results of a campaign are counted by, each with its column of a call and what it was before. The quarter of an
+#: hour is that of the last attempt, or of the post if that is not known; the zone is that of the number's area code.
+DIMENSIONS = {"quarter": ("quarter", "old_quarter"), "attempts": ("attempts", "old_attempts"), "zone": ("zone", "zone")}
 
 _INSERT = f"""INSERT INTO queuecalls_results ({_NAMES}, received_at)
     SELECT {_NAMES}, {_NOW} FROM given WHERE true ON CONFLICT DO NOTHING"""
 #: The new row of each call that is its result by now, and what was its result before. A call is moved once in a statement.
 _MOVE = f"""INSERT INTO queuecalls_calls AS known
-    (campaign_key, call_key, digest, rank, received_at, result, callee_type, attempts)
+    (campaign_key, call_key, digest, rank, received_at, result, callee_type, attempts, quarter, zone)
     SELECT campaign_key, call_key, digest, rank, {_NOW},
-        coalesce(result, ''), coalesce(callee_type, ''), coalesce(attempts, 0)
+        coalesce(result, ''), coalesce(callee_type, ''), coalesce(attempts, 0),
+        coalesce(nullif(last_attempt_timestamp, 0), {_NOW}) / {QUARTER_SECONDS} * {QUARTER_SECONDS}, zone
     FROM (SELECT new.*, row_number() OVER
         (PARTITION BY campaign_key, call_key ORDER BY rank DESC, digest DESC) AS place FROM new) AS placed
     WHERE place = 1 AND call_key IS NOT NULL ORDER BY campaign_key, call_key
     ON CONFLICT (campaign_key, call_key) DO UPDATE SET
         digest = excluded.digest, rank = excluded.rank, received_at = excluded.received_at,
         result = excluded.result, callee_type = excluded.callee_type, attempts = excluded.attempts,
-        old_result = known.result, old_callee_type = known.callee_type, old_attempts = known.attempts
+        quarter = excluded.quarter, old_result = known.result, old_callee_type = known.callee_type,
+        old_attempts = known.attempts, old_quarter = known.quarter
     WHERE (excluded.rank, excluded.received_at, excluded.digest) > (known.rank, known.received_at, known.digest)"""
 _COUNT = f"""INSERT INTO queuecalls_tallies AS known
     (campaign_key, result, callee_type, shard, calls, attempts, unreadable, last_received_at)
@@ -56,6 +64,17 @@ _COUNT = f"""INSERT INTO queuecalls_tallies AS known
         unreadable = known.unreadable + excluded.unreadable,
         last_received_at = CASE WHEN known.last_received_at > excluded.last_received_at
             THEN known.last_received_at ELSE excluded.last_received_at END"""
+_CHANGES = " UNION ALL ".join(
+    f"""SELECT campaign_key, '{name}' AS dimension, CAST({column} AS text) AS value, result, 1 AS calls FROM moved
+        UNION ALL SELECT campaign_key, '{name}', CAST({old_column} AS text), old_result, -1 FROM moved
+            WHERE old_result IS NOT NULL"""
+    for name, (column, old_column) in DIMENSIONS.items()
+)
+_BREAK_DOWN = f"""INSERT INTO queuecalls_breakdowns AS known (campaign_key, dimension, value, result, shard, calls)
+    SELECT campaign_key, dimension, value, result, {{shard}}, sum(calls) FROM ({_CHANGES}) AS changes
+    GROUP BY campaign_key, dimension, value, result HAVING sum(calls) <> 0
+    ORDER BY campaign_key, dimension, value, result
+    ON CONFLICT (campaign_key, dimension, value, result, shard) DO UPDATE SET calls = known.calls + excluded.calls"""
 
 
 def store(connection: Connection, posts: Sequence[tuple[str, PostedResult]], received_at: int) -> list[bool]:
@@ -103,9 +122,16 @@ def _row(key: str, posted: PostedResult) -> Mapping[str, Any]:
         "digest": posted.digest,
         "call_key": posted.result.call_key,
         "rank": rank(posted.result),
+        "zone": _zone(posted.result.phone_number),
         "problems": " ".join(posted.problems),
         "fields": posted.fields,
     }
+
+
+def _zone(phone_number: str | None) -> str:
+    """The time zones of a number's area code, as :class:`~airflow_provider_queuecalls.contacts.places.Place` writes them."""
+    number = digits(phone_number or "")
+    return str(place_of(int(number.rjust(11, "1")) if 10 <= len(number) <= 11 else 0))
 
 
 @cache
@@ -114,11 +140,13 @@ def _statement() -> TextClause:
     from sqlalchemy import text
 
     types = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
+    shard = "pg_backend_pid() % 64"
     return text(f"""WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({types})),
         stored AS ({_INSERT} RETURNING campaign_key, digest),
         new AS (SELECT * FROM given JOIN stored USING (campaign_key, digest)),
         moved AS ({_MOVE} RETURNING *),
-        counted AS ({_COUNT.format(shard="pg_backend_pid() % 64")})
+        counted AS ({_COUNT.format(shard=shard)}),
+        broken_down AS ({_BREAK_DOWN.format(shard=shard)})
         SELECT campaign_key, digest FROM stored""")
 
 
@@ -138,4 +166,5 @@ def _steps() -> tuple[TextClause, ...]:
         text(f"{given} {_INSERT}"),
         text(f"{new} {_MOVE}"),
         text(f"{new}, moved AS ({moved}) {_COUNT.format(shard=0)}"),
+        text(f"{new}, moved AS ({moved}) {_BREAK_DOWN.format(shard=0)}"),
     )

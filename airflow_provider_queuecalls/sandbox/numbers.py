@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+from airflow_provider_queuecalls.contacts.phone_numbers import digits
 
 ANSWERED = "answered"
 BUSY = "busy"
@@ -60,17 +61,6 @@ MIX: tuple[tuple[int, Attempt], ...] = (
 )
 _OUTCOMES = [attempt for share, attempt in MIX for _ in range(share)]
 _SHORTEST, _LONGEST = 5, 120
-
-
-def digits(phone_number: str) -> str:
-    """The digits of a number, however the contact file spells it: ``tel:+16175550100;ani=8001234567`` → 16175550100."""
-    return re.sub("[^0-9]", "", phone_number.partition(";")[0])
-
-
-def masked(phone_number: str) -> str:
-    """The number with all but its first four and its last two digits hidden."""
-    number = digits(phone_number)
-    return f"{number[:4]}{'•' * (len(number) - 6)}{number[-2:]}" if len(number) > 6 else "•" * len(number)
 
 
 def attempt(phone_number: str, number: int, seed: int) -> Attempt:

@@ -17,11 +17,12 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
+from airflow_provider_queuecalls.contacts.phone_numbers import masked
+from airflow_provider_queuecalls.pages.rendering import static_files
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.faults import FAULTS, Fault
-from airflow_provider_queuecalls.sandbox.numbers import BUSY, MAGIC_NUMBERS, NO_ANSWER, OUT_OF_SERVICE, masked
+from airflow_provider_queuecalls.sandbox.numbers import BUSY, MAGIC_NUMBERS, NO_ANSWER, OUT_OF_SERVICE
 from airflow_provider_queuecalls.sandbox.state import State
 from airflow_provider_queuecalls.sandbox.store import Progress, QueuedCampaign, Tally, counted
 
@@ -83,7 +84,7 @@ class Page:
             Route("/", self._view(self._index)),
             Route(CAMPAIGN_BY_NAME, self._view(self._campaign_by_name)),
             Route("/campaigns/{campaign_id:int}", self._view(self._campaign)),
-            Mount("/static", StaticFiles(directory=HERE / "static")),
+            Mount("/static", static_files(HERE / "static")),
         ]
 
     def _view(self, render: Callable[[Request], Response]) -> Callable[[Request], Any]:

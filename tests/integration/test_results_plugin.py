@@ -14,7 +14,7 @@ from airflow_provider_queuecalls.records.results_url import results_url
 from tests.integration.results.test_receiver import KEY, NEW, NUMBER, RESULT, stored
 from tests.support.airflow import Airflow, airflow_command
 from tests.support.command import REPOSITORY
-from tests.support.moved import IS_AIRFLOW_2
+from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 has no API server that takes an app of a plugin")
@@ -54,7 +54,8 @@ for name in [name for name in sys.modules if name.startswith("airflow_provider_q
 before = set(sys.modules)
 from airflow_provider_queuecalls.plugins.queuecalls import QueueCallsPlugin
 print("imported", *(set(sys.modules) - before))
-print("mounted", len(QueueCallsPlugin().fastapi_apps))
+plugin = QueueCallsPlugin()
+print("mounted", *(app["name"] for app in plugin.fastapi_apps), *(view["name"] for view in plugin.external_views))
 """
 
 
@@ -67,4 +68,5 @@ def test_the_plugin_imports_nothing_and_mounts_nothing_until_a_database_is_confi
     printed = dict(line.partition(" ")[::2] for line in ran.stdout.splitlines())
     ours = {f"airflow_provider_queuecalls{name}" for name in ("", ".plugins", ".plugins.queuecalls")}
     assert set(printed["imported"].split()) == ours
-    assert printed["mounted"] == str(int(is_configured))
+    pages = " queuecalls campaigns Calling campaigns" if AIRFLOW >= (3, 1) else ""
+    assert printed["mounted"] == (f"queuecalls results{pages}" if is_configured else "")

@@ -29,6 +29,7 @@ LAYERS = (
     {"contacts"},
     {"records"},
     {"delivery"},
+    {"pages"},
     {"sandbox", "probe", "get_provider_info"},
     {"_airflow"},
     {"hooks"},

@@ -1,0 +1,291 @@
+"""What is known about all campaigns and about one, in queries that cost the same for ten results and for a million.
+
+Times are seconds since 1970 in UTC. Nothing here names a person but :func:`calls` and :func:`not_reached`.
+"""
+# ruff: noqa: S608  # the names in the statements are ours
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.sql.elements import TextClause
+
+#: How long results may be late after a campaign has expired, and how long a campaign may go on without one.
+GRACE_SECONDS = 3_600
+QUIET_SECONDS = 7_200
+#: How long a campaign that needs a person is shown, unless its outcome is unknown: that one stays until it is resolved.
+SHOWN_SECONDS = 7 * 86_400
+#: The states of a campaign, in the order of its life.
+STATES = ("being sent", "unknown", "not queued", "scheduled", "calling", "complete", "ended")
+#: How the results of calls are grouped, whatever the service posts.
+REACHED, FAILED_CALLS, OTHER = "reached", "failed", "other"
+GROUPS = (REACHED, FAILED_CALLS, OTHER)
+
+
+def group_of(result: str) -> str:
+    """The group of a result."""
+    return {COMPLETED: REACHED, FAILED: FAILED_CALLS}.get(result.lower(), OTHER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which campaigns. ``allowed`` are the DAGs whose runs somebody may read; None for all."""
+
+    allowed: frozenset[str] | None = None
+    dag_id: str | None = None
+    state: str | None = None
+    since: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A campaign, the counts of its results, and why it needs a person.
+
+    ``state`` is one of :data:`STATES`. ``completed`` counts calls; a campaign can have more of them than contacts.
+    """
+
+    campaign_key: str
+    name: str
+    contacts: int
+    outcome: str
+    dag_id: str
+    run_id: str
+    started_at: int
+    expires_at: int | None
+    calls_from: int | None
+    calls: int | None
+    collects_results: bool | None
+    campaign_url: str | None
+    zones: str | None
+    results: int
+    completed: int
+    last_received_at: int | None
+    state: str
+    is_unknown: int
+    has_fewer: int
+    has_stopped: int
+
+    @property
+    def reached(self) -> int:
+        """How many contacts are known to be reached."""
+        return min(self.completed, self.contacts)
+
+    @property
+    def not_reached(self) -> int:
+        """How many other contacts have a result."""
+        return min(self.results, self.contacts) - self.reached
+
+    @property
+    def open(self) -> int:
+        """How many contacts have no result. They may have been reached all the same."""
+        return self.contacts - min(self.results, self.contacts)
+
+    @property
+    def reached_share(self) -> float:
+        """The share of the contacts that are known to be reached."""
+        return self.reached / self.contacts if self.contacts else 0.0
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether somebody should look at it."""
+        return bool(self.is_unknown or self.has_fewer or self.has_stopped)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The campaigns of some time: how many, and what became of their contacts."""
+
+    campaigns: int = 0
+    contacts: int = 0
+    reached: int = 0
+    not_reached: int = 0
+
+    @property
+    def open(self) -> int:
+        """How many contacts have no result."""
+        return self.contacts - self.reached - self.not_reached
+
+    @property
+    def reached_share(self) -> float:
+        """The share of the contacts that are known to be reached."""
+        return self.reached / self.contacts if self.contacts else 0.0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+
+_TALLY = "(SELECT {} FROM queuecalls_tallies AS tally WHERE tally.campaign_key = known.campaign_key{})"
+_COMPLETED = f" AND lower(tally.result) = '{COMPLETED}'"
+_COUNTED = f"""SELECT known.*, coalesce({_TALLY.format("sum(calls)", "")}, 0) AS results,
+        coalesce({_TALLY.format("sum(calls)", _COMPLETED)}, 0) AS completed,
+        {_TALLY.format("max(last_received_at)", "")} AS last_received_at
+    FROM queuecalls_campaigns AS known"""
+_END = "CASE WHEN expires_at < :now THEN expires_at ELSE :now END"
+_STATED = f"""SELECT counted.*,
+        CASE WHEN outcome = 'unknown' THEN 'unknown'
+            WHEN outcome = 'not queued' THEN 'not queued'
+            WHEN outcome <> 'queued' THEN 'being sent'
+            WHEN results >= contacts THEN 'complete'
+            WHEN expires_at + {GRACE_SECONDS} < :now THEN 'ended'
+            WHEN calls_from > :now THEN 'scheduled'
+            ELSE 'calling' END AS state,
+        CASE WHEN outcome = 'unknown' THEN 1 ELSE 0 END AS is_unknown,
+        CASE WHEN outcome = 'queued' AND calls < contacts THEN 1 ELSE 0 END AS has_fewer,
+        CASE WHEN outcome = 'queued' AND (collects_results OR results > 0) AND results < contacts
+            AND {
+    " AND ".join(
+        f"coalesce({column}, 0) + {QUIET_SECONDS} < {_END}"
+        for column in ("last_received_at", "calls_from", "started_at")
+    )
+} THEN 1 ELSE 0 END AS has_stopped
+    FROM ({_COUNTED} WHERE {{where}}) AS counted"""
+_NEWEST = "ORDER BY started_at DESC, campaign_key DESC LIMIT :most"
+
+
+def campaigns(
+    connection: Connection, chosen: Filter, now: int, most: int, before: tuple[int, str] | None = None
+) -> list[Summary]:
+    """The newest campaigns, or those before one, given as its ``started_at`` and its key."""
+    where, values = _where(chosen)
+    if before is not None:
+        where += " AND (known.started_at, known.campaign_key) < (:started_at, :key)"
+        values |= {"started_at": before[0], "key": before[1]}
+    wanted = "WHERE state = :state" if chosen.state else ""
+    query = f"SELECT * FROM ({_STATED.format(where=where)}) AS stated {wanted} {_NEWEST}"
+    return _summaries(connection, query, {**values, "now": now, "most": most, "state": chosen.state})
+
+
+def needing_a_person(connection: Connection, chosen: Filter, now: int, most: int) -> list[Summary]:
+    """The newest campaigns that need a person: of the last days, or of an unknown outcome."""
+    where, values = _where(Filter(allowed=chosen.allowed))
+    where += f" AND (known.started_at > :now - {SHOWN_SECONDS} OR known.outcome = 'unknown')"
+    query = f"""SELECT * FROM ({_STATED.format(where=where)}) AS stated
+        WHERE is_unknown + has_fewer + has_stopped > 0 {_NEWEST}"""
+    return _summaries(connection, query, {**values, "now": now, "most": most})
+
+
+def campaign(connection: Connection, key: str, allowed: frozenset[str] | None, now: int) -> Summary | None:
+    """The campaign with this key; None if there is none, or none that may be read."""
+    where, values = _where(Filter(allowed=allowed))
+    where += " AND known.campaign_key = :key"
+    found = _summaries(connection, _STATED.format(where=where), {**values, "key": key, "now": now})
+    return found[0] if found else None
+
+
+def totals_by_quarter(connection: Connection, chosen: Filter) -> dict[int, Totals]:
+    """What became of the campaigns that were sent, by the quarter of an hour in which they were sent."""
+    where, values = _where(chosen)
+    reached = "CASE WHEN completed > contacts THEN contacts ELSE completed END"
+    results = "CASE WHEN results > contacts THEN contacts ELSE results END"
+    query = f"""SELECT started_at / 900 * 900 AS quarter, count(*), sum(contacts), sum({reached}), sum({results} - ({reached}))
+        FROM ({_COUNTED} WHERE {where} AND outcome IN ('queued', 'unknown')) AS counted GROUP BY 1"""
+    return {
+        quarter: Totals(*map(int, counts)) for quarter, *counts in connection.execute(_statement(query, values), values)
+    }
+
+
+def dag_ids(connection: Connection) -> list[str]:
+    """The DAGs that have sent campaigns. Campaigns of programs that are no DAG have an empty text."""
+    # The next larger one each time: the index is asked as often as there are DAGs, not campaigns.
+    query = """WITH RECURSIVE dags(dag_id) AS (SELECT min(dag_id) FROM queuecalls_campaigns UNION ALL
+        SELECT (SELECT min(dag_id) FROM queuecalls_campaigns AS known WHERE known.dag_id > dags.dag_id)
+        FROM dags WHERE dags.dag_id IS NOT NULL) SELECT dag_id FROM dags WHERE dag_id IS NOT NULL"""
+    return list(connection.execute(_statement(query, {})).scalars())
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The results of one campaign, counted by group: over time (by quarter of an hour), by kind of callee, by attempts, and by
+    time zone of the area code. ``results`` are the values as they were posted, by group."""
+
+    quarters: Mapping[int, Counter[str]]
+    kinds: Mapping[str, Counter[str]]
+    attempts: Mapping[int, Counter[str]]
+    zones: Mapping[str, Counter[str]]
+    results: Mapping[str, Counter[str]]
+
+
+def breakdown(connection: Connection, key: str) -> Breakdown:
+    """Count the results of a campaign in every way."""
+    kinds, results = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
+    query = "SELECT result, callee_type, sum(calls) FROM queuecalls_tallies WHERE campaign_key = :key GROUP BY 1, 2"
+    for result, kind, calls in connection.execute(_statement(query, {}), {"key": key}):
+        kinds[kind][group_of(result)] += int(calls)
+        results[group_of(result)][result] += int(calls)
+    found: dict[str, dict[str, Counter[str]]] = {name: defaultdict(Counter) for name in ("quarter", "attempts", "zone")}
+    query = """SELECT dimension, value, result, sum(calls) FROM queuecalls_breakdowns WHERE campaign_key = :key
+        GROUP BY 1, 2, 3"""
+    for dimension, value, result, calls in connection.execute(_statement(query, {}), {"key": key}):
+        found[dimension][value][group_of(result)] += int(calls)
+    numbers = [{int(value): counts for value, counts in found[name].items()} for name in ("quarter", "attempts")]
+    return Breakdown(numbers[0], kinds, numbers[1], found["zone"], results)
+
+
+def calls(
+    connection: Connection, key: str, results: list[str], most: int, before: tuple[int, str] | None = None
+) -> list[Mapping[str, Any]]:
+    """The latest calls of a campaign with one of the results, or those before one, given as its ``received_at`` and its key."""
+    values: dict[str, Any] = {"key": key, "results": results, "most": most}
+    where = "known.campaign_key = :key AND known.result IN :results"
+    if before is not None:
+        where += " AND (known.received_at, known.call_key) < (:received_at, :call_key)"
+        values |= {"received_at": before[0], "call_key": before[1]}
+    query = f"""SELECT post.*, known.received_at AS counted_at FROM
+        (SELECT * FROM queuecalls_calls AS known WHERE {where} ORDER BY received_at DESC, call_key DESC LIMIT :most) AS known
+        JOIN queuecalls_results AS post ON post.campaign_key = known.campaign_key AND post.digest = known.digest
+        ORDER BY known.received_at DESC, known.call_key DESC"""
+    return [dict(row) for row in connection.execute(_statement(query, values), values).mappings()]
+
+
+def not_reached(connection: Connection, key: str) -> Iterator[tuple[str, str]]:
+    """Yield the number and the reference of each call that failed, unless another call of the number has not failed."""
+    posts = """FROM queuecalls_calls AS call JOIN queuecalls_results AS post
+        ON post.campaign_key = call.campaign_key AND post.digest = call.digest
+        WHERE call.campaign_key = :key AND post.phone_number IS NOT NULL"""
+    query = f"""SELECT DISTINCT post.phone_number, coalesce(post.message_reference, '') AS reference {posts}
+        AND lower(call.result) = '{FAILED}' AND post.phone_number NOT IN
+            (SELECT post.phone_number {posts} AND lower(call.result) <> '{FAILED}')
+        ORDER BY 1, 2"""
+    streamed = connection.execution_options(stream_results=True, max_row_buffer=1000)
+    for row in streamed.execute(_statement(query, {}), {"key": key}):
+        yield row[0], row[1]
+
+
+def contacts_by_zone(summary: Summary) -> dict[str, int]:
+    """The contacts that were sent with calling hours, by time zone; empty without them."""
+    return dict(json.loads(summary.zones)) if summary.zones else {}
+
+
+def _where(chosen: Filter) -> tuple[str, dict[str, Any]]:
+    conditions, values = ["known.started_at >= :since"], dict[str, Any](since=chosen.since)
+    if chosen.dag_id is not None:
+        conditions.append("known.dag_id = :dag_id")
+        values["dag_id"] = chosen.dag_id
+    if chosen.allowed is not None:
+        conditions.append("known.dag_id IN :allowed")
+        values["allowed"] = sorted(chosen.allowed)
+    return " AND ".join(conditions), values
+
+
+def _statement(query: str, values: Mapping[str, Any]) -> TextClause:
+    from sqlalchemy import String, bindparam, text
+
+    several: list[Any] = [
+        bindparam(name, expanding=True, type_=String) for name, value in values.items() if isinstance(value, list)
+    ]
+    return text(query).bindparams(*several)
+
+
+def _summaries(connection: Connection, query: str, values: Mapping[str, Any]) -> list[Summary]:
+    # PostgreSQL sums bigints to a Decimal.
+    counts = ("results", "completed")
+    rows = connection.execute(_statement(query, values), values).mappings()
+    return [Summary(**{**row, **{name: int(row[name]) for name in counts}}) for row in rows]

@@ -1,0 +1,116 @@
+"""The pages of campaigns in a real API server of Airflow 3.1 or later: who may see what."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from tests.integration.results.test_receiver import NEW
+from tests.support.airflow import Airflow, airflow_command
+from tests.support.auth import HIDDEN_DAG, USERS
+from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, add_results
+from tests.support.moved import AIRFLOW
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="older Airflows have no place for pages")
+SPRING, WINTER = "1111111111111111", "2222222222222222"
+PAGES = "/queuecalls/campaigns/"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator[Airflow]:
+    """An API server with two campaigns, one of them of a DAG that few may see, and users whose password is their name."""
+    port, home = free_port(), tmp_path_factory.mktemp("pages")
+    results, passwords = f"sqlite:///{home}/results.db", home / "passwords.json"
+    passwords.write_text(json.dumps({name: name for name in USERS}))
+    with closing(Database(results)) as campaigns:
+        now = int(time.time())
+        for key, dag_id in ((SPRING, "seen"), (WINTER, HIDDEN_DAG)):
+            row = CampaignRow(key, f"campaign{dag_id}", 4, "queued", dag_id, "manual__1", now - 60, now + 3600)
+            campaigns.put_campaign(row)
+            add_results(campaigns, key)
+    environment = {
+        **os.environ,
+        "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.auth.ByDag",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__API_AUTH__JWT_SECRET": "for this test only, and 64 bytes long, as signatures want it to be",
+        "AIRFLOW__QUEUECALLS__RESULTS_DATABASE": results,
+        "AIRFLOW__QUEUECALLS__RESULTS_SECRET": NEW,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    server = Airflow(f"http://127.0.0.1:{port}", home, environment)
+    server.start("api-server", airflow_command("api-server", "--port", str(port), "--workers", "1"))
+    try:
+        server.wait(lambda: requests.get(f"{server.url}/api/v2/version", timeout=30).ok, "the API server")
+        yield server
+    finally:
+        server.stop()
+
+
+def signed_in(server: Airflow, name: str) -> requests.Session:
+    """A browser, as far as its cookie goes."""
+    asked = requests.post(f"{server.url}/auth/token", json={"username": name, "password": name}, timeout=60)
+    session = requests.Session()
+    session.cookies.set("_token", asked.json()["access_token"])
+    return session
+
+
+@pytest.mark.parametrize("path", ["", SPRING, f"{SPRING}/results.csv", f"{SPRING}/not-reached.csv", "static/theme.css"])
+def test_nobody_sees_anything_who_is_not_signed_in_or_may_not_read_dag_runs(server: Airflow, path: str) -> None:
+    url = server.url + PAGES + path
+    assert requests.get(url, timeout=60).status_code == 401
+    assert requests.get(url, headers={"Authorization": "Bearer forged"}, timeout=60).status_code == 403
+    refused = signed_in(server, "stranger").get(url, timeout=60)
+    assert (refused.status_code, "campaign" in refused.text) == (403, False)
+    assert signed_in(server, "planner").get(url, timeout=60).status_code == 200
+
+
+def test_a_page_has_the_campaigns_of_those_dags_whose_runs_may_be_read(server: Airflow) -> None:
+    for name, seen in (("reader", {"seen"}), ("boss", {"seen", HIDDEN_DAG})):
+        session = signed_in(server, name)
+        overview = session.get(server.url + PAGES, timeout=60).text
+        assert {dag_id for dag_id in ("seen", HIDDEN_DAG) if f"campaign{dag_id}" in overview} == seen
+        assert {dag_id for dag_id in ("seen", HIDDEN_DAG) if f"<option>{dag_id}</option>" in overview} == seen
+        status = session.get(f"{server.url}{PAGES}{WINTER}", timeout=60).status_code
+        assert status == (200 if HIDDEN_DAG in seen else 404)
+        assert not [number for number in NUMBERS if number in overview]
+
+
+def audit_log() -> list[tuple[str, str | None, str | None]]:
+    from airflow.models import Log
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        ours = session.scalars(select(Log).where(Log.event.startswith("queuecalls: ")).order_by(Log.id))
+        return [(each.event.removeprefix("queuecalls: "), each.owner, each.dag_id) for each in ours]
+
+
+def test_phone_numbers_are_given_to_those_who_may_trigger_the_dag_and_each_time_is_logged(server: Airflow) -> None:
+    page, results, failed = (f"{server.url}{PAGES}{SPRING}{rest}" for rest in ("", "/results.csv", "/not-reached.csv"))
+    reader, planner = signed_in(server, "reader"), signed_in(server, "planner")
+    shown = reader.get(f"{page}?numbers=shown", timeout=60).text
+    assert not [number for number in NUMBERS if number in shown]
+    assert "1617•••••50" in shown
+    assert [reader.get(url, timeout=60).status_code for url in (results, failed)] == [403, 403]
+    before = audit_log()
+    assert {owner for _, owner, _ in before} <= {"planner"}
+
+    assert not [number for number in NUMBERS if number in planner.get(page, timeout=60).text]
+    assert NOT_REACHED in planner.get(f"{page}?numbers=shown", timeout=60).text
+    rows = list(csv.DictReader(io.StringIO(planner.get(results, timeout=60).text)))
+    assert {row["phone_number"]: row["result"] for row in rows} == {REACHED: "completed", NOT_REACHED: "failed"}
+    assert planner.get(failed, timeout=60).text == f"phone_number,message_reference\n{NOT_REACHED},order-2\n"
+    events = ("show numbers", "download results", "download not-reached")
+    assert audit_log()[len(before) :] == [(event, "planner", "seen") for event in events]
