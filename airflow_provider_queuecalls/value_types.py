@@ -280,3 +280,8 @@ def parse_flag(name: str, value: object) -> bool:
     if violations:
         raise InvalidCampaign(list(violations.values()))
     return bool(read[switch.name])
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 call``, ``1,234 calls``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
 from airflow_provider_queuecalls.contacts.phone_numbers import masked
+from airflow_provider_queuecalls.value_types import counted
 
 HERE = Path(__file__).parent
 
@@ -57,11 +58,6 @@ def slices(counts: Iterable[tuple[str, int]], total: int) -> list[Slice]:
             found.append(Slice(name, name.replace(" ", ""), calls, round(start, 3), round(size, 3)))
         start += size
     return found
-
-
-def counted(value: int, noun: str) -> str:
-    """A number with its noun: ``1 call``, ``1,234 calls``."""
-    return f"{value:,} {noun}{'' if value == 1 else 's'}"
 
 
 def breakable(text: str) -> Markup:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from airflow_provider_queuecalls.contacts.phone_numbers import masked
-from airflow_provider_queuecalls.pages.rendering import static_files
+from airflow_provider_queuecalls.pages.figures import Row
+from airflow_provider_queuecalls.pages.rendering import Slice, environment, slices, static_files
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.faults import FAULTS, Fault
-from airflow_provider_queuecalls.sandbox.numbers import BUSY, MAGIC_NUMBERS, NO_ANSWER, OUT_OF_SERVICE
+from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
 from airflow_provider_queuecalls.sandbox.state import State
-from airflow_provider_queuecalls.sandbox.store import Progress, QueuedCampaign, Tally, counted
+from airflow_provider_queuecalls.sandbox.store import Progress, QueuedCampaign, Tally
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,26 +34,6 @@ STEPS = ((60, "+1 min"), (3600, "+1 h"), (86_400, "+1 day"))
 STATES = tuple(Progress.__dataclass_fields__)
 #: The order of a bar's slices.
 BAR = ("completed", "connected", "failed", "expired")
-#: The chart's slices, by state and how the last attempt ended; the first that fits counts.
-CHART: tuple[tuple[str, str, str | None], ...] = (
-    ("completed", "completed", None),
-    ("connected", "connected", None),
-    ("busy", "failed", BUSY),
-    ("no answer", "failed", NO_ANSWER),
-    ("out of service", "failed", OUT_OF_SERVICE),
-    ("expired", "expired", None),
-    ("waiting", "waiting", None),
-)
-
-
-class Slice(NamedTuple):
-    """A part of a chart, in percent."""
-
-    name: str
-    css: str
-    calls: int
-    start: float
-    size: float
 
 
 class Page:
@@ -70,13 +46,8 @@ class Page:
         # A PIN of one's own isn't shown to whoever can open the page.
         shown = dict(connection) if self._connection_is_whole else {**connection, "password": "the PIN"}
         self._connection = shlex.quote(json.dumps(shown))
-        self._templates = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-        )
-        self._templates.filters.update(
-            moment=_moment, clock=_clock, number=_number, masked=masked, described=_described, bar=_bar, stage=_stage,
-            counted=counted, breakable=_breakable, counts=vars,
-        )  # fmt: skip
+        self._templates = environment(HERE / "templates")
+        self._templates.filters.update(described=_described, bar=_bar, stage=_stage, counts=vars)
 
     def routes(self) -> list[Route | Mount]:
         """The routes of the page and its parts."""
@@ -140,7 +111,8 @@ class Page:
             campaign=campaign,
             attempts_outside=self._state.outside_hours.counts[campaign.id],
             is_outside=lambda call: self._state.outside_hours.contains(call, campaign),
-            chart=_chart(store.tallies(campaign.id), campaign.contacts),
+            states=STATES,
+            chart=_chart(store.tallies(campaign.id)),
             done_share=100 * (at.completed + at.failed + at.expired) // campaign.contacts,
             calls=calls,
             state=wanted,
@@ -153,33 +125,19 @@ class Page:
 
     def _render(self, template: str, status: int = 200, **context: Any) -> Response:
         clock = self._state.clock
-        text = self._templates.get_template(template).render(now=clock.now(), speed=clock.speed, **context)
+        text = self._templates.get_template(template).render(root="", now=clock.now(), speed=clock.speed, **context)
         return HTMLResponse(text, status)
 
 
-def _chart(tallies: list[Tally], total: int) -> list[Slice]:
-    return _slices(
-        (
-            (name, sum(t.calls for t in tallies if t.state == state and last_attempt in (None, t.last_attempt)))
-            for name, state, last_attempt in CHART
-        ),
-        total,
-    )
+def _chart(tallies: list[Tally]) -> list[Row]:
+    """A row for each way in which the last attempts ended, with the calls in each state."""
+    ends = sorted({tally.last_attempt for tally in tallies if tally.calls})
+    calls: dict[tuple[str, str], int] = {(tally.last_attempt, tally.state): tally.calls for tally in tallies}
+    return [Row(end or "none yet", tuple(calls.get((end, state), 0) for state in STATES)) for end in ends]
 
 
 def _bar(campaign: QueuedCampaign) -> list[Slice]:
-    return _slices(((state, getattr(campaign.progress, state)) for state in BAR), campaign.contacts)
-
-
-def _slices(counts: Iterable[tuple[str, int]], total: int) -> list[Slice]:
-    slices: list[Slice] = []
-    start = 0.0
-    for name, calls in counts:
-        size = 100 * calls / total
-        if calls:
-            slices.append(Slice(name, name.replace(" ", ""), calls, round(start, 3), round(size, 3)))
-        start += size
-    return slices
+    return slices(((state, getattr(campaign.progress, state)) for state in BAR), campaign.contacts)
 
 
 def _grouped(faults: Iterable[Fault]) -> list[tuple[str, list[Fault]]]:
@@ -201,23 +159,6 @@ def _stage(campaign: QueuedCampaign, now: int) -> str:
 
 def _described(at: Progress) -> str:
     return ", ".join(f"{calls} {state}" for state, calls in vars(at).items() if calls)
-
-
-def _breakable(text: str) -> Markup:
-    """The text, which may be broken after punctuation: long names contain no blanks."""
-    return Markup("<wbr>").join(re.split(r"(?<=[\W_])(?=[^\W_])", text))
-
-
-def _moment(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, timezone.utc):%-d %b %Y, %H:%M:%S}"
-
-
-def _clock(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, timezone.utc):%H:%M:%S}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _whole(request: Request, name: str, default: int) -> int:

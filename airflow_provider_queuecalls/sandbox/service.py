@@ -25,8 +25,9 @@ from airflow_provider_queuecalls.sandbox.form import FormReader, Posted
 from airflow_provider_queuecalls.sandbox.journal import RECEIVED, Entry
 from airflow_provider_queuecalls.sandbox.responses import FORMATS, beginning, first_of
 from airflow_provider_queuecalls.sandbox.state import State
-from airflow_provider_queuecalls.sandbox.store import Plan, QueuedCampaign, counted
+from airflow_provider_queuecalls.sandbox.store import Plan, QueuedCampaign
 from airflow_provider_queuecalls.sandbox.wire import BrokenResponse
+from airflow_provider_queuecalls.value_types import counted
 
 if TYPE_CHECKING:
     from starlette.datastructures import UploadFile

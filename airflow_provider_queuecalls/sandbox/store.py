@@ -15,6 +15,7 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.sandbox.clock import read_expression
 from airflow_provider_queuecalls.sandbox.database import Database
 from airflow_provider_queuecalls.sandbox.rows import ContactFile
+from airflow_provider_queuecalls.value_types import counted
 
 #: Nine digits, as the vendor's.
 FIRST_CALL_ID = 100_000_001
@@ -275,11 +276,6 @@ class Store:
     @staticmethod
     def _named(db: sqlite3.Connection, name: str) -> bool:
         return db.execute("SELECT 1 FROM campaigns WHERE name = ?", (name,)).fetchone() is not None
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: ``1 call``, ``1,234 calls``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def expired_note(calls: int, expires_at: int | None) -> str:

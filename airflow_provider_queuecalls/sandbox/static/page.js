@@ -1,51 +1,5 @@
-// Keeps the page current, and submits its forms to the API. The server renders everything.
+// Submits the page's forms to the API. live.js keeps the page current.
 "use strict";
-
-const PAUSE = 1000;
-const message = document.getElementById("message");
-
-function show(sentence, isError = false) {
-  message.textContent = sentence;
-  message.classList.toggle("error", isError);
-  message.classList.add("shown");
-  clearTimeout(show.timer);
-  show.timer = setTimeout(() => message.classList.remove("shown"), 4000);
-}
-
-// Open details stay open, and the focus stays where it is.
-function replace(old, fresh) {
-  const open = new Set([...old.querySelectorAll("details[open]")].map((details) => details.dataset.keep));
-  fresh.querySelectorAll("details").forEach((details) => { details.open = open.has(details.dataset.keep); });
-  if (old.outerHTML === fresh.outerHTML) return;
-  const focused = old.contains(document.activeElement) && document.activeElement !== old
-    ? [...old.querySelectorAll("a, button, summary")].indexOf(document.activeElement) : -1;
-  const [left, top] = [old.scrollLeft, old.scrollTop];
-  old.replaceChildren(...document.importNode(fresh, true).childNodes);
-  [old.scrollLeft, old.scrollTop] = [left, top];
-  if (focused >= 0) old.querySelectorAll("a, button, summary")[focused]?.focus({ preventScroll: true });
-}
-
-async function refresh() {
-  const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  document.querySelectorAll("[data-live]").forEach((old) => {
-    const found = fresh.getElementById(old.id);
-    if (found) replace(old, found);
-  });
-}
-
-async function follow() {
-  if (!document.hidden) {
-    try {
-      await refresh();
-      document.body.classList.remove("lost");
-    } catch {
-      if (!document.body.classList.contains("lost")) show("The sandbox does not respond. Is it still running?", true);
-      document.body.classList.add("lost");
-    }
-  }
-  setTimeout(follow, PAUSE);
-}
 
 async function submitForm(form) {
   const [method, path] = form.dataset.api.split(" ");
@@ -65,7 +19,7 @@ async function submitForm(form) {
 document.addEventListener("submit", (event) => {
   if (!event.target.dataset.api) return;
   event.preventDefault();
-  submitForm(event.target).catch(() => show("The sandbox does not respond. Is it still running?", true));
+  submitForm(event.target).catch(() => show(document.body.dataset.lost, true));
 });
 
 document.addEventListener("click", (event) => {
@@ -76,5 +30,3 @@ document.addEventListener("click", (event) => {
       .then(() => show("Copied."), () => show("The browser does not allow it. Select the text and copy it by hand.", true));
   }
 });
-
-setTimeout(follow, PAUSE);
