@@ -37,3 +37,14 @@ def watched_page(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]
     yield page, wrong
     page.close()
     assert wrong == []
+
+
+def serious_problems(page: Page) -> list[str]:
+    """What axe finds on a page that keeps somebody from using it."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in found if each["impact"] in ("serious", "critical") for node in each["nodes"]
+    ]  # fmt: skip
