@@ -11,7 +11,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_queuecalls._airflow import settings
-from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, Asset, BaseHook, Context, mask_secret
+from airflow_provider_queuecalls._airflow.compat import (
+    AirflowNotFoundException,
+    Asset,
+    BaseHook,
+    Context,
+    conf,
+    mask_secret,
+)
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
@@ -76,6 +83,19 @@ def results_database_url() -> str:
             f"[queuecalls] results_database names the connection {database!r}, which is not defined."
         ) from None
     return str(hook.get_uri())
+
+
+def page_of_campaign(campaign_key: str) -> str | None:
+    """The URL of a campaign's page in Airflow; None where there is none: without a results database, or before Airflow 3.1."""
+    from airflow import __version__
+
+    version = tuple(int(part) for part in __version__.split(".")[:2])
+    if version < (3, 1) or settings.option("results_database") is None:
+        return None
+    # From Airflow 3.3, the page opens within Airflow's.
+    frame = "/plugin/calling-campaigns" if version >= (3, 3) else ""
+    base = str(conf().get("api", "base_url", fallback=None) or "").rstrip("/")
+    return f"{base}{frame}{settings.PAGES_PATH}/{campaign_key}"
 
 
 def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts:

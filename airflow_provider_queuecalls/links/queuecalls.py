@@ -13,7 +13,10 @@ __all__ = ["CampaignLink"]
 
 
 class CampaignLink(BaseOperatorLink):
-    """Leads to the campaign in the vendor's campaign manager, as the connection's extra ``campaign_url`` says."""
+    """Leads to the campaign in the vendor's campaign manager, as the connection's extra ``campaign_url`` says.
+
+    Without one, it leads to the campaign's page in Airflow 3.1 or later, if ``[queuecalls] results_database`` is set.
+    """
 
     name = "Campaign"
     #: On Airflow 3 the task's page reads the link here, so it is there even if the worker is lost after :meth:`push`.

@@ -14,7 +14,7 @@ from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, reve
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import made_result_url, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import made_result_url, page_of_campaign, with_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -375,7 +375,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
         """The record of what was sent as this campaign."""
         # Before anything is sent: people need the link most where the outcome stays unknown.
-        CampaignLink.push(self, context, self.hook.endpoint.url_of_campaign(key.campaign_name))
+        url = self.hook.endpoint.url_of_campaign(key.campaign_name) or page_of_campaign(key.digest)
+        CampaignLink.push(self, context, url)
         ti = context["ti"]
         # Clear raises max_tries, a retry does not.
         scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"

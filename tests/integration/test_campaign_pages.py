@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import Browser, expect
 
+from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.integration.results.test_receiver import NEW
 from tests.support.airflow import Airflow, airflow_command
 from tests.support.auth import HIDDEN_DAG, USERS
+from tests.support.browser import watched_page
 from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, add_results
 from tests.support.moved import AIRFLOW
 from tests.support.ports import free_port
@@ -114,3 +117,41 @@ def test_phone_numbers_are_given_to_those_who_may_trigger_the_dag_and_each_time_
     assert planner.get(failed, timeout=60).text == f"phone_number,message_reference\n{NOT_REACHED},order-2\n"
     events = ("show numbers", "download results", "download not-reached")
     assert audit_log()[len(before) :] == [(event, "planner", "seen") for event in events]
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="the navigation of older Airflows is another")
+def test_the_page_is_in_the_navigation_and_looks_like_airflow(
+    server: Airflow, browser: Browser, tmp_path: Path
+) -> None:
+    with watched_page(browser, server.url) as (page, _):
+        token = signed_in(server, "planner").cookies["_token"]
+        page.context.add_cookies([{"name": "_token", "value": token, "url": server.url}])
+        page.goto("/")
+        page.get_by_role("button", name="Browse").click()
+        page.get_by_role("menuitem", name="Calling campaigns").click()
+        frame = page.frame_locator("iframe")
+        expect(frame.get_by_role("heading", name="Calling campaigns")).to_be_visible()
+        for theme in ("dark", "light"):
+            page.evaluate("theme => { document.documentElement.className = theme; }", theme)
+            expect(frame.locator("html")).to_have_attribute("data-theme", theme)
+        frame.get_by_role("link", name="campaignseen").first.click()
+        expect(frame.get_by_role("heading", level=1)).to_have_text("campaignseen")
+        with page.expect_download() as download:
+            frame.get_by_role("link", name="Not reached (CSV)").click()
+        download.value.save_as(tmp_path / "next.csv")
+        assert NOT_REACHED in (tmp_path / "next.csv").read_text()
+        frame.get_by_role("link", name="DAG run").click()
+        expect(page).to_have_url(f"{server.url}/dags/seen/runs/manual__1")
+
+
+def test_a_task_links_to_the_page(server: Airflow, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert page_of_campaign(SPRING) is None
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", "results_db")
+    link = page_of_campaign(SPRING)
+    assert link is not None
+    with watched_page(browser, server.url) as (page, _):
+        token = signed_in(server, "planner").cookies["_token"]
+        page.context.add_cookies([{"name": "_token", "value": token, "url": server.url}])
+        page.goto(link)
+        shown = page.frame_locator("iframe") if AIRFLOW >= (3, 3) else page
+        expect(shown.get_by_role("heading", level=1)).to_have_text("campaignseen")
