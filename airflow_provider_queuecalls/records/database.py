@@ -123,10 +123,6 @@ class Database:
             connection.execute(text(VERSION))
         self._assert_same_file()
 
-    def reading(self) -> Connection:
-        """A connection for queries. The caller closes it."""
-        return self._engine.connect()
-
     def transaction(self) -> AbstractContextManager[Connection]:
         """A connection that writes, and whose changes are committed at the end of the ``with``."""
         return self._writer.begin()
