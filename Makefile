@@ -97,6 +97,7 @@ bench: $(VENV)/.ready postgresql
 	$(VENV)/bin/python benchmarks/check.py
 	$(VENV)/bin/python -m benchmarks.rows
 	$(VENV)/bin/python -m benchmarks.suppression
+	$(VENV)/bin/python -m benchmarks.calling_hours
 	$(VENV)/bin/python -m benchmarks.storage
 	$(VENV)/bin/python benchmarks/import_cost.py
 	$(VENV)/bin/python -m benchmarks.task
