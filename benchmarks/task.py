@@ -29,19 +29,20 @@ GOAL_SECONDS, GOAL_ROWS = 0.1, 1_000
 def execute(path: Path) -> None:
     """In a process of its own: import and execute the operator, and print what it cost."""
     import airflow.sdk.execution_time.task_runner  # noqa: F401
+    from airflow.sdk import DAG, BaseOperator, task  # noqa: F401 - as every DAG file does
 
     started = time.process_time()
     from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
     imported = time.process_time()
-    task = QueueCallsOperator(
+    operator = QueueCallsOperator(
         task_id="call", contacts=str(path), start_url=FIELDS["start_url"], receipts_path=str(path.parent / "records")
     )
     run_id = f"manual__{os.getpid()}"
     ti = SimpleNamespace(dag_id="task", task_id="call", run_id=run_id, map_index=-1, try_number=1, max_tries=0)
     modules = set(sys.modules)
     context: Any = {"ti": ti}
-    task.execute(context)
+    operator.execute(context)
     ended = time.process_time()
     added = [name for name in sys.modules if name not in modules and name.count(".") == 0]
     print(json.dumps({"import": imported - started, "execute": ended - imported, "added": added}))
