@@ -9,13 +9,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls._airflow.compat import BaseNotifier, mask_secret, variable
+from airflow_provider_queuecalls._airflow.compat import BaseNotifier
+from airflow_provider_queuecalls._airflow.on_call import as_contacts, assert_names_no_numbers, numbers_to_call, whom
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts.rules import PhoneFormat, UnknownZone
@@ -26,13 +26,12 @@ from airflow_provider_queuecalls.exceptions import (
     OutcomeUnknown,
     QueueCallsError,
     Refused,
-    Violation,
     clear_locals,
 )
-from airflow_provider_queuecalls.parameters import is_unset, show
+from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.alarms import AlarmNames, OnNoRecord, cut, read_parameters
 from airflow_provider_queuecalls.stopping import StopRequest
-from airflow_provider_queuecalls.value_types import PHONE_NUMBERS, parse_flag, read_phone_numbers
+from airflow_provider_queuecalls.value_types import parse_flag
 
 if TYPE_CHECKING:
     import jinja2
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context
     from airflow_provider_queuecalls._airflow.storage import Location
     from airflow_provider_queuecalls.client.endpoint import Endpoint
-    from airflow_provider_queuecalls.contacts.files import LocalCopy
     from airflow_provider_queuecalls.delivery import Delivery
     from airflow_provider_queuecalls.records.entry import CampaignKey
     from airflow_provider_queuecalls.records.ledger import Ledger
@@ -57,8 +55,6 @@ RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
 DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
 
 FAILED = "The notification failed: %s"
-#: Airflow masks no shorter texts, and warns about them.
-SHORTEST_MASKED = 5
 
 
 class QueueCallsNotifier(BaseNotifier):
@@ -152,7 +148,7 @@ class QueueCallsNotifier(BaseNotifier):
         self.receipts_path = receipts_path
         self.queuecalls_conn_id = queuecalls_conn_id
         # Here, and not when something has failed: an alarm that cannot work is to be found when the DAG is written.
-        self._assert_no_numbers()
+        assert_names_no_numbers(self.to, self.to_variable)
         self._read_parameters()
 
     def __call__(self, *args: Any) -> None:
@@ -232,7 +228,7 @@ class QueueCallsNotifier(BaseNotifier):
         endpoint = QueueCallsHook(self.queuecalls_conn_id).endpoint
         client = Client(_hurried(endpoint), stop=stop, log=self.log)
         now = time.time()
-        names = AlarmNames.of(str(self.dedup_key), self._whom, given["min_interval"], now)
+        names = AlarmNames.of(str(self.dedup_key), whom(self.to, self.to_variable), given["min_interval"], now)
         campaign = Campaign(
             start_url=self.start_url,
             campaign_name=names.campaign,
@@ -254,7 +250,7 @@ class QueueCallsNotifier(BaseNotifier):
             opened = ledger_opener(open_store, this_try, self.log)
             return lambda key: opened(replace(key, campaign_name=names.record))
 
-        with _as_contacts(self._numbers(context, endpoint)) as contacts:
+        with as_contacts(numbers_to_call(self.to, self.to_variable, context, endpoint)) as contacts:
             problem: QueueCallsError | None = None
             for open_store in self._records(given["on_no_record"], dry_run=dry_run):
                 try:
@@ -266,26 +262,6 @@ class QueueCallsNotifier(BaseNotifier):
                     self.log.warning("%s", error)
             assert problem is not None  # noqa: S101  # there is one record at least
             raise problem
-
-    def _numbers(self, context: Context, endpoint: Endpoint) -> tuple[str, ...]:
-        """Whom to call. Airflow's logs show their numbers as ``***``."""
-        if self.to is not None:
-            source, value = "to", self.to(context)
-        elif not is_unset(self.to_variable):
-            source, value = "to_variable", variable(str(self.to_variable))
-        else:
-            source, value = "notify_numbers", endpoint.notify_numbers
-        problem = "has no phone number"
-        try:
-            numbers = () if is_unset(value) else read_phone_numbers(value)
-        except ValueError as error:
-            numbers, problem = (), str(error)
-        if not numbers:
-            raise InvalidCampaign([Violation(source, problem, PHONE_NUMBERS.rule, "QueueCallsNotifier")])
-        for number in numbers:
-            if len(number) >= SHORTEST_MASKED:
-                mask_secret(number)
-        return numbers
 
     def _records(self, on_no_record: str, *, dry_run: bool) -> Iterator[OpenStore]:
         """Where the record is, and then what replaces one that cannot be reached."""
@@ -301,25 +277,6 @@ class QueueCallsNotifier(BaseNotifier):
         if on_no_record == "call":
             yield machine_records(Path(tempfile.gettempdir()))
             yield lambda _: NoStore()
-
-    @property
-    def _whom(self) -> str:
-        """What tells apart who is called, as far as it is known before anybody is asked."""
-        if self.to is not None:
-            return f"to {getattr(self.to, '__module__', '')}.{getattr(self.to, '__qualname__', type(self.to).__qualname__)}"
-        return f"to_variable {self.to_variable}"
-
-    def _assert_no_numbers(self) -> None:
-        if self.to is not None and not callable(self.to):
-            rule = "a function that returns the phone numbers. Put the numbers into an Airflow Variable, and name it in to_variable"
-            raise InvalidCampaign([Violation("to", "is not a function", rule, "QueueCallsNotifier")])
-        if self.to is not None and self.to_variable is not None:
-            raise InvalidCampaign(
-                [Violation("to", "is given together with to_variable", "the only one", "QueueCallsNotifier")]
-            )
-        if isinstance(self.to_variable, str) and not show(self.to_variable):
-            rule = "the name of an Airflow Variable that has the phone numbers"
-            raise InvalidCampaign([Violation("to_variable", "may be a phone number", rule, "QueueCallsNotifier")])
 
     def _read_parameters(self) -> dict[str, Any]:
         return read_parameters(
@@ -340,13 +297,3 @@ def _hurried(endpoint: Endpoint) -> Endpoint:
         connect_timeout=min(endpoint.connect_timeout, CONNECT_SECONDS),
         read_timeout=min(endpoint.read_timeout, READ_SECONDS),
     )
-
-
-@contextmanager
-def _as_contacts(numbers: Sequence[str]) -> Iterator[LocalCopy]:
-    """A contact file of these numbers."""
-    from airflow_provider_queuecalls.contacts.files import LocalCopy, temporary_file
-
-    with temporary_file(buffering=0) as file:
-        file.write("".join(f"{number}\n" for number in numbers).encode())
-        yield LocalCopy(file, "on-call.csv", "the numbers to notify")

@@ -1,0 +1,78 @@
+"""Whom an alarm calls: phone numbers from a function, an Airflow Variable, or the connection, never from an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_provider_queuecalls._airflow.compat import mask_secret, variable
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
+from airflow_provider_queuecalls.parameters import is_unset, show
+from airflow_provider_queuecalls.value_types import PHONE_NUMBERS, read_phone_numbers
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls._airflow.compat import Context
+    from airflow_provider_queuecalls.client.endpoint import Endpoint
+    from airflow_provider_queuecalls.contacts.files import LocalCopy
+
+#: A function that gets the context and returns phone numbers.
+To: TypeAlias = "Callable[[Context], Any] | None"
+#: Airflow masks no shorter texts, and warns about them.
+SHORTEST_MASKED = 5
+
+
+def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
+    """Raise :class:`InvalidCampaign` if the arguments may have phone numbers themselves, or name two sources."""
+    problem, rule, name = "", "", "to"
+    if to is not None and not callable(to):
+        problem = "is not a function"
+        rule = "a function that returns the phone numbers. Put the numbers into an Airflow Variable, and name it in to_variable"
+    elif to is not None and to_variable is not None:
+        problem, rule = "is given together with to_variable", "the only one"
+    elif isinstance(to_variable, str) and not show(to_variable):
+        name, problem = "to_variable", "may be a phone number"
+        rule = "the name of an Airflow Variable that has the phone numbers"
+    if problem:
+        raise _invalid(name, problem, rule)
+
+
+def whom(to: Any, to_variable: Any) -> str:
+    """What tells apart who is called, as far as it is known before anybody is asked."""
+    if to is not None:
+        return f"to {getattr(to, '__module__', '')}.{getattr(to, '__qualname__', type(to).__qualname__)}"
+    return f"to_variable {to_variable}"
+
+
+def numbers_to_call(to: To, to_variable: str | None, context: Context, endpoint: Endpoint) -> tuple[str, ...]:
+    """Whom to call. Airflow's logs show their numbers as ``***``. Raises :class:`InvalidCampaign` if there is nobody."""
+    if to is not None:
+        source, value = "to", to(context)
+    elif not is_unset(to_variable):
+        source, value = "to_variable", variable(str(to_variable))
+    else:
+        source, value = "notify_numbers", endpoint.notify_numbers
+    try:
+        numbers = () if is_unset(value) else read_phone_numbers(value)
+    except ValueError as problem:
+        raise _invalid(source, str(problem), PHONE_NUMBERS.rule) from None
+    if not numbers:
+        raise _invalid(source, "has no phone number", PHONE_NUMBERS.rule)
+    for number in numbers:
+        if len(number) >= SHORTEST_MASKED:
+            mask_secret(number)
+    return numbers
+
+
+@contextmanager
+def as_contacts(numbers: Sequence[str]) -> Iterator[LocalCopy]:
+    """A contact file of these numbers."""
+    from airflow_provider_queuecalls.contacts.files import LocalCopy, temporary_file
+
+    with temporary_file(buffering=0) as file:
+        file.write("".join(f"{number}\n" for number in numbers).encode())
+        yield LocalCopy(file, "on-call.csv", "the numbers to notify")
+
+
+def _invalid(name: str, problem: str, rule: str) -> InvalidCampaign:
+    return InvalidCampaign([Violation(name, problem, rule, "QueueCallsNotifier")])
