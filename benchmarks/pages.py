@@ -37,12 +37,15 @@ def fill(database: Database, results: int, campaigns: int) -> None:
     database.put_campaign(CampaignRow("0" * 16, "large", results, "queued", "large", "run", start, now, zones="{}"))
     for first in range(0, results, BLOCK):
         database.add_all([("0" * 16, read_result(post(number, start))) for number in range(first, first + BLOCK)])
+    posts = []
     for number in range(campaigns):
         key, sent = f"{number + 1:016x}", now - number * 30 * 86_400 // campaigns
         database.put_campaign(
             CampaignRow(key, f"small{number}", 10, "queued", f"dag{number % 50}", "run", sent, sent + 3_600)
         )
-        database.add_all([(key, read_result(post(call, sent))) for call in range(8)])
+        posts += [(key, read_result(post(call, sent))) for call in range(8)]
+    for first_post in range(0, len(posts), BLOCK):
+        database.add_all(posts[first_post : first_post + BLOCK])
 
 
 def main() -> None:

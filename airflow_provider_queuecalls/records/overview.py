@@ -122,14 +122,20 @@ class Totals:
         return Totals(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-_TALLY = "(SELECT {} FROM queuecalls_tallies AS tally WHERE tally.campaign_key = known.campaign_key{})"
-_COMPLETED = f" AND lower(tally.result) = '{COMPLETED}'"
-_COUNTED = f"""SELECT known.*, coalesce({_TALLY.format("sum(calls)", "")}, 0) AS results,
-        coalesce({_TALLY.format("sum(calls)", _COMPLETED)}, 0) AS completed,
-        {_TALLY.format("max(last_received_at)", "")} AS last_received_at
-    FROM queuecalls_campaigns AS known"""
+_NEWEST = "ORDER BY started_at DESC, campaign_key DESC LIMIT :most"
+#: Campaigns with the counts of their results. The tallies are read once: a subquery for each count would be evaluated for
+#: each time that a condition names it.
+_COUNTED = f"""WITH chosen AS (SELECT * FROM queuecalls_campaigns AS known WHERE {{where}} {{page}}),
+    counts AS (SELECT campaign_key, sum(calls) AS calls, max(last_received_at) AS last_received_at,
+            sum(CASE WHEN lower(result) = '{COMPLETED}' THEN calls ELSE 0 END) AS completed
+        FROM queuecalls_tallies WHERE campaign_key IN (SELECT campaign_key FROM chosen) GROUP BY campaign_key),
+    counted AS (SELECT chosen.*, coalesce(counts.calls, 0) AS results, coalesce(counts.completed, 0) AS completed,
+            counts.last_received_at FROM chosen LEFT JOIN counts ON counts.campaign_key = chosen.campaign_key)"""
 _END = "CASE WHEN expires_at < :now THEN expires_at ELSE :now END"
-_STATED = f"""SELECT counted.*,
+_QUIET = " AND ".join(
+    f"coalesce({column}, 0) + {QUIET_SECONDS} < {_END}" for column in ("last_received_at", "calls_from", "started_at")
+)
+_STATED = f"""{_COUNTED}, stated AS (SELECT counted.*,
         CASE WHEN outcome = 'unknown' THEN 'unknown'
             WHEN outcome = 'not queued' THEN 'not queued'
             WHEN outcome <> 'queued' THEN 'being sent'
@@ -139,15 +145,9 @@ _STATED = f"""SELECT counted.*,
             ELSE 'calling' END AS state,
         CASE WHEN outcome = 'unknown' THEN 1 ELSE 0 END AS is_unknown,
         CASE WHEN outcome = 'queued' AND calls < contacts THEN 1 ELSE 0 END AS has_fewer,
-        CASE WHEN outcome = 'queued' AND (collects_results OR results > 0) AND results < contacts
-            AND {
-    " AND ".join(
-        f"coalesce({column}, 0) + {QUIET_SECONDS} < {_END}"
-        for column in ("last_received_at", "calls_from", "started_at")
-    )
-} THEN 1 ELSE 0 END AS has_stopped
-    FROM ({_COUNTED} WHERE {{where}}) AS counted"""
-_NEWEST = "ORDER BY started_at DESC, campaign_key DESC LIMIT :most"
+        CASE WHEN outcome = 'queued' AND (collects_results OR results > 0) AND results < contacts AND {_QUIET}
+            THEN 1 ELSE 0 END AS has_stopped FROM counted)
+    SELECT * FROM stated WHERE {{having}} {_NEWEST}"""
 
 
 def campaigns(
@@ -158,8 +158,10 @@ def campaigns(
     if before is not None:
         where += " AND (known.started_at, known.campaign_key) < (:started_at, :key)"
         values |= {"started_at": before[0], "key": before[1]}
-    wanted = "WHERE state = :state" if chosen.state else ""
-    query = f"SELECT * FROM ({_STATED.format(where=where)}) AS stated {wanted} {_NEWEST}"
+    # A state follows from the results, so without one, no results of other pages are counted.
+    query = _STATED.format(where=where, page=_NEWEST, having="true")
+    if chosen.state:
+        query = _STATED.format(where=where, page="", having="state = :state")
     return _summaries(connection, query, {**values, "now": now, "most": most, "state": chosen.state})
 
 
@@ -167,8 +169,7 @@ def needing_a_person(connection: Connection, chosen: Filter, now: int, most: int
     """The newest campaigns that need a person: of the last days, or of an unknown outcome."""
     where, values = _where(Filter(allowed=chosen.allowed))
     where += f" AND (known.started_at > :now - {SHOWN_SECONDS} OR known.outcome = 'unknown')"
-    query = f"""SELECT * FROM ({_STATED.format(where=where)}) AS stated
-        WHERE is_unknown + has_fewer + has_stopped > 0 {_NEWEST}"""
+    query = _STATED.format(where=where, page="", having="is_unknown + has_fewer + has_stopped > 0")
     return _summaries(connection, query, {**values, "now": now, "most": most})
 
 
@@ -176,7 +177,8 @@ def campaign(connection: Connection, key: str, allowed: frozenset[str] | None, n
     """The campaign with this key; None if there is none, or none that may be read."""
     where, values = _where(Filter(allowed=allowed))
     where += " AND known.campaign_key = :key"
-    found = _summaries(connection, _STATED.format(where=where), {**values, "key": key, "now": now})
+    query = _STATED.format(where=where, page="", having="true")
+    found = _summaries(connection, query, {**values, "key": key, "now": now, "most": 1})
     return found[0] if found else None
 
 
@@ -185,8 +187,9 @@ def totals_by_quarter(connection: Connection, chosen: Filter) -> dict[int, Total
     where, values = _where(chosen)
     reached = "CASE WHEN completed > contacts THEN contacts ELSE completed END"
     results = "CASE WHEN results > contacts THEN contacts ELSE results END"
-    query = f"""SELECT started_at / 900 * 900 AS quarter, count(*), sum(contacts), sum({reached}), sum({results} - ({reached}))
-        FROM ({_COUNTED} WHERE {where} AND outcome IN ('queued', 'unknown')) AS counted GROUP BY 1"""
+    query = f"""{_COUNTED.format(where=where + " AND outcome IN ('queued', 'unknown')", page="")}
+        SELECT started_at / 900 * 900 AS quarter, count(*), sum(contacts), sum({reached}), sum({results} - ({reached}))
+        FROM counted GROUP BY 1"""
     return {
         quarter: Totals(*map(int, counts)) for quarter, *counts in connection.execute(_statement(query, values), values)
     }

@@ -11,7 +11,15 @@ from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 
 
 def execute(task: Any, run_id: str = "manual__1") -> Any:
-    ti = SimpleNamespace(dag_id="reminders", task_id="call", run_id=run_id, map_index=-1, try_number=1, max_tries=0)
+    ti = SimpleNamespace(
+        dag_id="reminders",
+        task_id="call",
+        run_id=run_id,
+        map_index=-1,
+        try_number=1,
+        max_tries=0,
+        xcom_push=lambda **_: None,
+    )
     return task.execute({"ti": ti})
 
 
