@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_queuecalls import cli
-from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.probe.steps import BY_NAME, NUMBER, STEPS
 from airflow_provider_queuecalls.sandbox.journal import RECEIVED
 from airflow_provider_queuecalls.sandbox.profiles import PROFILES, read_profile
@@ -263,20 +262,3 @@ def test_steps_are_listed_and_have_no_number_of_their_own(capsys: pytest.Capture
     assert [row for row in rows if re.search(r"\d", row.replace(NUMBER, ""))] == []
     assert sum(step.calls for step in STEPS if step.name != "names") <= 10
     assert BY_NAME["twice"].calls == 2
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("[]", "must be a JSON object"),
-        ('{"color": "red"}', "must be a JSON object"),
-        ('{"duplicates": "maybe"}', "duplicates"),
-        ("{", "cannot be read"),
-    ],
-)
-def test_a_profile_that_is_not_valid(content: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "profile.json").write_text(content)
-    with pytest.raises(QueueCallsError, match=words):
-        read_profile(str(tmp_path / "profile.json"))
-    with pytest.raises(QueueCallsError, match="There is no profile"):
-        read_profile("nothing")
