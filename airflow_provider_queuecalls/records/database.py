@@ -199,7 +199,7 @@ class Database:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
         from sqlalchemy import text
 
-        query = "SELECT campaign_key FROM queuecalls_campaigns WHERE name = :campaign ORDER BY started_at"
+        query = "SELECT campaign_key FROM queuecalls_campaigns WHERE name = :campaign ORDER BY campaign_key"
         with self._engine.connect() as connection:
             keys: list[str] = list(connection.execute(text(query), {"campaign": campaign}).scalars())
         if len(keys) > 1:

@@ -19,9 +19,8 @@ from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.integration.results.test_receiver import NEW
 from tests.support.airflow import Airflow, airflow_command
-from tests.support.auth import HIDDEN_DAG, USERS
 from tests.support.browser import watched_page
-from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, add_results
+from tests.support.campaigns import HIDDEN_DAG, NOT_REACHED, NUMBERS, REACHED, USERS, add_results
 from tests.support.moved import AIRFLOW
 from tests.support.ports import free_port
 

@@ -6,13 +6,11 @@ from typing import Any
 
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
-#: The users and their roles, as SimpleAuthManager's configuration names them.
-USERS = {"stranger": "viewer", "reader": "viewer", "planner": "user", "boss": "admin"}
-HIDDEN_DAG = "hidden"
+from tests.support.campaigns import HIDDEN_DAG
 
 
 class ByDag(SimpleAuthManager):
-    """``stranger`` may read no run at all, and ``reader`` and ``planner`` none of :data:`HIDDEN_DAG`."""
+    """``stranger`` may read no run at all, and ``reader`` and ``planner`` none of :data:`~tests.support.campaigns.HIDDEN_DAG`."""
 
     def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
         name = user.get_name()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import Database
 
+#: The users of :class:`~tests.support.auth.ByDag` and their roles, as SimpleAuthManager's configuration names them.
+USERS = {"stranger": "viewer", "reader": "viewer", "planner": "user", "boss": "admin"}
+HIDDEN_DAG = "hidden"
 NUMBERS = REACHED, NOT_REACHED = "16175550147", "16175550150"
 
 
