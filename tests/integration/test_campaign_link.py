@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,12 +13,15 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
+from airflow_provider_queuecalls.records import overview
+from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME, Connect
 from tests.support import fault_server as faults
 from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import for_this_airflow
+from tests.support.moved import AIRFLOW, for_this_airflow
 from tests.support.sandbox import START_URL
 
 DAG_ID, NAME = "campaign_link", 'Frühling: 50 % off/"now" & then?'
@@ -155,3 +159,25 @@ def test_a_wrong_campaign_url_is_refused_before_anything_is_sent(
     assert "campaign_url" in done.printed
     assert "{campaign_name}" in done.printed
     assert queuecalls_sandbox.journal == []
+
+
+def test_the_results_database_has_what_the_page_shows_of_a_campaign(
+    run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, start = f"sqlite:///{tmp_path}/results.db", int(time.time()) + 3600
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+    done = run(scheduled_timestamp=start, expiration_timestamp=start + 3600)
+    with closing(Database(url)) as database, database.reading() as connection:
+        (found,) = overview.campaigns(connection, overview.Filter(dag_id=DAG_ID), start - 60, 2)
+    assert found.campaign_key == done.xcom["campaign_key"]
+    assert (found.state, found.calls, found.calls_from, found.expires_at) == ("scheduled", 3, start, start + 3600)
+    assert (found.collects_results, found.campaign_url) == (False, done.links[0])
+
+
+def test_without_a_campaign_url_the_link_leads_to_the_page(
+    run: RunOperator, service: faults.FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", f"sqlite:///{tmp_path}/results.db")
+    done = run()
+    expected = [page_of_campaign(done.xcom["campaign_key"])] if AIRFLOW >= (3, 1) else []
+    assert done.links == expected
