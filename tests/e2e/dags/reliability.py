@@ -43,6 +43,8 @@ class Doomed(QueueCallsOperator):
         return super().execute(context)
 
     def _strike(self) -> None:
+        if not self.killed:  # a receipt is recorded twice
+            return
         self.killed = {}
         victims = VICTIMS[self.victim]()
         (HOME / f"{self.dag_id}.victims").write_text(" ".join(map(str, victims)))
