@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
+from tests.support.moved import AIRFLOW
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 TASKS = 100
@@ -30,12 +31,9 @@ with DAG("storm", schedule=None, start_date=START, on_failure_callback=of_run, m
 
     load.expand(number=list(range(TASKS)))
 
-try:
+if AIRFLOW >= (3, 1):
     from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference  # type: ignore[attr-defined]
-except ImportError:  # before 3.1
-    HAS_DEADLINES = False
-else:
-    HAS_DEADLINES = True
+
     alarm = AsyncCallback(QueueCallsNotifier, kwargs={**SCRIPT, "message": "{{ dag_run.dag_id }} is late"})
     soon = DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(seconds=1), callback=alarm)
     with DAG("late", schedule=None, start_date=START, deadline=soon):
