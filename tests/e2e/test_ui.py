@@ -27,7 +27,8 @@ STANDARD = {"host": "calls.example", "schema": "https", "port": "8443", "login":
 EXTRA = {
     "path": "/q.php", "pin": "another-pin", "basic_auth": False, "allow_http": True, "field_names": {"secure": "is_pci"},
     "connect_timeout": 2.5, "read_timeout": 600, "verify": "false", "proxies": {"https": "http://proxy.example:3128"},
-    "campaign_url": "https://manager.example/{campaign_name}",
+    "campaign_url": "https://manager.example/{campaign_name}", "queued_values": {"state": "accepted"},
+    "notify_numbers": "16175550143, 16175550178",
 }  # fmt: skip
 
 
