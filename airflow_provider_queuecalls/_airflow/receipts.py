@@ -66,7 +66,8 @@ def records_at(
 ) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
-    ``operation_seconds`` is the limit of one operation in a storage. Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
+    ``operation_seconds`` is the limit of one operation in a storage. Raises :class:`InvalidCampaign` if no record can be
+    kept there, unless nobody needs one for a dry run.
     """
     path = _given(receipts_path)
     if path is None:

@@ -71,13 +71,14 @@ def build_suppression_list(
                 )
             lists.append(open_suppression_list(location, ContactRules(), stop))
             opened.callback(lists[-1].file.close)
+        built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         changed = min(each.changed for each in lists)
         total = 2 * sum(each.size for each in lists)
         with (
             translate_errors(shown, memory_limit),
-            closing(_Builder(memory_limit // 2, stop, advance_of(progress, total))) as builder,
+            closing(_Builder(memory_limit // 2, stop, advance_of(progress, total), built=built)) as builder,
         ):
-            for each in lists:
+            for each in texts:
                 read_suppression_list(each, builder)
             parts, checksum = builder.sorted_numbers()
             for each in lists:

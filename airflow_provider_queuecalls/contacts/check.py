@@ -13,11 +13,10 @@ from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.contacts.built_list import is_built
 from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.clocks import tzdata
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
-from airflow_provider_queuecalls.contacts.files import is_same_file, open_source, show_role
+from airflow_provider_queuecalls.contacts.files import Source, is_same_file, open_source, show_role
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.output import write_output
 from airflow_provider_queuecalls.contacts.report import Example, Report, broken_policies
@@ -119,21 +118,21 @@ def check(
         for location in rules.lists:
             lists.append(open_suppression_list(location, rules, stop))
             opened.callback(lists[-1].file.close)
+        built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         size = source.size + sum(each.size for each in lists)
-        in_memory = is_small(size) and not any(map(is_built, lists)) and limit is None
         total = 2 * size  # comparing the numbers takes about as long as reading the files
         with (
             translate_errors(source.shown, memory_limit),
-            _open_results(in_memory, memory_limit, stop, advance_of(progress, total)) as results,
+            _open_results(size, memory_limit, stop, advance_of(progress, total), built=built, limit=limit) as results,
         ):
-            for each in lists:
+            for each in texts:
                 with translate_errors(each.shown, memory_limit):
                     read_suppression_list(each, results)
             hours = hours or HoursCheck.of(rules)
             layout = find_layout(source, rules)
             validator = RowValidator(rules, layout.with_zone() if hours and hours.keeps_zone else layout, hours)
             read = results.read_contacts(source, validator)
-            results.mark_repeats(look_for_duplicates=rules.duplicates != "keep", limit=limit)
+            results.mark_repeats(look_for_duplicates=rules.duplicates != "keep")
             counts = results.counts()
             report = _report(read, counts, results.rejects(), validator.layout)
             if hours:
@@ -191,14 +190,21 @@ def _assert_rejects_elsewhere(
 
 
 def _open_results(
-    in_memory: bool, memory_limit: int, stop: StopRequest, advance: Advance
+    size: int,
+    memory_limit: int,
+    stop: StopRequest,
+    advance: Advance,
+    *,
+    built: Sequence[Source],
+    limit: LimitCheck | None,
 ) -> AbstractContextManager[Results]:
-    if in_memory:
+    """What keeps the results: memory if the files are small, and none of them needs DuckDB."""
+    if is_small(size) and not built and limit is None:
         return nullcontext(ResultsInMemory(stop, advance))
     if _address_space_mb() < memory_limit + PROGRAM_ADDRESS_SPACE:
         raise MemoryError  # DuckDB might wait forever for a thread that could not be started
     duckdb_memory = memory_limit // 2  # the other half is for everything else in the process
-    return closing(ResultsInDuckDB(duckdb_memory, stop, advance))
+    return closing(ResultsInDuckDB(duckdb_memory, stop, advance, built=built, limit=limit))
 
 
 def _address_space_mb() -> float:

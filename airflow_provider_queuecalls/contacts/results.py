@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import BinaryIO, NamedTuple, Protocol, overload
 
-from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, pick_lines, read_at
 from airflow_provider_queuecalls.contacts.places import Place
@@ -93,16 +92,12 @@ class Results(ABC):
         """Add the numbers of a suppression list, and count its lines by result."""
 
     @abstractmethod
-    def add_built_list(self, source: Source) -> None:
-        """Add the numbers of a suppression list that was built."""
-
-    @abstractmethod
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         """Check every line of the contact file by itself."""
 
     @abstractmethod
-    def mark_repeats(self, *, look_for_duplicates: bool, limit: LimitCheck | None = None) -> None:
-        """Reject the valid rows whose number is suppressed, then those that exceed the limit, and then those whose number an
+    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+        """Reject the valid rows whose number is suppressed, then those that exceed a limit, and then those whose number an
         earlier row has."""
 
     def digest(self, source: Source) -> str:
@@ -164,9 +159,6 @@ class ResultsInMemory(Results):
                 self._suppressed.add(number)
         return counts
 
-    def add_built_list(self, source: Source) -> None:
-        raise NotImplementedError("DuckDB reads built lists")
-
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         seen = survey(source, validator, self._stop, self._advance)
         self._codes = bytearray(seen.lines)
@@ -182,9 +174,7 @@ class ResultsInMemory(Results):
         assert_same_lines(source, lines, len(results))
         return results
 
-    def mark_repeats(self, *, look_for_duplicates: bool, limit: LimitCheck | None = None) -> None:
-        if limit:
-            raise NotImplementedError("DuckDB compares the record of earlier campaigns")
+    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
         earlier: set[int] = set()
         for line, number in self._contacts:
             if number in self._suppressed:

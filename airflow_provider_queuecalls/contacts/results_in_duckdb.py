@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -56,14 +56,28 @@ _NOT_SENT = bytes(0 if result in SENT else 0xFF for result in RESULTS).ljust(256
 
 
 class ResultsInDuckDB(Results):
-    """Each file's numbers are in Parquet files, see :class:`_Lines`."""
+    """Each file's numbers are in Parquet files, see :class:`_Lines`.
+
+    :param built: the suppression lists that were built, which only DuckDB reads
+    :param limit: how often a number may be called, by a record that only DuckDB compares
+    """
 
     _codes: _CodesInFile
 
-    def __init__(self, memory_mb: int, stop: StopRequest, advance: Advance) -> None:
+    def __init__(
+        self,
+        memory_mb: int,
+        stop: StopRequest,
+        advance: Advance,
+        *,
+        built: Sequence[Source] = (),
+        limit: LimitCheck | None = None,
+    ) -> None:
         super().__init__(stop, advance)
-        self._suppressed: list[str] = []
-        self._bytes_read = 0
+        paths = (source.address().replace("'", "''") for source in built)
+        self._suppressed = [f"SELECT NULL AS line, number FROM read_parquet('{path}')" for path in paths]
+        self._bytes_read = sum(source.size for source in built)
+        self._limit = limit
         self._memory = memory_mb << 20
         self._digest: Future[str] | None = None
         self._closing = StopRequest()
@@ -84,11 +98,6 @@ class ResultsInDuckDB(Results):
             add_to_counts(counts, line, code, count)
         self._suppressed.append(lines.valid)
         return counts
-
-    def add_built_list(self, source: Source) -> None:
-        path = source.address().replace("'", "''")
-        self._suppressed.append(f"SELECT NULL AS line, number FROM read_parquet('{path}')")
-        self._bytes_read += source.size
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         seen, lines = self._read(source, validator, RowsInDuckDB(validator))
@@ -166,8 +175,9 @@ class ResultsInDuckDB(Results):
                 query = f"FROM read_csv('{path_of(results)}', {columns})"
                 self._duckdb.run(copy_to_parquet(query, lines.checked_in_python))
 
-    def mark_repeats(self, *, look_for_duplicates: bool, limit: LimitCheck | None = None) -> None:
+    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
+        limit = self._limit
         in_parts = self._in_parts("contacts", weight=2 if limit else 1)
         if self._suppressed:
             self._duckdb.run(f"CREATE VIEW suppressed AS {' UNION ALL '.join(self._suppressed)}")

@@ -52,9 +52,10 @@ class _ListRowValidator(RowValidator):
 @dataclass(frozen=True)
 class SuppressionList(Source):
     """An open suppression list. ``changed`` is when it was last changed, as a UNIX time; for a built one, when the oldest
-    of its sources was."""
+    of its sources was. ``built`` is whether it was built, by ``queuecalls suppression build``."""
 
     changed: float
+    built: bool
 
 
 def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest) -> SuppressionList:
@@ -66,25 +67,22 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
                 f"{source.shown} is empty, as after a failed export. Nothing was sent. If no number is to be "
                 "suppressed, remove the list from suppress, or write a header line to it."
             )
-        changed = oldest_change(source, stop) if is_built(source) else source.modified
+        changed = oldest_change(source, stop) if (built := is_built(source)) else source.modified
         age = timedelta(seconds=time.time() - changed)
         if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
-            built, again = ("was built of a list that ", " and build it") if is_built(source) else ("", "")
+            of_a_list, again = ("was built of a list that ", " and build it") if built else ("", "")
             raise InvalidContacts(
-                f"{source.shown} {built}was last changed {age.days} days ago, and suppress_max_age is "
+                f"{source.shown} {of_a_list}was last changed {age.days} days ago, and suppress_max_age is "
                 f"{rules.suppress_max_age}. Nothing was sent. Fetch the list{again} again."
             )
     except BaseException:
         source.file.close()
         raise
-    return SuppressionList(**vars(source), changed=changed)
+    return SuppressionList(**vars(source), changed=changed, built=built)
 
 
 def read_suppression_list(source: Source, results: Results) -> None:
-    """Add the numbers of a suppression list to the results. Every row of it must be valid."""
-    if is_built(source):
-        results.add_built_list(source)
-        return
+    """Add the numbers of a suppression list that is text to the results. Every row of it must be valid."""
     counts = results.add_suppression_list(source, _ListRowValidator())
     invalid = {reason: counts[reason] for reason in REASONS if reason in counts and reason != "header"}
     if invalid:

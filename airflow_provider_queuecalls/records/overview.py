@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED
+from airflow_provider_queuecalls.records.storing import QUARTER_SECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -188,7 +189,7 @@ def totals_by_quarter(connection: Connection, chosen: Filter) -> dict[int, Total
     reached = "CASE WHEN completed > contacts THEN contacts ELSE completed END"
     results = "CASE WHEN results > contacts THEN contacts ELSE results END"
     query = f"""{_COUNTED.format(where=where + " AND outcome IN ('queued', 'unknown')", page="")}
-        SELECT started_at / 900 * 900 AS quarter, count(*), sum(contacts), sum({reached}), sum({results} - ({reached}))
+        SELECT started_at / {QUARTER_SECONDS} * {QUARTER_SECONDS} AS quarter, count(*), sum(contacts), sum({reached}), sum({results} - ({reached}))
         FROM counted GROUP BY 1"""
     return {
         quarter: Totals(*map(int, counts)) for quarter, *counts in connection.execute(_statement(query, values), values)
