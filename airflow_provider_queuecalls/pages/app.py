@@ -246,7 +246,7 @@ class Pages:
 
     def _readable(self, visit: Visit, connection: Any) -> Summary | None:
         """The campaign of the path, if it may be seen."""
-        found = overview.campaign(connection, visit.request.path_params["key"], None, visit.now)
+        found = overview.campaign(connection, visit.request.path_params["key"], visit.now)
         if found is None:
             return None
         allowed = visit.access.readable([found.dag_id])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,11 +17,10 @@ from playwright.sync_api import Browser, expect
 from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.integration.results.test_receiver import NEW
-from tests.support.airflow import Airflow, airflow_command
+from tests.support.airflow import Airflow, api_server
 from tests.support.browser import watched_page
 from tests.support.campaigns import HIDDEN_DAG, NOT_REACHED, NUMBERS, REACHED, USERS, add_results
 from tests.support.moved import AIRFLOW
-from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="older Airflows have no place for pages")
 SPRING, WINTER = "1111111111111111", "2222222222222222"
@@ -32,7 +30,7 @@ PAGES = "/queuecalls/campaigns/"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator[Airflow]:
     """An API server with two campaigns, one of them of a DAG that few may see, and users whose password is their name."""
-    port, home = free_port(), tmp_path_factory.mktemp("pages")
+    home = tmp_path_factory.mktemp("pages")
     results, passwords = f"sqlite:///{home}/results.db", home / "passwords.json"
     passwords.write_text(json.dumps({name: name for name in USERS}))
     with closing(Database(results)) as campaigns:
@@ -41,8 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator
             row = CampaignRow(key, f"campaign{dag_id}", 4, "queued", dag_id, "manual__1", now - 60, now + 3600)
             campaigns.put_campaign(row)
             add_results(campaigns, key)
-    environment = {
-        **os.environ,
+    variables = {
         "AIRFLOW__CORE__AUTH_MANAGER": "tests.support.auth.ByDag",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
@@ -51,13 +48,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator
         "AIRFLOW__QUEUECALLS__RESULTS_SECRET": NEW,
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    server = Airflow(f"http://127.0.0.1:{port}", home, environment)
-    server.start("api-server", airflow_command("api-server", "--port", str(port), "--workers", "1"))
-    try:
-        server.wait(lambda: requests.get(f"{server.url}/api/v2/version", timeout=30).ok, "the API server")
+    with api_server(home, variables) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def signed_in(server: Airflow, name: str) -> requests.Session:

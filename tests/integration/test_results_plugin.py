@@ -12,10 +12,9 @@ import requests
 
 from airflow_provider_queuecalls.records.results_url import results_url
 from tests.integration.results.test_receiver import KEY, NEW, NUMBER, RESULT, stored
-from tests.support.airflow import Airflow, airflow_command
+from tests.support.airflow import Airflow, api_server
 from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
-from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 has no API server that takes an app of a plugin")
 CONFIGURED = {"AIRFLOW__QUEUECALLS__RESULTS_DATABASE": "results_db", "AIRFLOW__QUEUECALLS__RESULTS_SECRET": NEW}
@@ -23,15 +22,9 @@ CONFIGURED = {"AIRFLOW__QUEUECALLS__RESULTS_DATABASE": "results_db", "AIRFLOW__Q
 
 @pytest.fixture(scope="module")
 def airflow_server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator[Airflow]:
-    port, home = free_port(), tmp_path_factory.mktemp("results")
-    environment = {**os.environ, **CONFIGURED, "AIRFLOW_CONN_RESULTS_DB": f"sqlite:///{home}/results.db"}
-    server = Airflow(f"http://127.0.0.1:{port}", home, environment)
-    server.start("api-server", airflow_command("api-server", "--port", str(port), "--workers", "1"))
-    try:
-        server.wait(lambda: requests.get(f"{server.url}/api/v2/version", timeout=30).ok, "the API server")
+    home = tmp_path_factory.mktemp("results")
+    with api_server(home, {**CONFIGURED, "AIRFLOW_CONN_RESULTS_DB": f"sqlite:///{home}/results.db"}) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_anybody_can_post_to_the_right_path_of_the_api_server_and_nowhere_else(airflow_server: Airflow) -> None:

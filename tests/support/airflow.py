@@ -251,6 +251,19 @@ def real_airflow(home: Path, dags: Path, variables: Mapping[str, str]) -> Iterat
             airflow.stop()
 
 
+@contextmanager
+def api_server(home: Path, variables: Mapping[str, str]) -> Iterator[Airflow]:
+    """Start an API server alone, over the database of the tests; wait until it is up, and end it."""
+    port = free_port()
+    server = Airflow(f"http://127.0.0.1:{port}", home, {**os.environ, **variables})
+    server.start("api-server", airflow_command("api-server", "--port", str(port), "--workers", "1"))
+    try:
+        server.wait(lambda: _direct.open(f"{server.url}/api/v2/version", timeout=30).status == HTTPStatus.OK, "it")
+        yield server
+    finally:
+        server.stop()
+
+
 def airflow_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "airflow", *arguments]
 
