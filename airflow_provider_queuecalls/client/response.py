@@ -52,7 +52,8 @@ class Response:
     :param name_taken: whether the service seems to refuse the campaign because of its name
     :param retry_after: how many seconds the service asks to wait
     :param format: the format of the body: XML, JSON, HTML, text, or binary data; empty for an empty body
-    :param location: where the service redirects to, without a query and credentials
+    :param location: where the service redirects to, without a query and credentials. Its path may repeat what was sent,
+        so do not show it.
     :param values: short harmless values of the response by their names, such as a status, the outermost first
     :param mentioned: names that its error messages mention, which may be those of form fields. They repeat nothing that
         was sent, but may be any word, so do not show them.
@@ -69,7 +70,7 @@ class Response:
     name_taken: bool = False
     retry_after: float | None = None
     format: str = ""
-    location: str | None = None
+    location: str | None = field(default=None, repr=False)
     values: tuple[tuple[str, str], ...] = ()
     mentioned: tuple[str, ...] = field(default=(), repr=False)
 
@@ -128,7 +129,8 @@ def read_response(
     if is_open:
         problem += f". {_teach(shown.values)}"
     if location and 300 <= status_code < 400:
-        problem += f" (to {location})"
+        # Not the URL itself: its path may repeat what was sent.
+        problem += " (to https)" if location.startswith("https:") else " (to another URL)"
     return Response(
         outcome=outcome,
         campaign_name=campaign_name,

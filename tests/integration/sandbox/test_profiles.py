@@ -41,7 +41,7 @@ def test_a_profile_can_be_sent_to_with_the_connection_that_leads_to_it(
         monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)
         campaign = Campaign(start_url=START_URL, campaign_name="by profile")
         if name == "moved":
-            with pytest.raises(Refused, match=r"a redirect, which is never followed \(to https://127.0.0.1:"):
+            with pytest.raises(Refused, match=r"a redirect, which is never followed \(to https\)"):
                 QueueCallsHook().queue_calls(contacts, campaign)
         else:
             assert QueueCallsHook().queue_calls(contacts, campaign).outcome is Outcome.QUEUED
