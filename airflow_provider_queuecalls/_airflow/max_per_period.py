@@ -66,16 +66,14 @@ def _secrets() -> tuple[str, ...]:
     """The secrets of Airflow's configuration. Raises :class:`InvalidContactRules` if an option is missing."""
     missing = [name for name in ("results_database", "results_secret") if settings.option(name) is None]
     problem = f"needs [queuecalls] {' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not set"
-    try:
-        secrets = read_secrets(settings.option("results_secret") or "")
-    except QueueCallsError as error:
-        missing, problem = (
-            ["results_secret"],
-            problem if missing else f"needs another [queuecalls] results_secret: {error}",
-        )
-    if missing:
-        rule = "used with both options in Airflow's configuration"
-        raise InvalidContactRules([Violation(LIMIT.name, problem, rule, "this provider")])
-    for secret in secrets:
-        mask_secret(secret)
-    return secrets
+    if not missing:
+        try:
+            secrets = read_secrets(settings.option("results_secret") or "")
+        except QueueCallsError as error:
+            problem = f"needs another [queuecalls] results_secret: {error}"
+        else:
+            for secret in secrets:
+                mask_secret(secret)
+            return secrets
+    rule = "used with both options in Airflow's configuration"
+    raise InvalidContactRules([Violation(LIMIT.name, problem, rule, "this provider")])

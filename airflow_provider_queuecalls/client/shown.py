@@ -6,7 +6,7 @@ Instead, the text that is shown is built from the parsed structure, out of:
 - documented names, and names that consist of allowed words
 - a status, such as ``queued``
 - a count, unless it equals something that was sent
-- of any other text, the words in :data:`ALLOWED_WORDS` that occur nowhere in what was sent
+- of any other text, the words in :data:`ALLOWED_WORDS` that do not occur in what was sent
 
 Everything else is shown as ``***``. Call ids are not shown here; :class:`Response` has a field for them. Of a response that
 cannot be parsed, only the format and the length are shown. Comparisons ignore case, Unicode compatibility forms, invisible

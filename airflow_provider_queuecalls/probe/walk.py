@@ -26,24 +26,8 @@ MOST_GUESSES = 5
 REDIRECTED = "the target of the redirect"
 #: Words that say queued, as far as nobody has to be asked.
 GOOD_WORDS = frozenset(
-    [
-        "accepted",
-        "accept",
-        "ok",
-        "okay",
-        "success",
-        "successful",
-        "queued",
-        "enqueued",
-        "scheduled",
-        "created",
-        "submitted",
-        "received",
-        "done",
-        "true",
-        "started",
-        "1",
-    ]
+    {"accepted", "accept", "ok", "okay", "success", "successful", "queued", "enqueued"}
+    | {"scheduled", "created", "submitted", "received", "done", "true", "started", "1"}
 )
 CREDENTIALS_REFUSED = (401, 403)
 

@@ -177,8 +177,9 @@ class Ledger:
     def follows_broken_off(self) -> bool:
         """Whether all that is on record are requests with the same permission to send, which have queued nothing."""
         found = self._found
-        is_open = found is not None and found.state in (State.OPEN, State.INTENT)
-        return is_open and found is not None and {*found.resend_scopes} <= {self._try.resend_scope}
+        if found is None or found.state not in (State.OPEN, State.INTENT):
+            return False
+        return {*found.resend_scopes} <= {self._try.resend_scope}
 
     @property
     def campaign_name(self) -> str:
