@@ -251,10 +251,13 @@ def test_of_two_runs_with_one_campaign_name_one_sends(live: Live) -> None:
     assert sorted(task.state for task in tasks) == ["failed", "success"]
     (loser,) = [task for task in tasks if task.state == "failed"]
     assert loser.tries == 1
-    assert (
-        "'spring-recall' is being sent by another task at the same time. This task sent nothing." in loser.said[1]
-        or "Cannot tell whether campaign 'spring-recall' was queued" in loser.said[1]
+    # What the loser reads of the other one's record depends on which of them goes on first.
+    found = (
+        "Campaign 'spring-recall' is being sent by another task at the same time. This task sent nothing.",
+        "Campaign 'spring-recall' was queued by another task at ",
+        "Cannot tell whether campaign 'spring-recall' was queued",
     )
+    assert any(message in loser.said[1] for message in found), loser.said[1]
 
 
 def test_a_task_that_is_marked_failed_sends_nothing_and_leaves_no_copy_of_its_list(live: Live) -> None:
