@@ -10,18 +10,27 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import chain, compress, count
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file, write_all
-from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE, Block, blocks, quote_where_needed, split_quoted
-from airflow_provider_queuecalls.contacts.results import CODES, RESULTS, SENT, Results
-from airflow_provider_queuecalls.contacts.rows import REASONS, RowValidator
+from airflow_provider_queuecalls.contacts.lines import (
+    LONGEST_LINE,
+    Block,
+    blocks,
+    quote_where_needed,
+    split_quoted,
+    write_row,
+)
+from airflow_provider_queuecalls.contacts.results import CODES, OUTSIDE_HOURS, RESULTS, SENT, Results
+from airflow_provider_queuecalls.contacts.rows import ABSENT, REASONS, RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
 _VALID, _REWRITTEN, _NORMALIZED = (CODES[result] for result in ("valid", "rewritten", "normalized"))
+_OUTSIDE_HOURS = CODES[OUTSIDE_HOURS]
 _IS_CHANGED = re.compile(b"[%b]" % re.escape(bytes((_REWRITTEN, _NORMALIZED))))
 
 
@@ -47,8 +56,9 @@ _REJECTED = _Chosen(*REASONS)
 _IS_REJECTED = re.compile(b"\1")
 #: A line that is rejected for one of these may have quotes out of place, or control characters.
 _MAY_NOT_BE_CELLS = _Chosen("line_too_long", "not_utf8", "control_character", "quoted_cell")
-#: For each code, the format of a row of the rejects file, with line number and cells.
-_REJECT_FORMATS = [b"%%d,%b,%%b\n" % result.encode() for result in RESULTS]
+#: What a row of the rejects file has between the number of its line and its cells: the reason, and with calling hours the
+#: zones where the number may be, which are empty for other reasons.
+_Head: TypeAlias = tuple[str, ...]
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FORMULA_BYTES = tuple(start.encode() for start in FORMULA_STARTS)
@@ -70,10 +80,10 @@ def write_output(
     Returns the cleaned copy and its digest. It has the valid rows: UTF-8 without byte-order mark, LF, commas, the service's
     order of columns; no blank lines, no header line. It is a temporary file, which is deleted when it is closed.
 
-    The rejects file has line, reason, and cells of each reject as CSV. Only its owner can read it. A cell that a
-    spreadsheet would run as a formula gets a leading apostrophe. Bytes that are not UTF-8 and control characters are
-    written as ``\\x..``. A line of more than 1 MiB is cut off there. The file gets its name only when it is complete.
-    Raises :class:`CheckFailed` if it cannot be written.
+    The rejects file has line, reason, and cells of each reject as CSV, and with calling hours the time zones of those that
+    are outside hours. Only its owner can read it. A cell that a spreadsheet would run as a formula gets a leading
+    apostrophe. Bytes that are not UTF-8 and control characters are written as ``\\x..``. A line of more than 1 MiB is cut
+    off there. The file gets its name only when it is complete. Raises :class:`CheckFailed` if it cannot be written.
     """
     sha256 = hashlib.sha256()
 
@@ -83,6 +93,7 @@ def write_output(
             sha256.update(sent)
         write_rejects(rejects)
 
+    heads = _Heads(validator)
     with ExitStack() as opened, _rejects_file(rejects_path, validator) as write_rejects:
         cleaned = opened.enter_context(temporary_file(buffering=0)) if send else None
         # A block is written and hashed while the next one is prepared.
@@ -93,7 +104,7 @@ def write_output(
             ):
                 codes = results.codes(block.first, len(block.lines))
                 sent = _cleaned(block, codes, validator) if send else b""
-                rejects = _rejects(block, codes, validator, all_safe) if rejects_path is not None else b""
+                rejects = _rejects(block, codes, heads, all_safe) if rejects_path is not None else b""
                 writing.result()
                 writing = thread.submit(write, sent, rejects)
             writing.result()
@@ -142,7 +153,7 @@ def _rejects_file(path: str | os.PathLike[str] | None, validator: RowValidator) 
             with _translate_errors(path):
                 write_all(file, rows)
 
-        write(_csv_rows([["line", "reason", *map(_safe, names)]]))
+        write(_csv_rows([["line", "reason", *(["zones"] if validator.hours else []), *map(_safe, names)]]))
         yield write
         with _translate_errors(path):
             opened.close()
@@ -160,24 +171,58 @@ def _translate_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from None
 
 
-def _rejects(block: Block, codes: bytes | bytearray, validator: RowValidator, all_safe: bool) -> bytes:
+class _Heads:
+    """Makes the heads of rejects."""
+
+    def __init__(self, validator: RowValidator) -> None:
+        self.validator = validator
+        has_zones = validator.hours is not None
+        self._by_code: list[_Head] = [(result, "") if has_zones else (result,) for result in RESULTS]
+        self._by_area_code: dict[bytes, _Head] = {}
+        self._begins_with_number = not validator.layout.positions[0] and validator.layout.zone == ABSENT
+
+    def of(self, codes: bytes | bytearray, numbered: Iterable[tuple[int, bytes]]) -> list[_Head]:
+        """The heads of rejects, by their codes and their lines."""
+        heads = list(map(self._by_code.__getitem__, codes))
+        if _OUTSIDE_HOURS in codes:
+            for index, (_, line) in enumerate(numbered):
+                if codes[index] == _OUTSIDE_HOURS:
+                    heads[index] = self._by_area_code.get(line[:4]) or self._outside_hours(line)
+        return heads
+
+    def _outside_hours(self, line: bytes) -> _Head:
+        head = (RESULTS[_OUTSIDE_HOURS], str(self.validator.place_of(line)))
+        if self._begins_with_number and self.validator.is_area_code(line[:4]):
+            self._by_area_code[line[:4]] = head
+        return head
+
+
+@cache
+def _format(head: _Head) -> bytes:
+    """The format of a plain row, with the number of its line and its cells. There are few heads."""
+    return b"%%d,%b,%%b\n" % write_row(head)
+
+
+def _rejects(block: Block, codes: bytes | bytearray, heads_of: _Heads, all_safe: bool) -> bytes:
     """The rows of the rejects file for a block. Most lines are written as they are."""
     rejected = _REJECTED.codes(codes)
     if not rejected:
         return b""
+    validator = heads_of.validator
     flags = _REJECTED.flags(codes)
     if len(rejected) * 8 < len(codes):  # one by one is then faster
         indexes = [match.start() for match in _IS_REJECTED.finditer(flags)]
         numbered = [(block.first + index, block.lines[index]) for index in indexes]
     else:
         numbered = list(zip(compress(count(block.first), flags), compress(block.lines, flags), strict=True))
+    heads = heads_of.of(rejected, numbered)
     if _is_plain(block.data, validator, safe=all_safe):
-        return _plain_rows(rejected, chain.from_iterable(numbered), validator)
-    if not _MAY_NOT_BE_CELLS.codes(rejected) and (rows := _quoted_rows(rejected, numbered, validator)):
+        return _plain_rows(heads, chain.from_iterable(numbered), validator)
+    if not _MAY_NOT_BE_CELLS.codes(rejected) and (rows := _quoted_rows(heads, numbered, validator)):
         return rows
     return _csv_rows(
-        [number, RESULTS[code], *map(_safe, _cells(line[:LONGEST_LINE], validator))]
-        for code, (number, line) in zip(rejected, numbered, strict=True)
+        [number, *head, *map(_safe, _cells(line[:LONGEST_LINE], validator))]
+        for head, (number, line) in zip(heads, numbered, strict=True)
     )
 
 
@@ -187,9 +232,9 @@ def _is_plain(data: bytes, validator: RowValidator, *, safe: bool = False) -> bo
     return safe and b'"' not in data and (validator.delimiter == "," or b"," not in data)
 
 
-def _plain_rows(codes: bytes | bytearray, numbers_and_lines: Iterable[object], validator: RowValidator) -> bytes:
-    """Rows of lines that are plain, one for each code, from their numbers and the lines in turns."""
-    rows = b"".join(map(_REJECT_FORMATS.__getitem__, codes)) % tuple(numbers_and_lines)
+def _plain_rows(heads: Iterable[_Head], numbers_and_lines: Iterable[object], validator: RowValidator) -> bytes:
+    """Rows of lines that are plain, one for each head, from their numbers and the lines in turns."""
+    rows = b"".join(map(_format, heads)) % tuple(numbers_and_lines)
     if validator.delimiter != ",":
         rows = rows.replace(validator.delimiter.encode(), b",")
     for start in _FORMULA_BYTES:
@@ -199,7 +244,7 @@ def _plain_rows(codes: bytes | bytearray, numbers_and_lines: Iterable[object], v
 
 
 def _quoted_rows(
-    codes: bytes | bytearray, numbered: Sequence[tuple[int, bytes]], validator: RowValidator
+    heads: Iterable[_Head], numbered: Sequence[tuple[int, bytes]], validator: RowValidator
 ) -> bytes | None:
     """The same for lines of valid cells, some of which are quoted. None if one has an escaped quote, or needs quotes."""
     text = b"\n".join([b"", *(line for _, line in numbered)])
@@ -217,9 +262,7 @@ def _quoted_rows(
     quote_where_needed(parts, numbered[0][1].count(b'"') // 2)
     lines = b"".join(parts).split(b"\n")[1:]
     numbers = (number for number, _ in numbered)
-    return b"".join(map(_REJECT_FORMATS.__getitem__, codes)) % tuple(
-        chain.from_iterable(zip(numbers, lines, strict=True))
-    )
+    return b"".join(map(_format, heads)) % tuple(chain.from_iterable(zip(numbers, lines, strict=True)))
 
 
 def _csv_rows(rows: Iterable[Sequence[object]]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import repeat
 from typing import NamedTuple
 
@@ -121,6 +122,7 @@ class RowValidator:
         self.delimiter = str(rules.delimiter)
         self.control = ControlCharacters(self.delimiter)
         self._not_duckdb_safe = self.control.ascii.replace(b"\n", b"")
+        self._cached_place = lru_cache(maxsize=4096)(self._place_by_code)
 
     def __call__(
         self, line: bytes, *, number: int | None = None, first: bool = False, in_open_cell: bool = False
@@ -192,6 +194,23 @@ class RowValidator:
     def _place(self, number: int, cells: Sequence[str]) -> Place | None:
         zone = self.layout.zone
         return None if self.hours is None else self.hours.place(number, cells[zone] if zone < len(cells) else "")
+
+    def place_of(self, line: bytes) -> Place | None:
+        """The place of a line that is known to be outside hours. Mostly its area code and its zone say it."""
+        if b'"' in line:
+            return self(line).place
+        cells, zone = line.split(self.delimiter.encode()), self.layout.zone
+        code = cells[self.layout.positions[0]][:4]
+        if not self.is_area_code(code):
+            return self(line).place
+        return self._cached_place(code, cells[zone] if zone < len(cells) else b"")
+
+    def is_area_code(self, beginning: bytes) -> bool:
+        """Whether the first four bytes of a valid number are 1 and its area code, however the rest is written."""
+        return self.rules.phone_format == "nanp" and beginning[:1] == b"1" and beginning.isdigit()
+
+    def _place_by_code(self, code: bytes, zone: bytes) -> Place | None:
+        return None if self.hours is None else self.hours.place(int(code) * 10_000_000, zone.decode())
 
     def _number(self, given: str) -> tuple[str, int]:
         """The phone number as it is sent, and as an integer."""

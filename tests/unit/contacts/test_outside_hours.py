@@ -19,7 +19,7 @@ from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place, area_codes, place_named, place_of
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
-from tests.unit.contacts.checking import Contacts, rejected, sent
+from tests.unit.contacts.checking import Contacts, sent
 from tests.unit.contacts.checking import refused as refused_by
 
 HOURS = "08:00-21:00"
@@ -30,6 +30,8 @@ def at(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp())
 
 
+#: All that a number of Idaho may have.
+IDAHO = '"America/Denver, America/Los_Angeles"'
 NOON = at("2026-11-27T12:00:00-05:00")
 #: Eight in the morning in New York.
 EIGHT = NOON - 4 * 3600
@@ -170,9 +172,25 @@ def test_rules_that_are_not_valid(rules: dict[str, Any], problem: str) -> None:
     assert "16175551234" not in str(caught.value)
 
 
-def test_the_rejects_file_has_the_reason(contacts: Contacts) -> None:
-    path = contacts(f"{TOLL_FREE},a\n")
-    assert rejected(path, calling_hours="00:00-24:00") == [["1", "outside_hours", TOLL_FREE, "a"]]
+@pytest.mark.usefixtures("results_kept")
+@pytest.mark.parametrize(
+    ("rows", "rules", "rejects"),
+    [
+        (f"{TOLL_FREE},a\n208-555-0100\n", {"normalize": True}, ["1,outside_hours,unknown,18005550100,a", f"2,outside_hours,{IDAHO},208-555-0100"]),
+        (f"12085550100,=1\nx\n{CHICAGO}\n", {}, [f"1,outside_hours,{IDAHO},12085550100,'=1", "2,invalid_number,,x", f"3,outside_hours,America/Chicago,{CHICAGO}"]),
+        ('"12085550100","a, b"\n', {"quoting": "allow"}, [f'1,outside_hours,{IDAHO},12085550100,"a, b"']),
+        (f'"{CHICAGO}","a ""b"""\n', {"quoting": "allow"}, [f'1,outside_hours,America/Chicago,{CHICAGO},"a ""b"""']),
+        (f"12085550100;a\n{NEW_YORK};b\n{NEW_YORK};c\n", {"delimiter": ";"}, [f"1,outside_hours,{IDAHO},12085550100,a", f"3,duplicate,,{NEW_YORK},c"]),
+        ("+442071838750\ntel:+13125550100\n1312555\n", {"phone_format": "vendor"}, ["1,outside_hours,unknown,'+442071838750", "2,outside_hours,America/Chicago,tel:+13125550100", "3,outside_hours,unknown,1312555"]),
+    ],
+)  # fmt: skip
+def test_the_rejects_file_has_the_zones_of_rows_that_are_outside_hours(
+    contacts: Contacts, tmp_path: Path, rows: str, rules: dict[str, Any], rejects: list[str]
+) -> None:
+    with pytest.raises(InvalidContacts):
+        check_span(contacts(rows), (EIGHT, NOON), rejects_path=tmp_path / "rejects.csv", **rules)
+    head = "line,reason,zones,phone_number,message_reference,call_parameter"
+    assert (tmp_path / "rejects.csv").read_text().splitlines() == [head, *rejects]
 
 
 numbers = st.sampled_from([*sorted(area_codes()), 800, 500]).flatmap(
@@ -217,7 +235,7 @@ def test_every_row_gets_the_result_of_its_own_place(  # noqa: PLR0917
         check_span(path, span, rejects_path=rejects, normalize=normalize, **rules).close()
     read = CallingHours.read(hours)
 
-    def outside(number: int, name: str) -> bool:
+    def place_that_is_closed(number: int, name: str) -> Place | None:
         place = place_of(10_000_000_000 + number)
         if named and name:
             given_place = place_named(name)
@@ -226,11 +244,11 @@ def test_every_row_gets_the_result_of_its_own_place(  # noqa: PLR0917
                 if given_place.regions or given_place is UNKNOWN
                 else Place(place.regions, given_place.zones)
             )
-        return not read.allows(place, *span)
+        return None if read.allows(place, *span) else place
 
     with rejects.open(newline="") as file:
-        assert [int(row["line"]) for row in csv.DictReader(file)] == [
-            line for line, row in enumerate(rows, 1 + named) if outside(*row)
+        assert [(int(row["line"]), row["zones"]) for row in csv.DictReader(file)] == [
+            (line, str(place)) for line, row in enumerate(rows, 1 + named) if (place := place_that_is_closed(*row))
         ]
 
 
