@@ -20,6 +20,7 @@ from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Rep
 from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
     InvalidCampaign,
     InvalidContacts,
     NotAccepted,
@@ -138,7 +139,7 @@ def deliver(
     with attach_campaign_name(name), ExitStack() as stack:
         given, hours = campaign, None if rules.calling_hours is None else HoursCheck.of(rules, *campaign.span())
         limit = stack.enter_context(LimitCheck(called, memory_limit // 2, client.stop)) if called else None
-        with rejects or nullcontext() as rejects_path:
+        with rejects or nullcontext() as rejects_path, _nothing_sent():
             checked = stack.enter_context(
                 check(
                     contacts,
@@ -175,8 +176,22 @@ def deliver(
         record = _RecordWithinHours(ledger, given, rules, checked.report) if hours else ledger
         if called and limit:
             is_retry = ledger.follows_broken_off
-            stack.enter_context(called.recorded(limit, checked.report.valid, campaign.expires_at, is_retry=is_retry))
+            with _nothing_sent():
+                stack.enter_context(
+                    called.recorded(limit, checked.report.valid, campaign.expires_at, is_retry=is_retry)
+                )
         return _send(delivery, campaign, checked.upload, client, ledger, record=record, log=log)
+
+
+@contextmanager
+def _nothing_sent() -> Iterator[None]:
+    """Add to the errors of the check what it cannot know: a check may also be one that nothing is sent after."""
+    try:
+        yield
+    except (InvalidContacts, CheckFailed) as error:
+        text = str(error)
+        error.args = (f"{text}{chr(10) if chr(10) in text else ' '}Nothing was sent.",)
+        raise
 
 
 def _send(

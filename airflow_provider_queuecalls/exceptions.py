@@ -127,9 +127,10 @@ class EmptyContacts(InvalidContacts):
 
 
 class InvalidContactRules(_Violations):
-    """A parameter of the check is not valid. Nothing was sent; another try would fail again."""
+    """A parameter of the check is not valid. Another try would fail again."""
 
     subject = "The rules for the contact file are not valid"
+    effect = ""
 
 
 class InvalidWait(_Violations):

@@ -46,8 +46,8 @@ def oldest_change(source: Source, stop: StopRequest) -> float:
             metadata = json.loads(value) if value else {}
             if metadata.get("version") != VERSION:
                 raise InvalidContacts(
-                    f"{source.shown} is a Parquet file, but not of this version of queuecalls suppression build. Nothing "
-                    "was sent. Export the list as CSV, and build it again."
+                    f"{source.shown} is a Parquet file, but not of this version of queuecalls suppression build. Export the "
+                    "list as CSV, and build it again."
                 )
             ((checksum,),) = session.stream(f"SELECT {CHECKSUM} FROM read_parquet($path)", path)
             damaged = checksum != metadata["checksum"]
@@ -55,8 +55,8 @@ def oldest_change(source: Source, stop: StopRequest) -> float:
             damaged = True
     if damaged:
         raise InvalidContacts(
-            f"{source.shown} is a Parquet file that is incomplete or damaged. Nothing was sent. Build it again with "
-            "queuecalls suppression build."
+            f"{source.shown} is a Parquet file that is incomplete or damaged. Build it again with queuecalls suppression "
+            "build."
         )
     return datetime.fromisoformat(metadata["oldest_change"]).timestamp()
 

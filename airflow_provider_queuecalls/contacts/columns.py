@@ -44,14 +44,12 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
     if names is None:
         raise InvalidContacts(
             f"{where} is longer than 1 MiB, or has control characters, bytes that are not UTF-8, or quotes out of "
-            "place. Nothing was sent. Write the file as UTF-8; quoting='allow' allows quotes."
+            "place. Write the file as UTF-8; quoting='allow' allows quotes."
         )
     try:
         positions, zone = place_columns(names, rules), place_time_zone(names, rules)
     except ValueError as problems:
-        raise InvalidContacts(
-            f"{where} {problems}. Nothing was sent. Give the names that the file has as columns={{…}}."
-        ) from None
+        raise InvalidContacts(f"{where} {problems}. Give the names that the file has as columns={{…}}.") from None
     return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number, zone)
 
 

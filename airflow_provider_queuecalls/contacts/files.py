@@ -83,8 +83,8 @@ class Source:
                 unchanged = False
         if not unchanged:
             raise CheckFailed(
-                f"{self.shown} changed while it was being checked. Nothing was sent. Another process is still writing "
-                "it: let the upstream task finish first, or write to another name and rename the file."
+                f"{self.shown} changed while it was being checked. Another process is still writing it: let the upstream "
+                "task finish first, or write to another name and rename the file."
             )
 
 
@@ -98,8 +98,8 @@ def open_source(path: str | os.PathLike[str], what: str, stop: StopRequest | Non
         raise InvalidContacts(f"{what} has no path: the value is empty. Did the upstream task return one?")
     if not isinstance(path, str | os.PathLike):
         raise InvalidContacts(
-            f"{what} is given as {describe(path)}, not as a path. Nothing was sent. Give the path or URL of a CSV file. "
-            "Rows that are not in a file are sent by @task.queuecalls, which takes lists, generators, and DataFrames."
+            f"{what} is given as {describe(path)}, not as a path. Give the path or URL of a CSV file. Rows that are not in a "
+            "file are sent by @task.queuecalls, which takes lists, generators, and DataFrames."
         )
     shown = show_role(what, path)
     descriptor = _open(os.fspath(path), shown, looks_like_path=path_to_show(path) is not None)
@@ -219,9 +219,8 @@ def _unpack(packed: BinaryIO, compression: _Compression, shown: str, stop: StopR
             size += len(block)
             if size > limit:
                 raise InvalidContacts(
-                    f"{shown} unpacks to more than {limit:,} bytes, from {status.st_size:,}. Nothing was sent. At most "
-                    f"{MAX_RATIO} times the size of the file and {MAX_BYTES >> 30} GiB are unpacked: unpack it upstream "
-                    "if it is a contact file."
+                    f"{shown} unpacks to more than {limit:,} bytes, from {status.st_size:,}. At most {MAX_RATIO} times the "
+                    f"size of the file and {MAX_BYTES >> 30} GiB are unpacked: unpack it upstream if it is a contact file."
                 )
             if shutil.disk_usage(tempfile.gettempdir()).free < SPARE_BYTES + len(block):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -234,7 +233,7 @@ def _unpack(packed: BinaryIO, compression: _Compression, shown: str, stop: StopR
             raise
         room = f" Make room in {tempfile.gettempdir()!r}, or set TMPDIR to a larger disk." if no_room(error) else ""
         raise CheckFailed(
-            f"{shown} cannot be unpacked on {platform.node()}: {error.strerror}. Nothing was sent.{room}"
+            f"{shown} cannot be unpacked on {platform.node()}: {error.strerror}.{room} It is safe to try again."
         ) from None
     return copy
 
@@ -248,8 +247,8 @@ def _unpacked_blocks(packed: BinaryIO, compression: _Compression, shown: str) ->
                 yield block
     except ImportError:
         raise InvalidContacts(
-            f"{shown} is compressed with {compression.name}, and no library to read it is installed. Nothing was sent. "
-            "Install backports.zstd (part of Python 3.14 and later as compression.zstd) or pyarrow, or use gzip."
+            f"{shown} is compressed with {compression.name}, and no library to read it is installed. Install backports.zstd "
+            "(part of Python 3.14 and later as compression.zstd) or pyarrow, or use gzip."
         ) from None
     except OSError as error:
         if error.errno is not None:  # an error of the disk, not of the data
@@ -263,7 +262,7 @@ def _damaged(error: Exception, compression: _Compression, shown: str) -> Invalid
     incomplete = isinstance(error, EOFError) or "Truncated" in str(error)  # pyarrow has no class of its own for it
     return InvalidContacts(
         f"{shown} cannot be unpacked: its {compression.name} data is {'incomplete' if incomplete else 'damaged'}. "
-        "Nothing was sent. Let the upstream task write it again."
+        "Let the upstream task write it again."
     )
 
 

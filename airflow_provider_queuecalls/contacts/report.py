@@ -151,7 +151,7 @@ def broken_policies(rules: ContactRules, report: Report, source: Source) -> Inva
     if not broken:
         return None
     cause = _probable_cause(source, rules) if report.rejected * 2 > report.contacts else ""
-    beginning = f"{shown} was not sent{f'. {cause} ' if cause else ': '}"
+    beginning = f"{shown} did not pass the check{f'. {cause} ' if cause else ': '}"
     return InvalidContacts(f"{beginning}{'; '.join(broken)}.{_list_reasons(report)}", report=report)
 
 

@@ -64,8 +64,8 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
     try:
         if not source.size:
             raise InvalidContacts(
-                f"{source.shown} is empty, as after a failed export. Nothing was sent. If no number is to be "
-                "suppressed, remove the list from suppress, or write a header line to it."
+                f"{source.shown} is empty, as after a failed export. If no number is to be suppressed, remove the list from "
+                "suppress, or write a header line to it."
             )
         changed = oldest_change(source, stop) if (built := is_built(source)) else source.modified
         age = timedelta(seconds=time.time() - changed)
@@ -73,7 +73,7 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
             of_a_list, again = ("was built of a list that ", " and build it") if built else ("", "")
             raise InvalidContacts(
                 f"{source.shown} {of_a_list}was last changed {age.days} days ago, and suppress_max_age is "
-                f"{rules.suppress_max_age}. Nothing was sent. Fetch the list{again} again."
+                f"{rules.suppress_max_age}. Fetch the list{again} again."
             )
     except BaseException:
         source.file.close()
@@ -92,5 +92,5 @@ def read_suppression_list(source: Source, results: Results) -> None:
         )
         raise InvalidContacts(
             f"{source.shown} has rows that cannot be parsed, and skipping them could call a person who must not "
-            f"be called. Nothing was sent.{reasons}"
+            f"be called:{reasons}"
         )

@@ -150,8 +150,8 @@ class CalledNumbers:
             if name not in self._keys:
                 raise CheckFailed(
                     "max_per_period cannot be checked: numbers on record were hashed with a secret that is no longer among "
-                    "those of [queuecalls] results_secret. Nothing was sent. Add the old secret after the new one, separated by "
-                    f"a comma, until these campaigns are older than the period ({self.limit})."
+                    "those of [queuecalls] results_secret. Add the old secret after the new one, separated by a comma, until "
+                    f"these campaigns are older than the period ({self.limit})."
                 )
             yield self._keys[name], self._parts(_HASHES.format(which=which), {"key_name": name})
 
@@ -183,7 +183,7 @@ class CalledNumbers:
         if exceeded := strange or sent.exceeded(session, hashes):
             raise CheckFailed(
                 f"Another campaign was sent during the check, and {'some' if strange else f'{exceeded:,}'} contacts of both would now "
-                f"be called more often than max_per_period allows ({self.limit}). Nothing was sent. Another try checks the list again."
+                f"be called more often than max_per_period allows ({self.limit}). Another try checks the list again."
             )
         self._seen.update(unseen)
 
@@ -218,7 +218,7 @@ class CalledNumbers:
 
     @contextmanager
     def _usable(self, *, writes: bool = False) -> Iterator[Connection]:
-        """A connection to the database; an error of it says that nothing was sent."""
+        """A connection to the database. Raises :class:`CheckFailed` for an error of it."""
         try:
             with (
                 translate_sqlalchemy_errors(self._database.url),
@@ -228,6 +228,4 @@ class CalledNumbers:
         except CheckFailed:
             raise
         except QueueCallsError as error:
-            raise CheckFailed(
-                f"max_per_period cannot be checked: {str(error).rstrip('.')}. Nothing was sent."
-            ) from None
+            raise CheckFailed(f"max_per_period cannot be checked: {str(error).rstrip('.')}.") from None

@@ -41,7 +41,7 @@ def test_rejects_end_with_1_and_a_table(contacts: Path) -> None:
     done = run(contacts)
     assert done.returncode == 1
     assert [word in done.stdout for word in ("invalid_number", "duplicate", "first line")] == [True] * 3
-    assert "was not sent: 1 of 4 rows are rejected" in done.stderr
+    assert "did not pass the check: 1 of 4 rows are rejected" in done.stderr
     assert ANN not in done.stdout + done.stderr
 
 

@@ -96,6 +96,15 @@ def test_a_campaign_is_sent_once_and_its_result_returned_again(
     assert states(tmp_path) == [State.COMPLETE, State.RECEIPT, State.RECEIPT]
 
 
+@pytest.mark.parametrize("content", [None, "", "nobody\n"])
+def test_an_error_of_the_check_says_that_nothing_was_sent(send: Any, tmp_path: Path, content: str | None) -> None:
+    contacts = tmp_path / "list.csv"
+    if content is not None:
+        contacts.write_text(content)
+    with pytest.raises(InvalidContacts, match=r"[ \n]Nothing was sent\.$"):
+        send(contacts=contacts)
+
+
 def test_a_worker_that_is_lost_while_it_reads_the_list_once_more_leaves_a_receipt(
     send: Any, server: faults.FaultServer, mocker: MockerFixture
 ) -> None:

@@ -164,7 +164,10 @@ def test_rows_are_checked_and_rejected_by_their_number(warehouse: Database, sand
     ]
     assert sandbox.numbers == {BOB: 1}
     error = failure(sql)
-    assert "The contact file (rows of the query on 'warehouse') was not sent: 4 of 5 rows are rejected" in str(error)
+    assert (
+        "The contact file (rows of the query on 'warehouse') did not pass the check: 4 of 5 rows are rejected"
+        in str(error)
+    )
     assert run(sql, quoting="allow", on_invalid="skip")["contacts"] == 3
 
 

@@ -42,6 +42,7 @@ def refused(path: Path, **rules: Any) -> InvalidContacts:
     """The error of a check that fails."""
     with pytest.raises(InvalidContacts) as raised:
         check(path, ContactRules(**rules))
+    assert "was sent" not in str(raised.value), "a check does not know what is sent after it"
     return raised.value
 
 

@@ -147,8 +147,8 @@ def cause(tmp_path: Path, content: str | bytes, **rules: Any) -> str:
     message = str(caught.value)
     assert not any(number in message for number in NUMBERS)
     first = message.partition("\n")[0]
-    assert first.startswith(f"The contact file '{path}' was not sent")
-    return first.partition(" was not sent. ")[2].rpartition(f"{caught.value.report.rejected} of ")[0].strip()
+    assert first.startswith(f"The contact file '{path}' did not pass the check")
+    return first.partition(" did not pass the check. ")[2].rpartition(f"{caught.value.report.rejected} of ")[0].strip()
 
 
 @pytest.mark.parametrize(
