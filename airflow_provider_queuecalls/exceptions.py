@@ -16,6 +16,7 @@
         ├── NotAccepted       the service asked to try later              another try is safe
         ├── Refused           the service refused the campaign
         └── OutcomeUnknown    the campaign may be queued: look it up
+            └── DamagedRecord its record is there and cannot be understood
 
 Messages are for the person who reads them: what is wrong, where, what to do. None holds the login, the PIN, a phone
 number or a reference.
@@ -34,6 +35,7 @@ from airflow_provider_queuecalls.outcome import Outcome
 __all__ = [
     "AlreadySent",
     "CheckFailed",
+    "DamagedRecord",
     "EmptyContacts",
     "InvalidCampaign",
     "InvalidConnection",
@@ -203,6 +205,10 @@ class OutcomeUnknown(WireError):
     """The campaign may have been queued. Sending it again may call everybody twice."""
 
     outcome = Outcome.UNKNOWN
+
+
+class DamagedRecord(OutcomeUnknown):
+    """The record of the campaign is not valid, so it is not known whether the campaign was sent. Nothing was sent this time."""
 
 
 class AlreadySent(QueueCallsError):

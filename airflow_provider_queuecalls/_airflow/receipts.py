@@ -29,6 +29,7 @@ from airflow_provider_queuecalls._airflow.stores import (
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, NoRecord, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
+from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store, init_folder
@@ -66,7 +67,7 @@ def records_at(
 ) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
-    ``operation_seconds`` is the limit of one operation in a storage. Raises :class:`InvalidCampaign` if no record can be
+    ``operation_seconds`` is the limit of one operation in a storage, and of a connection to the database. Raises :class:`InvalidCampaign` if no record can be
     kept there, unless nobody needs one for a dry run.
     """
     path = _given(receipts_path)
@@ -149,7 +150,8 @@ def _given(receipts_path: Any) -> Any:
 def _store_opener(receipts_path: Any, operation_seconds: float = OPERATION_SECONDS) -> Callable[[str], SharedStore]:
     """How to open the record of any name in the place of all records: a folder, a URL, or the results database."""
     if receipts_path == DATABASE:
-        return partial(DatabaseStore, results_database)
+        patience = min(operation_seconds, PATIENCE_SECONDS)
+        return partial(DatabaseStore, partial(results_database, patience=patience))
     if (url := url_of(receipts_path)) is not None:
         _assert_conditional(url)
         return partial(RemoteStore, url.rstrip("/"), operation_seconds=operation_seconds)

@@ -53,14 +53,15 @@ def made_result_url(key: CampaignKey, result_url: object) -> str:
     raise InvalidCampaign([Violation("collect_results", problem, rule, "this provider")])
 
 
-def results_database() -> Database:
+def results_database(**options: Any) -> Database:
     """Open the database of campaigns and results that Airflow's configuration names. The caller closes it.
 
-    Raises :class:`QueueCallsError` if none is configured, or if it cannot be used.
+    ``options`` are those of :class:`~airflow_provider_queuecalls.records.database.Database`. Raises :class:`QueueCallsError`
+    if none is configured, or if it cannot be used.
     """
     from airflow_provider_queuecalls.records.database import Database
 
-    return Database(results_database_url())
+    return Database(results_database_url(), **options)
 
 
 def results_database_url() -> str:

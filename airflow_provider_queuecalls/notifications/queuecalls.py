@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts.rules import PhoneFormat, UnknownZone
 from airflow_provider_queuecalls.exceptions import (
     AlreadySent,
+    DamagedRecord,
     InvalidCampaign,
     NoRecord,
     OutcomeUnknown,
@@ -48,7 +49,7 @@ __all__ = ["QueueCallsNotifier"]
 
 #: After this time a notification is given up, whatever it waits for. A DAG's callbacks have 50 seconds in all.
 TOTAL_SECONDS = 20.0
-#: What it may wait for: a storage's answer, a connection, and twice the service (to take the request, and to respond).
+#: What it may wait for: the answer of a storage or a database, a connection, and twice the service (to take the request, and to respond).
 #: They add up to less.
 RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
 #: What failed, in the contexts of tasks, DAG runs, and deadlines.
@@ -80,9 +81,9 @@ class QueueCallsNotifier(BaseNotifier):
         minutes. Default: 1 hour.
     :param expires_after: When the service stops calling, counted from the notification. Accepts a timedelta, a number
         of minutes, or a string such as '1 hour' or 'PT30M', from 1 to 1,440 minutes. Default: 30 minutes.
-    :param on_no_record: What to do if the record of earlier calls cannot be reached, or no place for it is set.
-        ``'call'``: call all the same; then each machine keeps a record of its own in its temporary folder, and each of
-        them may call once in min_interval; ``'skip'``: log an error and call nobody. Default: ``'call'``.
+    :param on_no_record: What to do if the record of earlier calls cannot be reached or is damaged, or no place for it
+        is set. ``'call'``: call all the same; then each machine keeps a record of its own in its temporary folder, and
+        each of them may call once in min_interval; ``'skip'``: log an error and call nobody. Default: ``'call'``.
     :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
         whole number from 0 to 10. Default: 1.
     :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or
@@ -260,6 +261,13 @@ class QueueCallsNotifier(BaseNotifier):
                 except NoRecord as error:
                     problem = error
                     self.log.warning("%s", error)
+                except DamagedRecord as error:
+                    problem = error
+                    # What the error advises is for a campaign, which must not be sent twice.
+                    self.log.warning(
+                        "%s. Until somebody removes that entry, each machine calls by a record of its own.",
+                        str(error).partition(". ")[0],
+                    )
             assert problem is not None  # noqa: S101  # there is one record at least
             raise problem
 
@@ -288,6 +296,8 @@ def _is_repeat(error: QueueCallsError) -> bool:
     """Whether an error is about an earlier notification: the record has one, or the service has a campaign of this slot."""
     if isinstance(error, Refused):
         return error.name_taken
+    if isinstance(error, DamagedRecord):
+        return False
     return not (isinstance(error, OutcomeUnknown) and error.sent)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResult
-from airflow_provider_queuecalls.records.engine import file_id, make_engine
+from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS, file_id, make_engine
 from airflow_provider_queuecalls.records.entry import OUTCOMES, State
 from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
 from airflow_provider_queuecalls.records.storing import store
@@ -85,13 +85,15 @@ class Database:
 
     :param url: ``sqlite:///FILE``, or the URL of a PostgreSQL database as SQLAlchemy writes it.
     :param create: make the SQLite file if there is none; without it, that is an error.
+    :param patience: how many seconds a statement waits for another process that writes, or for PostgreSQL to accept a
+        connection, at least 2.
 
     Raises :class:`QueueCallsError` if the database cannot be used, and SQLAlchemy's errors, without values, where a
     later operation fails.
     """
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
-        self._engine = make_engine(url, create=create)
+    def __init__(self, url: str, *, create: bool = True, patience: float = PATIENCE_SECONDS) -> None:
+        self._engine = make_engine(url, create=create, patience=patience)
         #: Whether several machines can use it. A SQLite file serves one.
         self.is_shared = self._engine.dialect.name != "sqlite"
         #: SQLite cannot upgrade a read transaction to a write transaction after another connection has written.

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 10
 ACCEPTED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
-def make_engine(url: str, *, create: bool) -> Engine:
+def make_engine(url: str, *, create: bool, patience: float) -> Engine:
     """Return an engine for the database. Raises :class:`QueueCallsError` for a URL that cannot be used."""
     from sqlalchemy import create_engine, event
     from sqlalchemy.engine import make_url
@@ -43,13 +43,13 @@ def make_engine(url: str, *, create: bool) -> Engine:
                 "is sent with [queuecalls] results_database."
             )
         _make_private(str(parsed.database))
-        connect_args = {"check_same_thread": False, "timeout": PATIENCE_SECONDS}
+        connect_args = {"check_same_thread": False, "timeout": patience}
         engine = create_engine(parsed, connect_args=connect_args, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     parsed = parsed.set(drivername=_postgres_driver(parsed.drivername))
-    return create_engine(parsed, connect_args={"connect_timeout": PATIENCE_SECONDS}, pool_size=10, **options)
+    return create_engine(parsed, connect_args={"connect_timeout": int(patience)}, pool_size=10, **options)
 
 
 def file_id(url: URL) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_provider_queuecalls.exceptions import AlreadySent, NoRecord, OutcomeUnknown
+from airflow_provider_queuecalls.exceptions import AlreadySent, DamagedRecord, NoRecord, OutcomeUnknown
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
 from airflow_provider_queuecalls.records.stores import Store, ways_to_resolve
 
@@ -229,8 +229,8 @@ class Ledger:
             raise self._damaged(generation, problem) from None
         return generation, entry
 
-    def _damaged(self, generation: int, problem: object) -> OutcomeUnknown:
-        return OutcomeUnknown(
+    def _damaged(self, generation: int, problem: object) -> DamagedRecord:
+        return DamagedRecord(
             f"Cannot tell whether campaign {self._key.campaign_name!r} was queued: its record in "
             f"{self._store.location_of(generation)} is not valid ({problem}). Nothing was sent. Look for the campaign in the "
             "vendor's campaign manager. If it is not there, remove that entry and clear this task: the entry before it "

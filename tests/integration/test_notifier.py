@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.notifications import queuecalls as module
 from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
+from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME
 from tests.support.dag_run import run_dag_file
@@ -216,6 +218,38 @@ def test_without_a_record_nobody_is_called_if_that_is_wished(
     (problem,) = errors(notify(on_no_record="skip"))
     assert "The notification failed" in problem
     assert queuecalls_sandbox.journal == []
+
+
+def test_a_database_that_does_not_answer_leaves_time_to_call(
+    notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(module, "TOTAL_SECONDS", PATIENCE_SECONDS)  # all of which others would wait for the connection
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts the connection, and nobody reads
+        url = f"postgresql://someone:secret@127.0.0.1:{silent.getsockname()[1]}/results"
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+        logged = notify(receipts_path="database")
+    assert errors(logged) == []
+    assert any(entry.level == "warning" and "timeout expired" in entry.message for entry in logged)
+    assert queuecalls_sandbox.numbers == {ANN: 1}
+
+
+@pytest.mark.parametrize("on_no_record", ["call", "skip"])
+def test_an_alarm_whose_record_is_damaged_calls_all_the_same_unless_it_is_to_skip(
+    on_no_record: str, notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert errors(notify()) == []
+    for entry in Path(os.environ["AIRFLOW__QUEUECALLS__RECEIPTS_PATH"]).rglob("*.json"):
+        entry.write_text("{")
+    later = SimpleNamespace(
+        time=lambda: time.time() + 3_601
+    )  # another slot of min_interval, in which the service accepts it
+    monkeypatch.setattr(module, "time", later)
+    logged = notify(on_no_record=on_no_record) + notify(on_no_record=on_no_record)
+    assert any("is not valid" in entry.message for entry in logged if entry.level in ("warning", "error"))
+    assert bool(errors(logged)) is (on_no_record == "skip")
+    assert queuecalls_sandbox.numbers == {ANN: 1 if on_no_record == "skip" else 2}
 
 
 def secretive(_: Any) -> str:
