@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
     path.with_suffix(".txt").write_text(report.text, "utf-8")
     print(f"\n{report.text}\nSettings to put into the connection:\n{json.dumps(dict(report.settings), indent=2)}")
     print(
-        f"\nAt most {MOST_CALLS - sender.calls_left} calls were asked for. The report is in {path}, and its text, to attach to an "
+        f"\nThe service has accepted at most {MOST_CALLS - sender.calls_left} calls. The report is in {path}, and its text, to attach to an "
         f"issue, in {path.with_suffix('.txt')}.\nA sandbox like this service: queuecalls sandbox --profile {path}"
     )
     return DONE

@@ -32,6 +32,8 @@ PLAIN: Mapping[str, frozenset[str]] = {
 }
 #: Other names that are known from the vendor's pages and siblings, used if an error mentions them.
 ALTERNATIVES: Mapping[str, str] = {"max_retries": "max_retry", "secure": "is_pci"}
+#: What the field for ``secure`` may be called: as the parameter, or as in a sibling of the service.
+SECURE_NAMES = ("secure", ALTERNATIVES["secure"])
 #: Names to try if no error mentions one.
 USUAL = ("phone_numbers", "phone_list", "contacts")
 _LIKE_NAME = re.compile("_|[a-z][A-Z]")

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_queuecalls import __version__
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.probe.sending import Seen
-from airflow_provider_queuecalls.probe.steps import BY_NAME, CAMPAIGN, NAMES, REACH
+from airflow_provider_queuecalls.probe.steps import BY_NAME, CAMPAIGN, NAMES, REACH, SECURE, UNKNOWN_FIELD
 from airflow_provider_queuecalls.probe.walk import CREDENTIALS_REFUSED, Learned
 
 QUEUED, REFUSED = Outcome.QUEUED, Outcome.REFUSED
@@ -69,6 +69,11 @@ RULES = (
         ("It is accepted", {"expired": "accept"}),
         ("It is refused ({how})", {"expired": "refuse"}),
     ),
+    Rule(
+        UNKNOWN_FIELD, "Does the service refuse fields that it does not know?",
+        ("No, it ignores them. So a campaign that is queued does not show that the names of optional fields are right", {"unknown_fields": "ignore"}),
+        ("Yes ({how})", {"unknown_fields": "refuse"}),
+    ),
 )  # fmt: skip
 
 
@@ -117,6 +122,7 @@ def _points(learned: Learned) -> Iterator[Point]:
         else:
             yield _open(learned, rule.step, rule.question)
     yield _twice(learned)
+    yield _secure(learned)
 
 
 def _hosts(learned: Learned) -> Point:
@@ -140,12 +146,19 @@ def _hosts(learned: Learned) -> Point:
 
 
 def _form(learned: Learned) -> Iterator[Point]:
-    question, names = "Are the names of the form fields right?", learned.settings.get("field_names")
+    question, names = "Are the names of the form fields right?", {**learned.settings.get("field_names", {})}
     first, renamed = learned.seen.get(CAMPAIGN), learned.seen.get(NAMES)
+    unknown = learned.seen.get(UNKNOWN_FIELD)
+    are_proven = first and first.is_queued and unknown and unknown.outcome is REFUSED
+    if SECURE in learned.seen:
+        names.pop("secure", None)
     if names:
         yield Point(NAMES, question, f"No: the service accepts {json.dumps(names)}.", {"field_names": names})
     elif queued := next((seen for name, seen in learned.seen.items() if seen.is_queued and name != "wrong_pin"), None):
-        yield Point(CAMPAIGN, question, f"Those of the required fields are: a campaign was queued ({queued.how}).")
+        which = (
+            "Yes, also those of optional fields" if are_proven and not renamed else "Those of the required fields are"
+        )
+        yield Point(CAMPAIGN, question, f"{which}: a campaign was queued ({queued.how}).")
     elif first and renamed:
         yield Point(
             NAMES, question, f"No, and none of the guesses was accepted ({renamed.how}). Ask the vendor for the names."
@@ -159,7 +172,12 @@ def _form(learned: Learned) -> Iterator[Point]:
         "yes": "Yes: the phone rang again.",
         "no": 'Perhaps not: the phone did not ring again. Set field_names to {"max_retries": "max_retry"} and run --only campaign.',
     }
-    yield Point(CAMPAIGN, question, answers.get(again or "", f"{NOT_KNOWN}: only a person can tell."))
+    its_name = "Its name is right, since the service refuses fields that it does not know" if are_proven else NOT_KNOWN
+    yield Point(
+        CAMPAIGN,
+        question,
+        answers.get(again or "", f"{its_name}; only a person can tell whether the phone rang again."),
+    )
 
 
 def _response(learned: Learned) -> Point:
@@ -212,6 +230,23 @@ def _twice(learned: Learned) -> Point:
             answer, profile = found[calls]
             return Point("twice", question, f"{answer}, by {source}.", profile)
     return _open(learned, "twice", question)
+
+
+def _secure(learned: Learned) -> Point:
+    question, name = "What is the form field for secure called?", learned.secure_name
+    seen, unknown = learned.seen.get(SECURE), learned.seen.get(UNKNOWN_FIELD)
+    if seen and seen.is_queued:
+        names = {**learned.settings.get("field_names", {}), "secure": name}
+        return Point(SECURE, question, f"{name}: a campaign with it was queued.{_rang(seen)}", {"field_names": names})
+    if seen and seen.outcome is REFUSED:
+        return Point(SECURE, question, f"{NOT_KNOWN}: {name} was refused ({seen.how}). Ask the vendor.")
+    if unknown and unknown.is_queued:
+        answer = (
+            f"{NOT_KNOWN}: with a wrong name, a campaign would be queued all the same, and its calls would run outside the secure "
+            "environment. Ask the vendor."
+        )
+        return Point(SECURE, question, answer)
+    return _open(learned, SECURE, question)
 
 
 def _is_about(learned: Learned, refused: Seen) -> bool:

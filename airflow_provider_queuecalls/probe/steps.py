@@ -34,6 +34,7 @@ class Step:
     :param rows: The contact file, with :data:`NUMBER` for the phone number; none for a step without a campaign.
     :param campaign: Parameters of the campaign besides its name, start_url, and expiration.
     :param endpoint: What differs from the connection.
+    :param field_names: Names of form fields, in addition to the connection's.
     :param repeats_name: Whether the campaign has the name of the step ``campaign``.
     :param questions: What is asked afterwards.
     """
@@ -45,6 +46,7 @@ class Step:
     rows: tuple[str, ...] = (NUMBER,)
     campaign: Mapping[str, Any] = field(default_factory=dict)
     endpoint: Mapping[str, Any] = field(default_factory=dict)
+    field_names: Mapping[str, str] = field(default_factory=dict)
     repeats_name: bool = False
     questions: tuple[Question, ...] = ()
 
@@ -56,6 +58,7 @@ class Step:
 
 RANG = Question("rang", "Did your phone ring?")
 REACH, CAMPAIGN, NAMES = "reach", "campaign", "names"
+UNKNOWN_FIELD, SECURE = "unknown_field", "secure"
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -123,6 +126,19 @@ STEPS: tuple[Step, ...] = (
         name="expired", title="Send a campaign that has expired", campaign={"expiration_time": LONG_AGO},
         why="Whether the service refuses such a campaign or ignores the expiration is not documented.",
         sends="One campaign to your number that expired in 2001. Your phone should not ring.",
+        questions=(RANG,),
+    ),
+    Step(
+        name=UNKNOWN_FIELD, title="Send a field that no service knows", campaign={"secure": True},
+        field_names={"secure": "queuecalls_probe"},
+        why="If the service ignores such a field, a campaign is queued also if the name of an optional field is wrong.",
+        sends="One campaign to your number, with one more field, called queuecalls_probe.",
+        questions=(RANG,),
+    ),
+    Step(
+        name=SECURE, title="Find the name of the field for secure", campaign={"secure": True},
+        why="The name of the field that runs a call in the HIPAA/PCI environment is not documented.",
+        sends="One campaign to your number in that environment, only if the service refuses fields that it does not know.",
         questions=(RANG,),
     ),
 )  # fmt: skip

@@ -15,9 +15,18 @@ from airflow_provider_queuecalls.client.client import Client, Head
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.probe.names import guesses
+from airflow_provider_queuecalls.probe.names import SECURE_NAMES, guesses
 from airflow_provider_queuecalls.probe.sending import LimitReached, Seen, Sender
-from airflow_provider_queuecalls.probe.steps import BY_NAME, CAMPAIGN, NAMES, REACH, STEPS, Step
+from airflow_provider_queuecalls.probe.steps import (
+    BY_NAME,
+    CAMPAIGN,
+    NAMES,
+    REACH,
+    SECURE,
+    STEPS,
+    UNKNOWN_FIELD,
+    Step,
+)
 
 #: How long a campaign of the probe may call.
 CALL_SECONDS = 1_800
@@ -60,6 +69,8 @@ class Learned:
     settings: dict[str, Any] = field(default_factory=dict)
     #: Settings that nobody has confirmed: they follow from words in a response.
     guessed: set[str] = field(default_factory=set)
+    #: The name that was tried for the field of ``secure``.
+    secure_name: str = ""
 
 
 class Walk:
@@ -92,8 +103,13 @@ class Walk:
 
     def go(self, only: Collection[str] = ()) -> Learned:
         """Do all steps, or only some, each if the person agrees."""
-        special: Mapping[str, Callable[[Step], None]] = {REACH: self._reach, NAMES: self._try_names}
-        chosen = {*only, *(CAMPAIGN for step in STEPS if step.name in only and step.repeats_name)}
+        special: Mapping[str, Callable[[Step], None]] = {
+            REACH: self._reach,
+            NAMES: self._try_names,
+            SECURE: self._try_secure,
+        }
+        needed = {CAMPAIGN for step in STEPS if step.name in only and step.repeats_name}
+        chosen = {*only, *needed, *({UNKNOWN_FIELD} if SECURE in only else ())}
         for step in STEPS:
             if chosen and step.name not in chosen:
                 self.learned.left_out[step.name] = "not chosen"
@@ -118,6 +134,8 @@ class Walk:
             return "not needed"
         if step.name == "basic" and not self._endpoint.basic_auth:
             return "the connection has basic_auth: false"
+        if step.name == SECURE and (UNKNOWN_FIELD not in seen or seen[UNKNOWN_FIELD].outcome is not Outcome.REFUSED):
+            return "without a service that refuses fields that it does not know, no response can show it"
         is_later = step.name not in (REACH, "wrong_pin", CAMPAIGN, NAMES, "basic")
         return "no campaign was queued" if is_later and first is not None and not self._queued_name else None
 
@@ -140,7 +158,9 @@ class Walk:
             self.learned.heads[what] = str(error)
 
     def _campaign(self, step: Step) -> None:
-        seen = self._keep(step, self._send(step, replace(self._endpoint, **step.endpoint), step.campaign))
+        names = {**self._endpoint.field_names, **step.field_names}
+        endpoint = replace(self._endpoint, field_names=names, **step.endpoint)
+        seen = self._keep(step, self._send(step, endpoint, step.campaign))
         first = self.learned.seen.get(CAMPAIGN)
         if step.name == "basic" and seen.is_queued and first and first.status_code in CREDENTIALS_REFUSED:
             self._learn(basic_auth=False)
@@ -161,6 +181,15 @@ class Walk:
                 self._try_wrong_pin_again("under the names that were accepted")
                 return
 
+    def _try_secure(self, step: Step) -> None:
+        """Send it by the connection's name, or by the likeliest one: an error may list the names that are accepted."""
+        names, unknown = self._endpoint.field_names, self.learned.seen.get(UNKNOWN_FIELD)
+        listed = [name for name in SECURE_NAMES if unknown and name in unknown.mentioned]
+        self.learned.secure_name = name = names.get("secure") or [*listed, *SECURE_NAMES][0]
+        endpoint = replace(self._endpoint, field_names={**names, "secure": name})
+        if self._keep(step, self._send(step, endpoint, step.campaign)).is_queued and "secure" not in names:
+            self._learn(field_names=endpoint.field_names)
+
     def _try_wrong_pin_again(self, how: str) -> None:
         """What was refused before may have been refused for something else."""
         before = self.learned.seen.get("wrong_pin")
@@ -170,7 +199,7 @@ class Walk:
 
     def _send(self, step: Step, endpoint: Endpoint, parameters: Mapping[str, Any]) -> Seen:
         """Send a step's campaign. If the service redirects to https on its own host, use that from now on."""
-        name = self._queued_name if step.repeats_name else f"probe.{self._run}.{step.name}{self._sender.calls_left}"
+        name = self._queued_name if step.repeats_name else f"probe.{self._run}.{step.name}{self._sender.requests_left}"
         times = {} if "expiration_time" in parameters else {"expiration_timestamp": int(time.time()) + CALL_SECONDS}
         campaign = Campaign(**{**self._urls, "campaign_name": name, **times, **parameters})
         seen = self._sender.send(endpoint, campaign, step.rows)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 MINE = "16175550199"
 LOGIN, PIN = "probe-login", "probe-pin"
-#: What no probe can tell from outside: an ignored field, and names of what it doesn't read.
-NOT_LEARNED = ("unknown_fields", "redirect")
+#: With these, some requests are needed to find out how to send, or it is not known which campaigns were refused. So others are
+#: left out, and the report says how to do them.
+LIMITED = ("renamed", "form_only", "other_words", "terse")
 #: In combination: the names, the words, and whether the PIN is checked.
 STRANGE: Mapping[str, Any] = {
     "field_names": {"contacts": "recipient_file", "campaign_name": "job_title"},
@@ -100,9 +101,8 @@ def test_the_probe_finds_what_a_service_differs_in(name: str, probe: Probe, tmp_
     wanted = {**PROFILES[name].settings}
     learned = read_profile(str(tmp_path / "report.json"))
     words = wanted.pop("response_names", {})
-    assert {key: value for key, value in wanted.items() if key not in NOT_LEARNED} == {
-        key: learned[key] for key in wanted if key not in NOT_LEARNED
-    }
+    assert wanted == {key: learned[key] for key in wanted}
+    assert ("--only" in probed.report["text"]) is (name in LIMITED)
     for key in ("status", "queued", "failed"):
         assert key not in words or learned["response_names"][key] == words[key].lower()
     # And a service by it answers the same.
@@ -214,7 +214,11 @@ def test_a_person_confirms_the_number_agrees_to_steps_and_answers(probe: Probe) 
     assert campaign.parameters["start_url"] == f"{sandbox.url}/"
     assert "max_retry" in probed.answer("max_retries")
     assert "not wished" in probed.answer("repeated")
-    assert all(step.why in probed.printed and step.sends in probed.printed for step in STEPS if step.name != "names")
+    assert all(
+        step.why in probed.printed and step.sends in probed.printed
+        for step in STEPS
+        if step.name not in ("names", "secure")
+    )
 
 
 @pytest.mark.parametrize("typed", [["16175550100"], [""], None])
@@ -241,6 +245,30 @@ def test_only_some_steps_and_what_they_need(probe: Probe) -> None:
         assert [len(sandbox.campaigns), probed.answer("repeated")[:13]] == [1, "It is refused"]
 
 
+@pytest.mark.parametrize("only", [[], ["--only", "secure"]])
+@pytest.mark.parametrize(
+    ("settings", "learned", "answer"),
+    [
+        ({"field_names": {"secure": "is_pci"}}, {"field_names": {"secure": "is_pci"}}, "is_pci: a campaign with it was queued"),
+        ({}, {}, "Not known: secure was refused"),
+        ({"field_names": {"secure": "is_pci"}, "unknown_fields": "ignore"}, {}, "outside the secure environment. Ask the vendor."),
+    ],
+)  # fmt: skip
+def test_the_name_of_secure_is_proven_only_by_a_service_that_refuses_unknown_fields(
+    settings: Any, learned: Any, answer: str, only: list[str], probe: Probe
+) -> None:
+    with service(**settings) as sandbox:
+        probed = probe(sandbox.url, "--yes", *only)
+        secure = [campaign for campaign in sandbox.campaigns if "secure" in campaign.parameters]
+    assert probed.report["settings"] == learned
+    assert answer in probed.answer("secure")
+    assert bool(secure) is bool(learned)
+    is_refused = settings.get("unknown_fields") != "ignore"
+    assert probed.answer("does not know").startswith("Yes" if is_refused else "No, it ignores them")
+    if not only:
+        assert ("also those of optional fields" in probed.answer("form fields right")) is is_refused
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -260,5 +288,4 @@ def test_steps_are_listed_and_have_no_number_of_their_own(capsys: pytest.Capture
     assert [step.name for step in STEPS if step.title not in printed] == []
     rows = [row for step in STEPS for row in step.rows]
     assert [row for row in rows if re.search(r"\d", row.replace(NUMBER, ""))] == []
-    assert sum(step.calls for step in STEPS if step.name != "names") <= 10
     assert BY_NAME["twice"].calls == 2
