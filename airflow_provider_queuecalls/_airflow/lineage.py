@@ -67,6 +67,16 @@ def campaign_lineage(
     )
 
 
+def next_list_lineage(
+    files: Iterable[Location], database: tuple[str, str], *, written: Iterable[Location]
+) -> OperatorLineage[Dataset, RunFacet]:
+    """Report that the list that was sent and the results of its calls became the next list."""
+    namespace, name = database
+    return OperatorLineage(
+        inputs=[*map(_file, files), Dataset(namespace=namespace, name=name)], outputs=[*map(_file, written)]
+    )
+
+
 def tables_read(hook: Any, sql: str, connection: Any) -> list[Dataset]:
     """Return the tables that a query reads, if the database's hook supports OpenLineage.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime, timezone
@@ -84,6 +85,16 @@ def results_database_url() -> str:
             f"[queuecalls] results_database names the connection {database!r}, which is not defined."
         ) from None
     return str(hook.get_uri())
+
+
+def dataset_of(url: str) -> tuple[str, str]:
+    """The namespace and the name that OpenLineage's conventions give to the results in a database, without its password."""
+    from sqlalchemy.engine import make_url
+
+    database = make_url(url)
+    if database.drivername.startswith("sqlite"):
+        return "file", os.path.abspath(str(database.database))
+    return f"postgres://{database.host}:{database.port or 5432}", f"{database.database}.public.queuecalls_results"
 
 
 def page_of_campaign(campaign_key: str) -> str | None:

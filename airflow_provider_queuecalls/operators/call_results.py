@@ -9,7 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, BaseOperator
-from airflow_provider_queuecalls._airflow.results import describe_events, read_counts, read_rows, results_database_url
+from airflow_provider_queuecalls._airflow.results import (
+    dataset_of,
+    describe_events,
+    read_counts,
+    read_rows,
+    results_database_url,
+)
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -51,6 +57,8 @@ from airflow_provider_queuecalls.stopping import NOTHING_WRITTEN, StopRequest
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_queuecalls._airflow.compat import Context
 
@@ -193,6 +201,9 @@ class CallResultsOperator(BaseOperator):
         self.on_empty = on_empty
         self.calling_hours = calling_hours
         self.unknown_zone = unknown_zone
+        # For OpenLineage: the files and the database that were read, and whether a file was written.
+        self._read: tuple[Sequence[Location], tuple[str, str]] | None = None
+        self._has_written = False
 
     @clear_locals()
     def execute(self, context: Context) -> dict[str, Any]:
@@ -203,6 +214,7 @@ class CallResultsOperator(BaseOperator):
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
+            self._read = [self.contacts, *self._rules().lists], dataset_of(url)
             checked = self._checked(stack, wanted)
             with _safe_to_retry():
                 self._assert_sent(
@@ -216,6 +228,7 @@ class CallResultsOperator(BaseOperator):
                 )
             stack.enter_context(closing(joined))
             output = self._write(joined, wanted)
+            self._has_written = wanted.output_format is not None
             result = {
                 "campaign_name": wanted.campaign_name,
                 "select": wanted.select,
@@ -231,9 +244,22 @@ class CallResultsOperator(BaseOperator):
         """Stop: the join ends, and nothing is written."""
         self.stop.request()
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
+        """Report to OpenLineage what was read, also when the task failed, and the file that was written."""
+        from airflow_provider_queuecalls._airflow.lineage import next_list_lineage
+
+        if self._read is None:
+            return None
+        files, database = self._read
+        written = [self.output_path] if self._has_written and self.output_path is not None else []
+        return next_list_lineage(files, database, written=written)
+
+    def _rules(self) -> ContactRules:
+        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
+
     def _checked(self, stack: ExitStack, wanted: NextList) -> CheckedContacts:
         """The list as it was sent."""
-        rules = ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
+        rules = self._rules()
         path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
         rules = replace(rules, suppress_max_age=None)  # it was new enough when the list was sent
         if wanted.span is None:  # when it was sent is not known, and by now the hours are others

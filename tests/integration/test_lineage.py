@@ -33,13 +33,14 @@ DAG_FILE = """
 import json, os
 from datetime import datetime, timezone
 from airflow import DAG
+from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
 
 given = json.loads(os.environ["LINEAGE_TASKS"])
 for name, parameters in given.items():
     with DAG(name, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
-        operator = SqlToQueueCallsOperator if "sql" in parameters else QueueCallsOperator
+        operator = SqlToQueueCallsOperator if "sql" in parameters else CallResultsOperator if "output" in parameters else QueueCallsOperator
         operator(task_id="queue", **parameters)
     globals()[name] = dag
 
@@ -105,6 +106,10 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
         "sql": f"SELECT phone_number FROM clinic.patients JOIN appointments USING (id) WHERE phone_number <> '{NUMBERS[1]}'",
         "sql_conn_id": "warehouse",
     }
+    joined = {
+        **{name: given[name] for name in ("contacts", "on_invalid", "duplicates", "suppress")},
+        **{"campaign_name": "spring", "output": "s3://storage@lineage/out/next.csv"},
+    }
     storage = {"endpoint_url": s3_url, "region_name": "us-east-1"}
     with run_sandbox(speed=0) as sandbox:
         for fault in FAULTS:
@@ -117,6 +122,7 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "AIRFLOW__QUEUECALLS__RECEIPTS_PATH": "none",
+            "AIRFLOW__QUEUECALLS__RESULTS_DATABASE": f"sqlite:///{folder}/results.db",
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(log), "append": True}),
             "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
             "AIRFLOW_CONN_STORAGE": json.dumps(
@@ -125,7 +131,7 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
             "AIRFLOW_CONN_WAREHOUSE": warehouse,
             "LINEAGE_TASKS": json.dumps(
                 {name: {**given, **parameters} for name, parameters in TASKS.items()}
-                | {"from_sql": {"campaign_name": "from_sql", **query}}
+                | {"from_sql": {"campaign_name": "from_sql", **query}, "joined": joined}
             ),
         }
         dags.write_text(DAG_FILE)
@@ -138,7 +144,7 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
         assert done.returncode == 0, done.stdout + done.stderr
         text = log.read_text()
         last = {event["job"]["name"]: event for event in map(json.loads, text.splitlines())}
-        events = {name: last[f"{name}.queue"] for name in (*TASKS, "from_sql")}
+        events = {name: last[f"{name}.queue"] for name in (*TASKS, "from_sql", "joined")}
         return Told(text, events, sandbox.url, f"postgres://127.0.0.1:{postgres.port}", folder)
 
 
@@ -161,6 +167,15 @@ def test_the_tables_of_a_query_become_the_campaign(told: Told) -> None:
     assert sorted(read) == sorted([*tables, ("file", f"{told.folder}/do-not-call.csv")])
     assert made == [(told.service.replace("http", "queuecalls"), "from_sql")]
     assert told.facet("from_sql")["contacts"] == 1
+
+
+def test_the_list_and_the_results_become_the_next_list(told: Told) -> None:
+    suppressed, results = (("file", f"{told.folder}/{name}") for name in ("do-not-call.csv", "results.db"))
+    assert told.events["joined"]["eventType"] == "COMPLETE"
+    assert told.files_and_campaign("joined") == (
+        [("s3://lineage", "out/calls.csv"), suppressed, results],
+        [("s3://lineage", "out/next.csv")],
+    )
 
 
 def test_a_campaign_whose_outcome_is_unknown_may_exist(told: Told) -> None:

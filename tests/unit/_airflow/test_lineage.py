@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls._airflow.results import dataset_of
 from airflow_provider_queuecalls.contacts import Report
 from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.results import PlaceCount
@@ -81,3 +82,15 @@ def test_the_facet_holds_counts_and_nothing_of_the_response(airflow: Any, dry_ru
         **{"suppressed": 4, "callIds": 0, "digest": "sha256:0", "dryRun": dry_run},
         "zones": {"America/Denver": {"contacts": 3, "outside_hours": 1}},
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "dataset"),
+    [
+        ("postgresql://me:4711@db.example/outreach", ("postgres://db.example:5432", "outreach.public.queuecalls_results")),
+        ("postgresql+psycopg://db.example:6432/x?password=4711", ("postgres://db.example:6432", "x.public.queuecalls_results")),
+        ("sqlite:////data/results.db", ("file", "/data/results.db")),
+    ],
+)  # fmt: skip
+def test_the_results_are_named_without_credentials(url: str, dataset: tuple[str, str]) -> None:
+    assert dataset_of(url) == dataset
