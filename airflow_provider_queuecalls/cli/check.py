@@ -112,8 +112,18 @@ def given_span(options: argparse.Namespace) -> tuple[int, int | None] | None:
     return (start, end) if any(read.values()) else None
 
 
+def _assert_has_effect(options: argparse.Namespace) -> None:
+    """Raise :class:`InvalidContactRules` for a span that nothing is compared with: the report would seem to say that all may be
+    called then."""
+    for name, needed in (("from", ("calling_hours", "max_per_period")), ("until", ("calling_hours",))):
+        if getattr(options, f"span_{name}") is not None and not any(getattr(options, each) for each in needed):
+            given = " or ".join(f"--{each.replace('_', '-')}" for each in needed)
+            raise InvalidContactRules([Violation(name, "has no effect here", f"unset, or given together with {given}")])
+
+
 def _run(options: argparse.Namespace) -> int:
     try:
+        _assert_has_effect(options)
         return check_file(
             options.file,
             given_rules(options),

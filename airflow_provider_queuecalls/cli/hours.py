@@ -103,7 +103,7 @@ def _groups(report: Report, hours: CallingHours, span: Span) -> Iterator[tuple[s
     for (zone, times), (contacts, regions) in by_hours.items():
         which = f" ({', '.join(sorted(set(regions)))})" if zones.count(zone) > 1 else ""
         yield f"{zone}{which}", contacts, times
-    yield "all known zones", sum(contacts for contacts, _ in by_hours.values()), common
+    yield "all known zones", sum(count.contacts for place, count in report.places.items() if place.zones), common
 
 
 def _chart(groups: Iterable[tuple[str, int, Sequence[Span]]], span: Span) -> Table:
@@ -113,6 +113,7 @@ def _chart(groups: Iterable[tuple[str, int, Sequence[Span]]], span: Span) -> Tab
     start, end = (f"{datetime.fromtimestamp(moment, timezone.utc):%a %Y-%m-%d %H:%M} UTC" for moment in span)
     scale = f"{start}{end:>{max(CHARACTERS - len(start), len(end) + 1)}}"
     table = Table("time zone", "contacts", scale)
+    table.columns[0].overflow = "fold"
     table.columns[1].justify = "right"
     table.columns[2].no_wrap = True
     for name, count, opened in groups:

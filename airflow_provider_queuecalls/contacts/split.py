@@ -24,7 +24,7 @@ from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, Violation
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.stopping import StopRequest
-from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, read_duration
+from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration
 
 SplitBy: TypeAlias = Literal["calling_hours", "size"]
 #: The name of the part that no campaign calls today.
@@ -114,7 +114,7 @@ class Part:
 
     def __str__(self) -> str:
         times = f", called from {show_span(self.span)}" if self.span else ""
-        return f"{self.contacts:,} contacts{times}"
+        return f"{counted(self.contacts, 'contact')}{times}"
 
     def campaign(self, location: str, campaign_name: str, *, has_header: bool) -> dict[str, Any]:
         """The parameters of QueueCallsOperator for this part."""

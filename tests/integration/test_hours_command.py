@@ -50,6 +50,15 @@ def test_a_span_that_is_not_valid_ends_with_2(
     assert problem in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--from", "--until"])
+def test_a_span_without_hours_is_not_ignored(contacts: str, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert main(["check", contacts, option, "2026-11-27T08:00-05:00"]) == 2
+    assert (
+        f"{option[2:]} has no effect here; it must be unset, or given together with --calling-hours"
+        in capsys.readouterr().err
+    )
+
+
 def test_a_set_is_shown_with_its_sources_and_as_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hours", "us-strict"]) == 0
     shown = capsys.readouterr().out
@@ -70,6 +79,7 @@ def test_the_chart_shows_when_each_zone_may_be_called(
     assert rows["New_York"] == ["        2 ", f" {'█' * 26}{'·' * 22}  "]
     assert rows["Los_Angeles"][1] == f" {'·' * 6}{'█' * 26}{'·' * 16}  "
     assert rows["unknown"][1] == f" {'·' * 48}  "
+    assert rows["all known zones"][0] == "        3 "
     assert rows["all known zones"][1] == f" {'·' * 6}{'█' * 20}{'·' * 22}  "
     assert (tmp_path / "hours.svg").read_text().startswith("<svg")
 

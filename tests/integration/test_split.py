@@ -143,5 +143,5 @@ def test_the_command_writes_the_same_files(contacts: Path, tmp_path: Path, capsy
     assert json.loads(capsys.readouterr().out) == [{**part, "campaign_name": part["campaign_name"].replace("x.", "calls.", 1)} for part in split(contacts, campaign_name="x")]  # fmt: skip
     assert main(command) == 0
     shown = capsys.readouterr().out
-    assert f"{SPAN}.csv: 1 contacts, called from 2099-01-15 13:15 to 2099-01-16 01:55 UTC" in shown
+    assert f"{SPAN}.csv: 1 contact, called from 2099-01-15 13:15 to 2099-01-16 01:55 UTC" in shown
     assert NEW_YORK not in shown
