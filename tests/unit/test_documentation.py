@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from airflow_provider_queuecalls.cli import build_parser
 from tests.support.command import REPOSITORY
@@ -41,3 +44,29 @@ def test_the_command_line_reference_has_every_option_with_its_help() -> None:
         assert [option for option in options if f"`{option}" not in sections[name]] == []
         assert "%(" not in sections[name]
         assert re.search(r"\| +\|$", sections[name], re.MULTILINE) is None, "an option without help"
+
+
+def test_the_kubernetes_example_has_only_fields_that_kubernetes_knows() -> None:
+    models = pytest.importorskip("kubernetes.client.models")
+    (example,) = re.findall(
+        r"^```yaml\n(.*?)^```$", (REPOSITORY / "docs" / "results.md").read_text("utf-8"), re.M | re.S
+    )
+    documents = list(yaml.safe_load_all(example))
+    assert [document["kind"] for document in documents] == ["Deployment", "Service", "Ingress"]
+
+    def unknown(value: Any, kind: str, where: str) -> Iterator[str]:
+        """Fields that a type does not have, and those that it requires and that are missing."""
+        if match := re.fullmatch(r"list\[(.*)\]", kind):
+            for each in value:
+                yield from unknown(each, match[1], where)
+        elif model := getattr(models, kind, None):
+            names = {field: name for name, field in model.attribute_map.items()}
+            given = {names[field]: each for field, each in value.items() if field in names}
+            yield from (f"{where}.{field}" for field in value if field not in names)
+            model(**given)  # raises ValueError for a required field that is missing
+            for name, each in given.items():
+                yield from unknown(each, model.openapi_types[name], f"{where}.{name}")
+        elif kind in ("str", "int", "bool"):
+            yield from () if type(value).__name__ == kind else [f"{where} is not a {kind}"]
+
+    assert [field for each in documents for field in unknown(each, f"V1{each['kind']}", each["kind"])] == []
