@@ -165,6 +165,15 @@ class Database:
             raise
         return all_new
 
+    def add_choice(self, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None:
+        """Commit what somebody chose in a call. Of several choices in a call, the last one counts."""
+        from sqlalchemy import text
+
+        chosen = {"campaign_key": campaign_key, "call_key": call_key, "choice": choice, "chosen_at": chosen_at}
+        with self.transaction() as connection:
+            connection.execute(text(_CHOOSE), chosen)
+        self._assert_same_file()
+
     def _assert_same_file(self) -> None:
         """Raise an error if the SQLite file was deleted or replaced: its last content has no name that others could open."""
         if self._file_id != file_id(self.url):
@@ -248,7 +257,7 @@ class Database:
                 yield dict(row)
 
     def prune(self, before: int) -> int:
-        """Delete the results that were received before a time, and campaigns from before it; return how many results.
+        """Delete the results that were received before a time, and choices and campaigns from before it; return how many results.
 
         The counts of a campaign stay as long as the campaign, since they say nothing about a person.
         """
@@ -261,8 +270,10 @@ class Database:
                 until = {"until": connection.execute(text(_OLDEST), oldest).scalar()}
                 connection.execute(text(_PRUNE_CALLS), until)
                 count = connection.execute(text(_PRUNE_RESULTS), until).rowcount
+                connection.execute(text(_PRUNE_CHOICES), until)
             deleted += count
         with self.transaction() as connection:
+            connection.execute(text(_PRUNE_CHOICES), {"until": before - 1})
             for statement in (_PRUNE_CAMPAIGNS, _PRUNE_TALLIES, _PRUNE_BREAKDOWNS):
                 connection.execute(text(statement), {"before": before})
         return deleted
@@ -297,12 +308,19 @@ def _forget_numbers(connection: Connection, key: str, outcome: str) -> None:
 NUMBERS_OF_REQUEST = ("queuecalls_requests", "queuecalls_numbers")
 _LAST_REQUEST = "SELECT token FROM queuecalls_requests WHERE campaign_key = :key ORDER BY recorded_at DESC LIMIT 1"
 _OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE starts_at < :until AND ends_at < :until"
+_CHOOSE = """INSERT INTO queuecalls_choices AS known (campaign_key, call_key, choice, chosen_at)
+    VALUES (:campaign_key, :call_key, :choice, :chosen_at) ON CONFLICT (campaign_key, call_key) DO UPDATE SET
+        choice = excluded.choice, chosen_at = excluded.chosen_at WHERE excluded.chosen_at >= known.chosen_at"""
 #: Whole seconds, so that calls and results are those of the same time.
 _OLDEST = """SELECT max(received_at) FROM
     (SELECT received_at FROM queuecalls_results WHERE received_at < :before ORDER BY received_at LIMIT :most) AS oldest"""
 _PRUNE_CALLS = """DELETE FROM queuecalls_calls WHERE (campaign_key, call_key, digest) IN
     (SELECT campaign_key, call_key, digest FROM queuecalls_results WHERE received_at <= :until)"""
 _PRUNE_RESULTS = "DELETE FROM queuecalls_results WHERE received_at <= :until"
+#: A choice stays as long as the result of its call.
+_PRUNE_CHOICES = """DELETE FROM queuecalls_choices WHERE chosen_at <= :until AND NOT EXISTS
+    (SELECT 1 FROM queuecalls_calls AS call WHERE call.campaign_key = queuecalls_choices.campaign_key
+        AND call.call_key = queuecalls_choices.call_key)"""
 _PRUNE_CAMPAIGNS = """DELETE FROM queuecalls_campaigns WHERE started_at < :before AND NOT EXISTS
     (SELECT 1 FROM queuecalls_results AS result WHERE result.campaign_key = queuecalls_campaigns.campaign_key)"""
 _PRUNE_TALLIES = """DELETE FROM queuecalls_tallies WHERE last_received_at < :before

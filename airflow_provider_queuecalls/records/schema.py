@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: other's counts. ``queuecalls_requests`` and ``queuecalls_numbers`` are the record for ``max_per_period``, see
 #: :mod:`~airflow_provider_queuecalls.records.called_numbers`. ``queuecalls_breakdowns`` counts the same results by one dimension at a time, as
 #: :data:`~airflow_provider_queuecalls.records.storing.DIMENSIONS` says, so that its rows add up instead of multiplying.
+#: ``queuecalls_choices`` has what somebody chose in a call, before its result arrives.
 SCHEMA: tuple[tuple[str, ...], ...] = (
     (
         f"""CREATE TABLE queuecalls_campaigns (
@@ -60,6 +61,10 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, dimension varchar(16) NOT NULL, value text NOT NULL,
             result text NOT NULL, shard bigint NOT NULL, calls bigint NOT NULL,
             PRIMARY KEY (campaign_key, dimension, value, result, shard))""",
+        f"""CREATE TABLE queuecalls_choices (
+            campaign_key varchar({KEY_LENGTH}) NOT NULL, call_key varchar({KEY_LENGTH}) NOT NULL,
+            choice text NOT NULL, chosen_at bigint NOT NULL, PRIMARY KEY (campaign_key, call_key))""",
+        "CREATE INDEX queuecalls_choices_chosen ON queuecalls_choices (chosen_at)",
     ),
 )
 VERSION = "SELECT max(version) FROM queuecalls_schema"

@@ -135,6 +135,28 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
     assert (counts.name, counts.results) == (NAME, 6)
 
 
+def choices(database: Database) -> list[tuple[str, ...]]:
+    with database.reading() as connection:
+        query = "SELECT campaign_key, call_key, choice FROM queuecalls_choices ORDER BY 1, 2"
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def test_the_last_choice_of_a_call_counts_and_is_deleted_with_its_result(database: Database) -> None:
+    now, posted = int(time.time()), read_result(RESULT.items())
+    call = posted.result.call_key or ""
+    for choice, chosen_at in (("first", now - 100), ("last", now - 90), ("late", now - 95)):
+        database.add_choice(KEY, call, choice, chosen_at)
+    database.add_choice(KEY, "no result", "é ", now - 100)
+    database.add_choice("other", call, "first", now - 10)
+    database.add(KEY, posted)
+
+    assert choices(database) == [(KEY, call, "last"), (KEY, "no result", "é "), ("other", call, "first")]
+    assert database.prune(now - 50) == 0
+    assert choices(database) == [(KEY, call, "last"), ("other", call, "first")]
+    assert database.prune(now + 10) == 1
+    assert choices(database) == []
+
+
 def test_a_connection_that_the_server_has_ended_loses_no_result(postgres: Postgres) -> None:
     url = postgres.new_database("ended")
     with closing(Database(url)) as database, closing(Database(url)) as other:
