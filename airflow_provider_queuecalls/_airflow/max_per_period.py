@@ -21,7 +21,7 @@ from airflow_provider_queuecalls.exceptions import (
 )
 from airflow_provider_queuecalls.parameters import read_values
 from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.results_url import read_secrets
+from airflow_provider_queuecalls.signed_url import read_secrets
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.called_numbers import CalledNumbers

@@ -23,8 +23,9 @@ from airflow_provider_queuecalls._airflow.compat import (
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
-from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
+from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
+from airflow_provider_queuecalls.signed_url import read_secrets
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.database import Database, ResultCounts

@@ -197,7 +197,7 @@ def _limit(max_per_period: str | None, start: int | None, memory_limit: int) -> 
     from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, from_environment
     from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
     from airflow_provider_queuecalls.records.database import Database
-    from airflow_provider_queuecalls.records.results_url import read_secrets
+    from airflow_provider_queuecalls.signed_url import read_secrets
 
     secrets = read_secrets(from_environment(SECRET))
     database = Database(from_environment(DATABASE), create=False)

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, nullcontext, redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    text = "store the results that the service posts to the URLs of campaigns, or show campaigns in a browser"
+    text = "store the results that the service posts, and serve the scripts of 'speak'; or show campaigns in a browser"
     parser = commands.add_parser("serve", help=text, description=text)
     parser.add_argument(
         "--ui",
@@ -141,7 +141,7 @@ def from_environment(variable: str, value: str | None = None, option: str = "") 
 
 
 def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
-    from airflow_provider_queuecalls.records.results_url import read_secrets
+    from airflow_provider_queuecalls.signed_url import read_secrets
 
     if options.secret_file is None:
         return read_secrets(from_environment(SECRET, option="--secret-file"))
@@ -168,11 +168,14 @@ def _run_serve(options: argparse.Namespace) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("airflow_provider_queuecalls.results").setLevel(logging.INFO)
     secrets = _secrets(options)
+    has_database = options.database or os.environ.get(DATABASE, "").strip()
     with (
         _listener(options, RECEIVER_PORT) as (listener, url),
-        _database(options, create=True) as database,
+        _database(options, create=True) if has_database else nullcontext() as database,
         closing(Receiver(database, secrets)) as receiver,
     ):
+        if database is None:
+            print("Without a database, scripts are served, and results and choices are refused.", file=sys.stderr)
         if not is_loopback(options.host):
             print("Warning: other machines can reach this port without TLS.", file=sys.stderr)
         _serve(server(receiver), listener, f"The results receiver listens on {url}.")

@@ -79,7 +79,7 @@ def _receiver() -> Any:
     from airflow_provider_queuecalls._airflow import settings
     from airflow_provider_queuecalls.exceptions import QueueCallsError
     from airflow_provider_queuecalls.records.receiver import Receiver
-    from airflow_provider_queuecalls.records.results_url import read_secrets
+    from airflow_provider_queuecalls.signed_url import read_secrets
 
     secrets: tuple[str, ...] = ()
     try:
@@ -97,6 +97,9 @@ class _ConfiguredDatabase:
 
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
         return self._database.add_all(posts)
+
+    def add_choice(self, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None:
+        self._database.add_choice(campaign_key, call_key, choice, chosen_at)
 
     @cached_property
     def _database(self) -> Database:

@@ -1,4 +1,4 @@
-"""The receiver of call results: an ASGI app, and a server for it whose memory is bounded."""
+"""The receiver of call results, which also serves scripts: an ASGI app, and a server for it whose memory is bounded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import email
 import logging
 import socket
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,9 @@ from urllib.parse import parse_qsl
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import PostedResult, read_result
 from airflow_provider_queuecalls.records.results_url import key_of
+from airflow_provider_queuecalls.voice.script import CHOICE, CONTENT_TYPE, LAST_WORD, script
+from airflow_provider_queuecalls.voice.script_url import script_of
+from airflow_provider_queuecalls.voice.speech import Speech
 
 if TYPE_CHECKING:
     import uvicorn
@@ -38,7 +42,8 @@ MOST_CHARACTERS_AT_ONCE = 1 << 20
 MOST_CHARACTERS = 64 << 20
 #: How long a result may wait for the database.
 STORE_SECONDS = 30
-_HEADERS = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
+#: The fields of a call whose text is spoken. A contact's own has the name of its column, or that of the form.
+SPOKEN = ("call_parameter", "call_parameters")
 _MORE_HEADERS = {503: [(b"retry-after", b"30")], 405: [(b"allow", b"GET, HEAD, POST")]}
 
 
@@ -49,15 +54,35 @@ class Results(Protocol):
 
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]: ...
 
+    def add_choice(self, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None: ...
+
+
+class _Answer(NamedTuple):
+    """A response: a text, which is also logged, or a script."""
+
+    status: int
+    text: str
+    script: bytes = b""
+
+
+OK = _Answer(200, "ok")
+NO_DATABASE = _Answer(503, "this receiver has no database")
+
+
+class _Refused(Exception):
+    """A request that cannot be read, with the response to it."""
+
 
 class Receiver:
     """An ASGI app that stores the results of calls. It responds with 200 once a result is committed.
 
-    It serves the results URLs of all campaigns that one of the secrets has signed, below any prefix, and ``/health``.
-    Its log has neither paths nor values of a post.
+    It serves the results URLs and the scripts of all campaigns that one of the secrets has signed, below any prefix, and
+    ``/health``. Its log has neither paths nor values of a request.
+
+    :param database: where results and choices are stored; without it, only scripts without choices are served
     """
 
-    def __init__(self, database: Results, secrets: Sequence[str]) -> None:
+    def __init__(self, database: Results | None, secrets: Sequence[str]) -> None:
         self._database = database
         self._secrets = tuple(secrets)
         self._problem = ""
@@ -70,19 +95,33 @@ class Receiver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(scope["type"])
-        is_read = scope["method"] in ("GET", "HEAD")
-        key = key_of(scope["path"], self._secrets)
-        if key is not None:
-            status, text = (200, "ok") if is_read else await self._respond(key, scope, receive)
-        elif is_read and scope["path"].endswith(HEALTH):
-            status, text = await self._result_of(self._in_thread(self._reader, self._database.ping))
-        else:
-            status, text = 404, "not found"
+        path, is_read = scope["path"], scope["method"] in ("GET", "HEAD")
+        speaking, key = script_of(path, self._secrets), key_of(path, self._secrets)
+        try:
+            if speaking is not None:
+                key = speaking[0]
+                answer = await self._speak(*speaking, scope, receive)
+            elif key is not None:
+                answer = await self._respond(key, scope, receive)
+            elif is_read and path.endswith(HEALTH):
+                answer = (
+                    await self._result_of(self._in_thread(self._reader, self._database.ping)) if self._database else OK
+                )
+            else:
+                answer = _Answer(404, "not found")
+        except _Refused as refused:
+            answer = _Answer(*refused.args)
         if key and not is_read:
-            log.info("%s %d campaign %s: %s", scope["method"], status, key, text)
-        body = f"{text}\n".encode()
-        headers = [*_HEADERS, (b"content-length", b"%d" % len(body)), *_MORE_HEADERS.get(status, ())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+            log.info("%s %d campaign %s: %s", scope["method"], answer.status, key, answer.text)
+        body = answer.script or f"{answer.text}\n".encode()
+        content_type = CONTENT_TYPE if answer.script else "text/plain"
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+        ]
+        headers += _MORE_HEADERS.get(answer.status, ())
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     def close(self) -> None:
@@ -90,33 +129,46 @@ class Receiver:
         self._writer.shutdown()
         self._reader.shutdown()
 
-    async def _respond(self, key: str, scope: Scope, receive: Receive) -> tuple[int, str]:
+    async def _respond(self, key: str, scope: Scope, receive: Receive) -> _Answer:
+        pairs = await _pairs(scope, receive)
+        if self._database is None:
+            return NO_DATABASE
         if scope["method"] != "POST":
-            return 405, "method not allowed"
-        try:
-            body = await asyncio.wait_for(_body(receive), CLIENT_SECONDS)
-        except asyncio.TimeoutError:
-            return 408, "the body did not arrive in time"
-        except ConnectionError:
-            return 400, "the client has disconnected"  # which only the log shows
-        if body is None:
-            return 413, f"the body has more than {MOST_BYTES} bytes"
-        content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
-        pairs = read_pairs(content_type, body, scope["query_string"].decode("latin-1"))
+            return OK
         if not pairs:
-            return 400, "the post has no fields"
+            return _Answer(400, "the post has no fields")
         return await self._result_of(self._store(key, read_result(pairs)))
 
-    async def _result_of(self, operation: Awaitable[bool | None]) -> tuple[int, str]:
+    async def _speak(self, key: str, speech: Speech, scope: Scope, receive: Receive) -> _Answer:
+        pairs = await _pairs(scope, receive)
+        fields, result = dict(pairs), read_result(pairs).result
+        if speech.choices and self._database is None:
+            return NO_DATABASE
+        if scope["method"] == "POST" and CHOICE in fields:
+            return await self._choose(key, speech, fields[CHOICE], result.call_key)
+        call = {name: getattr(result, name) or "" for name in ("call_id", "phone_number", "message_reference")}
+        text = next(filter(None, map(fields.get, SPOKEN)), "")
+        return _Answer(200, "script", script(speech, text, call, scope["path"].rpartition("/")[2]))
+
+    async def _choose(self, key: str, speech: Speech, choice: str, call_key: str | None) -> _Answer:
+        if choice not in speech.choices.values() or self._database is None:
+            return _Answer(400, "the script does not offer this choice")
+        if call_key is None:
+            return _Answer(400, "the choice names no call")
+        storing = self._in_thread(self._writer, self._database.add_choice, key, call_key, choice, int(time.time()))
+        answer = await self._result_of(asyncio.wait_for(storing, STORE_SECONDS))
+        return _Answer(200, "choice stored", LAST_WORD) if answer is OK else answer
+
+    async def _result_of(self, operation: Awaitable[bool | None]) -> _Answer:
         try:
             is_new = await operation
         except Exception as error:  # noqa: BLE001  # any: only a committed result may be acknowledged
             if (problem := _describe(error)) != self._problem:  # one line, however many posts fail
                 log.error("The database cannot be used: %s", problem)
                 self._problem = problem
-            return 503, "the database cannot be used"
+            return _Answer(503, "the database cannot be used")
         self._problem = ""
-        return 200, "ok" if is_new is None else "stored" if is_new else "stored before"
+        return OK if is_new is None else _Answer(200, "stored" if is_new else "stored before")
 
     async def _store(self, key: str, posted: PostedResult) -> bool:
         if self._characters > MOST_CHARACTERS:
@@ -145,8 +197,10 @@ class Receiver:
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         batch = [waiting for waiting in batch if not waiting.stored.done()]
+        database = self._database
+        assert database is not None  # noqa: S101  # without one, nothing waits
         try:
-            all_new = await self._in_thread(self._writer, self._database.add_all, [waiting.post for waiting in batch])
+            all_new = await self._in_thread(self._writer, database.add_all, [waiting.post for waiting in batch])
         except Exception as error:  # noqa: BLE001  # whoever waits gets it
             if len(batch) == 1:
                 batch[0].fail(error)
@@ -183,8 +237,24 @@ def _describe(error: BaseException) -> str:
     return " ".join([type(cause).__name__, *filter(None, codes)])
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The body; None if it is too large. Raises :class:`ConnectionError` if the client has gone."""
+async def _pairs(scope: Scope, receive: Receive) -> list[tuple[str, str]]:
+    """Return the names and values of a request. Raises :class:`_Refused` if it cannot be read."""
+    content_type, body = "", b""
+    if scope["method"] == "POST":
+        content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+        try:
+            body = await asyncio.wait_for(_body(receive), CLIENT_SECONDS)
+        except asyncio.TimeoutError:
+            raise _Refused(408, "the body did not arrive in time") from None
+        except ConnectionError:
+            raise _Refused(400, "the client has disconnected") from None  # which only the log shows
+    elif scope["method"] not in ("GET", "HEAD"):
+        raise _Refused(405, "method not allowed")
+    return read_pairs(content_type, body, scope["query_string"].decode("latin-1"))
+
+
+async def _body(receive: Receive) -> bytes:
+    """The body. Raises :class:`_Refused` if it is too large, and :class:`ConnectionError` if the client has gone."""
     body, more = b"", True
     while more and len(body) <= MOST_BYTES:
         message = await receive()
@@ -192,7 +262,9 @@ async def _body(receive: Receive) -> bytes | None:
             raise ConnectionError
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    return body if len(body) <= MOST_BYTES else None
+    if len(body) > MOST_BYTES:
+        raise _Refused(413, f"the body has more than {MOST_BYTES} bytes")
+    return body
 
 
 def read_pairs(content_type: str, body: bytes, query: str) -> list[tuple[str, str]]:

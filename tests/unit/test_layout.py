@@ -24,9 +24,9 @@ ROOT = Path(package.__file__).parent
 REPOSITORY = ROOT.parent
 #: What the package consists of, from the bottom up. A module imports from its own folder and from lower layers only.
 LAYERS = (
-    {"outcome", "exceptions", "stopping", "progress", "parameters", "value_types"},
+    {"outcome", "exceptions", "stopping", "progress", "parameters", "value_types", "signed_url"},
     {"client"},
-    {"contacts"},
+    {"contacts", "voice"},
     {"records"},
     {"delivery"},
     {"pages"},

@@ -15,7 +15,8 @@ import pytest  # noqa: TC002
 import requests
 
 from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.results_url import read_secrets, results_url
+from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.signed_url import read_secrets
 from tests.integration.results.test_receiver import KEY, NEW, RESULT, receiver, stored
 from tests.support.memory import peak
 from tests.support.patience import PATIENCE_SECONDS
