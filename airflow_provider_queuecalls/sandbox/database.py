@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 BUSY_SECONDS = 60
 #: Threads that read at once; the next one waits for a connection.
 CONNECTIONS = 8
-VERSION = 3
+VERSION = 4
 #: Times are UNIX seconds of the sandbox's clock. A campaign's calls have consecutive ids from ``first_call_id`` on.
 _SCHEMA = """
 CREATE TABLE campaigns (
@@ -66,7 +66,8 @@ CREATE TABLE journal (
     fault TEXT,
     note TEXT NOT NULL,
     headers TEXT NOT NULL,
-    fields TEXT NOT NULL
+    fields TEXT NOT NULL,
+    transcript TEXT NOT NULL
 );
 CREATE INDEX journal_of_campaign ON journal (campaign_id);
 CREATE TABLE armed_faults (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, times INTEGER);

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, CallResult
@@ -17,6 +17,8 @@ from airflow_provider_queuecalls.sandbox.hours import AttemptsOutsideHours
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign, Store, expired_note
 
 log = logging.getLogger("airflow_provider_queuecalls.sandbox")
+#: How the last attempt of a call ended that was answered, and whose script cannot be read.
+SCRIPT_FAILED = "script failed"
 LONGEST_PAUSE, SHORTEST_PAUSE = 60.0, 0.02
 
 
@@ -77,17 +79,26 @@ class Dialer:
                     if after.attempts > before.attempts:
                         self._outside_hours.add(after, campaigns[after.campaign_id])
                 expired.update(after.campaign_id for _, after in changes if after.state == "expired")
-                self._callbacks.send(
-                    [
-                        callback
-                        for before, after in changes
-                        for callback in callbacks(before, after, campaigns[after.campaign_id])
-                        if self._callbacks.allows(callback.url)
-                    ]
-                )
+                failed = self._send_callbacks(changes, campaigns)
+                ended = [(after, without_script(after)) for _, after in changes if after.call_id in failed]
+                if ended and self._store.change(ended):
+                    self._send_callbacks(ended, campaigns)
             for campaign_id, calls in expired.items():
                 if campaign := campaigns.get(campaign_id):
                     log.warning("Campaign %d: %s", campaign_id, expired_note(calls, campaign.expires_at))
+
+    def _send_callbacks(
+        self, changes: Sequence[tuple[Call, Call]], campaigns: Mapping[int, QueuedCampaign]
+    ) -> set[int]:
+        """Send the callbacks about changes. Returns the ids of calls whose script cannot be read."""
+        return self._callbacks.send(
+            [
+                callback
+                for before, after in changes
+                for callback in callbacks(before, after, campaigns[after.campaign_id], self._seed)
+                if self._callbacks.allows(callback.url)
+            ]
+        )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -127,7 +138,12 @@ def next_state(call: Call, campaign: QueuedCampaign, seed: int) -> Call:
     return replace(call, state="waiting", due_at=min(again, campaign.expires_at or again))
 
 
-def callbacks(before: Call, after: Call, campaign: QueuedCampaign) -> Iterator[Callback]:
+def without_script(call: Call) -> Call:
+    """The call that was answered, and whose script cannot be read. It is not repeated: somebody has answered."""
+    return replace(call, state="failed", last_attempt=SCRIPT_FAILED, duration=0, due_at=None)
+
+
+def callbacks(before: Call, after: Call, campaign: QueuedCampaign, seed: int) -> Iterator[Callback]:
     """The callbacks about a change, with the documented fields. A row's values take precedence over the campaign's."""
     parameters = campaign.parameters
     about = {
@@ -137,10 +153,12 @@ def callbacks(before: Call, after: Call, campaign: QueuedCampaign) -> Iterator[C
     }
     if after.state == "connected":
         fields = about | {"call_parameters": after.call_parameter or parameters.get("call_parameters", "")}
-        yield Callback("start_url", parameters["start_url"], fields, after.last_attempt_at or 0, campaign.id)
+        callee = numbers.Callee(after.phone_number, after.callee_type, seed)
+        yield Callback("start_url", parameters["start_url"], fields, after.last_attempt_at or 0, campaign.id, callee)
     elif after.state != "waiting" and parameters.get("result_url"):
         result = CallResult(
             **about, result=COMPLETED if after.state == "completed" else FAILED, callee_type=after.callee_type,
             attempts=after.attempts, last_attempt_timestamp=after.last_attempt_at or 0, duration=after.duration or 0,
         )  # fmt: skip
-        yield Callback("result_url", parameters["result_url"], result.form(), before.due_at or 0, campaign.id)
+        at = after.last_attempt_at if after.last_attempt == SCRIPT_FAILED else before.due_at
+        yield Callback("result_url", parameters["result_url"], result.form(), at or 0, campaign.id)

@@ -23,7 +23,8 @@ class Entry:
     """One request: to the service (``received``), or a callback (``sent``).
 
     ``status`` is the response's HTTP code, None where there was no response; ``fault`` the fault that happened, and
-    ``note`` a sentence about the result.
+    ``note`` a sentence about the result. ``transcript`` is what the script in a response has said, and the keys that were
+    pressed, line by line.
     """
 
     at: int
@@ -36,6 +37,7 @@ class Entry:
     status: int | None = None
     fault: str | None = None
     note: str = ""
+    transcript: tuple[str, ...] = ()
     id: int = 0
 
 
@@ -55,6 +57,7 @@ class Journal:
                 **asdict(entry),
                 "headers": json.dumps(_without_secrets(entry.headers, _SECRET_HEADERS)),
                 "fields": json.dumps(_without_secrets(entry.fields, SECRET_FIELDS)),
+                "transcript": json.dumps(entry.transcript),
             }
             for entry in entries
         ]
@@ -62,8 +65,8 @@ class Journal:
             return
         with self._database.writing() as db:
             db.executemany(
-                "INSERT INTO journal (at, direction, campaign_id, method, url, status, fault, note, headers, fields)"
-                " VALUES (:at, :direction, :campaign_id, :method, :url, :status, :fault, :note, :headers, :fields)",
+                "INSERT INTO journal (at, direction, campaign_id, method, url, status, fault, note, headers, fields, transcript)"
+                " VALUES (:at, :direction, :campaign_id, :method, :url, :status, :fault, :note, :headers, :fields, :transcript)",
                 rows,
             )
             db.execute("DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?", (MOST_ENTRIES,))
@@ -87,4 +90,5 @@ def _without_secrets(pairs: Mapping[str, str], secret: frozenset[str]) -> dict[s
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(**row | {"headers": json.loads(row["headers"]), "fields": json.loads(row["fields"])})
+    headers, fields, transcript = (json.loads(row[name]) for name in ("headers", "fields", "transcript"))
+    return Entry(**row | {"headers": headers, "fields": fields, "transcript": tuple(transcript)})

@@ -82,7 +82,7 @@ def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox,
         "on_invalid": "skip", "duplicates": "drop", "suppress_max_age": "1 hour",
     }  # fmt: skip
     later = sandbox.now + timedelta(hours=1)
-    campaign: dict[str, Any] = {"campaign_name": NAME, "start_url": sandbox.url, "scheduled_timestamp": later}
+    campaign: dict[str, Any] = {"campaign_name": NAME, "scheduled_timestamp": later}
     queued = send(**rules, **campaign, collect_results=True)
     sandbox.advance(hours=2)
     os.utime(suppressed, (0, 0))  # it was new enough when the list was sent

@@ -19,6 +19,8 @@ from airflow_provider_queuecalls.sandbox.server import Sandbox
 START_URL = "https://voice.example/start"
 LOGIN, PIN = "a-sender", "it's-secret"
 FORM = {"login": LOGIN, "pin": PIN, "start_url": START_URL}
+#: A script that says one sentence.
+SCRIPT = '<?xml version="1.0"?><vxml version="2.0"><form><block><prompt>Hello.</prompt></block></form></vxml>'
 CONTACTS = b"16175550100,order-1,lang=en\n16175550101,order-2\n16175550102\n"
 
 
@@ -73,10 +75,14 @@ def number(ending: str) -> str:
 
 
 class Listener:
-    """Receives callbacks at ``url``: ``received`` are the paths of POSTs with their fields, ``asked`` the paths of GETs."""
+    """Receives callbacks at ``url``: ``received`` are the paths of POSTs with their fields, ``asked`` the paths of GETs.
+
+    ``scripts`` are the documents it responds with, by path; those of other paths are :data:`SCRIPT`.
+    """
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
+        self.scripts: dict[str, str] = {}
         self.received: list[tuple[str, dict[str, str]]] = []
         self.asked: list[str] = []
         self.url = ""
@@ -109,11 +115,13 @@ def listening(status: int = 200) -> Iterator[Listener]:
             self._respond()
 
         def _respond(self) -> None:
+            script = listener.scripts.get(self.path.partition("?")[0], SCRIPT).encode()
             self.send_response(listener.status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(script)))
             if 300 <= listener.status < 400:
                 self.send_header("Location", "/elsewhere")
             self.end_headers()
+            self.wfile.write(script)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -79,7 +79,6 @@ def test_results_come_home_and_the_url_is_shown_nowhere(
     with everything_logged() as logged:
         result = send(
             **parameters,
-            start_url=sandbox.url,
             scheduled_timestamp=later,
             expiration_timestamp=later + timedelta(days=1),
         )

@@ -30,7 +30,7 @@ from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import PROGRAM, Program, command
-from tests.support.sandbox import post
+from tests.support.sandbox import listening, post
 
 NAME, KEY = "spring", "00d1"
 OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"
@@ -188,7 +188,7 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
 ) -> None:
     for variable, value in ((DATABASE, sqlite), (SECRET, NEW), ("AIRFLOW__LOGGING__LOGGING_LEVEL", "INFO")):
         monkeypatch.setenv(variable, value)
-    with receiver(sqlite) as (_, base), run_sandbox(check_urls=True) as sandbox:
+    with receiver(sqlite) as (_, base), run_sandbox(check_urls=True) as sandbox, listening() as script:
         monkeypatch.setenv(URL, base)
         connect(sandbox.url)
         key = QueueCallsHook().key_of(NAME).digest
@@ -197,7 +197,7 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
         target = printed.removesuffix("\n")
         assert logged  # Airflow says what it thinks of the connection
         rows = f"{NUMBER},{REFERENCE}\n16175550101,order-2\n"
-        queued = post(sandbox, rows, campaign_name=NAME, start_url=sandbox.url, result_url=target)
+        queued = post(sandbox, rows, campaign_name=NAME, start_url=script.url, result_url=target)
         assert 'status="queued"' in queued.text
         sandbox.advance(hours=1)
 

@@ -58,18 +58,22 @@ def test_a_row_without_a_reference_gets_the_campaigns(queuecalls_sandbox: Sandbo
 
 def test_callbacks_are_sent_once_and_recorded_in_the_journal(queuecalls_sandbox: Sandbox) -> None:
     with listening(status=500) as failing:
-        post(queuecalls_sandbox, start_url=failing.url)
-        queuecalls_sandbox.advance(seconds=1)
+        post(queuecalls_sandbox, result_url=failing.url)
+        queuecalls_sandbox.advance(hours=1)
     post(queuecalls_sandbox, start_url=failing.url, result_url=failing.url)
     queuecalls_sandbox.advance(hours=1)
 
     sent = [entry for entry in queuecalls_sandbox.journal if entry.direction == "sent"]
     assert [(entry.url, entry.status, entry.note) for entry in sent] == [
-        (failing.url, 500, "start_url for call 100000001."),
-        (failing.url, None, "start_url for call 100000002: not delivered (ConnectionError), and not sent again."),
+        (failing.url, 500, "result_url for call 100000001."),
+        (
+            failing.url,
+            None,
+            "start_url for call 100000002: the call fails, since the script does not respond (ConnectionError).",
+        ),
         (failing.url, None, "result_url for call 100000002: not delivered (ConnectionError), and not sent again."),
     ]
-    assert [call.state for call in queuecalls_sandbox.calls] == ["completed", "completed"]
+    assert [call.state for call in queuecalls_sandbox.calls] == ["completed", "failed"]
 
 
 def test_a_redirect_of_a_callback_is_not_followed(queuecalls_sandbox: Sandbox) -> None:

@@ -26,6 +26,7 @@ MAGIC: dict[str, tuple[str, str, int]] = {
     "555-0107": ("completed", "answered", 1),
     "555-0108": ("completed", "answered", 1),
     "555-0109": ("completed", "answered", 5),
+    **{f"555-01{n}": ("completed", "answered", 1) for n in range(10, 21)},
 }
 
 
