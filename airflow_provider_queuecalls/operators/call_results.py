@@ -84,7 +84,8 @@ class CallResultsOperator(BaseOperator):
     :param output_conn_id: The connection to a database that Airflow has a DbApiHook for. Default: none.
     :param output_table: The table in which the campaign's rows are replaced, in one transaction. It has the columns
         campaign_name, phone_number, message_reference, call_parameter, call_id, result, callee_type, attempts,
-        last_attempt_timestamp, duration, and received_at. Accepts the name of a table, with its schema where it is needed.
+        last_attempt_timestamp, duration, received_at, choice, and chosen_at. Accepts the name of a table, with its schema
+        where it is needed.
         Default: none.
     :param queued: The result of the task that sent the campaign. After a dry run, the task is skipped. Give this or
         campaign_name. Accepts the result of a QueueCallsOperator, as a mapping or text. Default: none.
@@ -93,7 +94,7 @@ class CallResultsOperator(BaseOperator):
     :param queuecalls_conn_id: The Airflow connection that sent the campaign called campaign_name: other accounts may have
         campaigns of that name. Default: ``'queuecalls_default'``.
     :param select: Which contacts to write, by their results. A value that renders to an empty string is an error.
-        Accepts 'all', 'completed', 'failed', 'not_reached', 'missing', or a callee_type. Default: ``'all'``.
+        Accepts 'all', 'completed', 'failed', 'not_reached', 'missing', a choice, or a callee_type. Default: ``'all'``.
     :param output_format: How the file is written. ``'csv'``: a contact file with a header line; ``'parquet'``: Apache
         Parquet; ``'jsonl'``: one JSON object per line. Default: by the extension of ``output``.
     :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
@@ -135,7 +136,8 @@ class CallResultsOperator(BaseOperator):
     Pushes a dict of counts to XCom, and sets it as the ``extra`` of the events of all assets in ``outlets``:
     ``campaign_name``, ``select``, ``output`` (the path or table), ``rows`` (how many were written), ``contacts``,
     ``results``, ``completed``, ``failed``, ``other`` (another result), ``missing`` (no result), ``unjoined`` (results that
-    belong to no contact), ``repeated_references`` (references of several contacts), and ``by_callee_type``.
+    belong to no contact), ``repeated_references`` (references of several contacts), ``choices`` (results with a choice),
+    ``by_callee_type``, and ``by_choice``.
 
     Airflow's retries apply if the results database or the storage cannot be used.
     """
@@ -217,9 +219,8 @@ class CallResultsOperator(BaseOperator):
             self._read = [self.contacts, *self._rules().lists], dataset_of(url)
             checked = self._checked(stack, wanted)
             with _safe_to_retry():
-                self._assert_sent(
-                    wanted, checked.report, read_counts(url, wanted.campaign_key, wanted.campaign_name).contacts
-                )
+                counts = read_counts(url, wanted.campaign_key, wanted.campaign_name)
+                self._assert_sent(wanted, checked.report, counts.contacts)
                 joined = JoinedList(
                     checked.upload.file,
                     read_rows(url, wanted.campaign_key),
@@ -236,7 +237,7 @@ class CallResultsOperator(BaseOperator):
                 "rows": joined.count(wanted.select),
                 **joined.counts.as_dict(),
             }
-        self._report(result)
+        self._report(result, counts.by_choice.total())
         describe_events(self.outlets, context, result)
         return result
 
@@ -317,12 +318,20 @@ class CallResultsOperator(BaseOperator):
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
         return str(self.output_path).strip()
 
-    def _report(self, result: Mapping[str, Any]) -> None:
+    def _report(self, result: Mapping[str, Any], choices: int) -> None:
         self.log.info("Wrote %s of %s contacts: %s", f"{result['rows']:,}", f"{result['contacts']:,}", result)
         if result["unjoined"]:
             self.log.warning("%s results belong to no contact of the list.", f"{result['unjoined']:,}")
+        if choices > result["choices"]:
+            self.log.warning(
+                "Choices in calls without a result: %s. They are not in the list. Clear this task when the results are there.",
+                f"{choices - result['choices']:,}",
+            )
         if not result["rows"] and result["select"] not in SELECTIONS:
-            self.log.warning("No result has the callee_type %r.", result["select"])
+            found = ", ".join(repr(name) for name in (*result["by_choice"], *result["by_callee_type"])) or "none"
+            self.log.warning(
+                "No result has the choice or callee_type %r. Those that results have: %s.", result["select"], found
+            )
 
 
 @contextmanager

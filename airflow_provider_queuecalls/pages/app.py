@@ -204,6 +204,7 @@ class Pages:
             ),
             zones=figures.named(counts.zones) if campaign.zones else [],
             zone_contacts=overview.contacts_by_zone(campaign),
+            choices=by_value(counts.choices),
             groups=groups,
             group=group,
             calls=found[:CALLS],
@@ -217,7 +218,7 @@ class Pages:
     def _results(self, visit: Visit) -> Response:
         def rows(campaign: Summary) -> Iterator[Iterable[Any]]:
             assert self._database is not None  # noqa: S101  # the campaign was found in it
-            names = [*(field.name for field in FIELDS), "received_at"]
+            names = [*(field.name for field in FIELDS), "received_at", "choice", "chosen_at"]
             yield names
             for row in self._database.rows(campaign.campaign_key):
                 yield [row[name] for name in names]

@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResul
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS, file_id, make_engine
 from airflow_provider_queuecalls.records.entry import OUTCOMES, State
 from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
-from airflow_provider_queuecalls.records.storing import store
+from airflow_provider_queuecalls.records.storing import CHOICE, store, store_choice
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: How many rows are deleted in one transaction: a receiver waits for its end.
 PRUNED_AT_ONCE = 10_000
 #: The columns of a stored result, as they are read.
-ROW = (*(entry.name for entry in FIELDS), "received_at", "problems", "fields")
+ROW = (*(entry.name for entry in FIELDS), "received_at", "problems", "fields", "choice", "chosen_at")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class ResultCounts:
     """How many calls of a campaign have a result, by what came of them, and what is known about the campaign.
 
     ``unreadable`` is how many posts name no call; they are not among ``results``. ``attempts`` is the sum over the calls.
+    ``by_choice`` counts the calls in which somebody chose something, also those that have no result yet.
     ``name``, ``contacts``, and the times of the campaign are None where the database has the results only.
     """
 
@@ -76,6 +77,7 @@ class ResultCounts:
     unreadable: int = 0
     by_result: Counter[str] = field(default_factory=Counter)
     by_callee_type: Counter[str] = field(default_factory=Counter)
+    by_choice: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
     last_received_at: int | None = None
 
@@ -167,11 +169,8 @@ class Database:
 
     def add_choice(self, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None:
         """Commit what somebody chose in a call. Of several choices in a call, the last one counts."""
-        from sqlalchemy import text
-
-        chosen = {"campaign_key": campaign_key, "call_key": call_key, "choice": choice, "chosen_at": chosen_at}
         with self.transaction() as connection:
-            connection.execute(text(_CHOOSE), chosen)
+            store_choice(connection, campaign_key, call_key, choice, chosen_at)
         self._assert_same_file()
 
     def _assert_same_file(self) -> None:
@@ -235,8 +234,11 @@ class Database:
                 counts.by_result[row["result"]] += row["calls"]
                 counts.by_callee_type[row["callee_type"]] += row["calls"]
                 counts.last_received_at = max(row["last_received_at"], counts.last_received_at or 0)
+            for campaign, choice, calls in connection.execute(_of(_CHOICES, key)):
+                found.setdefault(campaign, ResultCounts(campaign)).by_choice[choice] += calls
         for counts in found.values():
-            counts.by_result, counts.by_callee_type = +counts.by_result, +counts.by_callee_type  # without zeros
+            for each in ("by_result", "by_callee_type", "by_choice"):
+                setattr(counts, each, +getattr(counts, each))  # without zeros
         return sorted(found.values(), key=lambda counts: counts.last_received_at or 0)
 
     def first_result(self, key: str, since: int) -> int | None:
@@ -247,10 +249,11 @@ class Database:
         return arrived
 
     def rows(self, key: str, *, every_post: bool = False) -> Iterator[dict[str, Any]]:
-        """Yield the result of each call of a campaign, or every post that differs, with its fields as they came."""
-        columns = ", ".join(f"post.{name}" for name in ROW)
+        """Yield the result of each call of a campaign, or every post that differs, with its fields as they came, and the choice."""
+        columns = ", ".join(name if name in ("choice", "chosen_at") else f"post.{name}" for name in ROW)
         calls = "" if every_post else "JOIN queuecalls_calls USING (campaign_key, call_key, digest)"
-        query = f"SELECT {columns} FROM queuecalls_results AS post {calls}"  # noqa: S608  # the names are ours
+        choices = "LEFT JOIN queuecalls_choices USING (campaign_key, call_key)"
+        query = f"SELECT {columns} FROM queuecalls_results AS post {calls} {choices}"  # noqa: S608  # the names are ours
         rows = _of(query, key, "ORDER BY post.received_at, digest")
         with self._engine.connect().execution_options(stream_results=True, max_row_buffer=1000) as connection:
             for row in connection.execute(rows).mappings():
@@ -308,26 +311,27 @@ def _forget_numbers(connection: Connection, key: str, outcome: str) -> None:
 NUMBERS_OF_REQUEST = ("queuecalls_requests", "queuecalls_numbers")
 _LAST_REQUEST = "SELECT token FROM queuecalls_requests WHERE campaign_key = :key ORDER BY recorded_at DESC LIMIT 1"
 _OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE starts_at < :until AND ends_at < :until"
-_CHOOSE = """INSERT INTO queuecalls_choices AS known (campaign_key, call_key, choice, chosen_at)
-    VALUES (:campaign_key, :call_key, :choice, :chosen_at) ON CONFLICT (campaign_key, call_key) DO UPDATE SET
-        choice = excluded.choice, chosen_at = excluded.chosen_at WHERE excluded.chosen_at >= known.chosen_at"""
 #: Whole seconds, so that calls and results are those of the same time.
 _OLDEST = """SELECT max(received_at) FROM
     (SELECT received_at FROM queuecalls_results WHERE received_at < :before ORDER BY received_at LIMIT :most) AS oldest"""
 _PRUNE_CALLS = """DELETE FROM queuecalls_calls WHERE (campaign_key, call_key, digest) IN
     (SELECT campaign_key, call_key, digest FROM queuecalls_results WHERE received_at <= :until)"""
+_CHOICES = f"""SELECT * FROM (SELECT campaign_key, value, calls FROM queuecalls_breakdowns
+    WHERE dimension = '{CHOICE}') AS choices"""  # noqa: S608
 _PRUNE_RESULTS = "DELETE FROM queuecalls_results WHERE received_at <= :until"
 #: A choice stays as long as the result of its call.
 _PRUNE_CHOICES = """DELETE FROM queuecalls_choices WHERE chosen_at <= :until AND NOT EXISTS
     (SELECT 1 FROM queuecalls_calls AS call WHERE call.campaign_key = queuecalls_choices.campaign_key
         AND call.call_key = queuecalls_choices.call_key)"""
 _PRUNE_CAMPAIGNS = """DELETE FROM queuecalls_campaigns WHERE started_at < :before AND NOT EXISTS
-    (SELECT 1 FROM queuecalls_results AS result WHERE result.campaign_key = queuecalls_campaigns.campaign_key)"""
+    (SELECT 1 FROM queuecalls_results AS result WHERE result.campaign_key = queuecalls_campaigns.campaign_key)
+    AND NOT EXISTS (SELECT 1 FROM queuecalls_choices AS choice WHERE choice.campaign_key = queuecalls_campaigns.campaign_key)"""
 _PRUNE_TALLIES = """DELETE FROM queuecalls_tallies WHERE last_received_at < :before
     AND NOT EXISTS (SELECT 1 FROM queuecalls_results AS result WHERE result.campaign_key = queuecalls_tallies.campaign_key)
     AND NOT EXISTS (SELECT 1 FROM queuecalls_campaigns AS known WHERE known.campaign_key = queuecalls_tallies.campaign_key)"""
 _PRUNE_BREAKDOWNS = """DELETE FROM queuecalls_breakdowns WHERE NOT EXISTS
-    (SELECT 1 FROM queuecalls_tallies AS tally WHERE tally.campaign_key = queuecalls_breakdowns.campaign_key)"""
+    (SELECT 1 FROM queuecalls_tallies AS tally WHERE tally.campaign_key = queuecalls_breakdowns.campaign_key)
+    AND NOT EXISTS (SELECT 1 FROM queuecalls_choices AS choice WHERE choice.campaign_key = queuecalls_breakdowns.campaign_key)"""
 
 
 @contextmanager

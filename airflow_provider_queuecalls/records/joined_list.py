@@ -6,8 +6,8 @@
 
 A result belongs to the contacts with its phone number and its reference; if there are none, to all contacts with its phone
 number; if the list does not have its number, to the contact with its reference, if there is only one. Phone numbers are
-compared by their digits, with and without the leading 1. If a contact has several results, a completed call comes first and a
-failed one last, and then the order of the database decides.
+compared by their digits, with and without the leading 1. If a contact has several results, a call with a choice comes first, the
+latest one; then a completed call, and a failed one last; and then the order of the database decides.
 
 The data is in temporary files that have no name. It is joined in parts that fit into DuckDB's memory.
 """
@@ -35,9 +35,9 @@ from airflow_provider_queuecalls.records.waiting import by_value
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: The columns of a result that follow those of its contact.
-RESULT_COLUMNS = (*(entry.name for entry in FIELDS if entry.name not in COLUMNS), "received_at")
+RESULT_COLUMNS = (*(entry.name for entry in FIELDS if entry.name not in COLUMNS), "received_at", "choice", "chosen_at")
 OUTPUT_COLUMNS = (*COLUMNS, *RESULT_COLUMNS)
-_NUMBERS = ("attempts", "last_attempt_timestamp", "duration", "received_at")
+_NUMBERS = ("attempts", "last_attempt_timestamp", "duration", "received_at", "chosen_at")
 #: The state of a contact by its result, and those of them that each selection has.
 MISSING, OTHER = "missing", "other"
 SELECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -47,8 +47,8 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "not_reached": (FAILED,),
     MISSING: (MISSING,),
 }
-#: How many of the callee types are looked at: there may be as many as contacts.
-_MOST_CALLEE_TYPES = 1_000
+#: How many of the values of a column are looked at: there may be as many as contacts.
+_MOST_VALUES = 1_000
 #: DuckDB's memory per contact and result in a part.
 _BYTES_PER_ROW = 512
 #: Separates the cells of a line in our temporary files. No cell of a list contains it.
@@ -65,7 +65,8 @@ class JoinedCounts:
     """How many contacts have which result. ``other`` is a result that is neither completed nor failed.
 
     ``unjoined`` is how many results belong to no contact, and ``repeated_references`` how many references several contacts
-    have. ``by_callee_type`` counts contacts by who answered.
+    have. ``choices`` is how many results have a choice. ``by_callee_type`` counts contacts by who answered, and ``by_choice``
+    by what they chose.
     """
 
     contacts: int = 0
@@ -76,7 +77,9 @@ class JoinedCounts:
     missing: int = 0
     unjoined: int = 0
     repeated_references: int = 0
+    choices: int = 0
     by_callee_type: dict[str, int] = field(default_factory=dict)
+    by_choice: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts by name."""
@@ -163,7 +166,7 @@ class JoinedList:
         state = f"CASE lower(result) WHEN '{COMPLETED}' THEN 0 WHEN '{FAILED}' THEN 2 ELSE 1 END"
         self._duckdb.run(
             f"""CREATE VIEW ranked AS SELECT key, coalesce(message_reference, '') AS reference, {{
-                'state': {state}, 'attempts': -coalesce(attempts, -1), 'last': -coalesce(last_attempt_timestamp, -1),
+                'chosen': -coalesce(chosen_at, -1), 'state': {state}, 'attempts': -coalesce(attempts, -1), 'last': -coalesce(last_attempt_timestamp, -1),
                 'received': -received_at, 'row': row
             }} AS rank FROM results"""
         )
@@ -256,10 +259,16 @@ class JoinedList:
     def _count(self) -> None:
         for state, count in self._duckdb.stream("SELECT state, count(*) FROM joined GROUP BY state"):
             setattr(self.counts, state, count)
-        joined = self.counts.contacts - self.counts.missing
-        callee_types = f"SELECT coalesce(callee_type, ''), count(*) FROM joined WHERE state <> '{MISSING}' GROUP BY 1"
-        types = Counter(dict(self._duckdb.stream(f"{callee_types} ORDER BY 2 DESC, 1 LIMIT {_MOST_CALLEE_TYPES}")))
-        self.counts.by_callee_type = by_value(types + Counter({OTHER_VALUES: joined - types.total()}))
+        self.counts.choices = self._duckdb.value("SELECT count(choice) FROM results")
+        self.counts.by_callee_type = self._count_by("coalesce(callee_type, '')", f"state <> '{MISSING}'")
+        self.counts.by_choice = self._count_by("choice", "choice IS NOT NULL")
+
+    def _count_by(self, value: str, where: str) -> dict[str, int]:
+        joined = f"FROM joined WHERE {where}"
+        counts = f"SELECT {value}, count(*) {joined} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_MOST_VALUES}"
+        found = Counter(dict(self._duckdb.stream(counts)))
+        rest = self._duckdb.value(f"SELECT count(*) {joined}") - found.total()
+        return by_value(found + Counter({OTHER_VALUES: rest}))
 
 
 def _selected(columns: str, select: str) -> tuple[str, dict[str, str]]:
@@ -267,7 +276,8 @@ def _selected(columns: str, select: str) -> tuple[str, dict[str, str]]:
     if select in SELECTIONS:
         states = ", ".join(f"'{state}'" for state in SELECTIONS[select])
         return f"SELECT {columns} FROM joined WHERE state IN ({states})", {}
-    return f"SELECT {columns} FROM joined WHERE lower(callee_type) = lower($callee_type)", {"callee_type": select}
+    matches = " OR ".join(f"lower({column}) = lower($select)" for column in ("choice", "callee_type"))
+    return f"SELECT {columns} FROM joined WHERE {matches}", {"select": select}
 
 
 def _cells(block: Block) -> bytes:

@@ -29,7 +29,7 @@ _EXTENSIONS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson
 #: The options of DuckDB's COPY statement.
 _COPY_OPTIONS = {"parquet": "FORMAT parquet", "jsonl": "FORMAT json"}
 _LINES_AT_ONCE = 1_000
-#: At this ratio of difflib, a callee_type is taken for a misspelled name of ours.
+#: At this ratio of difflib, a choice or a callee_type is taken for a misspelled name of ours.
 _SIMILAR = 0.85
 #: What would have to be quoted, or would make the row a reject.
 _ESCAPED = re.compile(f'{ControlCharacters(",").in_text.pattern}|[,"]')
@@ -53,7 +53,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     WAIT["queued"],
     WAIT["campaign_name"],
     Parameter(
-        name="select", type=ValueType(f"{', '.join(map(repr, SELECTIONS))}, or a callee_type", _select), default_doc="``'all'``",
+        name="select", type=ValueType(f"{', '.join(map(repr, SELECTIONS))}, a choice, or a callee_type", _select), default_doc="``'all'``",
         doc="Which contacts to write, by their results. A value that renders to an empty string is an error.",
     ),
     Parameter(

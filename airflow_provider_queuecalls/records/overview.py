@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED
-from airflow_provider_queuecalls.records.storing import QUARTER_SECONDS
+from airflow_provider_queuecalls.records.storing import CHOICE, DIMENSIONS, QUARTER_SECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -208,13 +208,15 @@ def dag_ids(connection: Connection) -> list[str]:
 @dataclass(frozen=True)
 class Breakdown:
     """The results of one campaign, counted by group: over time (by quarter of an hour), by kind of callee, by attempts, and by
-    time zone of the area code. ``results`` are the values as they were posted, by group."""
+    time zone of the area code. ``results`` are the values as they were posted, by group, and ``choices`` the calls by what was
+    chosen in them."""
 
     quarters: Mapping[int, Counter[str]]
     kinds: Mapping[str, Counter[str]]
     attempts: Mapping[int, Counter[str]]
     zones: Mapping[str, Counter[str]]
     results: Mapping[str, Counter[str]]
+    choices: Counter[str]
 
 
 def breakdown(connection: Connection, key: str) -> Breakdown:
@@ -224,13 +226,14 @@ def breakdown(connection: Connection, key: str) -> Breakdown:
     for result, kind, calls in connection.execute(_statement(query, {}), {"key": key}):
         kinds[kind][group_of(result)] += int(calls)
         results[group_of(result)][result] += int(calls)
-    found: dict[str, dict[str, Counter[str]]] = {name: defaultdict(Counter) for name in ("quarter", "attempts", "zone")}
+    found: dict[str, dict[str, Counter[str]]] = {name: defaultdict(Counter) for name in (*DIMENSIONS, CHOICE)}
     query = """SELECT dimension, value, result, sum(calls) FROM queuecalls_breakdowns WHERE campaign_key = :key
         GROUP BY 1, 2, 3"""
     for dimension, value, result, calls in connection.execute(_statement(query, {}), {"key": key}):
         found[dimension][value][group_of(result)] += int(calls)
     numbers = [{int(value): counts for value, counts in found[name].items()} for name in ("quarter", "attempts")]
-    return Breakdown(numbers[0], kinds, numbers[1], found["zone"], results)
+    choices = +Counter({choice: counts.total() for choice, counts in found[CHOICE].items()})
+    return Breakdown(numbers[0], kinds, numbers[1], found["zone"], results, choices)
 
 
 def calls(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 #: other's counts. ``queuecalls_requests`` and ``queuecalls_numbers`` are the record for ``max_per_period``, see
 #: :mod:`~airflow_provider_queuecalls.records.called_numbers`. ``queuecalls_breakdowns`` counts the same results by one dimension at a time, as
 #: :data:`~airflow_provider_queuecalls.records.storing.DIMENSIONS` says, so that its rows add up instead of multiplying.
-#: ``queuecalls_choices`` has what somebody chose in a call, before its result arrives.
+#: ``queuecalls_choices`` has what somebody chose in a call, before its result arrives, and what it replaced last. It is counted
+#: among the breakdowns.
 SCHEMA: tuple[tuple[str, ...], ...] = (
     (
         f"""CREATE TABLE queuecalls_campaigns (
@@ -63,7 +64,7 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (campaign_key, dimension, value, result, shard))""",
         f"""CREATE TABLE queuecalls_choices (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, call_key varchar({KEY_LENGTH}) NOT NULL,
-            choice text NOT NULL, chosen_at bigint NOT NULL, PRIMARY KEY (campaign_key, call_key))""",
+            choice text NOT NULL, chosen_at bigint NOT NULL, old_choice text, PRIMARY KEY (campaign_key, call_key))""",
         "CREATE INDEX queuecalls_choices_chosen ON queuecalls_choices (chosen_at)",
     ),
 )

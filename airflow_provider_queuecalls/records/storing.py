@@ -29,6 +29,8 @@ _GIVEN = {**_RESULT, "rank": "bigint", "zone": "text"}
 _NAMES = ", ".join(_RESULT)
 _NOW = "CAST(:received_at AS bigint)"
 QUARTER_SECONDS = 900
+#: Of PostgreSQL's connections, each has a shard of the counts.
+_SHARD = "pg_backend_pid() % 64"
 #: What the results of a campaign are counted by, each with its column of a call and what it was before. The quarter of an
 #: hour is that of the last attempt, or of the post if that is not known; the zone is that of the number's area code.
 DIMENSIONS = {"quarter": ("quarter", "old_quarter"), "attempts": ("attempts", "old_attempts"), "zone": ("zone", "zone")}
@@ -75,6 +77,29 @@ _BREAK_DOWN = f"""INSERT INTO queuecalls_breakdowns AS known (campaign_key, dime
     GROUP BY campaign_key, dimension, value, result HAVING sum(calls) <> 0
     ORDER BY campaign_key, dimension, value, result
     ON CONFLICT (campaign_key, dimension, value, result, shard) DO UPDATE SET calls = known.calls + excluded.calls"""
+#: What choices are counted by, among the dimensions of the results.
+CHOICE = "choice"
+_CHOOSE = """INSERT INTO queuecalls_choices AS known (campaign_key, call_key, choice, chosen_at)
+    VALUES (:campaign_key, :call_key, :choice, :chosen_at) ON CONFLICT (campaign_key, call_key) DO UPDATE SET
+        choice = excluded.choice, chosen_at = excluded.chosen_at, old_choice = known.choice
+    WHERE excluded.chosen_at >= known.chosen_at"""
+_COUNT_CHOICE = f"""WITH moved AS (SELECT * FROM queuecalls_choices WHERE campaign_key = :campaign_key AND call_key = :call_key)
+    INSERT INTO queuecalls_breakdowns AS known (campaign_key, dimension, value, result, shard, calls)
+    SELECT campaign_key, '{CHOICE}', choice, '', {{shard}}, sum(calls) FROM (
+        SELECT campaign_key, choice, 1 AS calls FROM moved
+        UNION ALL SELECT campaign_key, old_choice, -1 FROM moved WHERE old_choice IS NOT NULL) AS changes
+    GROUP BY campaign_key, choice HAVING sum(calls) <> 0 ORDER BY choice
+    ON CONFLICT (campaign_key, dimension, value, result, shard) DO UPDATE SET calls = known.calls + excluded.calls"""
+
+
+def store_choice(connection: Connection, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None:
+    """Store what somebody chose in a call, and count it. Of several choices in a call, the last one counts."""
+    from sqlalchemy import text
+
+    chosen = {"campaign_key": campaign_key, "call_key": call_key, "choice": choice, "chosen_at": chosen_at}
+    if connection.execute(text(_CHOOSE), chosen).rowcount:
+        shard = 0 if connection.dialect.name == "sqlite" else _SHARD
+        connection.execute(text(_COUNT_CHOICE.format(shard=shard)), chosen)
 
 
 def store(connection: Connection, posts: Sequence[tuple[str, PostedResult]], received_at: int) -> list[bool]:
@@ -140,13 +165,12 @@ def _statement() -> TextClause:
     from sqlalchemy import text
 
     types = ", ".join(f"{name} {kind}" for name, kind in _GIVEN.items())
-    shard = "pg_backend_pid() % 64"
     return text(f"""WITH given AS (SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row ({types})),
         stored AS ({_INSERT} RETURNING campaign_key, digest),
         new AS (SELECT * FROM given JOIN stored USING (campaign_key, digest)),
         moved AS ({_MOVE} RETURNING *),
-        counted AS ({_COUNT.format(shard=shard)}),
-        broken_down AS ({_BREAK_DOWN.format(shard=shard)})
+        counted AS ({_COUNT.format(shard=_SHARD)}),
+        broken_down AS ({_BREAK_DOWN.format(shard=_SHARD)})
         SELECT campaign_key, digest FROM stored""")
 
 

@@ -219,6 +219,7 @@ def summary(counts: ResultCounts, contacts: int | None) -> dict[str, Any]:
         "results": counts.results,
         "by_result": by_value(counts.by_result),
         "by_callee_type": by_value(counts.by_callee_type),
+        "by_choice": by_value(counts.by_choice),
         "attempts": counts.attempts,
         "missing": None if contacts is None else max(0, contacts - counts.results),
         "reached_share": min(1.0, round(completed / contacts, 4)) if contacts else None,

@@ -59,7 +59,7 @@ class QueueCallsResultsSensor(BaseSensorOperator):
     bridges a loss of the database; the modes fail the try, unless ``silent_fail=True``.
 
     Pushes a dict to XCom, and sets it as the ``extra`` of the events of all assets in ``outlets``: ``campaign_name``,
-    ``contacts``, ``results`` (calls with a result), ``by_result`` and ``by_callee_type`` (counts by value), ``attempts``,
+    ``contacts``, ``results`` (calls with a result), ``by_result``, ``by_callee_type``, and ``by_choice`` (counts by value), ``attempts``,
     ``missing`` (contacts without a result), ``reached_share`` (completed calls as a share of the contacts), ``complete``
     (whether there is a result for every contact), and ``ended_by`` (``'complete'``, ``'min_results'``, ``'min_share'``,
     ``'expiration'``, or ``'deadline'``). ``contacts``, ``missing``, and ``reached_share`` are None if the number of

@@ -44,7 +44,7 @@ def test_a_wait_goes_on_when_the_triggerer_is_killed_and_starts_the_next_dag(air
         counts = airflow.xcom(task)
         assert counts == {
             "campaign_name": NAME, "contacts": 2, "results": 2, "by_result": {"completed": 1, "failed": 1},
-            "by_callee_type": {"(empty)": 2}, "attempts": 6, "missing": 0, "reached_share": 0.5, "complete": True,
+            "by_callee_type": {"(empty)": 2}, "by_choice": {}, "attempts": 6, "missing": 0, "reached_share": 0.5, "complete": True,
             "ended_by": "complete",
         }  # fmt: skip
         (run_id,) = airflow.wait(lambda: airflow.runs("follows"), "the run that follows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,11 +17,11 @@ from airflow_provider_queuecalls._airflow.compat import (
     AirflowSkipException,
     object_storage_path,
 )
-from airflow_provider_queuecalls.contacts import check
+from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.exceptions import CheckFailed, NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
-from airflow_provider_queuecalls.records.call_results import read_result
+from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
@@ -92,7 +93,7 @@ def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox,
     assert result == {
         "campaign_name": NAME, "select": "not_reached", "output": str(output), "rows": 1, "contacts": 3, "results": 3,
         "completed": 2, "failed": 1, "other": 0, "missing": 0, "unjoined": 0, "repeated_references": 0,
-        "by_callee_type": {"human": 1, "machine": 1, "(empty)": 1},
+        "choices": 0, "by_callee_type": {"human": 1, "machine": 1, "(empty)": 1}, "by_choice": {},
     }  # fmt: skip
     for person in (REACHED, BUSY, MACHINE, "order-2", "1+1"):
         assert person not in f"{result}{logged}"
@@ -121,6 +122,34 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Any) -> dic
     with check(contacts) as checked:
         queued = {"campaign_key": key, "campaign_name": NAME, "contacts": 3, "digest": checked.report.digest}
     return {"contacts": str(contacts), "queued": queued, "select": "not_reached"}
+
+
+def test_a_list_of_those_who_chose_something_has_what_and_when(stored: dict[str, Any], tmp_path: Path) -> None:
+    location = f"sqlite:///{tmp_path}/stored.db"
+    with closing(Database(location)) as database:
+        posted = CallResult(phone_number=REACHED, call_id=REACHED[-1])
+        database.add_choice(stored["queued"]["campaign_key"], posted.call_key or "", "do not call", 1_790_000_000)
+    output = tmp_path / "opted-out.csv"
+    with everything_logged() as logged:
+        result = joined(**{**stored, "select": "Do not call"}, output=str(output))
+    assert (result["rows"], result["choices"], result["by_choice"]) == (1, 1, {"do not call": 1})
+    (row,) = csv.DictReader(output.open(encoding="utf-8"))
+    assert (row["phone_number"], row["choice"], row["chosen_at"]) == (REACHED, "do not call", "1790000000")
+    assert "without a result" not in f"{logged}"
+
+    # It suppresses the same people in the next campaign.
+    with check(stored["contacts"], ContactRules(suppress=[str(output)], on_invalid="skip")) as checked:
+        assert checked.report.valid == 2
+
+    with closing(Database(location)) as database:
+        database.add_choice(stored["queued"]["campaign_key"], "a call without a result", "do not call", 1_790_000_000)
+    with everything_logged() as logged:
+        joined(**{**stored, "select": "do not cal"}, output=str(output))
+    assert "Choices in calls without a result: 1. They are not in the list." in f"{logged}"
+    assert (
+        "No result has the choice or callee_type 'do not cal'. Those that results have: 'do not call', '(empty)'."
+        in f"{logged}"
+    )
 
 
 def test_the_list_may_lie_in_storage(stored: dict[str, Any], bucket: Any, temporary: Path) -> None:

@@ -40,7 +40,7 @@ with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
 """
 COMPLETE = {
     "campaign_name": NAME, "contacts": 2, "results": 2, "by_result": {"completed": 1, "failed": 1},
-    "by_callee_type": {"human": 2}, "attempts": 4, "missing": 0, "reached_share": 0.5, "complete": True,
+    "by_callee_type": {"human": 2}, "by_choice": {}, "attempts": 4, "missing": 0, "reached_share": 0.5, "complete": True,
     "ended_by": "complete",
 }  # fmt: skip
 #: Who reads the counts.

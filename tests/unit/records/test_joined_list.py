@@ -31,7 +31,8 @@ Contact = tuple[str, str, str]
 def call(
     number: str | None, reference: str | None = None, result: str | None = "failed", **more: Any
 ) -> dict[str, Any]:
-    fields = dict.fromkeys(("call_id", "callee_type", "attempts", "last_attempt_timestamp", "duration"))
+    names = ("call_id", "callee_type", "attempts", "last_attempt_timestamp", "duration", "choice", "chosen_at")
+    fields = dict.fromkeys(names)
     return {
         "phone_number": number, "message_reference": reference, "result": result, **fields, "received_at": 1_790_000_000,
         "problems": "", "fields": "{}", **more,
@@ -52,8 +53,10 @@ def digits(number: str | None) -> str:
 
 def order(result: dict[str, Any], place: int) -> tuple[int, ...]:
     state = {"completed": 0, "failed": 2}.get((result["result"] or "").lower(), 1)
-    attempts, last = (-1 if result[name] is None else result[name] for name in ("attempts", "last_attempt_timestamp"))
-    return state, -attempts, -last, -result["received_at"], place
+    chosen, attempts, last = (
+        -1 if result[name] is None else result[name] for name in ("chosen_at", "attempts", "last_attempt_timestamp")
+    )
+    return -chosen, state, -attempts, -last, -result["received_at"], place
 
 
 def plain_join(contacts: list[Contact], results: list[dict[str, Any]]) -> tuple[list[dict[str, Any] | None], int]:
@@ -79,6 +82,7 @@ small = st.sampled_from([None, 1])
 calls = st.builds(
     call, spellings, references | st.just("elsewhere"), st.sampled_from(["completed", "Failed", "failed", "stopped", "", None]),
     attempts=small, last_attempt_timestamp=small, received_at=st.integers(1, 3), callee_type=st.sampled_from(["human", None]),
+    chosen_at=st.sampled_from([None, None, 1, 2]),
 )  # fmt: skip
 
 
@@ -117,21 +121,26 @@ def test_every_result_is_joined_as_in_plain_python(
 @pytest.mark.parametrize(
     ("select", "expected"),
     [
-        ("all", "ABCDE"),
-        ("completed", "AE"),
+        ("all", "ABCDEF"),
+        ("completed", "AEF"),
         ("failed", "B"),
         ("not_reached", "B"),
         ("missing", "D"),
-        ("human", "AE"),
+        ("human", "AEF"),
         ("Busy", "B"),
         ("machine", ""),
+        ("Confirmed", "A"),
+        ("do not call", "F"),
     ],
 )
 def test_a_selection_has_only_contacts_whose_results_say_so(select: str, expected: str) -> None:
-    """C's result is neither completed nor failed, D has none, and E was reached in one of two calls."""
-    contacts = [(f"1617555010{n}", name, "") for n, name in enumerate("ABCDE")]
+    """C's result is neither completed nor failed, D has none, E was reached in one of two calls, and F, who was reached in two,
+    has chosen something in the first one."""
+    contacts = [(f"1617555010{n}", name, "") for n, name in enumerate("ABCDEF")]
     results = [
-        call(contacts[0][0], "A", "Completed", callee_type="human"),
+        call(contacts[5][0], "F", "completed", callee_type="human", choice="do not call", chosen_at=1),
+        call(contacts[5][0], "F", "completed", callee_type="human", attempts=9),
+        call(contacts[0][0], "A", "Completed", callee_type="human", choice="confirmed", chosen_at=2),
         call(contacts[1][0], "B", "failed", callee_type="busy"),
         call(contacts[2][0], "C", "stopped"),
         call(contacts[4][0], "E", "completed", callee_type="human"),
@@ -140,13 +149,15 @@ def test_a_selection_has_only_contacts_whose_results_say_so(select: str, expecte
     with closing(join(contacts, results)) as joined:
         assert "".join(row[1] for row in joined.rows(select)) == expected
         assert joined.count(select) == len(expected)
-        assert joined.counts.by_callee_type == {"human": 2, "busy": 1, "(empty)": 1}
+        assert joined.counts.by_callee_type == {"human": 3, "busy": 1, "(empty)": 1}
+        assert (joined.counts.choices, joined.counts.by_choice) == (2, {"confirmed": 1, "do not call": 1})
 
 
-def test_callee_types_that_may_be_a_persons_data_are_counted_without_their_text() -> None:
-    results = [call(ANN, callee_type=ANN), call(BOB, callee_type="x@example.com"), call(CAY, callee_type="human")]
+@pytest.mark.parametrize("name", ["callee_type", "choice"])
+def test_values_that_may_be_a_persons_data_are_counted_without_their_text(name: str) -> None:
+    results = [call(number, **{name: value}) for number, value in ((ANN, ANN), (BOB, "x@example.com"), (CAY, "human"))]
     with closing(join([(number, "", "") for number in (ANN, BOB, CAY)], results)) as joined:
-        assert joined.counts.by_callee_type == {"human": 1, "(other)": 2}
+        assert getattr(joined.counts, f"by_{name}") == {"human": 1, "(other)": 2}
 
 
 #: A contact with a formula, and a result that would be a formula, or break the row of a file without quotes.

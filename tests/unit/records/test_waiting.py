@@ -129,7 +129,7 @@ def test_a_summary_has_counts_whatever_is_known_of_the_contacts(
 ) -> None:
     found = ResultCounts("key", results=3, attempts=5, by_result=Counter({"Completed": 2, "": 1}))
     assert summary(found, contacts) == {
-        "contacts": contacts, "results": 3, "by_result": {"Completed": 2, "(empty)": 1}, "by_callee_type": {},
+        "contacts": contacts, "results": 3, "by_result": {"Completed": 2, "(empty)": 1}, "by_callee_type": {}, "by_choice": {},
         "attempts": 5, "missing": missing, "reached_share": reached,
     }  # fmt: skip
 
