@@ -14,6 +14,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from airflow_provider_queuecalls.records.next_list import PARAMETERS as NEXT_LIS
 from airflow_provider_queuecalls.records.waiting import PARAMETERS as WAIT_PARAMETERS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
+from airflow_provider_queuecalls.voice.speech import PARAMETERS as SPEECH_PARAMETERS
+from airflow_provider_queuecalls.voice.speech import SPEAK
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,6 +83,14 @@ def check_table() -> str:
     )
 
 
+def speech_table() -> str:
+    """Every setting in ``speak``."""
+    return _table(
+        ["setting", "accepts", "default", "what it does"],
+        [[f"`{p.name}`", _rule(p), _default(p), p.doc] for p in SPEECH_PARAMETERS],
+    )
+
+
 def reasons_table() -> str:
     """Every reason to leave a row out, in the order in which they are looked for."""
     return _table(["reason", "what it is"], [[f"`{reason}`", words] for reason, words in REASONS.items()])
@@ -110,6 +121,7 @@ TABLES = {
     "check": check_table,
     "reasons": reasons_table,
     "connection": connection_table,
+    "speech": speech_table,
     "numbers": numbers_table,
     "faults": faults_table,
 }
@@ -118,11 +130,15 @@ TABLES = {
 _ENTRY = re.compile(r"^ +:param (\w+):.*\n(?: {8,}\S.*\n)*", re.MULTILINE)
 #: The public classes with parameters that are declared in a table: file and class, with the parameters in order.
 _CAMPAIGN = [CAMPAIGN[name] for name in Campaign.names() if name in CAMPAIGN]
+#: An operator makes the script itself with ``speak``.
+_SCRIPT = [replace(CAMPAIGN["start_url"], required=False, default_doc="none; give it or speak"), SPEAK]
 DOCUMENTED = {
     ("client/campaign.py", "Campaign"): _CAMPAIGN,
     ("contacts/rules.py", "ContactRules"): CHECK_PARAMETERS,
+    ("voice/speech.py", "Speech"): SPEECH_PARAMETERS,
     ("operators/queuecalls.py", "QueueCallsOperator"): [
-        *_CAMPAIGN,
+        *_SCRIPT,
+        *(each for each in _CAMPAIGN if each.name != "start_url"),
         *CHECK_PARAMETERS,
         *LIMIT_PARAMETERS,
         *QUESTION_PARAMETERS,

@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.voice.speech import SPEAK
 
 SENT, NOT_VALID, FAILED, UNKNOWN = 0, 1, 2, 3
 
@@ -54,9 +55,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for name in Campaign.names():
         parameter = BY_NAME[name]
         campaign.add_argument(
-            f"--{name.replace('_', '-')}", metavar="X", required=name in ("start_url", "campaign_name"),
+            f"--{name.replace('_', '-')}", metavar="X", required=name == "campaign_name",
             help=option_help(parameter),
         )  # fmt: skip
+    campaign.add_argument(
+        "--speak", nargs="?", const="true", metavar="X",
+        help=f"{SPEAK.doc} Accepts {SPEAK.rule}, as JSON; without a value, true. Give it or --start-url.",
+    )  # fmt: skip
     checks = parser.add_argument_group("check")
     add_rules(checks)
     add_limit(checks)
@@ -83,15 +88,15 @@ def _run(options: argparse.Namespace) -> int:
 def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
     from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
+    from airflow_provider_queuecalls._airflow.results import made_campaign
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-    from airflow_provider_queuecalls.records.entry import CampaignKey
     from airflow_provider_queuecalls.records.ledger import Try
 
     log = _stderr_logger()
-    endpoint = QueueCallsHook(options.conn_id).endpoint
-    client = Client(endpoint, log=log)
+    hook = QueueCallsHook(options.conn_id)
+    client = Client(hook.endpoint, log=log)
 
     def stop(*_: object) -> None:
         client.stop.request()
@@ -99,11 +104,11 @@ def _send(options: argparse.Namespace) -> int:
     _on_signals(stop)
     rules = ContactRules(**given_rules(options))
     values = {name: getattr(options, name) for name in Campaign.names()}
-    campaign = Campaign(**values, field_names=endpoint.field_names)
+    campaign = made_campaign(values, hook.endpoint, speak=options.speak)
     # Each call of the command is a permission of its own to send again.
     this_try = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
     open_ledger = ledger_opener(records_at(options.receipts, log, dry_run=options.dry_run), this_try, log)
-    key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
+    key = hook.key_of(campaign.campaign_name or "")
     open_record = partial(called_numbers, options.max_per_period, campaign, key, log=log)
     with progress_bar() as progress, open_record() as called:
         checked = deliver(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, reve
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import made_result_url, page_of_campaign, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import made_campaign, page_of_campaign, with_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -89,7 +88,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         false. Default: ``False``.
     :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
-        credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Required.
+        credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Default: none; give it or speak.
     :param result_url: Where the service posts the result of each call, after the call or its last failed attempt.
         Accepts an absolute http(s) URL without credentials, whitespace, or control characters, of at most 255 bytes in
         UTF-8. Default: not sent.
@@ -160,6 +159,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         A value that renders to an empty string is an error. Accepts a number of calls from 1 to 999,999, '/', and a
         period in hours or days of at most 366 days, such as '3/24h' or '5/7d'. Default: [queuecalls] max_per_period of
         Airflow's configuration; if that is not set, there is no limit.
+    :param speak: Let the service speak the call_parameters of each contact, or of the campaign, instead of running a
+        script of your own at start_url. The receiver at [queuecalls] results_url of Airflow's configuration serves the
+        script. Accepts true or false, or a mapping with any of language, repeat, choices, prompts. Default: a script at
+        start_url.
 
     Pushes a dict to XCom: ``outcome``, ``campaign_key`` (a digest of service, account, and name, under which its results
     are stored), ``campaign_name``, ``contacts`` (how many were sent), ``rejected``, ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
@@ -176,7 +179,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     template_fields: Sequence[str] = (
         *("contacts", *Campaign.names(), *ContactRules.names()),
         *("rejects_path", "expected_digest", "dry_run", "resend", "on_unknown", "answer_timeout", "receipts_path"),
-        *("max_per_period", "collect_results", "queuecalls_conn_id"),
+        *("max_per_period", "collect_results", "speak", "queuecalls_conn_id"),
     )
     operator_extra_links = (CampaignLink(),)
     #: The link's URL, empty until it is known: Airflow 3 asks for the link on the worker when the task has ended.
@@ -191,7 +194,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self,
         *,
         contacts: Location,
-        start_url: str,
+        start_url: str | None = None,
+        speak: Mapping[str, Any] | bool | str | None = None,
         result_url: str | None = None,
         campaign_name: str | None = None,
         message_reference: str | int | None = None,
@@ -234,6 +238,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self.stop = StopRequest()
         self.contacts = contacts
         self.start_url = start_url
+        self.speak = speak
         self.result_url = result_url
         self.campaign_name = campaign_name
         self.message_reference = message_reference
@@ -365,12 +370,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         if is_unset(values["campaign_name"]):
             ti = context["ti"]
             values["campaign_name"] = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
-        campaign = Campaign(**values, field_names=self.hook.endpoint.field_names)
-        if parse_flag("collect_results", self.collect_results):
-            # Signed for the name as it is sent, which may differ from the one that was given by whitespace or type.
-            key = self.hook.key_of(campaign.campaign_name or "")
-            campaign = replace(campaign, result_url=made_result_url(key, campaign.result_url))
-        return campaign
+        return made_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
 
     def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
         """The record of what was sent as this campaign."""

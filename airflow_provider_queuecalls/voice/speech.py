@@ -93,7 +93,18 @@ PARAMETERS: tuple[Parameter, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Speech:
-    """How the text of a call is spoken, and which keys can be pressed after it. :func:`read_speech` reads one."""
+    """How the text of a call is spoken, and which keys can be pressed after it. :func:`read_speech` reads one.
+
+    :param language: The language in which the service reads the text. Accepts a language tag such as 'en-US' or
+        'es-US'. Default: ``'en-US'``.
+    :param repeat: How many times the text is spoken. With choices, it is repeated only if no key or a wrong one is
+        pressed. Accepts a whole number from 1 to 5. Default: 2.
+    :param choices: The keys that can be pressed after the text, with what is stored for each. Requires [queuecalls]
+        results_database. Accepts a mapping from keys of one digit to texts, such as {'1': 'confirmed', '2':
+        'canceled'}. Default: none.
+    :param prompts: The sentence that offers the choices, and the one after a choice. An empty one is not spoken.
+        Accepts a mapping from 'offer' or 'thanks' to sentences. Default: sentences in English, Spanish, or French.
+    """
 
     language: str = "en-US"
     repeat: int = 2
