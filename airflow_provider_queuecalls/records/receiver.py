@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import PostedResult, read_result
 from airflow_provider_queuecalls.records.results_url import key_of
-from airflow_provider_queuecalls.voice.script import CHOICE, CONTENT_TYPE, LAST_WORD, script
+from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, LAST_WORD, script
 from airflow_provider_queuecalls.voice.script_url import script_of
 from airflow_provider_queuecalls.voice.speech import Speech
 
@@ -146,7 +146,7 @@ class Receiver:
             return NO_DATABASE
         if scope["method"] == "POST" and CHOICE in fields:
             return await self._choose(key, speech, fields[CHOICE], result.call_key)
-        call = {name: getattr(result, name) or "" for name in ("call_id", "phone_number", "message_reference")}
+        call = {name: getattr(result, name) or "" for name in CALL}
         text = next(filter(None, map(fields.get, SPOKEN)), "")
         return _Answer(200, "script", script(speech, text, call, scope["path"].rpartition("/")[2]))
 

@@ -6,14 +6,14 @@ the vendor's tutorial, and names a language only if it is not the platform's own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 
 from airflow_provider_queuecalls.voice.speech import Speech, speakable
 
 CONTENT_TYPE = "application/voicexml+xml"
-#: The field of the form that the script posts with a choice.
-CHOICE = "choice"
+#: The field of the form with which a choice is posted, and the fields of the call that are posted with it.
+CHOICE, CALL = "choice", ("call_id", "phone_number", "message_reference")
 _PAUSE = '<break time="1s"/>'
 
 
@@ -21,7 +21,7 @@ def script(speech: Speech, text: str, call: Mapping[str, str], target: str) -> b
     """Return the script of one call.
 
     :param text: what is spoken; without it, as when the service only checks the script, the call ends
-    :param call: the fields of the call that are posted with a choice
+    :param call: the values of :data:`CALL`
     :param target: where a choice is posted, relative to the URL of the script
     """
     if not (spoken := escape(speakable(text))):
@@ -30,12 +30,12 @@ def script(speech: Speech, text: str, call: Mapping[str, str], target: str) -> b
     if not speech.choices:
         prompt = _element("prompt", _PAUSE.join([spoken] * speech.repeat))
         return _document(_element("form", _element("block", prompt)), **language)
-    variables = "".join(_element("var", name=name, expr=_ecmascript(value)) for name, value in call.items())
-    return _document(variables + _element("form", _field(speech, spoken, call, target)), **language)
+    variables = "".join(_element("var", name=name, expr=_ecmascript(call[name])) for name in CALL)
+    return _document(variables + _element("form", _field(speech, spoken, target)), **language)
 
 
-def _field(speech: Speech, spoken: str, names: Iterable[str], target: str) -> str:
-    submit = _element("submit", next=target, method="post", namelist=" ".join([*names, CHOICE]))
+def _field(speech: Speech, spoken: str, target: str) -> str:
+    submit = _element("submit", next=target, method="post", namelist=" ".join([*CALL, CHOICE]))
     thanks = _element("prompt", escape(speech.thanks)) if speech.thanks else ""
     events = list[str]()
     for event in ("noinput", "nomatch"):

@@ -80,12 +80,12 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         name="choices", default={}, default_doc="none",
-        type=ValueType("a mapping from keys of one digit to texts, such as {'1': 'confirmed', '2': 'canceled'}", _choices),
+        type=ValueType("a mapping from keys of one digit to texts, such as {'1': 'confirmed', '2': 'canceled'}", _choices, shown=False),
         doc="The keys that can be pressed after the text, with what is stored for each. Requires [queuecalls] results_database.",
     ),
     Parameter(
         name="prompts", default={}, default_doc="sentences in English, Spanish, or French",
-        type=ValueType(f"a mapping from {any_of(PROMPTS)} to sentences", _prompts),
+        type=ValueType(f"a mapping from {any_of(PROMPTS)} to sentences", _prompts, shown=False),
         doc="The sentence that offers the choices, and the one after a choice. An empty one is not spoken.",
     ),
 )  # fmt: skip
