@@ -1,0 +1,140 @@
+"""``speak`` in DAGs and at the command line: the URL of a script that a real receiver serves, and that nothing shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from defusedxml.ElementTree import fromstring
+
+from airflow_provider_queuecalls.cli import main
+from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.voice.script_url import script_of, script_url
+from airflow_provider_queuecalls.voice.speech import Speech
+from tests.conftest import HOME
+from tests.integration.results.test_receiver import NEW, receiver
+from tests.support.dag_run import run_dag_file
+from tests.support.fault_server import FaultServer
+from tests.support.moved import for_this_airflow
+from tests.support.multipart import parse
+from tests.support.task import failure_of
+from tests.support.warehouse import sqlite_database
+
+DAG_FILE = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG, task
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
+
+with DAG("speaking", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+    queue = QueueCallsOperator(
+        task_id="queue", contacts={contacts!r}, collect_results=True,
+        speak={{
+            "language": "{{{{ 'es' }}}}-US", "repeat": "{{{{ 3 }}}}",
+            "choices": {{"1": "{{{{ 'con' }}}}firmed", "9": "do not call"}}, "prompts": {{"offer": "Marque {{{{ 1 }}}}."}},
+        }},
+    )
+    query = SqlToQueueCallsOperator(
+        task_id="query", sql="SELECT 16175550102 AS phone_number, 'Hello' AS call_parameter", sql_conn_id="warehouse", speak="{{{{ 1 == 1 }}}}",
+    )
+
+    @task.queuecalls(speak=True)
+    def function():
+        yield "16175550103", "", "Hello"
+
+    queue >> query >> function()
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Airflow's configuration leads to a running receiver; gives its URL."""
+    url = f"sqlite:///{tmp_path}/results.db"
+    with receiver(url) as (_, base):
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", base)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+        yield base
+
+
+def scripts(service: FaultServer) -> list[str]:
+    """The start_url of each campaign that arrived."""
+    forms = (parse(post.headers["content-type"], bytes(post.body)) for post in service.posts)
+    return [part.content.decode() for form in forms for part in form if part.name == "start_url"]
+
+
+def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # noqa: PLR0917
+    database: None, configured: str, service: FaultServer, small_list: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    sqlite_database(small_list.parent / "people.db", monkeypatch)
+    file = HOME / "dags" / "speaking.py"
+    file.write_text(for_this_airflow(DAG_FILE.format(contacts=str(small_list))))
+    run = run_dag_file(file, "speaking", capfd)
+    file.unlink()
+
+    assert run.states == dict.fromkeys(("queue", "query", "function"), "success"), run.printed
+    choices, prompts = {"1": "confirmed", "9": "do not call"}, {"offer": "Marque 1."}
+    speech = Speech(language="es-US", repeat=3, choices=choices, prompts=prompts)
+    made = scripts(service)
+    assert made[0] == script_url(configured, run.xcom["campaign_key"], speech, [NEW])
+    assert [script and script[1] for script in (script_of(url, [NEW]) for url in made[1:])] == [Speech(), Speech()]
+    assert len({url.split("/")[-3] for url in made}) == 3
+    for url in made:
+        script = requests.post(url, {"call_parameters": "Hello"}, timeout=30)
+        assert next(fromstring(script.content).iter("prompt")).text == "Hello"
+        assert url.rpartition("/")[2] not in run.kept + run.printed
+
+
+def test_the_command_makes_the_same_script(
+    configured: str, service: FaultServer, small_list: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for speak in (["--speak"], ["--speak", '{"choices": {"1": "confirmed"}}']):
+        assert (
+            main(["send", str(small_list), "--campaign-name", " spring ", "--receipts", "none", "--yes", *speak]) == 0
+        )
+    key = QueueCallsHook().key_of("spring").digest
+    speeches = (Speech(), Speech(choices={"1": "confirmed"}))
+    assert scripts(service) == [script_url(configured, key, speech, [NEW]) for speech in speeches]
+    assert main(["send", str(small_list), "--campaign-name", "spring", "--receipts", "none"]) == 2
+    assert "start_url is missing, and speak is not set" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "value", "said"),
+    [
+        ({}, "", "", "start_url is missing, and speak is not set"),
+        ({"speak": "{{ None }}", "start_url": ""}, "", "", "start_url is missing, and speak is not set"),
+        ({"speak": True, "start_url": "https://ivr.example.com/x"}, "", "", "start_url is given together with speak"),
+        ({"speak": {"repeat": 9}}, "", "", r"speak\['repeat'\] is 9"),
+        ({"speak": True}, "RESULTS_URL", "", r"speak needs \[queuecalls\] results_url"),
+        ({"speak": True}, "RESULTS_SECRET", "", "secret of the results URLs is not set"),
+        (
+            {"speak": {"choices": {"1": "a"}}},
+            "RESULTS_DATABASE",
+            "",
+            r"choices'\] needs \[queuecalls\] results_database",
+        ),
+        ({"speak": True}, "RESULTS_URL", f"https://{'x' * 200}.example", "it has 2"),
+    ],
+)
+def test_a_script_that_cannot_be_made_fails_the_task_and_nothing_is_sent(  # noqa: PLR0917
+    given: dict[str, Any], option: str, value: str, said: str, service: FaultServer, small_list: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    settings = {
+        "RESULTS_URL": "https://results.example.com", "RESULTS_SECRET": NEW, "RESULTS_DATABASE": f"sqlite:///{tmp_path}/results.db",
+    }  # fmt: skip
+    for name, configured in (settings | {option: value}).items():
+        monkeypatch.setenv(f"AIRFLOW__QUEUECALLS__{name}", configured)
+    operator = QueueCallsOperator(task_id="call", contacts=str(small_list), receipts_path="none", **given)
+    operator.render_template_fields({})
+    error = failure_of(operator)
+    assert isinstance(error, QueueCallsError)
+    assert re.search(said, str(error))
+    assert not service.posts
