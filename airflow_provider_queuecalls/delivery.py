@@ -36,6 +36,7 @@ from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.voice.silence import assert_not_silent
 
 if TYPE_CHECKING:
     # Not needed to parse a DAG, and they take a while to import.
@@ -107,6 +108,7 @@ def deliver(
     expected_digest: str = ANY_DIGEST,
     dry_run: bool = False,
     called: CalledNumbers | None = None,
+    speaks: bool = False,
     memory_limit: int = MEMORY_LIMIT,
     progress: Progress | None = None,
     log: logging.Logger | Any | None = None,
@@ -123,6 +125,7 @@ def deliver(
     :param expected_digest: ``"any"``, or the digest of the only list that may be sent (``sha256:…``)
     :param dry_run: do everything except the request
     :param called: the record of the numbers that earlier campaigns call, which limits how often each is called
+    :param speaks: refuse a list with which the script, which speaks call_parameters, would say nothing
     :param memory_limit: the memory that the check may use, in MiB; default is 512
     :param progress: called with (done, total) in bytes while the files are checked
     :param log: the logger for what happens; default is this module's
@@ -161,6 +164,8 @@ def deliver(
         )
         stack.enter_context(_delivery_attached(delivery))
         _assert_expected(checked.report, expected_digest)
+        if speaks and campaign.call_parameters is None:
+            assert_not_silent(checked.upload)
         if dry_run:
             given.assert_timely()
             _log_warnings(given, called, log)

@@ -52,7 +52,7 @@ def made_campaign(
         rule = "the URL of a VoiceXML script, or left out with speak=True, which lets the service speak the call_parameters"
         raise InvalidCampaign([Violation("start_url", problem, rule, "this provider")])
     if speech:  # until the campaign's name is known as it is sent
-        start_url, _ = _receiver(SPEAK.name)
+        start_url, _ = receiver(SPEAK.name)
     campaign = Campaign(**{**values, "start_url": start_url}, field_names=endpoint.field_names)
     # Signed for the name as it is sent, which may differ from the one that was given by whitespace or type.
     key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
@@ -68,7 +68,7 @@ def made_start_url(key: CampaignKey, speech: Speech) -> str:
 
     Raises :class:`QueueCallsError` if it cannot be made. Airflow's logs show it as ``***``.
     """
-    base, secrets = _receiver(SPEAK.name)
+    base, secrets = receiver(SPEAK.name)
     if speech.choices and settings.option("results_database") is None:
         problem = "needs [queuecalls] results_database, in which choices are stored"
         rule = "used with a results database in Airflow's configuration"
@@ -81,16 +81,16 @@ def made_result_url(key: CampaignKey, result_url: object) -> str:
     if not is_unset(result_url):
         problem, rule = "is given together with result_url", "given without one: it makes the result_url"
         raise InvalidCampaign([Violation("collect_results", problem, rule, "this provider")])
-    base, secrets = _receiver("collect_results")
+    base, secrets = receiver("collect_results")
     return _masked(results_url(base, key.digest, secrets), secrets)
 
 
-def _receiver(parameter: str) -> tuple[str, tuple[str, ...]]:
-    """The public URL of the receiver, and the secrets that sign the URLs below it."""
+def receiver(what: str) -> tuple[str, tuple[str, ...]]:
+    """The public URL of the receiver, and the secrets that sign the URLs below it. Raises :class:`QueueCallsError`."""
     base = settings.option("results_url")
     if base is None:
         rule = "used with the public URL of a results receiver in Airflow's configuration"
-        raise InvalidCampaign([Violation(parameter, "needs [queuecalls] results_url", rule, "this provider")])
+        raise InvalidCampaign([Violation(what, "needs [queuecalls] results_url", rule, "this provider")])
     return base, read_secrets(settings.option("results_secret") or "")
 
 

@@ -16,6 +16,7 @@ from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 
 if TYPE_CHECKING:
+    from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
     from airflow_provider_queuecalls.probe.sending import Seen
     from airflow_provider_queuecalls.probe.steps import Step
 
@@ -40,7 +41,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--to", metavar="NUMBER", help="your own phone number, the only one that is ever called")
     parser.add_argument(
         "--start-url", metavar="URL",
-        help="the VoiceXML script that runs when a call connects; default is the front page of the service itself, with which a call says nothing",
+        help="the VoiceXML script that runs when a call connects; default is the script of the receiver at [queuecalls] results_url, which "
+        "speaks the call_parameters, or without a receiver the front page of the service, with which a call says nothing",
     )  # fmt: skip
     parser.add_argument(
         "--result-url", metavar="URL", help="where the service posts the result of each call; default is not sent"
@@ -74,15 +76,13 @@ def _run(options: argparse.Namespace) -> int:
     if unknown := [name for name in options.only if name not in BY_NAME]:
         raise QueueCallsError(f"--only {unknown[0]!r} is not a step. The steps are {', '.join(BY_NAME)}.")
     number = _number(options.to)
-    endpoint = QueueCallsHook(options.conn_id).endpoint
+    hook = QueueCallsHook(options.conn_id)
+    endpoint = hook.endpoint
     if not options.yes and not _confirmed(number):
         return FAILED
-    front = urlsplit(endpoint.url)
-    start_url = options.start_url or f"{front.scheme}://{front.netloc}/"
-    if not options.start_url:
-        print(
-            "Without --start-url, the script of all calls is the front page of the service: your phone rings, and nothing is said."
-        )
+    if not (start_url := options.start_url):
+        start_url, said = _script(hook)
+        print(f"Without --start-url, the script of all calls is {said}.")
     log = logging.Logger("queuecalls")  # Airflow configures the others
     log.addHandler(logging.NullHandler())
     sender = Sender(number, log)
@@ -102,6 +102,20 @@ def _run(options: argparse.Namespace) -> int:
         f"issue, in {path.with_suffix('.txt')}.\nA sandbox like this service: queuecalls sandbox --profile {path}"
     )
     return DONE
+
+
+def _script(hook: QueueCallsHook) -> tuple[str, str]:
+    """A script for all calls, and what it says: that of the receiver if there is one."""
+    from airflow_provider_queuecalls._airflow import settings
+    from airflow_provider_queuecalls._airflow.results import made_start_url
+    from airflow_provider_queuecalls.voice.speech import Speech
+
+    if settings.option("results_url") is not None:
+        url = made_start_url(hook.key_of("probe"), Speech())
+        return url, "that of the receiver: it says the call_parameters, which the step 'campaign' has"
+    front = urlsplit(hook.endpoint.url)
+    url = f"{front.scheme}://{front.netloc}/"
+    return url, "the front page of the service: your phone rings, and nothing is said"
 
 
 def _number(given: str | None) -> str:

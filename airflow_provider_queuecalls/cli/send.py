@@ -112,7 +112,7 @@ def _send(options: argparse.Namespace) -> int:
     open_record = partial(called_numbers, options.max_per_period, campaign, key, log=log)
     with progress_bar() as progress, open_record() as called:
         checked = deliver(
-            campaign, options.file, client, open_ledger, called=called,
+            campaign, options.file, client, open_ledger, called=called, speaks=options.start_url is None,
             rules=rules, rejects=nullcontext(options.rejects), dry_run=True, progress=progress, log=log,
         )  # fmt: skip
     # Python goes on to read the answer after a handler that raises nothing.
@@ -123,7 +123,7 @@ def _send(options: argparse.Namespace) -> int:
     _on_signals(stop)
     with open_record() as called:
         delivery = deliver(
-            campaign, options.file, client, open_ledger, called=called,
+            campaign, options.file, client, open_ledger, called=called, speaks=options.start_url is None,
             rules=rules, expected_digest=checked.report.digest or "", log=log,
         )  # fmt: skip
     _print(delivery.result, options)

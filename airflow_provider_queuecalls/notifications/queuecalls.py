@@ -66,10 +66,11 @@ class QueueCallsNotifier(BaseNotifier):
 
     A notification takes 20 seconds at most. If it fails, that is logged, and the task and the DAG run stay as they are.
 
-    :param message: What the script at start_url says: posted to it as ``call_parameters``, in one line of at most 255 bytes
-        in UTF-8; a longer one is cut. Templated; what a context does not have is empty. Default: which DAG failed.
+    :param message: What is said: posted to the script as ``call_parameters``, in one line of at most 255 bytes in UTF-8;
+        a longer one is cut. Templated; what a context does not have is empty. Default: which DAG failed.
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
-        credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Templated. Required.
+        credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Templated. Default: a script that
+        speaks the message, at the receiver at ``[queuecalls] results_url`` of Airflow's configuration.
     :param to_variable: The Airflow Variable with the phone numbers to call: one, or several on lines of their own, between
         commas, or as a JSON list. Templated. Default: the numbers in the connection's ``notify_numbers``.
     :param to: A function that gets the context and returns the phone numbers to call, as to_variable has them. Not for
@@ -112,7 +113,7 @@ class QueueCallsNotifier(BaseNotifier):
     def __init__(
         self,
         *,
-        start_url: str,
+        start_url: str | None = None,
         message: str = f"Airflow: {DAG_ID} failed",
         to_variable: str | None = None,
         to: Callable[[Context], Any] | None = None,
@@ -151,6 +152,10 @@ class QueueCallsNotifier(BaseNotifier):
         # Here, and not when something has failed: an alarm that cannot work is to be found when the DAG is written.
         assert_names_no_numbers(self.to, self.to_variable)
         self._read_parameters()
+        if start_url is None:
+            from airflow_provider_queuecalls._airflow.results import receiver
+
+            receiver("a notifier without start_url")
 
     def __call__(self, *args: Any) -> None:
         """Notify. Each time with a copy: rendering replaces the templates of an object for good."""
@@ -218,7 +223,7 @@ class QueueCallsNotifier(BaseNotifier):
     @clear_locals()
     def _deliver(self, context: Context, stop: StopRequest) -> Delivery:
         from airflow_provider_queuecalls._airflow.receipts import ledger_opener
-        from airflow_provider_queuecalls.client.campaign import Campaign
+        from airflow_provider_queuecalls._airflow.results import made_campaign
         from airflow_provider_queuecalls.client.client import Client
         from airflow_provider_queuecalls.contacts import ContactRules
         from airflow_provider_queuecalls.delivery import deliver
@@ -230,15 +235,15 @@ class QueueCallsNotifier(BaseNotifier):
         client = Client(_hurried(endpoint), stop=stop, log=self.log)
         now = time.time()
         names = AlarmNames.of(str(self.dedup_key), whom(self.to, self.to_variable), given["min_interval"], now)
-        campaign = Campaign(
-            start_url=self.start_url,
-            campaign_name=names.campaign,
-            call_parameters=cut(str(self.message), BY_NAME["call_parameters"].max_length or 0),
-            max_retries=self.max_retries,
-            retry_interval=self.retry_interval,
-            expiration_timestamp=int(now + given["expires_after"].total_seconds()),
-            field_names=endpoint.field_names,
-        )
+        values = {
+            "start_url": self.start_url,
+            "campaign_name": names.campaign,
+            "call_parameters": cut(str(self.message), BY_NAME["call_parameters"].max_length or 0),
+            "max_retries": self.max_retries,
+            "retry_interval": self.retry_interval,
+            "expiration_timestamp": int(now + given["expires_after"].total_seconds()),
+        }
+        campaign = made_campaign(values, endpoint, speak=is_unset(self.start_url))
         rules = ContactRules(
             phone_format=self.phone_format, normalize=True, on_invalid="skip", duplicates="drop",
             calling_hours=self.calling_hours, unknown_zone=None if is_unset(self.calling_hours) else self.unknown_zone,

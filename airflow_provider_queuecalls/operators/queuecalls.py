@@ -319,6 +319,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     expected_digest=expected_digest,
                     dry_run=dry_run,
                     called=called,
+                    speaks=is_unset(self.start_url),
                     memory_limit=check_memory_mb(),
                     log=self.log,
                 )

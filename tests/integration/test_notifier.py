@@ -24,13 +24,15 @@ from airflow_provider_queuecalls.notifications import queuecalls as module
 from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
 from airflow_provider_queuecalls.sandbox.server import Sandbox
+from airflow_provider_queuecalls.voice.script_url import script_of
+from airflow_provider_queuecalls.voice.speech import Speech
 from tests.conftest import HOME
 from tests.support.dag_run import run_dag_file
 from tests.support.logs import Entry, everything_logged
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, first_of, for_this_airflow
 
 ANN, BOB = "16175550171", "16175550172"
-START_URL = "https://ivr.example.com/say.vxml"
+START_URL, SECRET = "https://ivr.example.com/say.vxml", "a-secret-of-the-receiver"
 FAILING = """
 from datetime import datetime, timezone
 from airflow.sdk import DAG, task
@@ -106,6 +108,22 @@ def test_a_variable_says_whom_to_call(
     expires = int(campaign.parameters["expiration_timestamp"]) - datetime.now(timezone.utc).timestamp()
     assert 29 * 60 < expires < 30 * 60
     assert (campaign.parameters["max_retries"], campaign.parameters["retry_interval"]) == ("1", "60")
+
+
+def test_without_a_script_the_message_is_spoken_by_one_of_ours(
+    notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", SECRET)
+    with pytest.raises(InvalidCampaign, match=r"a notifier without start_url needs \[queuecalls\] results_url"):
+        QueueCallsNotifier(to_variable="oncall")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", "https://results.example.com/")
+    logged = notify(QueueCallsNotifier(to_variable="oncall"))
+    (campaign,) = queuecalls_sandbox.campaigns
+    url, text = (campaign.parameters[name] for name in ("start_url", "call_parameters"))
+    assert url.startswith("https://results.example.com/")
+    assert (script_of(url, [SECRET]) or ())[1:] == (Speech(),)
+    assert text == "Airflow: nightly failed"
+    assert url.rpartition("/")[2] not in "".join(entry.message for entry in logged)
 
 
 def test_a_function_or_the_connection_says_whom_to_call(

@@ -22,6 +22,8 @@ from airflow_provider_queuecalls.probe.steps import BY_NAME, NUMBER, STEPS
 from airflow_provider_queuecalls.sandbox.journal import RECEIVED
 from airflow_provider_queuecalls.sandbox.profiles import PROFILES, read_profile
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from airflow_provider_queuecalls.voice.script_url import script_of
+from airflow_provider_queuecalls.voice.speech import Speech
 from tests.integration.conftest import certificate
 
 if TYPE_CHECKING:
@@ -219,6 +221,19 @@ def test_a_person_confirms_the_number_agrees_to_steps_and_answers(probe: Probe) 
         for step in STEPS
         if step.name not in ("names", "secure")
     )
+
+
+def test_without_a_script_the_receivers_speaks_if_there_is_one(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", "https://results.example.com")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", "a-secret-of-the-receiver")
+    with service() as sandbox:
+        probed = probe(sandbox.url, "--yes", "--only", "campaign")
+        (campaign,) = sandbox.campaigns
+    script = script_of(campaign.parameters["start_url"], ["a-secret-of-the-receiver"])
+    assert script is not None
+    assert script[1] == Speech()
+    assert "that of the receiver" in probed.printed
+    assert "results.example.com" not in probed.printed + json.dumps(probed.report)
 
 
 @pytest.mark.parametrize("typed", [["16175550100"], [""], None])

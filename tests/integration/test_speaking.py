@@ -18,12 +18,13 @@ from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.conftest import HOME
+from tests.integration.conftest import NUMBERS
 from tests.integration.results.test_receiver import NEW, receiver
 from tests.support.dag_run import run_dag_file
 from tests.support.fault_server import FaultServer
 from tests.support.moved import for_this_airflow
 from tests.support.multipart import parse
-from tests.support.task import failure_of
+from tests.support.task import execute, failure_of
 from tests.support.warehouse import sqlite_database
 
 DAG_FILE = """
@@ -105,6 +106,28 @@ def test_the_command_makes_the_same_script(
     assert scripts(service) == [script_url(configured, key, speech, [NEW]) for speech in speeches]
     assert main(["send", str(small_list), "--campaign-name", "spring", "--receipts", "none"]) == 2
     assert "start_url is missing, and speak is not set" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "is_sent"),
+    [
+        ("{},order-1\n{},order-2,\r\n{}\n", {}, False),
+        ("{},order-1\n{},order-2,text\n{}\n", {}, True),
+        ("{},order-1\n{},,\n{}\n", {"call_parameters": "text"}, True),
+        ("{},order-1\n{},,\n{}\n", {"start_url": "https://ivr.example.com/x", "speak": "False"}, True),
+    ],
+)
+def test_a_list_with_which_nothing_would_be_said_is_not_sent(  # noqa: PLR0917
+    rows: str, given: dict[str, Any], is_sent: bool, configured: str, service: FaultServer, tmp_path: Path
+) -> None:
+    (tmp_path / "calls.csv").write_bytes(rows.format(*NUMBERS).encode())
+    parameters = {"contacts": str(tmp_path / "calls.csv"), "receipts_path": "none", "speak": True, **given}
+    operator = QueueCallsOperator(task_id="call", **parameters)
+    if is_sent:
+        assert execute(operator)["outcome"] == "queued"
+    else:
+        assert "The calls would say nothing: no contact has a call_parameter" in str(failure_of(operator))
+    assert len(service.posts) == is_sent
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def spoken(response: requests.Response) -> list[str]:
 
 def posted_fields(response: requests.Response, choice: str) -> dict[str, str]:
     """What a voice browser posts when somebody makes a choice."""
-    root = fromstring(response.content)
+    root: Any = fromstring(response.content)
     values = {var.get("name"): json.loads(f'"{var.get("expr")[1:-1]}"') for var in root.iter("var")}
     return {name: values.get(name, choice) for name in root.find(".//submit").get("namelist").split()}
 
