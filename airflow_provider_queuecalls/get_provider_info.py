@@ -90,7 +90,7 @@ def get_provider_info() -> dict[str, Any]:
                     "results_url": {
                         "description": (
                             "Public URL of the receiver that 'queuecalls results serve' runs. A task with "
-                            "collect_results=True makes the result_url of its campaign from it."
+                            "collect_results=True makes the result_url of its campaign from it, and one with speak its start_url."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
@@ -99,7 +99,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "results_secret": {
                         "description": (
-                            "Secret that signs the result_url of each campaign, of at least 16 characters, the same as the "
+                            "Secret that signs the result_url and the script of each campaign, of at least 16 characters, the same as the "
                             "receiver's. Several are separated by commas: the first one signs, all of them are accepted. The record "
                             "for max_per_period is hashed with a key that is derived from it."
                         ),

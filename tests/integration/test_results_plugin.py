@@ -11,6 +11,8 @@ import pytest
 import requests
 
 from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.voice.script_url import script_url
+from airflow_provider_queuecalls.voice.speech import Speech
 from tests.integration.results.test_receiver import KEY, NEW, NUMBER, RESULT, stored
 from tests.support.airflow import Airflow, api_server
 from tests.support.command import REPOSITORY
@@ -34,6 +36,9 @@ def test_anybody_can_post_to_the_right_path_of_the_api_server_and_nowhere_else(a
     assert requests.post(right, RESULT, timeout=60).text == "stored\n"
     assert requests.get(wrong, timeout=60).status_code == requests.post(wrong, RESULT, timeout=60).status_code == 404
     assert requests.get(f"{airflow_server.url}/api/v2/dags", timeout=60).status_code == 401
+    script = script_url(base, KEY, Speech(choices={"1": "confirmed"}), [NEW])
+    assert b"Hello" in requests.get(script, {"call_parameters": "Hello"}, timeout=60).content
+    assert requests.post(script, {"call_id": "7", "choice": "confirmed"}, timeout=60).status_code == 200
     (row,) = stored(airflow_server.environment["AIRFLOW_CONN_RESULTS_DB"])
     assert row["phone_number"] == NUMBER
     assert "The results database is a SQLite file" in airflow_server.log("api-server")
