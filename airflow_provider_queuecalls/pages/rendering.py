@@ -88,6 +88,6 @@ def number(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share in percent. It is 0 % or 100 % only if nothing or nobody is missing."""
+    """A share in percent. It is 0% or 100% only if nothing or nobody is missing."""
     percent = 100 * value
-    return f"{percent:.1f} %" if 0 < percent < 1 or 99 < percent < 100 else f"{percent:.0f} %"
+    return f"{percent:.1f}%" if 0 < percent < 1 or 99 < percent < 100 else f"{percent:.0f}%"

@@ -57,7 +57,7 @@ def test_the_page_says_how_today_went_which_campaign_needs_somebody_and_whom_to_
     page: Page, database: Database, tmp_path: Path
 ) -> None:
     today = page.get_by_role("region", name="Today")
-    expect(today).to_contain_text(re.compile(r"2\s*campaigns\s*13\s*contacts\s*8 %\s*reached\s*11\s*without a result"))
+    expect(today).to_contain_text(re.compile(r"2\s*campaigns\s*13\s*contacts\s*8%\s*reached\s*11\s*without a result"))
     needing = page.get_by_role("region", name="What needs a person").get_by_role("listitem")
     expect(needing).to_have_count(1)
     expect(needing).to_contain_text("No result has arrived.")
@@ -87,7 +87,7 @@ def test_the_page_says_how_today_went_which_campaign_needs_somebody_and_whom_to_
     expect(calls.last).to_contain_text(NOT_REACHED)
     page.get_by_role("link", name="reached 1").click()
     expect(calls.last).to_contain_text(REACHED)
-    expect(page.get_by_text("25 % of 4")).to_be_visible()
+    expect(page.get_by_text("25% of 4")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Not reached (CSV)").click()
     file = tmp_path / "next.csv"

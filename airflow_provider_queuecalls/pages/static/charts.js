@@ -30,7 +30,7 @@ function options(figure) {
   const [quiet, line] = [style.color, style.borderTopColor];
   const hasShare = figure.querySelector("th[data-series=share]") !== null;
   const compact = new Intl.NumberFormat("en", { notation: "compact" });
-  const percent = (value) => `${Math.round(value * 100)} %`;
+  const percent = (value) => `${Math.round(value * 100)}%`;
   return {
     animation: false,
     maintainAspectRatio: false,
