@@ -87,7 +87,7 @@ def measure(name: str, database: Database, programs: Sequence[psutil.Process]) -
 def cpu_seconds(programs: Sequence[psutil.Process]) -> float:
     """The processor time of this process and of the programs, with all processes that they have started."""
     times = [each.cpu_times() for program in programs for each in (program, *program.children(recursive=True))]
-    return time.process_time() + sum(each.user + each.system for each in times)
+    return time.process_time() + float(sum(each.user + each.system for each in times))
 
 
 def main() -> None:

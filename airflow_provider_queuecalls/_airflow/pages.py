@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.overview import Summary
 
 
+#: Stands for campaigns of no DAG. No DAG can have this id, so it is allowed to those who have the permission for all DAGs.
+NO_DAG = "(no DAG)"
+
+
 class UserAccess:
     """What one of Airflow's users may see: the campaigns of the DAGs whose runs they may read, and the phone numbers of those
     that they may trigger."""
@@ -43,7 +47,7 @@ class UserAccess:
 
     def may_read_any(self) -> bool:
         """Whether there may be a run that this user may read."""
-        return self._may("GET", "")
+        return self._is_authorized("GET", None)
 
     def record(self, action: str, campaign: Summary) -> None:
         name = self._user.get_name()
@@ -57,7 +61,9 @@ class UserAccess:
             )  # fmt: skip
 
     def _may(self, method: Any, dag_id: str) -> bool:
-        details = DagDetails(id=dag_id, team_name=_team(dag_id)) if dag_id else None
+        return self._is_authorized(method, DagDetails(id=dag_id or NO_DAG, team_name=_team(dag_id)))
+
+    def _is_authorized(self, method: Any, details: DagDetails | None) -> bool:
         return get_auth_manager().is_authorized_dag(
             method=method, access_entity=DagAccessEntity.RUN, details=details, user=self._user
         )
@@ -65,7 +71,7 @@ class UserAccess:
 
 def _team(dag_id: str) -> str | None:
     """The team of a DAG, where Airflow has teams."""
-    if not conf().getboolean("core", "multi_team", fallback=False):
+    if not dag_id or not conf().getboolean("core", "multi_team", fallback=False):
         return None
     team: str | None = DagModel.get_team_name(dag_id)
     return team

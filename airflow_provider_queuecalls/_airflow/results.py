@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import (
@@ -150,9 +151,9 @@ def page_of_campaign(campaign_key: str) -> str | None:
     version = tuple(int(part) for part in __version__.split(".")[:2])
     if version < (3, 1) or settings.option("results_database") is None:
         return None
-    # From Airflow 3.3, the page opens within Airflow's.
-    frame = "/plugin/calling-campaigns" if version >= (3, 3) else ""
     base = str(conf().get("api", "base_url", fallback=None) or "").rstrip("/")
+    # From Airflow 3.3, the page opens within Airflow's, whose URL ends with the whole path of what it shows.
+    frame = f"/plugin/calling-campaigns{urlsplit(base).path}" if version >= (3, 3) else ""
     return f"{base}{frame}{settings.PAGES_PATH}/{campaign_key}"
 
 

@@ -7,7 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,23 +19,30 @@ from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.integration.results.test_receiver import NEW
 from tests.support.airflow import Airflow, api_server
 from tests.support.browser import watched_page
-from tests.support.campaigns import HIDDEN_DAG, NOT_REACHED, NUMBERS, REACHED, USERS, add_results
+from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, SEEN_DAG, USERS, add_results
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="older Airflows have no place for pages")
-SPRING, WINTER = "1111111111111111", "2222222222222222"
+SPRING = "1111111111111111"
+DAG_IDS = {SPRING: SEEN_DAG, "2222222222222222": "hidden", "3333333333333333": ""}
 PAGES = "/queuecalls/campaigns/"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator[Airflow]:
-    """An API server with two campaigns, one of them of a DAG that few may see, and users whose password is their name."""
-    home = tmp_path_factory.mktemp("pages")
+    with serving(tmp_path_factory.mktemp("pages")) as server:
+        yield server
+
+
+@contextmanager
+def serving(home: Path, path: str = "") -> Iterator[Airflow]:
+    """An API server with three campaigns, one of a DAG that few may see and one of no DAG, and users whose password is their
+    name."""
     results, passwords = f"sqlite:///{home}/results.db", home / "passwords.json"
     passwords.write_text(json.dumps({name: name for name in USERS}))
     with closing(Database(results)) as campaigns:
         now = int(time.time())
-        for key, dag_id in ((SPRING, "seen"), (WINTER, HIDDEN_DAG)):
+        for key, dag_id in DAG_IDS.items():
             row = CampaignRow(key, f"campaign{dag_id}", 4, "queued", dag_id, "manual__1", now - 60, now + 3600)
             campaigns.put_campaign(row)
             add_results(campaigns, key)
@@ -48,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, database: None) -> Iterator
         "AIRFLOW__QUEUECALLS__RESULTS_SECRET": NEW,
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    with api_server(home, variables) as server:
+    with api_server(home, variables, path) as server:
         yield server
 
 
@@ -71,13 +78,14 @@ def test_nobody_sees_anything_who_is_not_signed_in_or_may_not_read_dag_runs(serv
 
 
 def test_a_page_has_the_campaigns_of_those_dags_whose_runs_may_be_read(server: Airflow) -> None:
-    for name, seen in (("reader", {"seen"}), ("boss", {"seen", HIDDEN_DAG})):
+    for name, seen in (("reader", {SEEN_DAG}), ("boss", set(DAG_IDS.values()))):
         session = signed_in(server, name)
         overview = session.get(server.url + PAGES, timeout=60).text
-        assert {dag_id for dag_id in ("seen", HIDDEN_DAG) if f"campaign{dag_id}" in overview} == seen
-        assert {dag_id for dag_id in ("seen", HIDDEN_DAG) if f"<option>{dag_id}</option>" in overview} == seen
-        status = session.get(f"{server.url}{PAGES}{WINTER}", timeout=60).status_code
-        assert status == (200 if HIDDEN_DAG in seen else 404)
+        assert {dag_id for dag_id in DAG_IDS.values() if f">campaign{dag_id}</a>" in overview} == seen
+        assert {dag_id for dag_id in DAG_IDS.values() if f"<option>{dag_id}</option>" in overview} == seen - {""}
+        for key, dag_id in DAG_IDS.items():
+            status = session.get(f"{server.url}{PAGES}{key}", timeout=60).status_code
+            assert status == (200 if dag_id in seen else 404)
         assert not [number for number in NUMBERS if number in overview]
 
 
@@ -146,3 +154,21 @@ def test_a_task_links_to_the_page(server: Airflow, browser: Browser, monkeypatch
         page.goto(link)
         shown = page.frame_locator("iframe") if AIRFLOW >= (3, 3) else page
         expect(shown.get_by_role("heading", level=1)).to_have_text("campaignseen")
+
+
+def test_everything_works_below_a_path(
+    tmp_path: Path, database: None, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(tmp_path, "/team/airflow") as server, watched_page(browser, server.url) as (page, _):
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", "results_db")
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{server.url}/")
+        token = signed_in(server, "planner").cookies["_token"]
+        page.context.add_cookies([{"name": "_token", "value": token, "url": server.url}])
+        page.goto(page_of_campaign(SPRING) or "")
+        shown = page.frame_locator("iframe") if AIRFLOW >= (3, 3) else page
+        expect(shown.get_by_role("heading", level=1)).to_have_text("campaignseen")
+        shown.get_by_role("link", name="Campaigns", exact=True).click()
+        expect(shown.get_by_role("heading", level=1)).to_have_text("Calling campaigns")
+        expect(shown.locator("figure.drawn")).to_be_visible()
+        shown.get_by_role("link", name="DAG run").click()
+        expect(page).to_have_url(f"{server.url}/dags/seen/runs/manual__1")

@@ -252,10 +252,12 @@ def real_airflow(home: Path, dags: Path, variables: Mapping[str, str]) -> Iterat
 
 
 @contextmanager
-def api_server(home: Path, variables: Mapping[str, str]) -> Iterator[Airflow]:
-    """Start an API server alone, over the database of the tests; wait until it is up, and end it."""
+def api_server(home: Path, variables: Mapping[str, str], path: str = "") -> Iterator[Airflow]:
+    """Start an API server alone, below a path if one is given, over the database of the tests; wait until it is up, and end it."""
     port = free_port()
-    server = Airflow(f"http://127.0.0.1:{port}", home, {**os.environ, **variables})
+    url = f"http://127.0.0.1:{port}{path}"
+    base = {"AIRFLOW__API__BASE_URL": url} if path else {}
+    server = Airflow(url, home, {**os.environ, **base, **variables})
     server.start("api-server", airflow_command("api-server", "--port", str(port), "--workers", "1"))
     try:
         server.wait(lambda: _direct.open(f"{server.url}/api/v2/version", timeout=30).status == HTTPStatus.OK, "it")

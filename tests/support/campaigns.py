@@ -7,7 +7,7 @@ from airflow_provider_queuecalls.records.database import Database
 
 #: The users of :class:`~tests.support.auth.ByDag` and their roles, as SimpleAuthManager's configuration names them.
 USERS = {"stranger": "viewer", "reader": "viewer", "planner": "user", "boss": "admin"}
-HIDDEN_DAG = "hidden"
+SEEN_DAG = "seen"
 NUMBERS = REACHED, NOT_REACHED = "16175550147", "16175550150"
 
 
