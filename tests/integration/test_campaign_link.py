@@ -22,6 +22,7 @@ from tests.conftest import HOME, Connect
 from tests.support import fault_server as faults
 from tests.support.dag_run import Run, run_dag_file
 from tests.support.moved import AIRFLOW, for_this_airflow
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sandbox import START_URL
 
 DAG_ID, NAME = "campaign_link", 'Frühling: 50 % off/"now" & then?'
@@ -114,7 +115,7 @@ def test_the_link_is_there_before_the_first_byte_so_a_lost_worker_leaves_it(run:
     found: list[str] = []
 
     def look(exchange: faults.Exchange) -> None:
-        with closing(sqlite3.connect(HOME / "airflow.db")) as database:
+        with closing(sqlite3.connect(HOME / "airflow.db", timeout=PATIENCE_SECONDS)) as database:
             newest = "SELECT value FROM xcom WHERE dag_id = ? AND key = ? ORDER BY timestamp DESC LIMIT 1"
             found.extend(map(json.loads, *database.execute(newest, (DAG_ID, CampaignLink.xcom_key))))
 

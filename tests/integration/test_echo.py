@@ -18,6 +18,7 @@ from tests.conftest import HOME
 from tests.support.echo import SPELLINGS, echo, folded, leaks
 from tests.support.fault_server import FaultServer
 from tests.support.moved import AIRFLOW
+from tests.support.patience import PATIENCE_SECONDS
 
 LOGIN, PASSWORD, PIN = "zoë.müller@zebra", 'pä<s"/wörd', 'q&7<é>/1"w'
 REFERENCE, PARAMETERS = "patient-88 zürich", "diagnosis=private; name=Ångström"
@@ -96,7 +97,7 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         finally:
             dags.unlink()
         assert len(server.posts) == len(TASKS), done.stdout + done.stderr
-    with closing(sqlite3.connect(HOME / "airflow.db")) as connected:
+    with closing(sqlite3.connect(HOME / "airflow.db", timeout=PATIENCE_SECONDS)) as connected:
         tables = "\n".join(connected.iterdump())
     # At level DEBUG, dag.test() prints what Airflow is asked to mask.
     printed = [line for line in (done.stdout + done.stderr).splitlines() if "msg=MaskSecret(" not in line]

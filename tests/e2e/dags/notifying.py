@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
 from tests.support.moved import AIRFLOW
+from tests.support.patient import PatientNotifier
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 TASKS = 100
@@ -19,8 +19,8 @@ SCRIPT: dict[str, Any] = {
     "receipts_path": f"{os.environ['AIRFLOW_HOME']}/receipts of alarms",
 }
 
-of_tasks = QueueCallsNotifier(**SCRIPT, message="{{ ti.task_id }} of {{ dag.dag_id }} failed")
-of_run = QueueCallsNotifier(**SCRIPT, message="{{ run_id }} failed", dedup_key="run of {{ dag.dag_id }}")
+of_tasks = PatientNotifier(**SCRIPT, message="{{ ti.task_id }} of {{ dag.dag_id }} failed")
+of_run = PatientNotifier(**SCRIPT, message="{{ run_id }} failed", dedup_key="run of {{ dag.dag_id }}")
 
 with DAG("storm", schedule=None, start_date=START, on_failure_callback=of_run, max_active_tasks=TASKS):
 
@@ -34,7 +34,7 @@ with DAG("storm", schedule=None, start_date=START, on_failure_callback=of_run, m
 if AIRFLOW >= (3, 1):
     from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference  # type: ignore[attr-defined]
 
-    alarm = AsyncCallback(QueueCallsNotifier, kwargs={**SCRIPT, "message": "{{ dag_run.dag_id }} is late"})
+    alarm = AsyncCallback(PatientNotifier, kwargs={**SCRIPT, "message": "{{ dag_run.dag_id }} is late"})
     soon = DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(seconds=1), callback=alarm)
     with DAG("late", schedule=None, start_date=START, deadline=soon):
 
