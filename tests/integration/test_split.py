@@ -58,7 +58,7 @@ def test_each_file_is_a_campaign_that_is_queued_within_hours(
         {"contacts": f"{tmp_path}/parts/{SPAN}.csv", "campaign_name": f"spring.{SPAN}", "scheduled_timestamp": start, "expiration_timestamp": start + 45_600},
         {**parts[1], "scheduled_timestamp": start + 10_800, "expiration_timestamp": start + 56_400},
     ]  # fmt: skip
-    assert (tmp_path / "rejects.csv").read_text().splitlines()[1:] == [f"3,outside_hours,{TOLL_FREE},c"]
+    assert (tmp_path / "rejects.csv").read_text().splitlines()[1:] == [f"3,outside_hours,unknown,{TOLL_FREE},c"]
     assert split(contacts, campaign_name="spring") == parts
     hook, rules = QueueCallsHook(), ContactRules(calling_hours="08:00-21:00")
     for part in parts:
