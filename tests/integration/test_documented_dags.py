@@ -26,11 +26,15 @@ from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, dag_bag, for_this_airflow
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-EXAMPLES = sorted((ROOT / "example_dags").glob("queue_calls*.py"))
+EXAMPLES = [
+    *sorted((ROOT / "example_dags").glob("queue_calls*.py")),
+    ROOT / "example_dags" / "appointment_reminders.py",
+]
 ZONE = ZoneInfo("America/New_York")
 CONTACTS = "16175550100,appointment-1,Tuesday at 9:30\n"
 #: The params of each example's run, besides files and ``dry_run``. tests/e2e runs the one that an asset starts.
 EXAMPLE_CONF: dict[str, dict[str, Any]] = {
+    "appointment_reminders": {},
     "queue_calls": {"region": "south", "appointments_per_office": 1},
     "queue_calls_end_to_end": {},
     "queue_calls_from_function": {},
@@ -41,7 +45,7 @@ EXAMPLE_CONF: dict[str, dict[str, Any]] = {
 }
 NEEDS_A_PERSON = ("queue_calls_end_to_end", "queue_calls_with_approval")
 #: What waits for a person or for results, and what comes after that.
-LATER = "approve|wait_for_results|not_reached|call_again"
+LATER = "approve|wait_for_results|not_reached|call_again|confirmed|canceled|do_not_call|suppress"
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -173,6 +177,7 @@ def example_run(
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(warehouse)}))
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", "https://results.example/queuecalls")
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", "a-secret-for-this-test-only")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", f"sqlite:///{tmp_path}/results.db")
     given = {"contacts": str(contacts), "parts_path": str(tmp_path / "parts"), "folder": str(tmp_path / "lists")}
     sql = examples / "sql" / "appointments.sql"
 
