@@ -13,6 +13,7 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsEr
 from airflow_provider_queuecalls.records.results_url import key_of, results_url
 from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech, read_speech
+from tests.support.command import REPOSITORY
 
 BASE, KEY = "https://results.example.com/queuecalls", "0123456789abcdef" * 2
 OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"
@@ -110,6 +111,22 @@ def test_a_script_and_the_results_of_a_campaign_have_different_signatures() -> N
 def test_a_url_that_is_too_long_for_the_service_is_explained(base: str, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(QueueCallsError, match=said):
         script_url(base, KEY, Speech(**settings), [NEW])
+
+
+def test_the_documented_proxies_pass_the_paths_of_scripts_and_of_results() -> None:
+    page = (REPOSITORY / "docs" / "results.md").read_text("utf-8")
+    patterns = re.findall(r"(?:location ~ \^|path: )(/queuecalls/\S+\$)", page)
+    urls = [
+        results_url(BASE, KEY, [NEW]),
+        *(script_url(BASE, KEY, speech, [NEW]) for speech in (Speech(), Speech(choices=CHOICES))),
+    ]
+    assert len(patterns) == 2
+    assert all(
+        re.match(pattern, url.removeprefix("https://results.example.com")) for pattern in patterns for url in urls
+    )
+    assert not any(
+        re.match(pattern, path) for pattern in patterns for path in ("/health", "/queuecalls/", f"/queuecalls/{KEY}")
+    )
 
 
 def test_the_usual_settings_fit() -> None:
