@@ -24,7 +24,7 @@ from airflow_provider_queuecalls._airflow.compat import (
 )
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
-from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.parameters import is_unset, show
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
@@ -69,10 +69,18 @@ def made_start_url(key: CampaignKey, speech: Speech) -> str:
 
     Raises :class:`QueueCallsError` if it cannot be made. Airflow's logs show it as ``***``.
     """
+    from airflow_provider_queuecalls.records.joined_list import SELECTIONS
+    from airflow_provider_queuecalls.records.next_list import can_select
+
     base, secrets = receiver(SPEAK.name)
+    problem = rule = ""
     if speech.choices and settings.option("results_database") is None:
         problem = "needs [queuecalls] results_database, in which choices are stored"
         rule = "used with a results database in Airflow's configuration"
+    elif taken := [choice for choice in speech.choices.values() if not can_select(choice)]:
+        problem = f"has a choice that CallResultsOperator could not select: {show(taken[0]) or 'not shown'}"
+        rule = f"a mapping to other choices than {', '.join(SELECTIONS)}, and what is similar to them"
+    if problem:
         raise InvalidCampaign([Violation("speak['choices']", problem, rule, "this provider")])
     return _masked(script_url(base, key.digest, speech, secrets), secrets)
 

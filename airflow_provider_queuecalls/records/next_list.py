@@ -46,6 +46,14 @@ def _select(value: object, _: Parameter) -> str:
     return value.strip()
 
 
+def can_select(choice: str) -> bool:
+    """Whether ``select`` can name a choice. It takes the name of another selection, and one that is similar, for that selection."""
+    try:
+        return _select(choice, BY_NAME["select"]) not in SELECTIONS
+    except ValueError:
+        return False
+
+
 #: The parameters of a list that is joined with its results.
 #:
 #: :meta hide-value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
+from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.conftest import HOME
@@ -94,6 +98,25 @@ def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # 
         assert url.rpartition("/")[2] not in run.kept + printed
 
 
+def test_the_key_that_somebody_presses_is_stored_with_the_result_of_the_call(
+    configured: str, connect: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "calls.csv").write_text(
+        "16175550111,ann,Hello Ann\n16175550119,bob,Hello Bob\n16175550100,cay,Hello Cay\n"
+    )
+    with run_sandbox(check_urls=True) as sandbox:
+        connect(sandbox.url, login=DEFAULT_LOGIN, password=DEFAULT_PIN)
+        speak = {"choices": {"1": "confirmed", "9": "do not call"}, "prompts": {"offer": "Press 1 or 9."}}
+        given = {"contacts": str(tmp_path / "calls.csv"), "receipts_path": "none", "collect_results": True}
+        key = execute(QueueCallsOperator(task_id="call", speak=speak, **given))["campaign_key"]
+        sandbox.advance(hours=1)
+        heard = {entry.fields["message_reference"]: entry.transcript for entry in sandbox.journal if entry.transcript}
+    with closing(Database(f"sqlite:///{tmp_path}/results.db")) as database:
+        choices = {row["message_reference"]: row["choice"] for row in database.rows(key)}
+    assert choices == {"ann": "confirmed", "bob": "do not call", "cay": None}
+    assert heard["cay"] == ("Hello Cay … Press 1 or 9.", "[presses nothing]") * 2
+
+
 def test_the_command_makes_the_same_script(
     configured: str, service: FaultServer, small_list: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +168,8 @@ def test_a_list_with_which_nothing_would_be_said_is_not_sent(  # noqa: PLR0917
             "",
             r"choices'\] needs \[queuecalls\] results_database",
         ),
+        ({"speak": {"choices": {"1": "confirmed", "2": "Not reached"}}}, "", "", "could not select: 'Not reached'"),
+        ({"speak": {"choices": {"1": "failed"}}}, "", "", "could not select: 'failed'"),
         ({"speak": True}, "RESULTS_URL", f"https://{'x' * 200}.example", "it has 2"),
     ],
 )
