@@ -107,15 +107,12 @@ def _run(options: argparse.Namespace) -> int:
 def _script(hook: QueueCallsHook) -> tuple[str, str]:
     """A script for all calls, and what it says: that of the receiver if there is one."""
     from airflow_provider_queuecalls._airflow import settings
-    from airflow_provider_queuecalls._airflow.results import made_start_url
-    from airflow_provider_queuecalls.voice.speech import Speech
 
     if settings.option("results_url") is not None:
-        url = made_start_url(hook.key_of("probe"), Speech())
-        return url, "that of the receiver: it says the call_parameters, which the step 'campaign' has"
+        said = "that of the receiver: it says the call_parameters, which the step 'campaign' has"
+        return hook.script_url("probe"), said
     front = urlsplit(hook.endpoint.url)
-    url = f"{front.scheme}://{front.netloc}/"
-    return url, "the front page of the service: your phone rings, and nothing is said"
+    return f"{front.scheme}://{front.netloc}/", "the front page of the service: your phone rings, and nothing is said"
 
 
 def _number(given: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
+from airflow_provider_queuecalls._airflow.results import made_start_url
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -25,6 +27,7 @@ from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Try
 from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.voice.speech import Speech, read_speech
 
 __all__ = ["QueueCallsHook"]
 
@@ -77,6 +80,16 @@ class QueueCallsHook(BaseHook):
     def key_of(self, campaign_name: str) -> CampaignKey:
         """Return which campaign that is: of this Connection's service and account."""
         return CampaignKey.of(campaign_name, self.endpoint.url, self.endpoint.login)
+
+    def script_url(self, campaign_name: str, speak: Mapping[str, Any] | None = None) -> str:
+        """Return a ``start_url`` with which the calls of a campaign say their call_parameters, without a script of your own.
+
+        :param campaign_name: the name of the campaign; each campaign needs a URL of its own
+        :param speak: the settings, as QueueCallsOperator accepts them; default is each setting's default
+
+        Raises :class:`InvalidCampaign` if a setting is not valid, or if Airflow's configuration names no receiver.
+        """
+        return made_start_url(self.key_of(campaign_name.strip()), read_speech(speak or {}) or Speech())
 
     def get_conn(self) -> Endpoint:
         """Return what a request needs to know. There is no lasting connection: every campaign is one request."""

@@ -107,7 +107,11 @@ def test_the_key_that_somebody_presses_is_stored_with_the_result_of_the_call(
     with run_sandbox(check_urls=True) as sandbox:
         connect(sandbox.url, login=DEFAULT_LOGIN, password=DEFAULT_PIN)
         speak = {"choices": {"1": "confirmed", "9": "do not call"}, "prompts": {"offer": "Press 1 or 9."}}
-        given = {"contacts": str(tmp_path / "calls.csv"), "receipts_path": "none", "collect_results": True}
+        given: dict[str, Any] = {
+            "contacts": str(tmp_path / "calls.csv"),
+            "receipts_path": "none",
+            "collect_results": True,
+        }
         key = execute(QueueCallsOperator(task_id="call", speak=speak, **given))["campaign_key"]
         sandbox.advance(hours=1)
         heard = {entry.fields["message_reference"]: entry.transcript for entry in sandbox.journal if entry.transcript}
@@ -124,7 +128,12 @@ def test_the_command_makes_the_same_script(
         assert (
             main(["send", str(small_list), "--campaign-name", " spring ", "--receipts", "none", "--yes", *speak]) == 0
         )
-    key = QueueCallsHook().key_of("spring").digest
+    hook = QueueCallsHook()
+    assert scripts(service) == [
+        hook.script_url("spring"),
+        hook.script_url(" spring\n", {"choices": {"1": "confirmed"}}),
+    ]
+    key = hook.key_of("spring").digest
     speeches = (Speech(), Speech(choices={"1": "confirmed"}))
     assert scripts(service) == [script_url(configured, key, speech, [NEW]) for speech in speeches]
     assert main(["send", str(small_list), "--campaign-name", "spring", "--receipts", "none"]) == 2
