@@ -82,6 +82,8 @@ def read_script(document: bytes, url: str, press: Press) -> Reading:
         left_out = str(found)
     except _Ended:
         pass
+    except RecursionError:
+        raise ScriptError("is nested too deeply") from None
     return Reading(tuple(caller.transcript), submit, left_out)
 
 
@@ -105,7 +107,11 @@ def _root(document: bytes) -> Element:
 
     try:
         root: Element = fromstring(document)
-    except (ParseError, ValueError) as error:  # the latter is defusedxml's, and that of an unknown encoding
+    except (
+        ParseError,
+        ValueError,
+        LookupError,
+    ) as error:  # ValueError is defusedxml's, LookupError an unknown encoding
         line = f" (line {error.position[0]})" if isinstance(error, ParseError) else ""
         raise ScriptError(f"is not well-formed XML{line}") from None
     for element in root.iter():
@@ -223,8 +229,14 @@ class _Caller:
         if unknown := [name for name in names if name not in self._variables]:
             raise ScriptError(f"submits {len(unknown)} variables that it does not declare")
         fields = {name: value for name in names if (value := self._variables[name]) is not None}
-        url = urldefrag(urljoin(self._url, submit.get("next", "").strip())).url
-        return Request(submit.get("method", "get").upper(), url, fields)
+        method = submit.get("method", "get").upper()
+        if method not in ("GET", "POST"):
+            raise ScriptError("submits with a method that is neither get nor post")
+        try:
+            url = urldefrag(urljoin(self._url, submit.get("next", "").strip())).url
+        except ValueError:
+            raise ScriptError("submits to something that is not a URL") from None
+        return Request(method, url, fields)
 
     def _declare(self, var: Element) -> None:
         self._variables[var.get("name", "")] = self._value(var) if var.get("expr") else None

@@ -111,9 +111,14 @@ ENDLESS = '<block><submit next="/start"/></block>'
         (200, "<vxml><form/></vxml>", "has no version='2.0' in its <vxml>"),
         (200, '<vxml version="2.0"/>', "contains no form"),
         (200, BODY.format('<block><submit next="/x" namelist="a"/></block>'), "submits 1 variables that it does not declare"),
+        (200, BODY.format('<block><submit next="/x" method="put"/></block>'), "submits with a method that is neither get nor post"),
+        (200, BODY.format('<block><submit next="http://["/></block>'), "submits to something that is not a URL"),
+        (200, BODY.format(f"<block><prompt>{'<s>' * 9_000}{'</s>' * 9_000}</prompt></block>"), "is nested too deeply"),
+        (200, SCRIPT.replace("?>", " encoding='unheard-of'?>"), "is not well-formed XML"),
         (200, BODY.format(ENDLESS), f"submits {callbacks.MOST_DOCUMENTS} times"),
         (200, f"<!--{'x' * callbacks.MOST_SCRIPT_BYTES}-->{SCRIPT}", "does not respond (more than 256 KiB)"),
     ],
+    ids=lambda value: str(value)[:30],
 )  # fmt: skip
 def test_a_script_that_cannot_be_read_fails_the_call_and_the_journal_says_why(
     queuecalls_sandbox: Sandbox, status: int, script: str, problem: str
