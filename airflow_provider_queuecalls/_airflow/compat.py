@@ -85,6 +85,7 @@ __all__ = [
     "determine_kwargs",
     "mask_secret",
     "object_storage_path",
+    "running_task",
     "task_decorator_factory",
     "variable",
     "xcom",
@@ -107,6 +108,20 @@ def object_storage_path(url: str) -> Any:
     except ImportError:
         from airflow.io.path import ObjectStoragePath  # type: ignore[import-not-found,no-redef]
     return ObjectStoragePath(url)
+
+
+def running_task() -> Any:
+    """The task instance whose task runs in this process; None outside of one."""
+    from airflow.exceptions import AirflowException  # type: ignore[attr-defined]
+
+    try:
+        from airflow.sdk import get_current_context
+    except ImportError:
+        from airflow.operators.python import get_current_context  # type: ignore[import-not-found,no-redef]
+    try:
+        return get_current_context()["ti"]
+    except (RuntimeError, AirflowException):  # as Airflow 3 and Airflow 2 raise
+        return None
 
 
 def variable(key: str) -> Any:

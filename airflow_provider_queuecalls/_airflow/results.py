@@ -233,17 +233,26 @@ def update_campaign_row(entry: Entry) -> None:
         log.warning("The outcome of campaign %s is missing in the results database: %s", entry.campaign_name, error)
 
 
+def columns_of(campaign: Campaign, endpoint: Endpoint) -> dict[str, Any]:
+    """What a campaign's row has and its record does not."""
+    return {
+        "expires_at": campaign.expires_at,
+        "calls_from": campaign.calls_from,
+        "campaign_url": endpoint.url_of_campaign(campaign.campaign_name or ""),
+    }
+
+
 def with_campaign_row(
-    open_store: OpenStore, context: Context, log: Any, stack: ExitStack, known: Mapping[str, Any]
+    open_store: OpenStore, ti: Any, log: Any, stack: ExitStack, known: Mapping[str, Any]
 ) -> OpenStore:
     """Return what opens the same store; if ``[queuecalls] results_database`` is set, the campaign's row follows its record.
 
-    ``known`` are columns of the row that the record does not have. The database is opened when it is needed first, and closed
-    with ``stack``.
+    ``ti`` is the task that sends the campaign; None for a program. ``known`` are columns of the row that the record does not
+    have. The database is opened when it is needed first, and closed with ``stack``.
     """
     if settings.option("results_database") is None:
         return open_store
-    return lambda key: cast("Store", _StoreWithRow(open_store(key), context["ti"], log, stack, known))
+    return lambda key: cast("Store", _StoreWithRow(open_store(key), ti, log, stack, known))
 
 
 class _StoreWithRow:
@@ -299,8 +308,8 @@ class _StoreWithRow:
             name=entry["campaign_name"],
             contacts=entry["contacts"],
             outcome=OUTCOMES[State(entry["state"])],
-            dag_id=self._ti.dag_id,
-            run_id=self._ti.run_id,
+            dag_id=self._ti.dag_id if self._ti else "",
+            run_id=self._ti.run_id if self._ti else "",
             started_at=_seconds(entry["started_at"]),
             calls=result.get("call_id_count"),
             zones=json.dumps(zones) if zones else None,

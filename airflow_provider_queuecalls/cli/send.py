@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
     from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-    from airflow_provider_queuecalls._airflow.results import made_campaign
+    from airflow_provider_queuecalls._airflow.results import columns_of, made_campaign, with_campaign_row
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -107,12 +107,12 @@ def _send(options: argparse.Namespace) -> int:
     campaign = made_campaign(values, hook.endpoint, speak=options.speak)
     # Each call of the command is a permission of its own to send again.
     this_try = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
-    open_ledger = ledger_opener(records_at(options.receipts, log, dry_run=options.dry_run), this_try, log)
+    open_store = records_at(options.receipts, log, dry_run=options.dry_run)
     key = hook.key_of(campaign.campaign_name or "")
     open_record = partial(called_numbers, options.max_per_period, campaign, key, log=log)
     with progress_bar() as progress, open_record() as called:
         checked = deliver(
-            campaign, options.file, client, open_ledger, called=called, speaks=options.start_url is None,
+            campaign, options.file, client, ledger_opener(open_store, this_try, log), called=called, speaks=options.start_url is None,
             rules=rules, rejects=nullcontext(options.rejects), dry_run=True, progress=progress, log=log,
         )  # fmt: skip
     # Python goes on to read the answer after a handler that raises nothing.
@@ -121,9 +121,10 @@ def _send(options: argparse.Namespace) -> int:
         _print(checked.result, options)
         return SENT if options.dry_run else FAILED
     _on_signals(stop)
-    with open_record() as called:
+    with ExitStack() as stack, open_record() as called:
+        open_store = with_campaign_row(open_store, None, log, stack, columns_of(campaign, hook.endpoint))
         delivery = deliver(
-            campaign, options.file, client, open_ledger, called=called, speaks=options.start_url is None,
+            campaign, options.file, client, ledger_opener(open_store, this_try, log), called=called, speaks=options.start_url is None,
             rules=rules, expected_digest=checked.report.digest or "", log=log,
         )  # fmt: skip
     _print(delivery.result, options)

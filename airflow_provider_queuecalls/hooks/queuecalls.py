@@ -9,11 +9,11 @@ from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret
+from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import made_start_url
+from airflow_provider_queuecalls._airflow.results import columns_of, made_start_url, with_campaign_row
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -152,7 +152,10 @@ class QueueCallsHook(BaseHook):
         this_try = Try(1, f"hook/{secrets.token_hex(8)}", resend)
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
         key = self.key_of(campaign.campaign_name or "")
-        with called_numbers(max_per_period, campaign, key, log=self.log) as called:
+        with ExitStack() as stack:
+            known = columns_of(campaign, self.endpoint)
+            open_store = with_campaign_row(open_store, running_task(), self.log, stack, known)
+            called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=self.log))
             return deliver(
                 campaign,
                 contacts,

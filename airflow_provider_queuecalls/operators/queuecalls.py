@@ -13,7 +13,7 @@ from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, reve
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import made_campaign, page_of_campaign, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import columns_of, made_campaign, page_of_campaign, with_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -295,12 +295,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             known = {
-                "expires_at": campaign.expires_at,
-                "calls_from": campaign.calls_from,
+                **columns_of(campaign, self.hook.endpoint),
                 "collects_results": parse_flag("collect_results", self.collect_results),
-                "campaign_url": self.hook.endpoint.url_of_campaign(campaign.campaign_name or ""),
             }
-            open_store = with_campaign_row(open_store, context, self.log, stack, known)
+            open_store = with_campaign_row(open_store, context["ti"], self.log, stack, known)
             key = self.hook.key_of(campaign.campaign_name or "")
             called = stack.enter_context(called_numbers(self.max_per_period, campaign, key, log=self.log))
             contacts = stack.enter_context(self._contact_file(context))
@@ -342,7 +340,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         with retried_only_if_safe(self), ExitStack() as stack:
             open_store = records_at(self.receipts_path, self.log, context=context)
             row = {"expires_at": known["expiration_timestamp"]}
-            open_store = with_campaign_row(open_store, context, self.log, stack, row)
+            open_store = with_campaign_row(open_store, context["ti"], self.log, stack, row)
             ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
             entry = answered(event, ledger, generation, known)
         self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)

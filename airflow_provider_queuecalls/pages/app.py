@@ -141,13 +141,16 @@ class Pages:
         state = visit.given("state")
         with self._reading() as connection:
             dag_ids = overview.dag_ids(connection)
-            allowed = visit.access.readable(dag_ids)
+            allowed = visit.access.readable(["", *dag_ids])
             chosen = Filter(
                 allowed=allowed, dag_id=visit.given("dag"), since=since, state=state if state in STATES else None
             )
             totals = overview.totals_by_quarter(connection, chosen)
             campaigns = overview.campaigns(connection, chosen, visit.now, CAMPAIGNS + 1, visit.position())
             needing = overview.needing_a_person(connection, chosen, visit.now, NEEDING + 1)
+            unrecorded: list[Summary] = []
+            if (allowed is None or "" in allowed) and not (chosen.dag_id or chosen.state):
+                unrecorded = overview.unrecorded(connection, since, visit.now, CAMPAIGNS)
         days, today = figures.days(totals, visit.zone, visit.now, length)
         last = campaigns[CAMPAIGNS - 1] if len(campaigns) > CAMPAIGNS else None
         return self._render(
@@ -159,6 +162,7 @@ class Pages:
             newest=_query(visit, before=None),
             needing=needing,
             most_needing=NEEDING,
+            unrecorded=unrecorded,
             days=days,
             today=today,
             length=length,
@@ -188,6 +192,7 @@ class Pages:
         if is_shown:
             visit.access.record("show numbers", campaign)
         rows, minutes = figures.quarters(counts.quarters, visit.zone)
+        zones = overview.contacts_by_zone(campaign)
         last = found[CALLS - 1] if len(found) > CALLS else None
         return self._render(
             visit,
@@ -202,8 +207,8 @@ class Pages:
             attempts=figures.named(
                 {f"{n} attempt{'s'[: n != 1]}": counts.attempts[n] for n in sorted(counts.attempts)}
             ),
-            zones=figures.named(counts.zones) if campaign.zones else [],
-            zone_contacts=overview.contacts_by_zone(campaign),
+            zones=figures.named({**{zone: Counter() for zone in zones}, **counts.zones}, zones) if zones else [],
+            zone_contacts=zones,
             choices=by_value(counts.choices),
             groups=groups,
             group=group,

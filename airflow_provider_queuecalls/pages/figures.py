@@ -73,10 +73,11 @@ def hours(counts: Mapping[int, Counter[str]], zone: tzinfo) -> list[Row]:
     return [Row(f"{hour:02}:00", _grouped(sums[hour]), _share(sums[hour])) for hour in sorted(sums)]
 
 
-def named(counts: Mapping[str, Counter[str]]) -> list[Row]:
-    """A row for each name, the one with the most calls first."""
-    ordered = sorted(counts.items(), key=lambda item: -item[1].total())
-    return [Row(name, _grouped(of_name), _share(of_name)) for name, of_name in ordered if of_name.total() > 0]
+def named(counts: Mapping[str, Counter[str]], contacts: Mapping[str, int] | None = None) -> list[Row]:
+    """A row for each name that has calls or contacts, the one with the most first."""
+    totals = {name: max(of_name.total(), (contacts or {}).get(name, 0)) for name, of_name in counts.items()}
+    ordered = sorted(counts.items(), key=lambda item: -totals[item[0]])
+    return [Row(name, _grouped(of_name), _share(of_name)) for name, of_name in ordered if totals[name]]
 
 
 def _grouped(counts: Counter[str]) -> tuple[int, ...]:

@@ -75,6 +75,11 @@ class Summary:
     has_stopped: int
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether more than its results is known."""
+        return self.outcome != "not recorded"
+
+    @property
     def reached(self) -> int:
         """How many contacts are known to be reached."""
         return min(self.completed, self.contacts)
@@ -123,10 +128,19 @@ class Totals:
         return Totals(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
+_CAMPAIGNS = "SELECT * FROM queuecalls_campaigns AS known WHERE {where} {page}"
+#: What is known about campaigns that have results and no row: the program that sent them does not know the database.
+_UNRECORDED = """SELECT campaign_key, campaign_key AS name, sum(calls) AS contacts, 'not recorded' AS outcome, '' AS dag_id,
+        '' AS run_id, min(last_received_at) AS started_at, CAST(NULL AS bigint) AS expires_at,
+        CAST(NULL AS bigint) AS calls_from, CAST(NULL AS bigint) AS calls, CAST(NULL AS boolean) AS collects_results,
+        CAST(NULL AS text) AS campaign_url, CAST(NULL AS text) AS zones
+    FROM queuecalls_tallies AS known WHERE {where} AND NOT EXISTS
+        (SELECT 1 FROM queuecalls_campaigns AS sent WHERE sent.campaign_key = known.campaign_key)
+    GROUP BY campaign_key {page}"""
 _NEWEST = "ORDER BY started_at DESC, campaign_key DESC LIMIT :most"
 #: Campaigns with the counts of their results. The tallies are read once: a subquery for each count would be evaluated for
 #: each time that a condition names it.
-_COUNTED = f"""WITH chosen AS (SELECT * FROM queuecalls_campaigns AS known WHERE {{where}} {{page}}),
+_COUNTED = f"""WITH chosen AS ({{chosen}}),
     counts AS (SELECT campaign_key, sum(calls) AS calls, max(last_received_at) AS last_received_at,
             sum(CASE WHEN lower(result) = '{COMPLETED}' THEN calls ELSE 0 END) AS completed
         FROM queuecalls_tallies WHERE campaign_key IN (SELECT campaign_key FROM chosen) GROUP BY campaign_key),
@@ -137,12 +151,11 @@ _QUIET = " AND ".join(
     f"coalesce({column}, 0) + {QUIET_SECONDS} < {_END}" for column in ("last_received_at", "calls_from", "started_at")
 )
 _STATED = f"""{_COUNTED}, stated AS (SELECT counted.*,
-        CASE WHEN outcome = 'unknown' THEN 'unknown'
-            WHEN outcome = 'not queued' THEN 'not queued'
+        CASE WHEN outcome IN ('unknown', 'not queued', 'not recorded') THEN outcome
             WHEN outcome <> 'queued' THEN 'being sent'
             WHEN results >= contacts THEN 'complete'
             WHEN expires_at + {GRACE_SECONDS} < :now THEN 'ended'
-            WHEN calls_from > :now THEN 'scheduled'
+            WHEN calls_from > :now AND results = 0 THEN 'scheduled'
             ELSE 'calling' END AS state,
         CASE WHEN outcome = 'unknown' THEN 1 ELSE 0 END AS is_unknown,
         CASE WHEN outcome = 'queued' AND calls < contacts THEN 1 ELSE 0 END AS has_fewer,
@@ -160,9 +173,9 @@ def campaigns(
         where += " AND (known.started_at, known.campaign_key) < (:started_at, :key)"
         values |= {"started_at": before[0], "key": before[1]}
     # A state follows from the results, so without one, no results of other pages are counted.
-    query = _STATED.format(where=where, page=_NEWEST, having="true")
+    query = _stated(where, page=_NEWEST)
     if chosen.state:
-        query = _STATED.format(where=where, page="", having="state = :state")
+        query = _stated(where, having="state = :state")
     return _summaries(connection, query, {**values, "now": now, "most": most, "state": chosen.state})
 
 
@@ -170,17 +183,24 @@ def needing_a_person(connection: Connection, chosen: Filter, now: int, most: int
     """The newest campaigns that need a person: of the last days, or of an unknown outcome."""
     where, values = _where(Filter(allowed=chosen.allowed))
     where += f" AND (known.started_at > :now - {SHOWN_SECONDS} OR known.outcome = 'unknown')"
-    query = _STATED.format(where=where, page="", having="is_unknown + has_fewer + has_stopped > 0")
+    query = _stated(where, having="is_unknown + has_fewer + has_stopped > 0")
     return _summaries(connection, query, {**values, "now": now, "most": most})
 
 
 def campaign(connection: Connection, key: str, now: int) -> Summary | None:
     """The campaign with this key; None if there is none. Whether it may be read is for whoever asks."""
-    where, values = _where(Filter())
-    where += " AND known.campaign_key = :key"
-    query = _STATED.format(where=where, page="", having="true")
-    found = _summaries(connection, query, {**values, "key": key, "now": now, "most": 1})
-    return found[0] if found else None
+    where = "known.campaign_key = :key"
+    for query in (_stated(where), _stated(where, _UNRECORDED)):
+        for found in _summaries(connection, query, {"key": key, "now": now, "most": 1}):
+            return found
+    return None
+
+
+def unrecorded(connection: Connection, since: int, now: int, most: int) -> list[Summary]:
+    """The newest campaigns of which only results are known. Each has its key as its name, and its results as its contacts."""
+    newest = "HAVING max(last_received_at) >= :since ORDER BY max(last_received_at) DESC LIMIT :most"
+    query = _stated("true", _UNRECORDED, page=newest)
+    return _summaries(connection, query, {"since": since, "now": now, "most": most})
 
 
 def totals_by_quarter(connection: Connection, chosen: Filter) -> dict[int, Totals]:
@@ -188,7 +208,8 @@ def totals_by_quarter(connection: Connection, chosen: Filter) -> dict[int, Total
     where, values = _where(chosen)
     reached = "CASE WHEN completed > contacts THEN contacts ELSE completed END"
     results = "CASE WHEN results > contacts THEN contacts ELSE results END"
-    query = f"""{_COUNTED.format(where=where + " AND outcome IN ('queued', 'unknown')", page="")}
+    chosen_campaigns = _CAMPAIGNS.format(where=f"{where} AND outcome IN ('queued', 'unknown')", page="")
+    query = f"""{_COUNTED.format(chosen=chosen_campaigns)}
         SELECT started_at / {QUARTER_SECONDS} * {QUARTER_SECONDS} AS quarter, count(*), sum(contacts), sum({reached}), sum({results} - ({reached}))
         FROM counted GROUP BY 1"""
     return {
@@ -271,6 +292,10 @@ def contacts_by_zone(summary: Summary) -> dict[str, int]:
     return dict(json.loads(summary.zones)) if summary.zones else {}
 
 
+def _stated(where: str, chosen: str = _CAMPAIGNS, *, page: str = "", having: str = "true") -> str:
+    return _STATED.format(chosen=chosen.format(where=where, page=page), having=having)
+
+
 def _where(chosen: Filter) -> tuple[str, dict[str, Any]]:
     conditions, values = ["known.started_at >= :since"], dict[str, Any](since=chosen.since)
     if chosen.dag_id is not None:
@@ -293,6 +318,6 @@ def _statement(query: str, values: Mapping[str, Any]) -> TextClause:
 
 def _summaries(connection: Connection, query: str, values: Mapping[str, Any]) -> list[Summary]:
     # PostgreSQL sums bigints to a Decimal.
-    counts = ("results", "completed")
+    counts = ("contacts", "results", "completed")
     rows = connection.execute(_statement(query, values), values).mappings()
     return [Summary(**{**row, **{name: int(row[name]) for name in counts}}) for row in rows]

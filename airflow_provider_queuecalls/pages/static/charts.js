@@ -19,7 +19,7 @@ function read(figure) {
     const color = colorOf(figure, name);
     const shared = { label: head.textContent.trim(), data: values(number + 1), borderColor: color, backgroundColor: color };
     return name === "share"
-      ? { ...shared, type: "line", yAxisID: "share", order: 0, borderWidth: 2, pointRadius: 3, spanGaps: true, tension: 0.25 }
+      ? { ...shared, type: "line", yAxisID: "share", order: 0, clip: 8, borderWidth: 2, pointRadius: 3, spanGaps: true, tension: 0.25 }
       : { ...shared, type: "bar", stack: "all", order: 1, maxBarThickness: 46, borderRadius: 2 };
   });
   return { labels: rows.map((row) => row.cells[0].textContent.trim()), datasets };

@@ -55,6 +55,7 @@ def received(database: Database, key: str, monkeypatch: pytest.MonkeyPatch, ago:
         ({}, 0, ("calling", [])),
         ({"contacts": 2, "calls": 2}, 9 * HOUR, ("complete", [])),
         ({"calls_from": NOW + HOUR}, None, ("scheduled", [])),
+        ({"calls_from": NOW + HOUR}, 0, ("calling", [])),
         ({"expires_at": NOW - 2 * HOUR}, 3 * HOUR, ("ended", [])),
         ({"expires_at": NOW - 1}, 0, ("calling", [])),
         ({"outcome": "unknown", "calls": None}, None, ("unknown", ["is_unknown"])),
@@ -178,3 +179,22 @@ def test_counts_are_deleted_with_their_campaign(database: Database, connection: 
     database.prune(1 << 40)
     counts = overview.breakdown(connection, "a")
     assert (counts.quarters, counts.kinds) == ({}, {})
+
+
+def test_campaigns_without_a_row_are_known_by_their_results(
+    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.put_campaign(row("known"))
+    for key, ago in (("known", 0), ("older", 2 * DAY), ("newer", 60)):
+        received(database, key, monkeypatch, ago)
+    assert names(overview.unrecorded(connection, 0, NOW, 9)) == ["newer", "older"]
+    assert (
+        names(overview.unrecorded(connection, NOW - DAY, NOW, 9))
+        == names(overview.unrecorded(connection, 0, NOW, 1))
+        == ["newer"]
+    )
+    found = overview.campaign(connection, "older", NOW)
+    assert found is not None
+    assert (found.state, found.needs_person, found.is_recorded) == ("not recorded", False, False)
+    assert (found.results, found.reached, found.not_reached, found.last_received_at) == (2, 1, 1, NOW - 2 * DAY)
+    assert names(overview.campaigns(connection, Filter(), NOW, 9)) == ["known"]
