@@ -19,14 +19,14 @@ from tests.support.browser import serious_problems, watched_page
 from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, add_results
 from tests.support.command import command
 
-SPRING, LOST = "1111111111111111", "2222222222222222"
+SPRING, LOST, NOT_RECORDED = "1111111111111111", "2222222222222222", "3333333333333333"
 NAME, LOST_NAME = "reminders.call.spring", "<b>lost</b>"
 MANAGER = "https://manager.example/spring"
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    """A campaign with half of its results, and one whose outcome is unknown."""
+    """A campaign with half of its results, one whose outcome is unknown, and one of which only results are known."""
     with closing(Database(f"sqlite:///{tmp_path}/results.db")) as database:
         now = int(time.time())
         zones = '{"America/New_York": 4}'
@@ -35,6 +35,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
         )
         database.put_campaign(CampaignRow(LOST, LOST_NAME, 9, "unknown", "other", "r2", now - 60, campaign_url=MANAGER))
         add_results(database, SPRING)
+        add_results(database, NOT_RECORDED)
         yield database
 
 
@@ -65,8 +66,9 @@ def test_the_page_says_how_today_went_which_campaign_needs_somebody_and_whom_to_
     expect(needing).to_contain_text("No result has arrived.")
     expect(needing.get_by_role("link", name="the campaign manager")).to_have_attribute("href", MANAGER)
     expect(page.get_by_role("img", name="Contacts by day")).to_be_visible()
-    campaigns = page.get_by_role("region", name="Campaigns").get_by_role("row")
+    campaigns = page.get_by_role("region", name="Campaigns", exact=True).get_by_role("row")
     expect(campaigns).to_contain_text(["Campaign", NAME, LOST_NAME])
+    expect(page.get_by_role("region", name="not recorded").get_by_role("link", name=NOT_RECORDED)).to_be_visible()
     page.get_by_label("State").select_option("calling")
     expect(campaigns).to_have_count(2)
 
@@ -99,7 +101,7 @@ def test_the_page_says_how_today_went_which_campaign_needs_somebody_and_whom_to_
     assert main(["check", str(file), "--has-header"]) == 0
 
 
-@pytest.mark.parametrize("path", ["/", f"/{SPRING}", f"/{LOST}"])
+@pytest.mark.parametrize("path", ["/", f"/{SPRING}", f"/{LOST}", f"/{NOT_RECORDED}"])
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_everybody_can_read_and_use_it(page: Page, path: str, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
