@@ -14,7 +14,7 @@ import csv
 from typing import Any
 
 import pendulum
-from airflow.sdk import DAG, BaseHook, ObjectStoragePath, Param, task
+from airflow.sdk import DAG, Connection, ObjectStoragePath, Param, task
 
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
@@ -83,7 +83,7 @@ with DAG(
                     (number, reference, f"Your appointment is on {time}.") for number, reference, time in cursor
                 )
 
-        BaseHook.get_hook(params["sql_conn_id"]).run(sql, parameters={"day": params["day"]}, handler=write)
+        Connection.get(params["sql_conn_id"]).get_hook().run(sql, parameters={"day": params["day"]}, handler=write)
         return str(path)
 
     # [START howto_choices]
