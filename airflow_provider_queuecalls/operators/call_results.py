@@ -136,8 +136,8 @@ class CallResultsOperator(BaseOperator):
     Pushes a dict of counts to XCom, and sets it as the ``extra`` of the events of all assets in ``outlets``:
     ``campaign_name``, ``select``, ``output`` (the path or table), ``rows`` (how many were written), ``contacts``,
     ``results``, ``completed``, ``failed``, ``other`` (another result), ``missing`` (no result), ``unjoined`` (results that
-    belong to no contact), ``repeated_references`` (references of several contacts), ``choices`` (results with a choice),
-    ``by_callee_type``, and ``by_choice``.
+    belong to no contact), ``repeated_references`` (references of several contacts), ``by_callee_type``, and
+    ``by_choice``.
 
     Airflow's retries apply if the results database or the storage cannot be used.
     """
@@ -219,8 +219,9 @@ class CallResultsOperator(BaseOperator):
             self._read = [self.contacts, *self._rules().lists], dataset_of(url)
             checked = self._checked(stack, wanted)
             with _safe_to_retry():
-                counts = read_counts(url, wanted.campaign_key, wanted.campaign_name)
-                self._assert_sent(wanted, checked.report, counts.contacts)
+                self._assert_sent(
+                    wanted, checked.report, read_counts(url, wanted.campaign_key, wanted.campaign_name).contacts
+                )
                 joined = JoinedList(
                     checked.upload.file,
                     read_rows(url, wanted.campaign_key),
@@ -237,7 +238,7 @@ class CallResultsOperator(BaseOperator):
                 "rows": joined.count(wanted.select),
                 **joined.counts.as_dict(),
             }
-        self._report(result, counts.by_choice.total())
+        self._report(result)
         describe_events(self.outlets, context, result)
         return result
 
@@ -318,15 +319,10 @@ class CallResultsOperator(BaseOperator):
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
         return str(self.output_path).strip()
 
-    def _report(self, result: Mapping[str, Any], choices: int) -> None:
+    def _report(self, result: Mapping[str, Any]) -> None:
         self.log.info("Wrote %s of %s contacts: %s", f"{result['rows']:,}", f"{result['contacts']:,}", result)
         if result["unjoined"]:
             self.log.warning("%s results belong to no contact of the list.", f"{result['unjoined']:,}")
-        if choices > result["choices"]:
-            self.log.warning(
-                "Choices in calls without a result: %s. They are not in the list. Clear this task when the results are there.",
-                f"{choices - result['choices']:,}",
-            )
         if not result["rows"] and result["select"] not in SELECTIONS:
             found = ", ".join(repr(name) for name in (*result["by_choice"], *result["by_callee_type"])) or "none"
             self.log.warning(

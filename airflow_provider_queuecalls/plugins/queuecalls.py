@@ -16,7 +16,7 @@ from airflow.plugins_manager import AirflowPlugin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_queuecalls.records.call_results import PostedResult
+    from airflow_provider_queuecalls.records.call_results import CallResult, PostedResult
     from airflow_provider_queuecalls.records.database import Database
 
 __all__ = ["QueueCallsPlugin"]
@@ -98,8 +98,8 @@ class _ConfiguredDatabase:
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
         return self._database.add_all(posts)
 
-    def add_choice(self, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None:
-        self._database.add_choice(campaign_key, call_key, choice, chosen_at)
+    def add_choice(self, campaign_key: str, call: CallResult, choice: str, chosen_at: int) -> None:
+        self._database.add_choice(campaign_key, call, choice, chosen_at)
 
     @cached_property
     def _database(self) -> Database:

@@ -11,11 +11,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.call_results import FIELDS, PostedResult
+from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS, file_id, make_engine
 from airflow_provider_queuecalls.records.entry import OUTCOMES, State
 from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
-from airflow_provider_queuecalls.records.storing import CHOICE, store, store_choice
+from airflow_provider_queuecalls.records.storing import CHOICES, WITHOUT_RESULT, store, store_choice
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -167,10 +167,10 @@ class Database:
             raise
         return all_new
 
-    def add_choice(self, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None:
+    def add_choice(self, campaign_key: str, call: CallResult, choice: str, chosen_at: int) -> None:
         """Commit what somebody chose in a call. Of several choices in a call, the last one counts."""
         with self.transaction() as connection:
-            store_choice(connection, campaign_key, call_key, choice, chosen_at)
+            store_choice(connection, campaign_key, call, choice, chosen_at)
         self._assert_same_file()
 
     def _assert_same_file(self) -> None:
@@ -234,7 +234,7 @@ class Database:
                 counts.by_result[row["result"]] += row["calls"]
                 counts.by_callee_type[row["callee_type"]] += row["calls"]
                 counts.last_received_at = max(row["last_received_at"], counts.last_received_at or 0)
-            for campaign, choice, calls in connection.execute(_of(_CHOICES, key)):
+            for campaign, choice, calls in connection.execute(_of(CHOICES, key)):
                 found.setdefault(campaign, ResultCounts(campaign)).by_choice[choice] += calls
         for counts in found.values():
             for each in ("by_result", "by_callee_type", "by_choice"):
@@ -249,13 +249,18 @@ class Database:
         return arrived
 
     def rows(self, key: str, *, every_post: bool = False) -> Iterator[dict[str, Any]]:
-        """Yield the result of each call of a campaign, or every post that differs, with its fields as they came, and the choice."""
+        """Yield the result of each call of a campaign, or every post that differs, with its fields as they came, and the choice.
+
+        Before the results of calls come the choices whose calls have none: should one arrive meanwhile, both are yielded.
+        """
         columns = ", ".join(name if name in ("choice", "chosen_at") else f"post.{name}" for name in ROW)
         calls = "" if every_post else "JOIN queuecalls_calls USING (campaign_key, call_key, digest)"
         choices = "LEFT JOIN queuecalls_choices USING (campaign_key, call_key)"
         query = f"SELECT {columns} FROM queuecalls_results AS post {calls} {choices}"  # noqa: S608  # the names are ours
         rows = _of(query, key, "ORDER BY post.received_at, digest")
         with self._engine.connect().execution_options(stream_results=True, max_row_buffer=1000) as connection:
+            for row in () if every_post else connection.execute(_of(WITHOUT_RESULT, key)).mappings():
+                yield {**dict.fromkeys(ROW), **row}
             for row in connection.execute(rows).mappings():
                 yield dict(row)
 
@@ -316,8 +321,6 @@ _OLDEST = """SELECT max(received_at) FROM
     (SELECT received_at FROM queuecalls_results WHERE received_at < :before ORDER BY received_at LIMIT :most) AS oldest"""
 _PRUNE_CALLS = """DELETE FROM queuecalls_calls WHERE (campaign_key, call_key, digest) IN
     (SELECT campaign_key, call_key, digest FROM queuecalls_results WHERE received_at <= :until)"""
-_CHOICES = f"""SELECT * FROM (SELECT campaign_key, value, calls FROM queuecalls_breakdowns
-    WHERE dimension = '{CHOICE}') AS choices"""  # noqa: S608
 _PRUNE_RESULTS = "DELETE FROM queuecalls_results WHERE received_at <= :until"
 #: A choice stays as long as the result of its call.
 _PRUNE_CHOICES = """DELETE FROM queuecalls_choices WHERE chosen_at <= :until AND NOT EXISTS

@@ -6,8 +6,9 @@
 
 A result belongs to the contacts with its phone number and its reference; if there are none, to all contacts with its phone
 number; if the list does not have its number, to the contact with its reference, if there is only one. Phone numbers are
-compared by their digits, with and without the leading 1. If a contact has several results, a call with a choice comes first, the
-latest one; then a completed call, and a failed one last; and then the order of the database decides.
+compared by their digits, with and without the leading 1. If a contact has several results, a completed call comes first and a
+failed one last, and then the order of the database decides. The latest choice counts, whatever the result of its call, and also if
+there is none.
 
 The data is in temporary files that have no name. It is joined in parts that fit into DuckDB's memory.
 """
@@ -49,6 +50,8 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 #: How many of the values of a column are looked at: there may be as many as contacts.
 _MOST_VALUES = 1_000
+#: The best result and the latest choice of a group.
+_BEST = "min(rank) AS rank, max(chosen) AS chosen"
 #: DuckDB's memory per contact and result in a part.
 _BYTES_PER_ROW = 512
 #: Separates the cells of a line in our temporary files. No cell of a list contains it.
@@ -65,8 +68,7 @@ class JoinedCounts:
     """How many contacts have which result. ``other`` is a result that is neither completed nor failed.
 
     ``unjoined`` is how many results belong to no contact, and ``repeated_references`` how many references several contacts
-    have. ``choices`` is how many results have a choice. ``by_callee_type`` counts contacts by who answered, and ``by_choice``
-    by what they chose.
+    have. ``by_callee_type`` counts contacts by who answered, and ``by_choice`` by what they chose.
     """
 
     contacts: int = 0
@@ -77,7 +79,6 @@ class JoinedCounts:
     missing: int = 0
     unjoined: int = 0
     repeated_references: int = 0
-    choices: int = 0
     by_callee_type: dict[str, int] = field(default_factory=dict)
     by_choice: dict[str, int] = field(default_factory=dict)
 
@@ -162,18 +163,20 @@ class JoinedList:
         self._duckdb.run(f"CREATE VIEW {name} AS {rows}")
 
     def _rank_results(self) -> None:
-        """Give each result what it is ordered by, the best one first, in which its row number is the last."""
+        """Give each result what it is ordered by, the best one first, in which its row number is the last, and each choice too."""
         state = f"CASE lower(result) WHEN '{COMPLETED}' THEN 0 WHEN '{FAILED}' THEN 2 ELSE 1 END"
         self._duckdb.run(
-            f"""CREATE VIEW ranked AS SELECT key, coalesce(message_reference, '') AS reference, {{
-                'chosen': -coalesce(chosen_at, -1), 'state': {state}, 'attempts': -coalesce(attempts, -1), 'last': -coalesce(last_attempt_timestamp, -1),
+            f"""CREATE VIEW ranked AS SELECT key, coalesce(message_reference, '') AS reference,
+            CASE WHEN received_at IS NOT NULL THEN {{
+                'state': {state}, 'attempts': -coalesce(attempts, -1), 'last': -coalesce(last_attempt_timestamp, -1),
                 'received': -received_at, 'row': row
-            }} AS rank FROM results"""
+            }} END AS rank,
+            CASE WHEN choice IS NOT NULL THEN {{'at': chosen_at, 'choice': choice}} END AS chosen FROM results"""
         )
 
     def _join(self) -> None:
         self.counts.contacts = self._duckdb.value("SELECT count(*) FROM contacts")
-        self.counts.results = self._duckdb.value("SELECT count(*) FROM results")
+        self.counts.results = self._duckdb.value("SELECT count(received_at) FROM results")
         parts = max(1, -(-(self.counts.contacts + self.counts.results) // self._rows_at_once))
         ranks, unknown = list[str](), list[str]()
         for part in range(parts):
@@ -197,20 +200,17 @@ class JoinedList:
         """Find the best result for each contact whose number has one, and the results whose number the list does not have."""
         contacts = f"(SELECT row, key, coalesce(message_reference, '') AS reference FROM contacts WHERE {in_part})"
         self._table("sent", f"SELECT DISTINCT key, reference FROM {contacts}")
-        self._table(
-            "exact", f"SELECT key, reference, min(rank) AS rank FROM ranked WHERE {in_part} GROUP BY key, reference"
-        )
-        self._table(
-            "inexact", "SELECT key, min(rank) AS rank FROM exact ANTI JOIN sent USING (key, reference) GROUP BY key"
-        )
+        self._table("exact", f"SELECT key, reference, {_BEST} FROM ranked WHERE {in_part} GROUP BY key, reference")
+        self._table("inexact", f"SELECT key, {_BEST} FROM exact ANTI JOIN sent USING (key, reference) GROUP BY key")
         self._add(
             ranks,
-            f"""SELECT row, least(exact.rank, inexact.rank) AS rank FROM {contacts} LEFT JOIN exact USING (key, reference)
-            LEFT JOIN inexact USING (key) WHERE coalesce(exact.rank, inexact.rank) IS NOT NULL""",
+            f"""SELECT row, least(exact.rank, inexact.rank) AS rank, greatest(exact.chosen, inexact.chosen) AS chosen
+            FROM {contacts} LEFT JOIN exact USING (key, reference) LEFT JOIN inexact USING (key)
+            WHERE coalesce(exact.key, inexact.key) IS NOT NULL""",
         )
         self._add(
             unknown,
-            f"SELECT reference, rank FROM ranked ANTI JOIN (SELECT DISTINCT key FROM sent) USING (key) WHERE {in_part}",
+            f"SELECT reference, rank, chosen FROM ranked ANTI JOIN (SELECT DISTINCT key FROM sent) USING (key) WHERE {in_part}",
         )
 
     def _join_by_reference(self, in_part: str, ranks: list[str]) -> None:
@@ -224,7 +224,7 @@ class JoinedList:
         self.counts.repeated_references += self._duckdb.value("SELECT count(*) FROM sent WHERE repeated")
         self._add(
             ranks,
-            f"SELECT row, rank FROM unknown JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}",
+            f"SELECT row, rank, chosen FROM unknown JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}",
         )
         self.counts.unjoined += self._duckdb.value(
             f"SELECT count(*) FROM unknown ANTI JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}"
@@ -232,12 +232,13 @@ class JoinedList:
 
     def _join_rows(self, first: int, last: int) -> str:
         """Write some contacts with their results to a file, in the order of the list. Returns its path."""
-        result = ", ".join(f"results.{name}" for name in RESULT_COLUMNS)
+        choice = ("best.chosen.choice", "best.chosen.at AS chosen_at")
+        result = ", ".join([*(f"results.{name}" for name in RESULT_COLUMNS[: -len(choice)]), *choice])
         self._table(
             "best",
-            f"SELECT row, min(rank).row AS result_row FROM ranks WHERE row BETWEEN {first} AND {last} GROUP BY row",
+            f"SELECT row, min(rank).row AS result_row, max(chosen) AS chosen FROM ranks WHERE row BETWEEN {first} AND {last} GROUP BY row",
         )
-        self._table("found", f"SELECT best.row, {result} FROM results JOIN best ON results.row = best.result_row")
+        self._table("found", f"SELECT best.row, {result} FROM best LEFT JOIN results ON results.row = best.result_row")
         columns = ", ".join(f"contacts.{name}" for name in COLUMNS)
         path = self._duckdb.new_file()
         self._duckdb.run(
@@ -259,7 +260,6 @@ class JoinedList:
     def _count(self) -> None:
         for state, count in self._duckdb.stream("SELECT state, count(*) FROM joined GROUP BY state"):
             setattr(self.counts, state, count)
-        self.counts.choices = self._duckdb.value("SELECT count(choice) FROM results")
         self.counts.by_callee_type = self._count_by("coalesce(callee_type, '')", f"state <> '{MISSING}'")
         self.counts.by_choice = self._count_by("choice", "choice IS NOT NULL")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.call_results import PostedResult, read_result
+from airflow_provider_queuecalls.records.call_results import CallResult, PostedResult, read_result
 from airflow_provider_queuecalls.records.results_url import key_of
 from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, LAST_WORD, script
 from airflow_provider_queuecalls.voice.script_url import script_of
@@ -54,7 +54,7 @@ class Results(Protocol):
 
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]: ...
 
-    def add_choice(self, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None: ...
+    def add_choice(self, campaign_key: str, call: CallResult, choice: str, chosen_at: int) -> None: ...
 
 
 class _Answer(NamedTuple):
@@ -145,17 +145,17 @@ class Receiver:
         if speech.choices and self._database is None:
             return NO_DATABASE
         if scope["method"] == "POST" and CHOICE in fields:
-            return await self._choose(key, speech, fields[CHOICE], result.call_key)
+            return await self._choose(key, speech, fields[CHOICE], result)
         call = {name: getattr(result, name) or "" for name in CALL}
         text = next(filter(None, map(fields.get, SPOKEN)), "")
         return _Answer(200, "script", script(speech, text, call, scope["path"].rpartition("/")[2]))
 
-    async def _choose(self, key: str, speech: Speech, choice: str, call_key: str | None) -> _Answer:
+    async def _choose(self, key: str, speech: Speech, choice: str, call: CallResult) -> _Answer:
         if choice not in speech.choices.values() or self._database is None:
             return _Answer(400, "the script does not offer this choice")
-        if call_key is None:
+        if call.call_key is None:
             return _Answer(400, "the choice names no call")
-        storing = self._in_thread(self._writer, self._database.add_choice, key, call_key, choice, int(time.time()))
+        storing = self._in_thread(self._writer, self._database.add_choice, key, call, choice, int(time.time()))
         answer = await self._result_of(asyncio.wait_for(storing, STORE_SECONDS))
         return _Answer(200, "choice stored", LAST_WORD) if answer is OK else answer
 

@@ -64,7 +64,8 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (campaign_key, dimension, value, result, shard))""",
         f"""CREATE TABLE queuecalls_choices (
             campaign_key varchar({KEY_LENGTH}) NOT NULL, call_key varchar({KEY_LENGTH}) NOT NULL,
-            choice text NOT NULL, chosen_at bigint NOT NULL, old_choice text, PRIMARY KEY (campaign_key, call_key))""",
+            phone_number text, message_reference text, call_id text, choice text NOT NULL, chosen_at bigint NOT NULL,
+            old_choice text, PRIMARY KEY (campaign_key, call_key))""",
         "CREATE INDEX queuecalls_choices_chosen ON queuecalls_choices (chosen_at)",
     ),
 )

@@ -79,8 +79,9 @@ _BREAK_DOWN = f"""INSERT INTO queuecalls_breakdowns AS known (campaign_key, dime
     ON CONFLICT (campaign_key, dimension, value, result, shard) DO UPDATE SET calls = known.calls + excluded.calls"""
 #: What choices are counted by, among the dimensions of the results.
 CHOICE = "choice"
-_CHOOSE = """INSERT INTO queuecalls_choices AS known (campaign_key, call_key, choice, chosen_at)
-    VALUES (:campaign_key, :call_key, :choice, :chosen_at) ON CONFLICT (campaign_key, call_key) DO UPDATE SET
+_CHOSEN = ("campaign_key", "call_key", "phone_number", "message_reference", "call_id", "choice", "chosen_at")
+_CHOOSE = f"""INSERT INTO queuecalls_choices AS known ({", ".join(_CHOSEN)})
+    VALUES ({", ".join(f":{name}" for name in _CHOSEN)}) ON CONFLICT (campaign_key, call_key) DO UPDATE SET
         choice = excluded.choice, chosen_at = excluded.chosen_at, old_choice = known.choice
     WHERE excluded.chosen_at >= known.chosen_at"""
 _COUNT_CHOICE = f"""WITH moved AS (SELECT * FROM queuecalls_choices WHERE campaign_key = :campaign_key AND call_key = :call_key)
@@ -91,12 +92,23 @@ _COUNT_CHOICE = f"""WITH moved AS (SELECT * FROM queuecalls_choices WHERE campai
     GROUP BY campaign_key, choice HAVING sum(calls) <> 0 ORDER BY choice
     ON CONFLICT (campaign_key, dimension, value, result, shard) DO UPDATE SET calls = known.calls + excluded.calls"""
 
+#: The choices whose calls have no result yet, and the counts of all choices.
+WITHOUT_RESULT = """SELECT phone_number, message_reference, call_id, choice, chosen_at, '' AS problems, '{}' AS fields FROM
+    (SELECT * FROM queuecalls_choices AS chosen WHERE NOT EXISTS (SELECT 1 FROM queuecalls_calls AS call
+        WHERE call.campaign_key = chosen.campaign_key AND call.call_key = chosen.call_key)) AS open"""
+CHOICES = f"""SELECT * FROM (SELECT campaign_key, value, calls FROM queuecalls_breakdowns
+    WHERE dimension = '{CHOICE}') AS choices"""
 
-def store_choice(connection: Connection, campaign_key: str, call_key: str, choice: str, chosen_at: int) -> None:
-    """Store what somebody chose in a call, and count it. Of several choices in a call, the last one counts."""
+
+def store_choice(connection: Connection, campaign_key: str, call: CallResult, choice: str, chosen_at: int) -> None:
+    """Store what somebody chose in a call, and count it. Of several choices in a call, the last one counts.
+
+    The number and the reference are stored too: the result of the call may never come.
+    """
     from sqlalchemy import text
 
-    chosen = {"campaign_key": campaign_key, "call_key": call_key, "choice": choice, "chosen_at": chosen_at}
+    known = {"campaign_key": campaign_key, "call_key": call.call_key, "choice": choice, "chosen_at": chosen_at}
+    chosen = {name: known.get(name, getattr(call, name, None)) for name in _CHOSEN}
     if connection.execute(text(_CHOOSE), chosen).rowcount:
         shard = 0 if connection.dialect.name == "sqlite" else _SHARD
         connection.execute(text(_COUNT_CHOICE.format(shard=shard)), chosen)

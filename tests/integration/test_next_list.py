@@ -93,7 +93,7 @@ def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox,
     assert result == {
         "campaign_name": NAME, "select": "not_reached", "output": str(output), "rows": 1, "contacts": 3, "results": 3,
         "completed": 2, "failed": 1, "other": 0, "missing": 0, "unjoined": 0, "repeated_references": 0,
-        "choices": 0, "by_callee_type": {"human": 1, "machine": 1, "(empty)": 1}, "by_choice": {},
+        "by_callee_type": {"human": 1, "machine": 1, "(empty)": 1}, "by_choice": {},
     }  # fmt: skip
     for person in (REACHED, BUSY, MACHINE, "order-2", "1+1"):
         assert person not in f"{result}{logged}"
@@ -124,32 +124,27 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Any) -> dic
     return {"contacts": str(contacts), "queued": queued, "select": "not_reached"}
 
 
-def test_a_list_of_those_who_chose_something_has_what_and_when(stored: dict[str, Any], tmp_path: Path) -> None:
-    location = f"sqlite:///{tmp_path}/stored.db"
-    with closing(Database(location)) as database:
-        posted = CallResult(phone_number=REACHED, call_id=REACHED[-1])
-        database.add_choice(stored["queued"]["campaign_key"], posted.call_key or "", "do not call", 1_790_000_000)
+def test_a_list_of_those_who_chose_something_needs_no_result_and_suppresses_them(
+    stored: dict[str, Any], tmp_path: Path
+) -> None:
+    key = stored["queued"]["campaign_key"]
+    with closing(Database(f"sqlite:///{tmp_path}/stored.db")) as database:
+        database.add_choice(key, CallResult(phone_number=REACHED, call_id=REACHED[-1]), "do not call", 1_790_000_000)
+        database.add_choice(key, CallResult(phone_number=MACHINE, call_id="lost"), "do not call", 1_790_000_001)
     output = tmp_path / "opted-out.csv"
-    with everything_logged() as logged:
-        result = joined(**{**stored, "select": "Do not call"}, output=str(output))
-    assert (result["rows"], result["choices"], result["by_choice"]) == (1, 1, {"do not call": 1})
-    (row,) = csv.DictReader(output.open(encoding="utf-8"))
-    assert (row["phone_number"], row["choice"], row["chosen_at"]) == (REACHED, "do not call", "1790000000")
-    assert "without a result" not in f"{logged}"
-
-    # It suppresses the same people in the next campaign.
+    result = joined(**{**stored, "select": "Do not call"}, output=str(output))
+    assert (result["rows"], result["results"], result["missing"], result["by_choice"]) == (2, 2, 1, {"do not call": 2})
+    rows = list(csv.DictReader(output.open(encoding="utf-8")))
+    assert [(row["phone_number"], row["result"], row["choice"], row["chosen_at"]) for row in rows] == [
+        (REACHED, "completed", "do not call", "1790000000"), (MACHINE, "", "do not call", "1790000001"),
+    ]  # fmt: skip
     with check(stored["contacts"], ContactRules(suppress=[str(output)], on_invalid="skip")) as checked:
-        assert checked.report.valid == 2
+        assert checked.report.valid == 1
 
-    with closing(Database(location)) as database:
-        database.add_choice(stored["queued"]["campaign_key"], "a call without a result", "do not call", 1_790_000_000)
     with everything_logged() as logged:
         joined(**{**stored, "select": "do not cal"}, output=str(output))
-    assert "Choices in calls without a result: 1. They are not in the list." in f"{logged}"
-    assert (
-        "No result has the choice or callee_type 'do not cal'. Those that results have: 'do not call', '(empty)'."
-        in f"{logged}"
-    )
+    said = "No result has the choice or callee_type 'do not cal'. Those that results have: 'do not call', '(empty)'."
+    assert said in f"{logged}"
 
 
 def test_the_list_may_lie_in_storage(stored: dict[str, Any], bucket: Any, temporary: Path) -> None:

@@ -14,7 +14,7 @@ import requests
 
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.records import overview
-from airflow_provider_queuecalls.records.call_results import read_result
+from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.support.command import command
 
@@ -30,7 +30,7 @@ def add(database: Database, call_id: int, *choices: str, has_result: bool = True
         {"phone_number": f"1617555{call_id:04}", "call_id": str(call_id), "result": "completed"}.items()
     )
     for second, choice in enumerate(choices):
-        database.add_choice(KEY, posted.result.call_key or "", choice, 1_790_000_000 + second)
+        database.add_choice(KEY, posted.result, choice, 1_790_000_000 + second)
     if has_result:
         database.add(KEY, posted)
 
@@ -40,7 +40,7 @@ def test_each_call_counts_once_by_its_last_choice_also_before_its_result(databas
     add(database, 2, "confirmed", "canceled", "do not call", "canceled")
     add(database, 3, "confirmed", has_result=False)
     add(database, 4)
-    database.add_choice("another", "call", "confirmed", 1)
+    database.add_choice("another", CallResult(call_id="1"), "confirmed", 1)
 
     (counts,) = database.counts(KEY)
     assert (counts.results, counts.by_choice) == (3, {"confirmed": 2, "canceled": 1})
@@ -50,7 +50,11 @@ def test_each_call_counts_once_by_its_last_choice_also_before_its_result(databas
     assert (found.choices, sum(found.attempts[0].values())) == (counts.by_choice, 3)
     assert {row["call_id"]: (row["choice"], row["chosen_at"]) for row in database.rows(KEY)} == {
         "1": ("confirmed", 1_790_000_001), "2": ("canceled", 1_790_000_003), "4": (None, None),
+        "3": ("confirmed", 1_790_000_000),
     }  # fmt: skip
+    (without_result,) = [row for row in database.rows(KEY) if row["received_at"] is None]
+    assert (without_result["phone_number"], without_result["result"]) == ("16175550003", None)
+    assert len(list(database.rows(KEY, every_post=True))) == 3
 
 
 def test_a_choice_that_several_receivers_store_at_once_counts_once(url: str) -> None:
@@ -59,7 +63,7 @@ def test_a_choice_that_several_receivers_store_at_once_counts_once(url: str) -> 
         choices = [("confirmed", 1), ("canceled", 3), ("confirmed", 2), ("canceled", 3)] * 10
 
         def store(number: int) -> None:
-            databases[number % 4].add_choice(KEY, f"call {number // 4 % 2}", *choices[number])
+            databases[number % 4].add_choice(KEY, CallResult(call_id=str(number // 4 % 2)), *choices[number])
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(store, range(len(choices))))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records import database as database_module
 from airflow_provider_queuecalls.records import schema
-from airflow_provider_queuecalls.records.call_results import read_result
+from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
 from tests.support.postgres import Postgres
 
@@ -143,14 +143,14 @@ def choices(database: Database) -> list[tuple[str, ...]]:
 
 def test_the_last_choice_of_a_call_counts_and_is_deleted_with_its_result(database: Database) -> None:
     now, posted = int(time.time()), read_result(RESULT.items())
-    call = posted.result.call_key or ""
+    call, other = posted.result.call_key, CallResult(call_id="another")
     for choice, chosen_at in (("first", now - 100), ("last", now - 90), ("late", now - 95)):
-        database.add_choice(KEY, call, choice, chosen_at)
-    database.add_choice(KEY, "no result", "é ", now - 100)
-    database.add_choice("other", call, "first", now - 10)
+        database.add_choice(KEY, posted.result, choice, chosen_at)
+    database.add_choice(KEY, other, "é ", now - 100)
+    database.add_choice("other", posted.result, "first", now - 10)
     database.add(KEY, posted)
 
-    assert choices(database) == [(KEY, call, "last"), (KEY, "no result", "é "), ("other", call, "first")]
+    assert set(choices(database)) == {(KEY, call, "last"), (KEY, other.call_key, "é "), ("other", call, "first")}
     assert database.prune(now - 50) == 0
     assert choices(database) == [(KEY, call, "last"), ("other", call, "first")]
     assert database.prune(now + 10) == 1

@@ -53,15 +53,14 @@ def digits(number: str | None) -> str:
 
 def order(result: dict[str, Any], place: int) -> tuple[int, ...]:
     state = {"completed": 0, "failed": 2}.get((result["result"] or "").lower(), 1)
-    chosen, attempts, last = (
-        -1 if result[name] is None else result[name] for name in ("chosen_at", "attempts", "last_attempt_timestamp")
-    )
-    return -chosen, state, -attempts, -last, -result["received_at"], place
+    attempts, last = (-1 if result[name] is None else result[name] for name in ("attempts", "last_attempt_timestamp"))
+    return state, -attempts, -last, -result["received_at"], place
 
 
-def plain_join(contacts: list[Contact], results: list[dict[str, Any]]) -> tuple[list[dict[str, Any] | None], int]:
-    """The result of each contact, and how many results belong to no contact."""
+def plain_join(contacts: list[Contact], results: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The result and the choice of each contact, and how many results belong to no contact."""
     found: list[list[tuple[tuple[int, ...], dict[str, Any]]]] = [[] for _ in contacts]
+    chosen: list[list[tuple[int, str]]] = [[] for _ in contacts]
     unjoined = 0
     for place, result in enumerate(results):
         number, reference = digits(result["phone_number"]), result["message_reference"] or ""
@@ -71,8 +70,14 @@ def plain_join(contacts: list[Contact], results: list[dict[str, Any]]) -> tuple[
         owners = same or with_number or (with_reference if len(with_reference) == 1 else [])
         unjoined += not owners
         for owner in owners:
-            found[owner].append((order(result, place), result))
-    return [min(each, key=lambda pair: pair[0])[1] if each else None for each in found], unjoined
+            if result["received_at"] is not None:
+                found[owner].append((order(result, place), result))
+            if result["choice"] is not None:
+                chosen[owner].append((result["chosen_at"], result["choice"]))
+    blank = dict.fromkeys(OUTPUT_COLUMNS)
+    best = [min(each, key=lambda pair: pair[0])[1] if each else blank for each in found]
+    last = [max(each, default=(None, None)) for each in chosen]
+    return [{**row, "choice": what, "chosen_at": when} for row, (when, what) in zip(best, last, strict=True)], unjoined
 
 
 numbers = st.sampled_from([ANN, BOB, CAY, DAN, f"{ANN};ani=12025550119", f"tel:+{BOB}"])
@@ -82,14 +87,18 @@ small = st.sampled_from([None, 1])
 calls = st.builds(
     call, spellings, references | st.just("elsewhere"), st.sampled_from(["completed", "Failed", "failed", "stopped", "", None]),
     attempts=small, last_attempt_timestamp=small, received_at=st.integers(1, 3), callee_type=st.sampled_from(["human", None]),
-    chosen_at=st.sampled_from([None, None, 1, 2]),
+)  # fmt: skip
+#: What was chosen in a call, with and without its result.
+chosen = st.builds(
+    lambda result, is_open, what, when: {**result, "choice": what, "chosen_at": when, **dict.fromkeys(("result", "received_at") if is_open else ())},
+    calls, st.booleans(), st.sampled_from(["confirmed", "canceled"]), st.integers(1, 3),
 )  # fmt: skip
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(numbers, references, st.just("text")), min_size=1, max_size=16),
-    st.lists(calls, max_size=30),
+    st.lists(calls | chosen, max_size=30),
     st.sampled_from([1, 5]),
 )
 def test_every_result_is_joined_as_in_plain_python(
@@ -106,15 +115,17 @@ def test_every_result_is_joined_as_in_plain_python(
     names = OUTPUT_COLUMNS[3:]
     assert [[row[name] for name in names] for row in rows] == [
         [(result[name] or None) if isinstance(result[name], str) else result[name] for name in names]
-        if result
-        else [None] * len(names)
         for result in expected
     ]
     repeated = {contact[1] for contact in contacts if contact[1]}
     repeated = {name for name in repeated if sum(contact[1] == name for contact in contacts) > 1}
     counts = joined.counts
     assert (counts.unjoined, counts.repeated_references) == (unjoined, len(repeated))
-    assert (counts.contacts, counts.results, counts.missing) == (len(contacts), len(results), expected.count(None))
+    assert (counts.contacts, counts.results, counts.missing) == (
+        len(contacts),
+        sum(result["received_at"] is not None for result in results),
+        sum(result["received_at"] is None for result in expected),
+    )
     assert counts.completed + counts.failed + counts.other + counts.missing == counts.contacts
 
 
@@ -150,7 +161,7 @@ def test_a_selection_has_only_contacts_whose_results_say_so(select: str, expecte
         assert "".join(row[1] for row in joined.rows(select)) == expected
         assert joined.count(select) == len(expected)
         assert joined.counts.by_callee_type == {"human": 3, "busy": 1, "(empty)": 1}
-        assert (joined.counts.choices, joined.counts.by_choice) == (2, {"confirmed": 1, "do not call": 1})
+        assert joined.counts.by_choice == {"confirmed": 1, "do not call": 1}
 
 
 @pytest.mark.parametrize("name", ["callee_type", "choice"])
