@@ -190,12 +190,12 @@ def deliver(
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Add to the errors of the check what it cannot know: a check may also be one that nothing is sent after."""
+    """Add to the errors of the check what only its caller knows."""
     try:
         yield
     except (InvalidContacts, CheckFailed) as error:
-        text = str(error)
-        error.args = (f"{text}{chr(10) if chr(10) in text else ' '}Nothing was sent.",)
+        message = str(error)
+        error.args = ("\n".join([message, "Nothing was sent."]) if "\n" in message else f"{message} Nothing was sent.",)
         raise
 
 

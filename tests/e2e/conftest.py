@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
-from tests.integration.results.test_receiver import NEW, receiver
 from tests.support.airflow import Airflow, airflow_command, real_airflow
 from tests.support.moved import AIRFLOW
 from tests.support.postgres import postgres_server
+from tests.support.receiver import NEW, receiver
 
 #: More than the tasks that tests freeze, each of which holds a slot.
 SLOTS = 16

@@ -14,11 +14,11 @@ import psycopg2
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.integration.results.test_receiver import NEW
 from tests.support.airflow import Airflow
 from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 from tests.support.postgres import postgres_server
+from tests.support.receiver import NEW
 from tests.support.s3 import BUCKET, STORAGE, new_bucket, s3_connection, s3_server
 from tests.support.sandbox import listening
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 import trustme
@@ -23,6 +23,7 @@ from tests.support.fault_server import FaultServer, answer
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.patience import WATCHDOG_SECONDS
 from tests.support.postgres import Postgres, postgres_server
+from tests.support.receiver import NEW, receiver
 from tests.support.s3 import new_bucket, s3_connection, s3_server
 
 NUMBERS = ("12025550143", "12025550178", "16175550119")
@@ -113,6 +114,24 @@ def service(connect: Connect) -> Iterator[FaultServer]:
     with FaultServer(answer(200, b'<queuecalls status="queued"/>')) as server:
         connect(server.url)
         yield server
+
+
+class ResultsReceiver(NamedTuple):
+    """The URLs of a receiver of results, and of the database that it writes to."""
+
+    url: str
+    database: str
+
+
+@pytest.fixture
+def results_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ResultsReceiver]:
+    """A running receiver, to which Airflow's configuration leads."""
+    database = f"sqlite:///{tmp_path}/results.db"
+    with receiver(database) as (_, url):
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", url)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", database)
+        yield ResultsReceiver(url, database)
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from playwright.sync_api import Browser, expect
 
 from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from tests.integration.results.test_receiver import NEW
 from tests.support.airflow import Airflow, api_server
 from tests.support.browser import watched_page
 from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, SEEN_DAG, USERS, add_results
 from tests.support.moved import AIRFLOW
+from tests.support.receiver import NEW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="older Airflows have no place for pages")
 SPRING = "1111111111111111"

@@ -27,7 +27,7 @@ from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME
-from tests.integration.results.test_receiver import NEW, receiver
+from tests.integration.conftest import ResultsReceiver
 from tests.support.dag_run import run_dag_file
 from tests.support.in_storage import read, url
 from tests.support.logs import everything_logged
@@ -51,14 +51,9 @@ order-6,{SUPPRESSED},
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def results(results_receiver: ResultsReceiver) -> str:
     """The URL of the results database, which Airflow's configuration names, with a receiver that writes to it."""
-    url = f"sqlite:///{tmp_path}/results.db"
-    with receiver(url) as (_, base):
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", base)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
-        yield url
+    return results_receiver.database
 
 
 @pytest.fixture

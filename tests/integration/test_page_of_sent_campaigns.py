@@ -18,7 +18,7 @@ from airflow_provider_queuecalls.pages.app import local_pages
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME
-from tests.integration.results.test_receiver import NEW, receiver
+from tests.integration.conftest import ResultsReceiver
 from tests.support.dag_run import run_dag_file
 from tests.support.moved import for_this_airflow
 from tests.support.sandbox import START_URL
@@ -42,13 +42,9 @@ with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
 
 
 @pytest.fixture
-def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def pages(results_receiver: ResultsReceiver) -> Iterator[TestClient]:
     """The pages over the database of Airflow's configuration, which a receiver writes to."""
-    url = f"sqlite:///{tmp_path}/results.db"
-    with receiver(url) as (_, base), closing(Database(url)) as database:
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", base)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+    with closing(Database(results_receiver.database)) as database:
         yield TestClient(local_pages(database), base_url="http://localhost")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.conftest import HOME
-from tests.integration.conftest import NUMBERS
-from tests.integration.results.test_receiver import NEW, receiver
+from tests.integration.conftest import NUMBERS, ResultsReceiver
 from tests.support.dag_run import run_dag_file
 from tests.support.fault_server import FaultServer
 from tests.support.moved import for_this_airflow
 from tests.support.multipart import parse
+from tests.support.receiver import NEW
 from tests.support.task import execute, failure_of
 from tests.support.warehouse import sqlite_database
 
@@ -58,14 +57,9 @@ with DAG("speaking", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
 
 
 @pytest.fixture
-def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def configured(results_receiver: ResultsReceiver) -> str:
     """Airflow's configuration leads to a running receiver; gives its URL."""
-    url = f"sqlite:///{tmp_path}/results.db"
-    with receiver(url) as (_, base):
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", base)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
-        yield base
+    return results_receiver.url
 
 
 def scripts(service: FaultServer) -> list[str]:

@@ -78,8 +78,11 @@ class Airflow:
     def add_dags(self, files: Iterable[Path], dag_ids: Iterable[str]) -> None:
         """Copy files or folders to the DAGs folder, and wait until their DAGs are known."""
         for file in files:
-            copy = shutil.copytree if file.is_dir() else shutil.copy
-            copy(file, Path(self.environment["AIRFLOW__CORE__DAGS_FOLDER"], file.name))
+            there = Path(self.environment["AIRFLOW__CORE__DAGS_FOLDER"], file.name)
+            if file.is_dir():
+                shutil.copytree(file, there, dirs_exist_ok=True)  # another module may need it as well
+            else:
+                shutil.copy(file, there)
         self.wait_for(dag_ids)
 
     def wait_for(self, dag_ids: Iterable[str]) -> None:

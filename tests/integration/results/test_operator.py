@@ -19,9 +19,9 @@ from airflow_provider_queuecalls.records.stores import init_folder
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
-from tests.integration.results.test_receiver import NEW, receiver
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
+from tests.support.receiver import NEW, receiver
 from tests.support.sending import send
 
 if TYPE_CHECKING:

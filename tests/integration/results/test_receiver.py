@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 import resource
 import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +28,16 @@ from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
-from tests.support.command import PROGRAM, Program, command
+from tests.support.command import PROGRAM, Program
+from tests.support.receiver import NEW, OLD, receiver
 from tests.support.sandbox import listening, post
 
 NAME, KEY = "spring", "00d1"
-OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"
 NUMBER, REFERENCE = "16175550100", "order-4711"
 RESULT = {
     "phone_number": NUMBER, "message_reference": REFERENCE, "call_id": "7", "result": "completed",
     "callee_type": "human", "attempts": "2", "last_attempt_timestamp": "1790000000", "duration": "45",
 }  # fmt: skip
-
-
-@contextmanager
-def receiver(url: str, port: int = 0) -> Iterator[tuple[Program, str]]:
-    """Run the receiver; give its process and the base of its results URLs."""
-    with ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setenv(SECRET, f"{NEW}\n{OLD}")
-            environment.setenv(DATABASE, url)
-            process, printed = stack.enter_context(command("results", "serve", "--port", str(port)))
-        (base,) = re.findall(r"listens on (\S+)\. ", printed)
-        yield process, base
 
 
 def stored(url: str, key: str = KEY) -> list[dict[str, Any]]:

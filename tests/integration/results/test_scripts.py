@@ -17,7 +17,8 @@ from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.voice.script_url import script_url
 from airflow_provider_queuecalls.voice.speech import Speech
-from tests.integration.results.test_receiver import KEY, NEW, NUMBER, OLD, REFERENCE, RESULT, receiver, stored
+from tests.integration.results.test_receiver import KEY, NUMBER, REFERENCE, RESULT, stored
+from tests.support.receiver import NEW, OLD, receiver
 
 TEXT = "Your \"appointment\" is at <9:30> & it's Zoë's 😀"
 SPEECH = Speech(choices={"1": "confirmed", "2": "cancelled & gone"})
