@@ -11,12 +11,21 @@ import pytest
 
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
 from tests.support.airflow import Airflow, airflow_command, real_airflow
+from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 from tests.support.postgres import postgres_server
 from tests.support.receiver import NEW, receiver
 
+EXAMPLES = REPOSITORY / "example_dags"
 #: More than the tasks that tests freeze, each of which holds a slot.
 SLOTS = 16
+
+
+def calling_tomorrow(dag_id: str) -> str:
+    """The code of an example, which calls in tomorrow's window: calls that begin shortly before the end of today's would expire."""
+    code = (EXAMPLES / f"{dag_id}.py").read_text()
+    assert "timedelta(hours=6)" in code
+    return code.replace("timedelta(hours=6)", "timedelta(hours=30)")
 
 
 @pytest.fixture(scope="package")

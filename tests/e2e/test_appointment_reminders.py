@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
+from tests.e2e.conftest import EXAMPLES, calling_tomorrow
 from tests.support.airflow import Airflow
-from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
 DAG_ID = "appointment_reminders"
-EXAMPLES = REPOSITORY / "example_dags"
 #: Who presses 1, 2, and 9, who presses a wrong key first, who presses none, and who is not reached.
 PEOPLE = {
     "confirms": "16175550111", "cancels": "16175550112", "opts out": "16175550119", "corrects": "16175550120",
@@ -32,6 +31,7 @@ def test_what_people_press_becomes_three_lists_and_who_opts_out_is_not_called_ag
     (dags / "sql").mkdir(parents=True)
     statement = (EXAMPLES / "sql" / "appointments.sql").read_text()
     (dags / "sql" / "appointments.sql").write_text(statement.replace("%(day)s", ":day"))
+    (dags / f"{DAG_ID}.py").write_text(calling_tomorrow(DAG_ID))
     with closing(sqlite3.connect(warehouse)) as connection, connection:
         connection.execute("CREATE TABLE appointments (day TEXT, mobile TEXT, reference TEXT, spoken_time TEXT)")
         rows = [("2026-01-02", number, name, "Tuesday at 9:30") for name, number in PEOPLE.items()]
@@ -46,7 +46,7 @@ def test_what_people_press_becomes_three_lists_and_who_opts_out_is_not_called_ag
             }
         ),
     ):
-        airflow.add_dags([dags / "sql", EXAMPLES / f"{DAG_ID}.py"], [DAG_ID])
+        airflow.add_dags([*dags.iterdir()], [DAG_ID])
 
         def run(run_id: str, campaigns: int) -> None:
             airflow.trigger(DAG_ID, run_id, folder=str(folder), dry_run=False)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.e2e.conftest import EXAMPLES
 from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
 EXPORT, CAMPAIGN, IN_PARTS = "queue_calls_export", "queue_calls_on_asset", "queue_calls_in_parts"
-EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 @dataclass(frozen=True)

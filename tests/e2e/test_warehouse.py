@@ -14,8 +14,8 @@ import psycopg2
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from tests.e2e.conftest import EXAMPLES, calling_tomorrow
 from tests.support.airflow import Airflow
-from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 from tests.support.postgres import postgres_server
 from tests.support.receiver import NEW
@@ -24,7 +24,6 @@ from tests.support.sandbox import listening
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="a question needs a triggerer there")
 DAG_ID = "queue_calls_end_to_end"
-EXAMPLES = REPOSITORY / "example_dags"
 #: Reached, always busy, reached at the third attempt, by a machine, twice in the list.
 PEOPLE = (
     ("16175550100", "patient-1"),
@@ -91,10 +90,7 @@ def _do(database: str, statement: str, *values: object) -> list[Any]:
 @pytest.fixture(scope="module")
 def live(airflow_with_results: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     made, files = (tmp_path_factory.mktemp(name) for name in ("made", "files"))
-    code = (EXAMPLES / f"{DAG_ID}.py").read_text()
-    # Always tomorrow's window: calls that are queued shortly before the end of today's would expire.
-    assert "timedelta(hours=6)" in code
-    (made / f"{DAG_ID}.py").write_text(code.replace("timedelta(hours=6)", "timedelta(hours=30)"))
+    (made / f"{DAG_ID}.py").write_text(calling_tomorrow(DAG_ID))
     with ExitStack() as stack:
         warehouse = stack.enter_context(postgres_server()).new_database("warehouse")
         _do(warehouse, "CREATE TABLE appointments (day DATE, mobile BIGINT, reference TEXT, spoken_time TEXT)")
