@@ -50,12 +50,12 @@ def test_a_missed_deadline_calls(airflow_with_results: Airflow, sandbox: Sandbox
     assert_number_is_nowhere(airflow_with_results)
 
 
-def test_100_mapped_tasks_of_a_run_fail_at_once_and_call_once(airflow_with_results: Airflow, sandbox: Sandbox) -> None:
+def test_200_mapped_tasks_of_a_run_fail_at_once_and_call_once(airflow_with_results: Airflow, sandbox: Sandbox) -> None:
     airflow = airflow_with_results
     before = len(sandbox.campaigns)
     airflow.trigger("storm", "night")
     tasks = airflow.finished("storm", "night", seconds=900)
-    assert [task["state"] for task in tasks] == ["failed"] * 100
+    assert [task["state"] for task in tasks] == ["failed"] * 200
     airflow.wait(lambda: "night failed" in said(sandbox)[before:], "the call about the run")
     assert sorted(said(sandbox)[before:]) == ["load of storm failed", "night failed"], (
         "one by a worker, one by the DAG processor"

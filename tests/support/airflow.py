@@ -285,6 +285,7 @@ def _environment(home: Path, dags: Path, url: str, database: str) -> dict[str, s
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": "1000",
         "AIRFLOW__API__PORT": url.rpartition(":")[2],
         "AIRFLOW__API__SECRET_KEY": "for this test only",
         "AIRFLOW__API_AUTH__JWT_SECRET": "for this test only, and 64 bytes long, as signatures want it to be",

@@ -12,7 +12,7 @@ from tests.support.moved import AIRFLOW
 from tests.support.patient import PatientNotifier
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-TASKS = 100
+TASKS = 200
 SCRIPT: dict[str, Any] = {
     "start_url": "https://ivr.example.com/say.vxml",
     "to_variable": "oncall",
