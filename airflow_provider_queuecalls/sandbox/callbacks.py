@@ -111,7 +111,7 @@ class Callbacks:
                 reading = read_script(response.body, request.url, callee.press)
                 submit = reading.submit
                 if reading.left_out:
-                    note = f": read up to <{reading.left_out}>, which the sandbox does not execute"
+                    note = f": read up to {reading.left_out}, which the sandbox does not execute"
                 if submit and not self.allows(submit.url):
                     submit, note = None, ": nothing is submitted to another machine (--callback-host HOST allows it)"
                 if submit and len(sent.entries) == MOST_DOCUMENTS - 1:

@@ -97,7 +97,10 @@ class _Submitted(_Ended):
 
 
 class _LeftOut(Exception):
-    """Something that is not executed here."""
+    """An element that is not executed here, and what keeps it from being executed, if others of its name are."""
+
+    def __init__(self, tag: str, why: str = "") -> None:
+        super().__init__(f"<{tag}>{why}")
 
 
 def _root(document: bytes) -> Element:
@@ -107,11 +110,8 @@ def _root(document: bytes) -> Element:
 
     try:
         root: Element = fromstring(document)
-    except (
-        ParseError,
-        ValueError,
-        LookupError,
-    ) as error:  # ValueError is defusedxml's, LookupError an unknown encoding
+    # ValueError is defusedxml's, and LookupError that of an unknown encoding.
+    except (ParseError, ValueError, LookupError) as error:
         line = f" (line {error.position[0]})" if isinstance(error, ParseError) else ""
         raise ScriptError(f"is not well-formed XML{line}") from None
     for element in root.iter():
@@ -165,7 +165,7 @@ class _Caller:
             if option.get("dtmf")
         }
         if not options:
-            raise _LeftOut("field without <option dtmf=…>")
+            raise _LeftOut("field", " without an option that has dtmf")
         prompted, events, self._reprompts = 0, Counter[str](), True
         for _ in range(PATIENCE):
             if self._reprompts:
@@ -248,12 +248,12 @@ class _Caller:
             text = _ESCAPE.sub(_unescape, match[1] if match[2] is None else match[2])
             return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if expression.strip() not in self._variables:
-            raise _LeftOut(f"{element.tag} with an expression")
+            raise _LeftOut(element.tag, " with an expression")
         return self._variables[expression.strip()]
 
     def _say(self, element: Element) -> None:
         if element.get("cond"):
-            raise _LeftOut(f"{element.tag} with a condition")
+            raise _LeftOut(element.tag, " with a condition")
         self._line("".join(self._spoken(element)))
 
     def _spoken(self, element: Element) -> Iterator[str]:

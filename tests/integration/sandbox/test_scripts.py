@@ -192,13 +192,13 @@ def test_scripts_are_read_as_the_recommendation_says(script: str, keys: str, hea
 @pytest.mark.parametrize(
     ("content", "left_out"),
     [
-        ("<block>Said.<goto next='#b'/></block>", "goto"),
-        ("<block>Said.<if cond='true'/></block>", "if"),
-        ("<block>Said.</block><transfer name='t'/>", "transfer"),
-        ("<block>Said.<var name='a' expr='1 + 1'/></block>", "var with an expression"),
-        ("<block>Said.<prompt cond='a'>Not.</prompt></block>", "prompt with a condition"),
-        ("<block>Said.</block><field name='f' type='digits'/>", "field without <option dtmf=…>"),
-        ("<block>Said.<submit expr='a'/></block>", "submit"),
+        ("<block>Said.<goto next='#b'/></block>", "<goto>"),
+        ("<block>Said.<if cond='true'/></block>", "<if>"),
+        ("<block>Said.</block><transfer name='t'/>", "<transfer>"),
+        ("<block>Said.<var name='a' expr='1 + 1'/></block>", "<var> with an expression"),
+        ("<block>Said.<prompt cond='a'>Not.</prompt></block>", "<prompt> with a condition"),
+        ("<block>Said.</block><field name='f' type='digits'/>", "<field> without an option that has dtmf"),
+        ("<block>Said.<submit expr='a'/></block>", "<submit>"),
     ],
 )
 def test_what_only_the_sandbox_does_not_execute_fails_no_call(
@@ -210,7 +210,7 @@ def test_what_only_the_sandbox_does_not_execute_fails_no_call(
     post(queuecalls_sandbox, start_url=f"{listener.url}/start")
     queuecalls_sandbox.advance(hours=1)
     (entry,) = journal(queuecalls_sandbox)
-    assert entry.note == f"start_url for call 100000001: read up to <{left_out}>, which the sandbox does not execute."
+    assert entry.note == f"start_url for call 100000001: read up to {left_out}, which the sandbox does not execute."
     assert queuecalls_sandbox.calls[0].state == "completed"
 
 
