@@ -18,6 +18,6 @@ def assert_not_silent(upload: Upload) -> None:
         if _WITH_TEXT.search(content):
             return
     raise InvalidContacts(
-        "The calls would say nothing: no contact has a call_parameter, and call_parameters is not set. Nothing was sent. Give the "
-        "contacts a call_parameter, or set call_parameters to a text for all of them."
+        "The calls would say nothing: no contact has a call_parameter, and call_parameters is not set. Give the contacts a "
+        "call_parameter, or set call_parameters to a text for all of them."
     )

@@ -152,7 +152,9 @@ def test_a_list_with_which_nothing_would_be_said_is_not_sent(  # noqa: PLR0917
     if is_sent:
         assert execute(operator)["outcome"] == "queued"
     else:
-        assert "The calls would say nothing: no contact has a call_parameter" in str(failure_of(operator))
+        said = str(failure_of(operator))
+        assert "The calls would say nothing: no contact has a call_parameter" in said
+        assert said.endswith("for all of them. Nothing was sent.")
     assert len(service.posts) == is_sent
 
 
