@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.value_types import counted
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -71,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.list:
         for step in STEPS:
-            print(f"{step.name:10} {step.title}, {step.calls} calls at most\n{'':10} {step.why}")
+            print(f"{step.name:10} {step.title}, {counted(step.calls, 'call')} at most\n{'':10} {step.why}")
         return DONE
     if unknown := [name for name in options.only if name not in BY_NAME]:
         raise QueueCallsError(f"--only {unknown[0]!r} is not a step. The steps are {', '.join(BY_NAME)}.")
