@@ -50,7 +50,8 @@ def test_what_people_press_becomes_three_lists_and_who_opts_out_is_not_called_ag
 
         def run(run_id: str, campaigns: int) -> None:
             airflow.trigger(DAG_ID, run_id, folder=str(folder), dry_run=False)
-            airflow.wait(lambda: len(sandbox.campaigns) == campaigns, "the campaign")
+            airflow.waiting(DAG_ID, run_id, "wait_for_results")
+            assert len(sandbox.campaigns) == campaigns
             sandbox.advance(seconds=sandbox.campaigns[-1].starts_at - sandbox.now.timestamp() + 7200)
             tasks = airflow.finished(DAG_ID, run_id)
             assert {task["state"] for task in tasks} == {"success"}, [airflow.said(task) for task in tasks]

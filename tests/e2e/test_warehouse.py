@@ -133,12 +133,7 @@ def test_everybody_who_was_approved_is_called_once_and_who_was_not_reached_once_
     live.do("INSERT INTO appointments VALUES ('2026-01-02', %s, %s, '9:30')", *LATE)
     live.answer("real", "Approve")
 
-    def waits() -> bool:
-        states = {task["state"] for task in live.airflow.instances(DAG_ID, "real")}
-        assert "failed" not in states
-        return "deferred" in states
-
-    live.airflow.wait(waits, "the wait for results")
+    live.airflow.waiting(DAG_ID, "real", "wait_for_results")
     (campaign,) = live.sandbox.campaigns
     assert campaign.expires_at is not None
     live.sandbox.advance(seconds=campaign.expires_at - live.sandbox.now.timestamp())

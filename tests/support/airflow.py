@@ -142,16 +142,22 @@ class Airflow:
         return Task(task["state"], task["try_number"], self.said(task), xcom)
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """What a task of a run asks a person, once it does, and its worker has ended: Airflow takes an end that comes
-        after the answer for a failure."""
+        """What a task of a run asks a person, once it does."""
+        task = self.waiting(dag_id, run_id, task_id)
+        return self.wait(lambda: self._ask("GET", _question(task)), f"the question of {dag_id} {run_id}")
 
-        def asked() -> Any:
+    def waiting(self, dag_id: str, run_id: str, task_id: str) -> Instance:
+        """A task of a run, once it waits for a person or for an event, and its worker has ended: Airflow takes an end that comes
+        after what it waits for for a failure."""
+
+        def waits() -> Instance | None:
             (task,) = [each for each in self.instances(dag_id, run_id) if each["task_id"] == task_id]
             ended = f"Received executor event .*{task_id=}, {run_id=}, try_number={task['try_number']}"
             waits = task["state"] in ("awaiting_input", "deferred") and re.search(ended, self.log("scheduler"))
-            return self._ask("GET", _question(task)) if waits else None
+            return task if waits else None
 
-        return self.wait(asked, f"the question of {dag_id} {run_id}")
+        waiting: Instance = self.wait(waits, f"the wait of {task_id} in {dag_id} {run_id}")
+        return waiting
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
         """What a person does who presses one of the buttons below a task's question."""
