@@ -1,10 +1,9 @@
 // Keeps a page current. The server renders everything; the elements with data-live are replaced if they have changed.
+// It runs before the body is read, so that nothing on the page can be pressed before it is listened to.
 "use strict";
 
-const message = document.getElementById("message");
-const pause = Number(document.body.dataset.pause);
-
 function show(sentence, isError = false) {
+  const message = document.getElementById("message");
   message.textContent = sentence;
   message.classList.toggle("error", isError);
   message.classList.add("shown");
@@ -36,7 +35,7 @@ async function refresh() {
   });
 }
 
-async function follow() {
+async function follow(pause) {
   if (!document.hidden) {
     try {
       await refresh();
@@ -46,7 +45,7 @@ async function follow() {
       document.body.classList.add("lost");
     }
   }
-  setTimeout(follow, pause);
+  setTimeout(follow, pause, pause);
 }
 
 // A frame of Airflow's may neither leave itself nor download: the page around it does that.
@@ -68,4 +67,7 @@ document.addEventListener("change", (event) => {
   if (event.target.form && "submits" in event.target.form.dataset) event.target.form.requestSubmit();
 });
 
-if (pause) setTimeout(follow, pause);
+document.addEventListener("DOMContentLoaded", () => {
+  const pause = Number(document.body.dataset.pause);
+  if (pause) setTimeout(follow, pause, pause);
+});

@@ -61,6 +61,17 @@ def test_the_page_follows_a_campaign_from_its_request_to_the_reset(page: Page, q
     assert queuecalls_sandbox.campaigns == []
 
 
+def test_a_button_works_before_the_charts_are_loaded(page: Page, queuecalls_sandbox: Sandbox) -> None:
+    with page.expect_request("**/chart.umd.min.js"):
+        page.route("**/chart.umd.min.js", lambda route: None)
+        page.goto("/", wait_until="commit")
+
+    page.get_by_label("Fault for the next requests").select_option("http_429")
+    page.get_by_role("button", name="Arm").click()
+    expect(page.locator("#armed")).to_contain_text("http_429 once")
+    assert page.url == f"{queuecalls_sandbox.url}/"
+
+
 def test_posted_markup_is_shown_as_text(page: Page, queuecalls_sandbox: Sandbox) -> None:
     post(
         queuecalls_sandbox, f"16175550100,{MARKUP.replace(chr(34), '')},{MARKUP.replace(chr(34), '')}\n", campaign_name=MARKUP,
