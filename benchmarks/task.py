@@ -28,6 +28,7 @@ GOAL_SECONDS, GOAL_ROWS = 0.1, 1_000
 
 def execute(path: Path) -> None:
     """In a process of its own: import and execute the operator, and print what it cost."""
+    import airflow.sdk.execution_time.supervisor
     import airflow.sdk.execution_time.task_runner  # noqa: F401
     from airflow.sdk import DAG, BaseOperator, task  # noqa: F401 - as every DAG file does
 

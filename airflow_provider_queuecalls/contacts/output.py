@@ -91,7 +91,7 @@ def write_output(
 
     def prepared() -> Iterator[tuple[bytes, bytes]]:
         for block in blocks(source.file, validator.delimiter, stop):
-            codes = results.codes(block.first, len(block.lines))
+            codes = results.codes(block.first, block.count)
             sent = _cleaned(block, codes, validator) if send else b""
             yield sent, _rejects(block, codes, reasons, all_safe) if rejects_path is not None else b""
 

@@ -22,7 +22,7 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
 }
 PROMPTS = ("offer", "thanks")
 #: What XML has no character for, and control characters.
-_UNSPEAKABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNSPEAKABLE = "[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 #: Makes the settings short enough for a URL. Another dictionary cannot read the URLs of campaigns that are under way.
 _DICTIONARY = (
     b'{"choices":{"1":"confirmed","2":"canceled","3":"call back","9":"do not call"},"language":"es-US","prompts":{"offer":'
@@ -33,7 +33,7 @@ _DICTIONARY = (
 
 def speakable(text: str) -> str:
     """The text without what cannot be spoken or written in XML: control characters and halves of characters."""
-    return _UNSPEAKABLE.sub("", re.sub("[\t\n\r]", " ", text)).strip()
+    return re.sub(_UNSPEAKABLE, "", re.sub("[\t\n\r]", " ", text)).strip()
 
 
 def _language(value: object, parameter: Parameter) -> str:
