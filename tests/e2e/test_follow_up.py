@@ -25,6 +25,7 @@ def test_those_not_reached_are_called_again_by_the_next_dag(airflow_with_results
         given = {"contacts": str(files / "calls.csv"), "folder": str(files)}
         airflow.trigger(FIRST, "first", **given, dry_run=False)
         airflow.wait(lambda: len(sandbox.campaigns) == 1, "the first campaign")
+        airflow.waiting(FIRST, "first", "wait")
         start = int(sandbox.campaigns[0].parameters["scheduled_timestamp"])
         sandbox.advance(seconds=start - int(sandbox.now.timestamp()) + 3600)
         tasks = airflow.finished(FIRST, "first")
