@@ -4,8 +4,8 @@
         print(contacts.report.summary())
         send(contacts.upload)
 
-Every rule about a row is in ``rows``. In a small file, every line is checked in Python. In a large one, DuckDB recognizes
-the lines that are valid and sent unchanged, and only the others are checked in Python. The results are the same.
+Every rule about a row is in ``rows``. In a small file, every line is checked in Python. In a large one, DuckDB checks the
+lines that it cannot misread and whose result it knows, and only the others are checked in Python. The results are the same.
 """
 
 from __future__ import annotations

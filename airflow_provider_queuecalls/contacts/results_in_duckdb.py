@@ -8,15 +8,14 @@ temporary files, which have no name, and are compared in parts that fit into Duc
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import BinaryIO, overload
+from typing import BinaryIO
 
 from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
+from airflow_provider_queuecalls.contacts.codes_in_file import CodesInFile
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
 from airflow_provider_queuecalls.contacts.files import Source, path_of, temporary_file
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
@@ -46,11 +45,8 @@ _BYTES_PER_CONTACT = 128
 #: How many numbers are looked at to find ranges of about the same size, and a number that no phone has.
 _SAMPLE = 100_000
 _GREATER_THAN_ANY = 10**15
-#: How many lines get their codes at once, and how many of them are computed at once.
+#: How many lines get their codes at once.
 _LINES_AT_ONCE = 64 << 20
-_CODES_AT_ONCE = 1 << 20
-#: Maps a binary digit to the byte that selects a code.
-_MASK = bytes.maketrans(b"01", b"\0\xff")
 #: 0xff for each code of a line that is not sent.
 _NOT_SENT = bytes(0 if result in SENT else 0xFF for result in RESULTS).ljust(256, b"\xff")
 
@@ -62,7 +58,7 @@ class ResultsInDuckDB(Results):
     :param limit: how often a number may be called, by a record that only DuckDB compares
     """
 
-    _codes: _CodesInFile
+    _codes: CodesInFile
 
     def __init__(
         self,
@@ -101,7 +97,7 @@ class ResultsInDuckDB(Results):
 
     def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
         seen, lines = self._read(source, validator, RowsInDuckDB(validator))
-        self._codes = _CodesInFile(seen.lines)
+        self._codes = CodesInFile(seen.lines)
         self._duckdb.keep(self._codes.file)
         all_valid = True
         for line, code in self._check_others(source, validator, lines):
@@ -316,53 +312,3 @@ def _write_duckdb_safe(source: Source, validator: RowValidator, copy: BinaryIO, 
             lines = [line if validator.duckdb_safe(line) else unsafe for line in lines]
         copy.write(b"\n".join([*lines, b""]))
     copy.flush()
-
-
-class _CodesInFile:
-    """The codes of the results in a temporary file, of which only the pages in use are in memory."""
-
-    _MOST_PAGES = 10_000
-
-    def __init__(self, lines: int) -> None:
-        self.file = temporary_file()
-        self._lines = lines
-        self._pages = 0
-        for start in range(0, lines, 1 << 20):  # with no room for a page later, the system would kill the process
-            self.file.write(bytes(min(1 << 20, lines - start)))
-        self.file.flush()
-        self._map = mmap.mmap(self.file.fileno(), lines) if lines else bytearray()
-
-    def __len__(self) -> int:
-        return self._lines
-
-    @overload
-    def __getitem__(self, index: int, /) -> int: ...
-
-    @overload
-    def __getitem__(self, index: slice, /) -> bytes: ...
-
-    def __getitem__(self, index: int | slice, /) -> int | bytes:
-        if isinstance(index, int):
-            return self._map[index]
-        return os.pread(self.file.fileno(), index.stop - index.start, index.start)
-
-    def __setitem__(self, index: int, code: int, /) -> None:
-        self._map[index] = code
-        self._pages += 1
-        if self._pages > self._MOST_PAGES and isinstance(self._map, mmap.mmap):
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._pages = 0
-
-    def put(self, start: int, bits: bytes, code: int, *, keep: bytes = bytes(256)) -> None:
-        """Change the codes of the lines after line ``start`` whose bit is set. ``keep`` has 0xff for each code that stays."""
-        for at in range(0, len(bits), _CODES_AT_ONCE // 8):
-            part = bits[at : at + _CODES_AT_ONCE // 8]
-            first = start + 8 * at
-            old = self[first : min(first + 8 * len(part), self._lines)]
-            digits = f"{int.from_bytes(part, 'big'):0{8 * len(part)}b}"[: len(old)].encode()
-            chosen, kept, before, after = (
-                int.from_bytes(each, "big")
-                for each in (digits.translate(_MASK), old.translate(keep), old, bytes((code,)) * len(old))
-            )
-            chosen &= ~kept
-            os.pwrite(self.file.fileno(), (before & ~chosen | after & chosen).to_bytes(len(old), "big"), first)
