@@ -6,6 +6,7 @@ Every subcommand imports what it needs when it runs, so that asking for help tak
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,10 +29,28 @@ SUBCOMMANDS = (check, suppression, hours, split, send, records, results, probe, 
 #: What the extras ``sandbox`` and ``results`` bring, by module.
 EXTRA_MODULES = frozenset({"fastapi", "jinja2", "python_multipart", "sqlalchemy", "starlette", "uvicorn"})
 FAILED = 2
+#: What a shell reports of a command that was ended because nobody reads its output any more.
+OUTPUT_CLOSED = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit code: 0, or 2 where the subcommand could not be run; see each subcommand for its own."""
+    """Run the command, and return its exit code: 0, or 2 where the subcommand could not be run; see each subcommand for its own.
+
+    If whoever reads the output closes it early, as ``head`` does, a command that is not done ends there, with 141.
+    """
+    code = OUTPUT_CLOSED
+    try:
+        try:
+            code = _run(arguments)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        # Python writes what is left at its end, and would show the error once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return int(options.run(options))

@@ -133,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
             span=given_span(options) or (None, None),
             max_per_period=options.max_per_period,
         )
-    except QueueCallsError:
+    except (QueueCallsError, BrokenPipeError):
         raise
     except Exception:  # noqa: BLE001 - Python would exit with 1, which means that there are rejects
         traceback.print_exc()

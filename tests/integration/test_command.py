@@ -49,6 +49,19 @@ def test_rejects_that_are_allowed_still_end_with_1(contacts: Path) -> None:
     assert run(contacts, "--on-invalid", "skip", "--duplicates", "drop").returncode == 1
 
 
+@pytest.mark.parametrize(("unbuffered", "code"), [("", 1), ("1", 141)])
+def test_a_reader_who_has_enough_causes_no_error(contacts: Path, unbuffered: str, code: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", PROGRAM, "check", str(contacts), "--on-invalid", "skip", "--json"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open(writing, "wb") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, env=environment, check=False)
+
+    assert done.returncode == code
+    assert b"BrokenPipeError" not in done.stderr
+
+
 def test_duplicates_that_were_dropped_as_asked_are_clean(tmp_path: Path) -> None:
     path = tmp_path / "calls.csv"
     path.write_text(f"{ANN}\n{ANN}\n")
