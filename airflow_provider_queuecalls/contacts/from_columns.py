@@ -1,7 +1,8 @@
 """DataFrames of pandas and polars and Arrow tables as lines of a contact file, without a Python value for each cell.
 
 They are recognized by their methods, without importing a library. DuckDB reads their rows in blocks through Arrow's C
-stream, which does not need pyarrow; pyarrow itself writes what needs no quotes of its own tables. Where neither can, ``from_rows`` writes the same lines, or finds the error.
+stream, which does not need pyarrow; pyarrow itself writes what needs no quotes of its own tables. Where neither can,
+``from_rows`` writes the same lines, or finds the error.
 """
 
 # ruff: noqa: S608 - a query is built from our own constants, never from a value or a name in a table

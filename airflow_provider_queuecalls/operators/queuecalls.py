@@ -165,10 +165,11 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         start_url.
 
     Pushes a dict to XCom: ``outcome``, ``campaign_key`` (a digest of service, account, and name, under which its results
-    are stored), ``campaign_name``, ``contacts`` (how many were sent), ``rejected``, ``duplicates``, ``suppressed``, ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``,
-    ``expiration_timestamp`` (a UNIX time, or None), ``calls_from`` (with calling hours: when calls may start, as a UNIX
-    time), ``zones`` (with calling hours: the counts by time zone), ``dry_run``, and ``response`` (what may be shown of the
-    response). If the connection has a ``campaign_url``, the key ``campaign_url`` is pushed before the request.
+    are stored), ``campaign_name``, ``contacts`` (how many were sent), ``rejected``, ``duplicates``, ``suppressed``,
+    ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``, ``expiration_timestamp`` (a UNIX time, or
+    None), ``calls_from`` (with calling hours: when calls may start, as a UNIX time), ``zones`` (with calling hours: the
+    counts by time zone), ``dry_run``, and ``response`` (what may be shown of the response). If the connection has a
+    ``campaign_url``, the key ``campaign_url`` is pushed before the request.
 
     Airflow's retries apply to :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
     :class:`~airflow_provider_queuecalls.exceptions.NotAccepted`, and
