@@ -217,20 +217,24 @@ def _rejects(block: Block, codes: bytes | bytearray, reasons: _Reasons, all_safe
     else:
         starts = list(compress(_numbered_starts(block.first, len(codes)), flags))
         lines = list(compress(block.lines, flags))
-    is_plain = _is_plain(block.data, validator, safe=all_safe)
-    parts = starts * 3
-    parts[::3] = starts
-    parts[1::3] = reasons.of(rejected, lines)
-    parts[2::3] = lines if is_plain else _written(lines, validator, may_be_quoted=not _MAY_NOT_BE_CELLS.codes(rejected))
-    parts[0] = parts[0].removeprefix(b"\n")
-    parts.append(b"\n")
-    rows = b"".join(parts)
-    if is_plain and validator.delimiter != ",":
+    why = reasons.of(rejected, lines)
+    if not _is_plain(block.data, validator, safe=all_safe):
+        may_be_quoted = not _MAY_NOT_BE_CELLS.codes(rejected)
+        return _joined(starts, why, _written(lines, validator, may_be_quoted=may_be_quoted))
+    rows = _joined(starts, why, lines)
+    if validator.delimiter != ",":
         rows = rows.replace(validator.delimiter.encode(), b",")
-    for start in _FORMULA_BYTES if is_plain else ():
+    for start in _FORMULA_BYTES:
         if start in rows:
             rows = rows.replace(b"," + start, b",'" + start)
     return rows
+
+
+def _joined(starts: Sequence[bytes], reasons: Sequence[bytes], lines: Sequence[bytes]) -> bytes:
+    parts = [b"\n"] * (3 * len(lines) + 1)
+    parts[:-1:3], parts[1::3], parts[2::3] = starts, reasons, lines
+    parts[0] = parts[0].removeprefix(b"\n")
+    return b"".join(parts)
 
 
 def _numbered_starts(first: int, lines: int) -> Iterator[bytes]:

@@ -123,6 +123,13 @@ def test_the_rejects_file_has_the_line_the_reason_and_the_original_cells(contact
     assert rejected(path) == [["3", "invalid_number", NOT_A_NUMBER, "b", "c"], ["4", "duplicate", ANN, "d"]]
 
 
+@pytest.mark.parametrize("valid", [0, 998, 2_001])
+def test_each_of_many_rejects_has_the_number_of_its_line(contacts: Contacts, valid: int) -> None:
+    rows = rejected(contacts("".join(f"1617{2_000_000 + n}\n" for n in range(valid)) + "617\n" * 3_001))
+
+    assert rows == [[str(line), "invalid_number", "617"] for line in range(valid + 1, valid + 3_002)]
+
+
 def test_no_cell_of_the_rejects_file_is_a_formula(contacts: Contacts) -> None:
     path = contacts('=1+1,+2,-3\n@x,\t=y,"z\n')
     assert rejected(path) == [
