@@ -19,7 +19,6 @@ from airflow_provider_queuecalls._airflow.compat import Context
 from airflow_provider_queuecalls._airflow.results import first_result, results_database
 from airflow_provider_queuecalls._airflow.storage import local_path, url_of
 from airflow_provider_queuecalls._airflow.stores import (
-    OPERATION_SECONDS,
     STATE_KEY,
     RemoteStore,
     StateInDatabase,
@@ -63,12 +62,12 @@ def records_at(
     *,
     dry_run: bool = False,
     context: Context | None = None,
-    operation_seconds: float = OPERATION_SECONDS,
+    operation_seconds: float | None = None,
 ) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
-    ``operation_seconds`` is the limit of one operation in a storage, and of a connection to the database. Raises :class:`InvalidCampaign` if no record can be
-    kept there, unless nobody needs one for a dry run.
+    ``operation_seconds`` is the limit of one operation in a storage, and of a connection to the database; None stands for
+    that of each. Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
     """
     path = _given(receipts_path)
     if path is None:
@@ -147,11 +146,10 @@ def _given(receipts_path: Any) -> Any:
     return path.strip() if isinstance(path, str) else path
 
 
-def _store_opener(receipts_path: Any, operation_seconds: float = OPERATION_SECONDS) -> Callable[[str], SharedStore]:
+def _store_opener(receipts_path: Any, operation_seconds: float | None = None) -> Callable[[str], SharedStore]:
     """How to open the record of any name in the place of all records: a folder, a URL, or the results database."""
     if receipts_path == DATABASE:
-        patience = min(operation_seconds, PATIENCE_SECONDS)
-        return partial(DatabaseStore, partial(results_database, patience=patience))
+        return partial(DatabaseStore, partial(results_database, patience=operation_seconds or PATIENCE_SECONDS))
     if (url := url_of(receipts_path)) is not None:
         _assert_conditional(url)
         return partial(RemoteStore, url.rstrip("/"), operation_seconds=operation_seconds)

@@ -46,7 +46,7 @@ class RemoteStore:
 
     clear_note = ""
 
-    def __init__(self, root: str, name: str, operation_seconds: float = OPERATION_SECONDS) -> None:
+    def __init__(self, root: str, name: str, operation_seconds: float | None = None) -> None:
         self.location = show_path(f"{root}/{name}")
         url = urlsplit(root)
         self.command_arguments = command_arguments_for(name, "RECEIPTS_PATH" if url.password or url.query else root)
@@ -107,7 +107,8 @@ class RemoteStore:
     def _open(self, seconds: float | None = None) -> tuple[Any, str, dict[str, float]]:
         """The storage's file system, the root in it, and the time limit of an operation, where the storage takes one."""
         root = remote_path(self._root)
-        return root.fs, root.path, {"timeout": seconds or self._operation_seconds} if root.fs.async_impl else {}
+        timeout = seconds or self._operation_seconds or OPERATION_SECONDS
+        return root.fs, root.path, {"timeout": timeout} if root.fs.async_impl else {}
 
 
 class StateInDatabase:
