@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect
 from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.support.airflow import Airflow, api_server
-from tests.support.browser import watched_page
+from tests.support.browser import IN_AIRFLOW, watched_page
 from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, SEEN_DAG, USERS, add_results
 from tests.support.moved import AIRFLOW
 from tests.support.receiver import NEW
@@ -122,7 +122,7 @@ def test_phone_numbers_are_given_to_those_who_may_trigger_the_dag_and_each_time_
 def test_the_page_is_in_the_navigation_and_looks_like_airflow(
     server: Airflow, browser: Browser, tmp_path: Path
 ) -> None:
-    with watched_page(browser, server.url) as (page, _):
+    with watched_page(browser, server.url, IN_AIRFLOW) as (page, _):
         token = signed_in(server, "planner").cookies["_token"]
         page.context.add_cookies([{"name": "_token", "value": token, "url": server.url}])
         page.goto("/")
@@ -148,7 +148,7 @@ def test_a_task_links_to_the_page(server: Airflow, browser: Browser, monkeypatch
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", "results_db")
     link = page_of_campaign(SPRING)
     assert link is not None
-    with watched_page(browser, server.url) as (page, _):
+    with watched_page(browser, server.url, IN_AIRFLOW) as (page, _):
         token = signed_in(server, "planner").cookies["_token"]
         page.context.add_cookies([{"name": "_token", "value": token, "url": server.url}])
         page.goto(link)
@@ -159,7 +159,7 @@ def test_a_task_links_to_the_page(server: Airflow, browser: Browser, monkeypatch
 def test_everything_works_below_a_path(
     tmp_path: Path, database: None, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with serving(tmp_path, "/team/airflow") as server, watched_page(browser, server.url) as (page, _):
+    with serving(tmp_path, "/team/airflow") as server, watched_page(browser, server.url, IN_AIRFLOW) as (page, _):
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", "results_db")
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{server.url}/")
         token = signed_in(server, "planner").cookies["_token"]

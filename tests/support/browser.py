@@ -26,17 +26,31 @@ def running_browser() -> Iterator[Browser]:
         browser.close()
 
 
+#: In the URLs of all our scripts in Airflow, and in none of Airflow's own, whose errors are not ours.
+IN_AIRFLOW = "/queuecalls/"
+
+
 @contextmanager
-def watched_page(browser: Browser, url: str) -> Iterator[tuple[Page, list[str]]]:
-    """A page of the site at the URL, and what must stay empty: requests to other sites, and errors of its scripts."""
+def open_page(browser: Browser, url: str) -> Iterator[Page]:
+    """A page of the site at the URL."""
     page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE_SECONDS * 1000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else wrong.append(request.url))  # fmt: skip
-    yield page, wrong
+    yield page
     page.close()
-    assert wrong == []
+
+
+@contextmanager
+def watched_page(browser: Browser, url: str, scripts: str = "") -> Iterator[tuple[Page, list[str]]]:
+    """The same, and what must stay empty: requests to other sites, and errors of its scripts.
+
+    ``scripts`` is a part of the URLs of the scripts that are ours. Default: all are.
+    """
+    wrong: list[str] = []
+    with open_page(browser, url) as page:
+        page.on("pageerror", lambda error: wrong.append(error.stack or str(error)) if scripts in (error.stack or "") else None)  # fmt: skip
+        page.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else wrong.append(request.url))  # fmt: skip
+        yield page, wrong
+    assert not wrong, wrong
 
 
 def serious_problems(page: Page) -> list[str]:
