@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from packaging.specifiers import SpecifierSet
 from xdist.scheduler import LoadFileScheduling
 
@@ -34,6 +35,9 @@ os.environ.update(
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
 )
 (HOME / "dags").mkdir()
+# A machine that is busy or stands still for a second says nothing about the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("tests")
 
 pytest_plugins = ["pytester"]
 LOGIN, PIN = "tester", "4711"

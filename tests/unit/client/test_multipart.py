@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.formparser import parse_form_data
 
@@ -40,7 +40,6 @@ def drain(body: MultipartBody, block: int = BLOCK) -> bytes:
     return b"".join(iter(lambda: body.read(block), b""))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     fields=st.lists(st.tuples(NAMES, TEXTS), max_size=6, unique_by=lambda field: field[0]),
     file_name=TEXTS,

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines, results, rows_in_duckdb
@@ -156,11 +156,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.csv"
 
 
-several = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+several = settings(max_examples=EXAMPLES)
 
 
 @settings(several, max_examples=20 * EXAMPLES)

@@ -188,7 +188,7 @@ def on_the_wall(given_days: dict[str, tuple[int, int]], holidays: set[date], zon
     return True
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(days=days, zone=st.sampled_from(ZONES), start=starts, length=st.integers(1, 15 * 60), holiday=st.booleans())
 def test_a_span_is_allowed_exactly_if_the_clock_on_the_wall_says_so_at_every_minute(
     days: dict[str, tuple[int, int]], zone: str, start: int, length: int, holiday: bool

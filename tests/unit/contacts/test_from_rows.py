@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
@@ -206,7 +206,7 @@ def test_a_row_of_names_is_rejected_as_a_header() -> None:
 cells = st.none() | st.text(max_size=5) | st.text('", \n\r\t\v\ufeff\u2028a1', max_size=6) | st.integers()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(st.lists(cells, max_size=4)))
 def test_every_row_becomes_one_line_and_only_given_rows_are_sent(rows: list[list[Any]]) -> None:
     rows = [*rows, [ANN, "last"]]

@@ -95,7 +95,7 @@ chosen = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(numbers, references, st.just("text")), min_size=1, max_size=16),
     st.lists(calls | chosen, max_size=30),
