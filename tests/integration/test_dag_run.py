@@ -125,7 +125,7 @@ def test_what_arrives_is_what_was_given(run_dag: Any, service: faults.FaultServe
 @pytest.fixture
 def sandbox(connect: Any) -> Iterator[Sandbox]:
     with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
-        connect(sandbox.url, login=LOGIN, password=PIN, read_timeout=2)
+        connect(sandbox.url, login=LOGIN, password=PIN)
         yield sandbox
 
 

@@ -95,7 +95,7 @@ def test_sandbox_and_connection_end_with_the_test(pytester: pytest.Pytester) -> 
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
 
     with pytest.raises(requests.ConnectionError):
-        requests.get((pytester.path / "url").read_text(), timeout=9)
+        requests.get((pytester.path / "url").read_text(), timeout=60)
 
 
 def test_two_sandboxes_are_independent(queuecalls_sandbox: Sandbox) -> None:

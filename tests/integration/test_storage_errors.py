@@ -63,9 +63,9 @@ def authenticating(s3_url: str) -> Iterator[None]:
     import requests
 
     ask = f"{s3_url}/moto-api/reset-auth"
-    requests.post(ask, data=b"0", timeout=10).raise_for_status()
+    requests.post(ask, data=b"0", timeout=60).raise_for_status()
     yield
-    requests.post(ask, data=b"inf", timeout=10).raise_for_status()
+    requests.post(ask, data=b"inf", timeout=60).raise_for_status()
 
 
 @pytest.mark.parametrize("parameter", ["contacts", "suppress", "rejects_path"])

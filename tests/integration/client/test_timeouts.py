@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
 LIMIT = 0.4
+#: In which this machine connects, however busy it is.
+AMPLE = 3.0
 #: A TLS record of 16 KiB, of which the handshake needs the whole.
 RECORD = b"\x16\x03\x03\x40\x00" + bytes(16 << 10)
 
 
 @contextmanager
 def one_limit(limit: float = LIMIT) -> Iterator[None]:
-    """What happens inside takes one limit, however many steps it has: less than two, on a busy machine less than ten."""
+    """What happens inside takes one limit, and not one for each step: there are so many that they would take longer than
+    the busiest machine stands still."""
     started = time.monotonic()
     yield
-    assert limit * 0.9 <= time.monotonic() - started < limit * 10
+    assert limit * 0.9 <= time.monotonic() - started < limit * 150
 
 
 def drip(connection: socket.socket, over: threading.Event) -> None:
@@ -60,7 +63,7 @@ def test_all_addresses_of_a_host_share_the_connect_timeout(
 ) -> None:
     with deaf_listener() as url, one_limit():
         (address,) = socket.getaddrinfo("127.0.0.1", int(url.rpartition(":")[2]), type=socket.SOCK_STREAM)
-        mocker.patch("socket.getaddrinfo", return_value=[address] * 20)
+        mocker.patch("socket.getaddrinfo", return_value=[address] * 500)
         connect(url, connect_timeout=LIMIT)
         assert_not_reached(queue(small_list))
 
@@ -119,11 +122,11 @@ def test_silence_while_connecting_has_the_connect_timeout(silent: str, connect: 
 def test_the_connect_timeout_ends_once_the_connection_stands(connect: Connect, small_list: Path) -> None:
     def late(exchange: Exchange) -> None:
         exchange.receive()
-        exchange.server.stopping.wait(3 * LIMIT)
+        exchange.server.stopping.wait(1.2 * AMPLE)
         exchange.answer(200, QUEUED_XML)
 
     with FaultServer(late) as server, FaultServer(relay(server)) as proxy:
-        connect("http://service.invalid", allow_http=True, proxies={"http": proxy.url}, connect_timeout=LIMIT)
+        connect("http://service.invalid", allow_http=True, proxies={"http": proxy.url}, connect_timeout=AMPLE)
         assert_outcome(queue(small_list), None, 200)
 
 
@@ -133,12 +136,12 @@ def test_a_service_that_pauses_midway_has_the_read_timeout_not_the_connect_timeo
 ) -> None:
     def pause(exchange: Exchange) -> None:
         exchange.receive(MIDWAY)
-        exchange.server.stopping.wait(0.8)
+        exchange.server.stopping.wait(1.2 * AMPLE)
         exchange.receive()
         exchange.answer(200, QUEUED_XML)
 
     with FaultServer(pause, tls=certificate(authority, "127.0.0.1") if secure else None) as server:
-        connect(server.url, verify=authority_file, connect_timeout=0.3, read_timeout=20)
+        connect(server.url, verify=authority_file, connect_timeout=AMPLE)
         assert_outcome(queue(large_list), None, 200)
 
 

@@ -64,7 +64,7 @@ def warehouse(
 @pytest.fixture
 def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:
     with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
-        connect(sandbox.url, read_timeout=5)
+        connect(sandbox.url)
         yield sandbox
 
 

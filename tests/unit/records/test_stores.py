@@ -17,6 +17,7 @@ import pytest
 
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.records.stores import MARKER, LocalStore, UnusableFolder, init_folder
+from tests.support.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -235,5 +236,5 @@ def test_of_many_at_once_one_creates_the_entry(kind: str, root: Path) -> None:
     start.set()
     for worker in workers:
         worker.join()
-    assert wins.get(timeout=5)
+    assert wins.get(timeout=PATIENCE_SECONDS)
     assert wins.empty()
