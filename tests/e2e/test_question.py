@@ -25,7 +25,7 @@ from airflow_provider_queuecalls.records.resolving import resolve
 from airflow_provider_queuecalls.records.stores import LocalStore, init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow
-from tests.support.browser import open_page
+from tests.support.browser import IN_AIRFLOW, watched_page
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow asks nobody before 3.1")
@@ -99,7 +99,7 @@ def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, brow
     hidden = (NUMBER, account["login"], account["password"], "under way")
     assert [each for each in hidden if each in question["body"] + live.said(run_id)] == []
 
-    with open_page(browser, live.airflow.url) as page:
+    with watched_page(browser, live.airflow.url, IN_AIRFLOW) as (page, _):
         page.goto("/")  # where a login leads to before Airflow 3.2
         expect(page.get_by_text("Required Action").first).to_be_visible()
         page.goto(f"/dags/{DAG_ID}/runs/{run_id}/tasks/{TASK_ID}/required_actions")

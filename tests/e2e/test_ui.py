@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow, airflow_command
-from tests.support.browser import open_page
+from tests.support.browser import IN_AIRFLOW, watched_page
 from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 from tests.support.ports import free_port
@@ -56,7 +56,7 @@ def live(live_airflow: Airflow) -> Iterator[Live]:
 
 @pytest.fixture
 def page(browser: Browser, live: Live) -> Iterator[Page]:
-    with open_page(browser, live.airflow.url) as page:
+    with watched_page(browser, live.airflow.url, IN_AIRFLOW) as (page, _):
         yield page
 
 

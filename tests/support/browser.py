@@ -31,25 +31,18 @@ IN_AIRFLOW = "/queuecalls/"
 
 
 @contextmanager
-def open_page(browser: Browser, url: str) -> Iterator[Page]:
-    """A page of the site at the URL."""
-    page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(PATIENCE_SECONDS * 1000)
-    yield page
-    page.close()
-
-
-@contextmanager
 def watched_page(browser: Browser, url: str, scripts: str = "") -> Iterator[tuple[Page, list[str]]]:
-    """The same, and what must stay empty: requests to other sites, and errors of its scripts.
+    """A page of the site at the URL, and what must stay empty: requests to other sites, and errors of its scripts.
 
     ``scripts`` is a part of the URLs of the scripts that are ours. Default: all are.
     """
+    page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(PATIENCE_SECONDS * 1000)
     wrong: list[str] = []
-    with open_page(browser, url) as page:
-        page.on("pageerror", lambda error: wrong.append(error.stack or str(error)) if scripts in (error.stack or "") else None)  # fmt: skip
-        page.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else wrong.append(request.url))  # fmt: skip
-        yield page, wrong
+    page.on("pageerror", lambda error: wrong.append(error.stack or str(error)) if scripts in (error.stack or "") else None)  # fmt: skip
+    page.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else wrong.append(request.url))  # fmt: skip
+    yield page, wrong
+    page.close()
     assert not wrong, wrong
 
 

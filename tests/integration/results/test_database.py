@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
@@ -221,7 +221,7 @@ POSTS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(posts=POSTS, data=st.data())
 def test_counts_are_those_of_the_stored_posts_for_any_order_and_repetition(
     posts: list[dict[str, str]], data: st.DataObject, database: Database

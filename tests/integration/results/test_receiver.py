@@ -17,7 +17,7 @@ from typing import Any
 import psycopg2
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.cli import main
@@ -241,7 +241,7 @@ def test_a_setting_that_is_missing_or_not_valid_is_explained(
     assert NEW not in error
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200) | st.text(max_size=100).map(str.encode),
     content_type=st.sampled_from(["", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])

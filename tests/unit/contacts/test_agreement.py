@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines, results, rows_in_duckdb
@@ -156,7 +156,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.csv"
 
 
-several = settings(max_examples=EXAMPLES)
+several = settings(
+    max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @settings(several, max_examples=20 * EXAMPLES)

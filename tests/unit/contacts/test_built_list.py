@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import results_in_duckdb
@@ -116,7 +116,7 @@ PIECES = st.sampled_from(
 LINES = st.lists(PIECES, max_size=5).map("".join) | st.from_regex(r"\A[0-9]{2,4},[0-9]{6,8}(,x)?\Z")
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(st.lists(LINES, min_size=1, max_size=12))
 def test_duckdb_reads_the_rows_of_a_list_as_the_validator_does(lines: list[str]) -> None:
     import tempfile

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
@@ -179,7 +179,7 @@ def test_a_stop_ends_the_reading_of_the_record(contacts: Contacts) -> None:
     assert read == [FIRST]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     numbers=st.lists(st.integers(FIRST, FIRST + 9), min_size=1, max_size=30),
     calls=st.lists(st.integers(FIRST, FIRST + 9), max_size=30),

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import from_columns, from_rows
@@ -31,7 +31,7 @@ KINDS = {
     "bool": (st.booleans(), "bool_", "Boolean"),
     "date": (st.dates(), "date32", "Date"),
 }
-many = settings(max_examples=EXAMPLES)
+many = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 
 class Row(tuple[Any, ...]):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
@@ -200,7 +200,7 @@ names = st.sampled_from(["", "", "America/Denver", " FL", "TX", "Pacific/Honolul
 windows = st.sampled_from([HOURS, "us-strict, ca-crtc", {"default": HOURS, "TX": "12:00-13:00"}, "us-federal"])
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(numbers, names), min_size=1, max_size=40),
     hours=windows,

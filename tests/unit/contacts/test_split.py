@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
@@ -172,7 +172,7 @@ numbers = st.sampled_from([*sorted(area_codes()), 800]).flatmap(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(numbers, min_size=1, max_size=40),
     hours=st.sampled_from(["08:00-21:00", "us-strict, ca-crtc", "22:00-02:00", {"default": "00:00-24:00"}]),
