@@ -20,6 +20,7 @@ from tests.support.cluster import SLOTS, Cluster, celery_cluster
 from tests.support.numbers import numbers
 
 CAMPAIGNS, CONTACTS = 20, 10_000
+FAILING_TASKS, ON_CALL = 200, "13125550199"
 DAGS = Path(__file__).parent / "dags"
 WORKERS = ("worker-1", "worker-2")
 RESETS = 3
@@ -61,7 +62,7 @@ def live(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liv
     with run_sandbox(speed=0, unique_names=False) as sandbox:
         connection = {"AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection}
         with celery_cluster(home, DAGS, WORKERS, connection) as cluster:
-            cluster.airflow.wait_for(["outreach", "outreach_held", "local_file"])
+            cluster.airflow.wait_for(["outreach", "outreach_held", "local_file", "storm"])
             yield Live(cluster, sandbox)
 
 
@@ -90,6 +91,24 @@ def test_a_local_path_leads_nowhere_on_another_worker(live: Live) -> None:
     assert "does not exist on worker-2" in said
     assert "A local path exists only on the worker that wrote it" in said
     assert live.queued("local_file") == {}
+
+
+def test_when_200_tasks_fail_at_once_people_are_called_once(live: Live) -> None:
+    live.airflow.set_variable("oncall", ON_CALL)
+    live.airflow.trigger("storm", tasks=FAILING_TASKS)
+    tasks = live.airflow.finished("storm", seconds=SECONDS)
+
+    failed = [task for task in tasks if task["state"] == "failed"]
+    assert [task["task_id"] for task in failed] == ["load"] * FAILING_TASKS
+    if live.cluster.has_own_machines:
+        assert {task["hostname"] for task in failed} == set(WORKERS)
+
+    def said() -> list[str]:
+        return sorted(str(each.parameters.get("call_parameters")) for each in live.sandbox.campaigns)
+
+    live.airflow.wait(lambda: f"{RUN_ID} failed" in said(), "the call about the run")
+    assert [text for text in said() if "failed" in text] == ["load of storm failed", f"{RUN_ID} failed"]
+    assert live.sandbox.attempts[ON_CALL] == 2
 
 
 @pytest.fixture(scope="module")
