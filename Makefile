@@ -3,7 +3,8 @@
 # make test       sets everything up and runs all tests
 # make test-all   does so with every Airflow that is supported
 
-PYTHON ?= python3
+# The newest that is installed: measuring coverage takes a quarter of the time of tests before Python 3.12.
+PYTHON ?= $(shell tools/find_python.sh 3.13 3.12 2>/dev/null)
 VENV ?= .venv
 AIRFLOW_VERSION ?= 3.3.2
 INSTALL_OPTIONS ?=
@@ -22,7 +23,7 @@ OLDER = 2.11.2 3.0.6 3.1.8 3.2.2
 PYTHON_2.11.2 = 3.10
 PYTHON_3.0.6 = 3.12
 PYTHON_3.1.8 = 3.13
-PYTHON_3.2.2 = 3.12
+PYTHON_3.2.2 = 3.11
 AS_OF_2.11.2 = 2026-03-20
 AS_OF_3.0.6 = 2025-09-05
 AS_OF_3.1.8 = 2026-03-20

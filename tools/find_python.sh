@@ -1,11 +1,14 @@
 #!/bin/sh
-# Prints the interpreter of a Python version such as 3.12; that of `python3` where there is none, and says so.
+# Prints the interpreter of the first of the given Python versions (such as 3.13) that is installed; that of `python3`
+# where none is, and says so.
 set -eu
-for python in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
-    if "$python" -c "import sys, ensurepip; sys.exit('%d.%d' % sys.version_info[:2] != '$1')" 2>/dev/null; then
-        command -v "$python"
-        exit
-    fi
+for version; do
+    for python in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+        if "$python" -c "import sys, ensurepip; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" 2>/dev/null; then
+            command -v "$python"
+            exit
+        fi
+    done
 done
-echo "Python $1 isn't installed: $(python3 --version) takes its place" >&2
+echo "Python $* isn't installed: $(python3 --version) takes its place" >&2
 command -v python3
