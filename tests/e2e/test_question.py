@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from airflow_provider_queuecalls._airflow.question import LEAVE, NOT_QUEUED, QUEUED
 from airflow_provider_queuecalls.records.entry import CampaignKey
@@ -88,42 +88,6 @@ def live(live_airflow: Airflow) -> Iterator[Live]:
         yield Live(live_airflow, sandboxes, receipts)
 
 
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("case", ANSWERS)
-def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, browser: Browser) -> None:
-    _, answer, state, campaigns = ANSWERS[case]
-    run_id = f"{case}-{where}"
-    question = live.asked(run_id)
-    sandbox = live.sandboxes[run_id]
-    account = json.loads(sandbox.connection)
-    hidden = (NUMBER, account["login"], account["password"], "under way")
-    assert [each for each in hidden if each in question["body"] + live.said(run_id)] == []
-
-    with watched_page(browser, live.airflow.url, IN_AIRFLOW) as (page, _):
-        page.goto("/")  # where a login leads to before Airflow 3.2
-        expect(page.get_by_text("Required Action").first).to_be_visible()
-        page.goto(f"/dags/{DAG_ID}/runs/{run_id}/tasks/{TASK_ID}/required_actions")
-        expect(page.get_by_text(f"Is campaign {run_id} at the service?").first).to_be_visible()
-        expect(page.get_by_text("started to send 2 contacts to").first).to_be_visible()
-        link = page.get_by_role("link", name="the vendor's campaign manager").first
-        expect(link).to_have_attribute("href", re.compile(rf"^{re.escape(sandbox.url)}/.*{run_id}"))
-        page.get_by_role("button", name=answer).click()
-
-        tasks = {task["task_id"]: task for task in live.airflow.finished(DAG_ID, run_id)}
-        said = live.said(run_id)
-        assert {name: task["state"] for name, task in tasks.items()} == {
-            TASK_ID: state, "report": "success" if state == "success" else "upstream_failed",
-        }, said  # fmt: skip
-        assert live.campaigns(run_id) == campaigns
-        assert tasks[TASK_ID]["try_number"] == 1
-    if state == "success":
-        result = live.airflow.xcom(tasks[TASK_ID])
-        assert live.airflow.xcom(tasks["report"]) == f"2 contacts, 1 rejected, in {run_id}"
-        assert (result["outcome"], result.get("resolved_by")) == ("queued", "Anonymous" if answer == QUEUED else None)
-    else:
-        assert "chose to leave this task failed" in said
-
-
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("where", WHERE)
 def test_a_task_that_was_left_failed_is_resolved_by_the_command_in_its_log_and_cleared(
@@ -179,3 +143,46 @@ def test_a_task_that_nobody_answers_in_time_fails(live: Live) -> None:
     assert tasks[TASK_ID] == "failed"
     assert "there was no answer in time" in live.said("unanswered")
     assert live.campaigns("unanswered") == 0
+
+
+@pytest.fixture(scope="module")
+def page(live: Live, browser: Browser) -> Iterator[Page]:
+    """A page whose person has seen on the home page, where a login leads to, that Airflow asks something."""
+    live.asked(next(iter(RUNS)))
+    with watched_page(browser, live.airflow.url, IN_AIRFLOW) as (page, _):
+        page.goto("/")
+        expect(page.get_by_text("Required Action").first).to_be_visible()
+        yield page
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("case", ANSWERS)
+def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, page: Page) -> None:
+    _, answer, state, campaigns = ANSWERS[case]
+    run_id = f"{case}-{where}"
+    question = live.asked(run_id)
+    sandbox = live.sandboxes[run_id]
+    account = json.loads(sandbox.connection)
+    hidden = (NUMBER, account["login"], account["password"], "under way")
+    assert [each for each in hidden if each in question["body"] + live.said(run_id)] == []
+
+    page.goto(f"/dags/{DAG_ID}/runs/{run_id}/tasks/{TASK_ID}/required_actions")
+    expect(page.get_by_text(f"Is campaign {run_id} at the service?").first).to_be_visible()
+    expect(page.get_by_text("started to send 2 contacts to").first).to_be_visible()
+    link = page.get_by_role("link", name="the vendor's campaign manager").first
+    expect(link).to_have_attribute("href", re.compile(rf"^{re.escape(sandbox.url)}/.*{run_id}"))
+    page.get_by_role("button", name=answer).click()
+
+    tasks = {task["task_id"]: task for task in live.airflow.finished(DAG_ID, run_id)}
+    said = live.said(run_id)
+    assert {name: task["state"] for name, task in tasks.items()} == {
+        TASK_ID: state, "report": "success" if state == "success" else "upstream_failed",
+    }, said  # fmt: skip
+    assert live.campaigns(run_id) == campaigns
+    assert tasks[TASK_ID]["try_number"] == 1
+    if state == "success":
+        result = live.airflow.xcom(tasks[TASK_ID])
+        assert live.airflow.xcom(tasks["report"]) == f"2 contacts, 1 rejected, in {run_id}"
+        assert (result["outcome"], result.get("resolved_by")) == ("queued", "Anonymous" if answer == QUEUED else None)
+    else:
+        assert "chose to leave this task failed" in said
