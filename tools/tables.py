@@ -28,6 +28,7 @@ from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
 from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_PARAMETERS
 from airflow_provider_queuecalls.contacts.split import PARAMETERS as SPLIT_PARAMETERS
+from airflow_provider_queuecalls.get_provider_info import get_provider_info
 from airflow_provider_queuecalls.parameters import Parameter
 from airflow_provider_queuecalls.records.alarms import PARAMETERS as ALARM_PARAMETERS
 from airflow_provider_queuecalls.records.call_results import FIELDS as RESULT_FIELDS
@@ -73,6 +74,21 @@ def connection_table() -> str:
             for entry in FIELDS
         ],
     )
+
+
+def configuration_table() -> str:
+    """Every option of the sections in Airflow's configuration."""
+    rows = [
+        [
+            f"`{name}`",
+            f"`AIRFLOW__{section.upper()}__{name.upper()}`",
+            f"`{option['default']}`" if option["default"] else "not set",
+            option["description"],
+        ]
+        for section, content in get_provider_info()["config"].items()
+        for name, option in content["options"].items()
+    ]
+    return _table(["option", "environment variable", "default", "what it is"], rows)
 
 
 def check_table() -> str:
@@ -121,6 +137,7 @@ TABLES = {
     "check": check_table,
     "reasons": reasons_table,
     "connection": connection_table,
+    "configuration": configuration_table,
     "speech": speech_table,
     "numbers": numbers_table,
     "faults": faults_table,

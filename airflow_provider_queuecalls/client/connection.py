@@ -176,7 +176,7 @@ FIELDS: tuple[Field, ...] = (
     Field(name="login", type=SECRET, required=True, max_length=CAMPAIGN["login"].max_length, label="Login", example="the sender's login name", standard=True, doc="The sender's login name."),
     Field(
         name="password", type=SECRET, label="PIN", example="the sender's PIN", standard=True,
-        doc="The sender's PIN, of at most 16 bytes. If the extra pin is set: the password of HTTP Basic, of any length.",
+        doc="The sender's PIN, of at most 16 bytes. If the extra pin is set: the password of HTTP Basic, of any length. Required unless pin is set and basic_auth is false.",
     ),
     Field(name="path", type=ValueType("a path that starts with /", _path), default=DEFAULT_PATH, label="Path", doc="The path of the service on its host."),
     Field(
@@ -188,7 +188,7 @@ FIELDS: tuple[Field, ...] = (
     Field(name="field_names", type=_FIELD_NAMES, default={}, default_doc="the documented names", label="Field names", example='{"secure": "is_pci"}', doc="Other names for form fields than the documented ones."),
     Field(
         name="queued_values", type=_QUEUED_VALUES, default={}, default_doc="status is queued or success", label="Queued values", example='{"state": "accepted"}',
-        doc="What says queued in a response besides the known status. text stands for a response that is neither XML nor JSON: a few words as a whole, the first word of a longer one.",
+        doc="Further values that mean queued, by the name of the element, attribute, or member. The name text stands for a response that is neither XML nor JSON: its whole text if it has a few words, otherwise its first word.",
     ),
     Field(name="connect_timeout", type=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long connecting may take: TCP, a proxy's tunnel, and TLS."),
     Field(

@@ -1,4 +1,4 @@
-"""Run every example DAG, and every DAG in README and documentation, both ways at night.
+"""Run the example DAGs that a person or a schedule starts, and every DAG in README and documentation, both ways at night.
 
 Started by hand, a DAG must call nobody before the calling hours of the day. Switched on, it must call nobody: Airflow then
 starts the run that is overdue.
@@ -32,7 +32,7 @@ EXAMPLES = [
 ]
 ZONE = ZoneInfo("America/New_York")
 CONTACTS = "16175550100,appointment-1,Tuesday at 9:30\n"
-#: The params of each example's run, besides files and ``dry_run``. tests/e2e runs the one that an asset starts.
+#: The params of each example's run, besides files and ``dry_run``. tests/e2e runs those that an asset starts.
 EXAMPLE_CONF: dict[str, dict[str, Any]] = {
     "appointment_reminders": {},
     "queue_calls": {"region": "south", "appointments_per_office": 1},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from itertools import count as numbers
 from itertools import permutations
 from pathlib import Path
@@ -22,6 +24,8 @@ from airflow_provider_queuecalls.records import database as database_module
 from airflow_provider_queuecalls.records import schema
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
+from airflow_provider_queuecalls.records.database_store import DatabaseStore
+from tests.support.command import REPOSITORY
 from tests.support.postgres import Postgres
 
 _NUMBERS = numbers()
@@ -254,3 +258,16 @@ def test_counts_are_those_of_the_stored_posts_for_any_order_and_repetition(
     assert counts.by_callee_type == Counter(row["callee_type"] or "" for row in chosen)
     assert counts.attempts == sum(row["attempts"] or 0 for row in chosen)
     assert counts.last_received_at == max((row["received_at"] for row in stored), default=None)
+
+
+def test_the_documented_statement_deletes_records_whose_last_entry_is_old(postgres_url: str) -> None:
+    stores = {name: DatabaseStore(lambda: Database(postgres_url), name) for name in ("spring", "summer")}
+    for name, generation, age in (("spring", 1, 500), ("spring", 2, 400), ("summer", 1, 500), ("summer", 2, 30)):
+        started_at = datetime.now(timezone.utc) - timedelta(days=age)
+        assert stores[name].create(generation, {"started_at": started_at.isoformat(timespec="seconds")})
+    page = (REPOSITORY / "docs" / "never-twice.md").read_text("utf-8")
+    (statement,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    with closing(Database(postgres_url)) as database, database.transaction() as connection:
+        connection.exec_driver_sql(statement)
+    assert stores["spring"].last() is None
+    assert stores["summer"].names() == ["summer"]
