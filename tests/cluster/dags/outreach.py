@@ -2,7 +2,7 @@
 
 ``outreach`` is what a team would write. ``outreach_held`` is the same, but some campaigns stop on their way until
 they may go on, so that something can happen to their worker meanwhile. ``local_file`` hands a file on that isn't in
-the storage.
+the storage. The tasks of ``storm`` fail, and the record of its alarms is in the storage.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.support.moments import MOMENTS
 from tests.support.numbers import contact_file
 from tests.support.outreach import START_DATE, START_URL, outreach_dag
 from tests.support.s3 import BUCKET, STORAGE
+from tests.support.storm import storm_dag
 
 
 class Held(QueueCallsOperator):
@@ -63,5 +64,6 @@ def write_locally() -> str:
 
 outreach = outreach_dag("outreach", QueueCallsOperator)
 outreach_held = outreach_dag("outreach_held", Held)
+storm = storm_dag(start_url=START_URL, to_variable="oncall")
 with DAG("local_file", schedule=None, start_date=START_DATE):
     QueueCallsOperator(task_id="call", contacts=write_locally(), start_url=START_URL, queue="worker-2")
