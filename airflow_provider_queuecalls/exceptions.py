@@ -212,7 +212,7 @@ class DamagedRecord(OutcomeUnknown):
 
 
 class AlreadySent(QueueCallsError):
-    """A campaign of this name has been sent before, with another contact file."""
+    """A campaign of this name has been sent before, with another list."""
 
 
 @contextmanager

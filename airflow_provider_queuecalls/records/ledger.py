@@ -263,8 +263,10 @@ class Ledger:
             )
         if entry.digest != self._written().digest:
             raise AlreadySent(
-                f"Campaign {name!r} was already queued by {who} at {entry.queued_at}, with another contact file. Nothing "
-                "was sent. Use another campaign_name, or send this list as well with resend=True.",
+                f"Campaign {name!r} was already queued by {who} at {entry.queued_at}, with a list that differs from this one: the "
+                "contact file, a suppression list, or a rule of the check has changed. Nothing was sent. If this is a retry, "
+                "leave the task as it is: the first list is queued. If this is a new list, set another campaign_name; contacts "
+                "who are on both lists are then called twice.",
                 campaign_name=name,
             )
         return {**entry.result}

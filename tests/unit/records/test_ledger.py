@@ -84,9 +84,10 @@ def test_a_receipt_returns_its_result_for_the_same_list(store: MemoryStore) -> N
 
 def test_a_receipt_stops_another_list(store: MemoryStore) -> None:
     sent(store)
-    with pytest.raises(AlreadySent, match="with another contact file") as caught:
+    with pytest.raises(AlreadySent, match="a suppression list, or a rule of the check has changed") as caught:
         ledger(store).find(OTHER_LIST, 3)
     assert caught.value.campaign_name == "spring"
+    assert "resend" not in str(caught.value)
 
 
 def test_a_complete_request_without_a_receipt_stops_and_says_what_to_look_up(store: MemoryStore) -> None:
