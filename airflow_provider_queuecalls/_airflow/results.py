@@ -202,7 +202,7 @@ def describe_events(outlets: Iterable[Any], context: Context, counts: Mapping[st
 def first_result(entry: Entry) -> str | None:
     """When the first result of a campaign arrived after its request had begun. None where none is known.
 
-    A campaign that was sent before may still have results then, so this decides nothing by itself: it is for a person.
+    A campaign that was sent before may still have results then, which cannot be told from those of this request.
     """
     from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
 

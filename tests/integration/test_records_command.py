@@ -208,3 +208,21 @@ def test_the_first_result_shows_that_a_campaign_with_a_lost_response_was_queued(
     assert main(command_in(str(caught.value), "--queued")) == 0
     assert send(**unknown)["outcome"] == "queued"
     assert len(service.posts) == 1
+
+
+@pytest.mark.parametrize("receipts", ["folder"], indirect=True)
+def test_a_result_that_may_be_of_an_earlier_request_leaves_the_answer_to_the_person(
+    receipts: str, records_database: str, small_list: Path, connect: Any, capsys: Any
+) -> None:
+    with faults.FaultServer(QUEUED, faults.close()) as server:
+        connect(server.url)
+        parameters = {"contacts": str(small_list), "receipts_path": receipts}
+        send(**parameters)
+        with pytest.raises(AirflowFailException):
+            send(**parameters, resend=True, run_id="manual__2")
+    with closing(results_database()) as database:
+        key = QueueCallsHook().key_of("spring").digest
+        database.add(key, read_result([("phone_number", "16175550100"), ("result", "completed")]))
+    assert main(["records", "show", "spring", "--receipts", receipts]) == 0
+    assert "but an earlier request may have queued its call" in capsys.readouterr().out
+    assert main(["records", "resolve", "spring", "--receipts", receipts, "--not-queued"]) == 0

@@ -264,6 +264,16 @@ def test_a_person_who_does_not_find_the_campaign_lets_the_next_try_send_it_once(
         ledger(store, number=3).find(LIST, 3)
 
 
+def test_a_result_proves_nothing_where_an_earlier_request_may_have_queued_its_call(store: MemoryStore) -> None:
+    started(store, complete=True).withdraw()
+    started(store, complete=True, scope="run-1/4")
+    assert not last(store).sent_before
+    started(store, complete=True, scope="run-1/5", resend=True)
+    resolve(ledger(store), max(store.entries), queued=False, by="Ann")
+    started(store, complete=True, scope="run-1/6")
+    assert last(store).sent_before
+
+
 @pytest.mark.parametrize("queued", [False, True])
 @pytest.mark.parametrize("change", [sent_anyway, answered_by_another, sent_again])
 def test_an_answer_is_refused_if_the_record_has_changed(change: Any, queued: bool, store: MemoryStore) -> None:
