@@ -228,9 +228,23 @@ def update_campaign_row(entry: Entry) -> None:
         return
     try:
         with closing(results_database()) as database, translate_sqlalchemy_errors(database.url):
-            database.set_outcome(entry.key.digest, OUTCOMES[entry.state])
+            database.update_campaign(entry.key.digest, _columns_from_record(entry.to_json()))
     except QueueCallsError as error:
         log.warning("The outcome of campaign %s is missing in the results database: %s", entry.campaign_name, error)
+
+
+def _columns_from_record(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a campaign's row that its record knows. Calling hours may have chosen the times since the intent."""
+    result = entry["result"] or {}
+    zones = {zone: counts["contacts"] - counts["outside_hours"] for zone, counts in (result.get("zones") or {}).items()}
+    columns = {
+        "outcome": OUTCOMES[State(entry["state"])],
+        "calls": result.get("call_id_count") or None,  # without call ids, how many calls were queued is not known
+        "expires_at": result.get("expiration_timestamp"),
+        "calls_from": result.get("calls_from"),
+        "zones": json.dumps(zones) if zones else None,
+    }
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 def columns_of(campaign: Campaign, endpoint: Endpoint) -> dict[str, Any]:
@@ -297,23 +311,14 @@ class _StoreWithRow:
         from airflow_provider_queuecalls.records.database import CampaignRow, translate_sqlalchemy_errors
 
         key = CampaignKey(**{name: entry[name] for name in CampaignKey.__dataclass_fields__})
-        result = entry.get("result") or {}
-        # Calling hours may have chosen the times since.
-        times = {"expires_at": result.get("expiration_timestamp"), "calls_from": result.get("calls_from")}
-        zones = {
-            zone: counts["contacts"] - counts["outside_hours"] for zone, counts in (result.get("zones") or {}).items()
-        }
         row = CampaignRow(
             campaign_key=key.digest,
             name=entry["campaign_name"],
             contacts=entry["contacts"],
-            outcome=OUTCOMES[State(entry["state"])],
             dag_id=self._ti.dag_id if self._ti else "",
             run_id=self._ti.run_id if self._ti else "",
             started_at=_seconds(entry["started_at"]),
-            calls=result.get("call_id_count"),
-            zones=json.dumps(zones) if zones else None,
-            **{**self._known, **{name: value for name, value in times.items() if value}},
+            **{**self._known, **_columns_from_record(entry)},
         )
         with translate_sqlalchemy_errors(self._database.url):
             self._database.put_campaign(row)

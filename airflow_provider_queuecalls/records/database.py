@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from threading import Lock
@@ -197,14 +197,15 @@ class Database:
             connection.execute(text(put), row)
             _forget_numbers(connection, campaign.campaign_key, campaign.outcome)
 
-    def set_outcome(self, key: str, outcome: str) -> None:
-        """Change what is known about the request of a campaign, if it has a row."""
+    def update_campaign(self, key: str, columns: Mapping[str, Any]) -> None:
+        """Change columns of a campaign, among them its outcome, if it has a row."""
         from sqlalchemy import text
 
-        change = "UPDATE queuecalls_campaigns SET outcome = :outcome WHERE campaign_key = :key"
+        changes = ", ".join(f"{name} = :{name}" for name in columns)
+        update = f"UPDATE queuecalls_campaigns SET {changes} WHERE campaign_key = :key"  # noqa: S608  # the names are ours
         with self.transaction() as connection:
-            connection.execute(text(change), {"key": key, "outcome": outcome})
-            _forget_numbers(connection, key, outcome)
+            connection.execute(text(update), {**columns, "key": key})
+            _forget_numbers(connection, key, columns["outcome"])
 
     def key_of(self, campaign: str) -> str:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
