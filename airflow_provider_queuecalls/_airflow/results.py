@@ -25,6 +25,7 @@ from airflow_provider_queuecalls._airflow.compat import (
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show
+from airflow_provider_queuecalls.records.engine import parse_url
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
@@ -143,10 +144,11 @@ def results_database_url() -> str:
 
 
 def dataset_of(url: str) -> tuple[str, str]:
-    """The namespace and the name that OpenLineage's conventions give to the results in a database, without its password."""
-    from sqlalchemy.engine import make_url
+    """The namespace and the name that OpenLineage's conventions give to the results in a database, without its password.
 
-    database = make_url(url)
+    Raises :class:`QueueCallsError` for a URL that is not valid.
+    """
+    database = parse_url(url)
     if database.drivername.startswith("sqlite"):
         return "file", os.path.abspath(str(database.database))
     return f"postgres://{database.host}:{database.port or 5432}", f"{database.database}.public.queuecalls_results"
@@ -170,7 +172,8 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
     Raises :class:`QueueCallsError` if the database cannot be used, or does not know the campaign.
     """
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
         found = database.counts(campaign_key)
@@ -186,7 +189,8 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
 def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
     """Yield the result of each call of a campaign. Raises :class:`QueueCallsError` if the database cannot be used."""
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
         yield from database.rows(campaign_key)
@@ -204,7 +208,8 @@ def first_result(entry: Entry) -> str | None:
 
     A campaign that was sent before may still have results then, which cannot be told from those of this request.
     """
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     if settings.option("results_database") is None:
         return None
@@ -222,7 +227,7 @@ def first_result(entry: Entry) -> str | None:
 
 def update_campaign_row(entry: Entry) -> None:
     """Let the campaign's row, if there is one, say what a person has put on record. An error is only logged."""
-    from airflow_provider_queuecalls.records.database import translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     if settings.option("results_database") is None:
         return
@@ -308,7 +313,8 @@ class _StoreWithRow:
             self._log.warning("The campaign's outcome is missing in the results database: %s", error)
 
     def _put(self, entry: Mapping[str, Any]) -> None:
-        from airflow_provider_queuecalls.records.database import CampaignRow, translate_sqlalchemy_errors
+        from airflow_provider_queuecalls.records.database import CampaignRow
+        from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
         key = CampaignKey(**{name: entry[name] for name in CampaignKey.__dataclass_fields__})
         row = CampaignRow(

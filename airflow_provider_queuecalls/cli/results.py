@@ -153,7 +153,8 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
 
 @contextmanager
 def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[Database]:
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     database = Database(from_environment(DATABASE, options.database, "--database"), create=create)
     with closing(database), translate_sqlalchemy_errors(database.url):

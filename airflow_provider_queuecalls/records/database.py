@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult
+from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS, file_id, make_engine
 from airflow_provider_queuecalls.records.entry import OUTCOMES, State
 from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
 from airflow_provider_queuecalls.records.storing import CHOICES, WITHOUT_RESULT, store, store_choice
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.engine import Connection
     from sqlalchemy.sql.elements import TextClause
 
 
@@ -103,7 +104,8 @@ class Database:
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         #: For results, which PostgreSQL stores in one statement.
         self._storer = self._engine.execution_options(isolation_level="AUTOCOMMIT") if self.is_shared else self._writer
-        self.url = self._engine.url
+        #: Its text hides the password, and the query, where drivers accept one too, is left out.
+        self.url = self._engine.url.set(query={})
         self._file_id = file_id(self.url)
         self._lock = Lock()
         self._connection: Connection | None = None
@@ -337,18 +339,6 @@ _PRUNE_TALLIES = """DELETE FROM queuecalls_tallies WHERE last_received_at < :bef
 _PRUNE_BREAKDOWNS = """DELETE FROM queuecalls_breakdowns WHERE NOT EXISTS
     (SELECT 1 FROM queuecalls_tallies AS tally WHERE tally.campaign_key = queuecalls_breakdowns.campaign_key)
     AND NOT EXISTS (SELECT 1 FROM queuecalls_choices AS choice WHERE choice.campaign_key = queuecalls_breakdowns.campaign_key)"""
-
-
-@contextmanager
-def translate_sqlalchemy_errors(url: URL) -> Iterator[None]:
-    """Turn an error of the database into one that names it, without its password."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise QueueCallsError(f"The results database {url!r} cannot be used: {str(cause).strip()}") from None
 
 
 def _of(query: str, key: str | None, order: str = "") -> TextClause:

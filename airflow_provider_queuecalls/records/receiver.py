@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import CallResult, PostedResult, read_result
+from airflow_provider_queuecalls.records.database_errors import describe_error
 from airflow_provider_queuecalls.records.results_url import key_of
 from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, LAST_WORD, script
 from airflow_provider_queuecalls.voice.script_url import script_of
@@ -163,7 +164,7 @@ class Receiver:
         try:
             is_new = await operation
         except Exception as error:  # noqa: BLE001  # any: only a committed result may be acknowledged
-            if (problem := _describe(error)) != self._problem:  # one line, however many posts fail
+            if (problem := describe_error(error)) != self._problem:  # one line, however many posts fail
                 log.error("The database cannot be used: %s", problem)
                 self._problem = problem
             return _Answer(503, "the database cannot be used")
@@ -226,15 +227,6 @@ class _Waiting(NamedTuple):
     def fail(self, error: Exception) -> None:
         if not self.stored.done():
             self.stored.set_exception(error)
-
-
-def _describe(error: BaseException) -> str:
-    """An error without its own text, which may quote the result; ours doesn't."""
-    cause = getattr(error, "orig", None) or error
-    if isinstance(cause, QueueCallsError):
-        return str(cause)
-    codes = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
-    return " ".join([type(cause).__name__, *filter(None, codes)])
 
 
 async def _pairs(scope: Scope, receive: Receive) -> list[tuple[str, str]]:
