@@ -150,8 +150,8 @@ class Campaign:
         here, too. Accepts a mapping from parameters to names of form fields. Default: not checked before sending.
     """
 
-    start_url: str | None
-    result_url: str | None = None
+    start_url: str | None = field(repr=False)  # the receiver's own are signed
+    result_url: str | None = field(default=None, repr=False)
     campaign_name: str | None = None
     message_reference: str | int | None = field(default=None, repr=False)  # these may name a person
     call_parameters: str | int | None = field(default=None, repr=False)
