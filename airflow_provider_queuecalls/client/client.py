@@ -45,6 +45,7 @@ IF_NAME_TAKEN = (
     "many contacts: do not send the same contacts again. If it is not, set another campaign_name."
 )
 TEST_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 86_400.0
 
 
 class Record(Protocol):
@@ -215,10 +216,10 @@ def _raise_unless_queued(response: Response) -> Response:
             **details,
         )
     if response.outcome is Outcome.NOT_ACCEPTED:
-        wait = f" It asks to wait {response.retry_after:.0f} s." if response.retry_after is not None else ""
+        when = "later" if response.retry_after is None else f"after {response.retry_after:.0f} s"
         raise NotAccepted(
             f"The service did not accept {name} now ({response.problem}). Nothing was queued; it is safe to try again "
-            f"later.{wait}{said}",
+            f"{when}.{said}",
             retry_after=response.retry_after,
             **details,
         )
@@ -288,12 +289,14 @@ def _named(campaign_name: str | None) -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Read a Retry-After (RFC 9110): seconds, or a date."""
+    """Read a Retry-After (RFC 9110): seconds, or a date. A longer wait than a day is one day."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
     try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds())
+        if retry_after.strip().isdecimal():
+            seconds = float(retry_after)
+        else:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds()
     except (TypeError, ValueError, OverflowError):
         return None
+    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
