@@ -175,7 +175,7 @@ class NotSent(WireError):
 
 
 class NoRecord(NotSent):
-    """The record of the campaign could not be read or written, so nothing was sent. Safe to try again."""
+    """The record of the campaign could not be read or written, so it was not sent. Safe to try again."""
 
 
 class NotAccepted(WireError):

@@ -263,6 +263,8 @@ def failure_of(
     The contact file is the first field, so a request that ends inside it has nothing that could be queued. Another
     BaseException is Airflow's own time limit, which Airflow tries again.
     """
+    if isinstance(error, NotSent):
+        error.sent = bool(body.sent)  # the record and a request to stop don't know
     if isinstance(error, QueueCallsError | KeyboardInterrupt | SystemExit):
         return error
     if not (body.file_complete or isinstance(error, Exception)):
