@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.call_results import CallResult, PostedResult, read_result
+from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult, read_result
 from airflow_provider_queuecalls.records.database_errors import describe_error
 from airflow_provider_queuecalls.records.results_url import key_of
 from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, LAST_WORD, script
@@ -45,6 +45,7 @@ MOST_CHARACTERS = 64 << 20
 STORE_SECONDS = 30
 #: The fields of a call whose text is spoken. A contact's own has the name of its column, or that of the form.
 SPOKEN = ("call_parameter", "call_parameters")
+_RESULT_FIELDS = frozenset(field.name for field in FIELDS)
 _MORE_HEADERS = {503: [(b"retry-after", b"30")], 405: [(b"allow", b"GET, HEAD, POST")]}
 
 
@@ -87,6 +88,7 @@ class Receiver:
         self._database = database
         self._secrets = tuple(secrets)
         self._problem = ""
+        self._has_warned = False
         self._waiting: deque[_Waiting] = deque()
         self._characters = 0
         self._writing: asyncio.Task[None] | None = None
@@ -134,7 +136,14 @@ class Receiver:
         pairs = await _pairs(scope, receive)
         if self._database is None:
             return NO_DATABASE
-        if scope["method"] != "POST":
+        if scope["method"] != "POST":  # the service asks so before it queues a campaign
+            if not self._has_warned and not _RESULT_FIELDS.isdisjoint(name for name, _ in pairs):
+                log.warning(
+                    "A result of campaign %s came with %s and was not stored: results must be posted.",
+                    key,
+                    scope["method"],
+                )
+                self._has_warned = True
             return OK
         if not pairs:
             return _Answer(400, "the post has no fields")
