@@ -83,9 +83,9 @@ class CallResultsOperator(BaseOperator):
         a file of this name when it is complete. Give this, or output_conn_id and output_table. Default: none.
     :param output_conn_id: The connection to a database that Airflow has a DbApiHook for. Default: none.
     :param output_table: The table in which the campaign's rows are replaced, in one transaction. It has the columns
-        campaign_name, phone_number, message_reference, call_parameter, call_id, result, callee_type, attempts,
-        last_attempt_timestamp, duration, received_at, choice, and chosen_at. Accepts the name of a table, with its schema
-        where it is needed.
+        campaign_key, campaign_name, phone_number, message_reference, call_parameter, call_id, result, callee_type,
+        attempts, last_attempt_timestamp, duration, received_at, choice, and chosen_at. Accepts the name of a table, with
+        its schema where it is needed.
         Default: none.
     :param queued: The result of the task that sent the campaign. After a dry run, the task is skipped. Give this or
         campaign_name. Accepts the result of a QueueCallsOperator, as a mapping or text. Default: none.
@@ -313,7 +313,8 @@ class CallResultsOperator(BaseOperator):
 
             conn_id, table = str(self.output_conn_id).strip(), str(self.output_table).strip()
             rows = joined.rows(wanted.select)
-            replace_rows(conn_id, table, wanted.campaign_name, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
+            campaign = wanted.campaign_key, wanted.campaign_name
+            replace_rows(conn_id, table, campaign, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
             return table
         with writable_copy(self.output_path, "The list", NOTHING_WRITTEN) as path:
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
