@@ -135,12 +135,19 @@ def results_database_url() -> str:
     if "://" in database:
         return database
     try:
-        hook: Any = BaseHook.get_connection(database).get_hook()  # type: ignore[no-untyped-call]
+        connection = BaseHook.get_connection(database)
     except AirflowNotFoundException:
         raise QueueCallsError(
             f"[queuecalls] results_database names the connection {database!r}, which is not defined."
         ) from None
-    return str(hook.get_uri())
+    try:
+        hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
+        return str(hook.get_uri())
+    except Exception as error:  # noqa: BLE001  # each version of Airflow has errors of its own
+        raise QueueCallsError(
+            f"[queuecalls] results_database names the connection {database!r} of type {connection.conn_type!r}, which cannot be "
+            f"used ({type(error).__name__}). It must be a URL, or a PostgreSQL or SQLite connection whose provider is installed."
+        ) from None
 
 
 def dataset_of(url: str) -> tuple[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from airflow_provider_queuecalls._airflow.results import (
     read_rows,
     results_database_url,
 )
-from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
+from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, safe_to_retry
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
@@ -39,10 +39,7 @@ from airflow_provider_queuecalls.contacts.rules import (
     UnknownZone,
 )
 from airflow_provider_queuecalls.exceptions import (
-    CheckFailed,
     InvalidContacts,
-    QueueCallsError,
-    WireError,
     clear_locals,
 )
 from airflow_provider_queuecalls.records.joined_list import MISSING, OUTPUT_COLUMNS, SELECTIONS, JoinedList
@@ -218,7 +215,7 @@ class CallResultsOperator(BaseOperator):
             url = results_database_url()
             self._read = [self.contacts, *self._rules().lists], dataset_of(url)
             checked = self._checked(stack, wanted)
-            with _safe_to_retry():
+            with safe_to_retry():
                 self._assert_sent(
                     wanted, checked.report, read_counts(url, wanted.campaign_key, wanted.campaign_name).contacts
                 )
@@ -329,14 +326,3 @@ class CallResultsOperator(BaseOperator):
             self.log.warning(
                 "No result has the choice or callee_type %r. Those that results have: %s.", result["select"], found
             )
-
-
-@contextmanager
-def _safe_to_retry() -> Iterator[None]:
-    """Raise what is wrong with the results database as :class:`CheckFailed`: another try may help."""
-    try:
-        yield
-    except (InvalidContacts, WireError, CheckFailed):
-        raise
-    except QueueCallsError as error:
-        raise CheckFailed(str(error)) from None
