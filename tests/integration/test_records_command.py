@@ -20,6 +20,7 @@ from airflow_provider_queuecalls.records.entry import Entry
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN
 from tests.support import fault_server as faults
+from tests.support.moved import AIRFLOW
 from tests.support.sending import send
 
 if TYPE_CHECKING:
@@ -168,6 +169,18 @@ def test_a_task_without_a_record_is_explained(
     mocker.patch("airflow_provider_queuecalls._airflow.receipts.task_stores", return_value=[])
     assert main(["records", "show", "--task", "reminders", "manual__1", "call", "-1"]) == FAILED
     assert "This task has no record in its state. Check DAG_ID" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="tasks have no state of their own")
+@pytest.mark.parametrize("state", ['{"0ff1ce": {"generation": 1, "entry": {}}}', '{"0ff1ce": {}}', "[]"])
+def test_a_damaged_record_in_the_state_of_a_task_is_explained(
+    state: str, airflow: Any, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
+) -> None:
+    mocker.patch("airflow.state.metastore.MetastoreBackend.get", return_value=state)  # without a run that has kept it
+    task = ["--task", "reminders", "manual__1", "call", "-1"]
+    for command in (["show"], ["resolve", "--queued"]):
+        assert main(["records", *command, *task]) == FAILED
+        assert "its record in the task's state 'queuecalls_campaign' is not valid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("receipts", ["folder"], indirect=True)
