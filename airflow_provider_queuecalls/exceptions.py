@@ -25,7 +25,7 @@ number or a reference.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -95,7 +95,7 @@ class _Violations(QueueCallsError):
     subject = ""
     effect = ", nothing was sent"
 
-    def __init__(self, violations: Sequence[Violation], *, campaign_name: str | None = None) -> None:
+    def __init__(self, violations: Iterable[Violation], *, campaign_name: str | None = None) -> None:
         self.violations = tuple(violations)
         lines = "".join(f"\n  - {violation}" for violation in self.violations)
         super().__init__(f"{self.subject}{self.effect}:{lines}", campaign_name=campaign_name)

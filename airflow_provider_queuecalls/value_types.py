@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_or_raise
 
 #: Timestamps are seconds. A number before 2001 is a duration or a date in digits, one after 9999 is in milliseconds.
 EARLIEST_TIMESTAMP = 1_000_000_000
@@ -276,10 +276,8 @@ FILE = ValueType(
 
 def parse_flag(name: str, value: object) -> bool:
     """Read a switch that a template may have rendered to a string. An empty one is an error, not false."""
-    read, violations = read_values([switch := Parameter(name=name, type=FLAG, doc="", required=True)], {name: value})
-    if violations:
-        raise InvalidCampaign(list(violations.values()))
-    return bool(read[switch.name])
+    switch = Parameter(name=name, type=FLAG, doc="", required=True)
+    return bool(read_or_raise([switch], {name: value}, InvalidCampaign)[name])
 
 
 def counted(number: int, noun: str) -> str:

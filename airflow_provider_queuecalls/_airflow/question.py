@@ -49,7 +49,7 @@ def read_parameters(values: Mapping[str, object]) -> dict[str, Any]:
         problem = PARAMETERS[0].violation("needs Airflow 3.1 or later", "ask")
         violations["on_unknown"] = replace(problem, rule="'fail' with this version of Airflow")
     if violations:
-        raise InvalidCampaign(list(violations.values()))
+        raise InvalidCampaign(violations.values())
     return read
 
 

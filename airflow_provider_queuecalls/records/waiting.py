@@ -178,7 +178,7 @@ def read_wait(values: Mapping[str, object], key_of: Callable[[str], str]) -> Wai
     """
     read, violations = read_for_campaign(PARAMETERS, values)
     if violations:
-        raise InvalidWait(list(violations.values()))
+        raise InvalidWait(violations.values())
     queued = read.pop("queued") or {}
     if queued.get("dry_run"):
         return None
