@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
@@ -36,6 +35,7 @@ from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.value_types import format_moment
 from airflow_provider_queuecalls.voice.silence import assert_not_silent
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Ca
         return campaign
     log.info("Calling hours by time zone: %s", report.zones)
     if campaign.expires_at is None:
-        log.info("Calls end at %s, the latest time that is right for all contacts", _moment(report.span.end))
+        log.info("Calls end at %s, the latest time that is right for all contacts", format_moment(report.span.end))
         campaign = replace(campaign, expiration_timestamp=report.span.end)
     for warning in campaign.lost_attempts(report.span):
         log.warning(warning)
@@ -348,7 +348,3 @@ def _required_name(campaign: Campaign) -> str:
             [Violation("campaign_name", "is missing, and the record is kept by it", "a string", "this provider")]
         )
     return campaign.campaign_name
-
-
-def _moment(timestamp: int) -> str:
-    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"

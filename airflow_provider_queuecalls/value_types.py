@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
@@ -182,6 +182,11 @@ def format_duration(duration: timedelta) -> str:
         if count:
             words.append(f"{count} {unit}{'s' if count > 1 else ''}")
     return " ".join(words[:2]) or "0 seconds"
+
+
+def format_moment(timestamp: float) -> str:
+    """Return a UNIX time as messages show it: ``2026-11-23 14:45 UTC``."""
+    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _seconds(value: object, parameter: Parameter) -> float:
