@@ -67,7 +67,7 @@ def _secrets() -> tuple[str, ...]:
         try:
             secrets = read_secrets(settings.option("results_secret") or "")
         except QueueCallsError as error:
-            problem = f"needs another [queuecalls] results_secret: {error}"
+            problem = f"needs a secret: {error}"
         else:
             for secret in secrets:
                 mask_secret(secret)

@@ -146,7 +146,7 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
     if options.secret_file is None:
         return read_secrets(from_environment(SECRET, option="--secret-file"))
     try:
-        return read_secrets(Path(options.secret_file).read_text("utf-8"))
+        return read_secrets(Path(options.secret_file).read_text("utf-8"), "The secret in --secret-file")
     except (OSError, UnicodeDecodeError) as error:
         raise QueueCallsError(f"The file of --secret-file cannot be read: {type(error).__name__}.") from None
 

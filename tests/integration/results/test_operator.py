@@ -161,7 +161,7 @@ def test_the_page_knows_how_many_calls_were_queued_if_the_response_or_a_person_s
     ("url", "result_url", "said"),
     [
         ("", None, "collect_results needs .* results_url"),
-        ("https://results.example.com", None, "secret of the results URLs is not set"),
+        ("https://results.example.com", None, r"\[queuecalls\] results_secret is not set"),
         ("https://results.example.com", "https://other.example", "together with result_url"),
     ],
 )

@@ -233,7 +233,10 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
         (["list"], "--database"),
         (["list", "--database", "sqlite:///{}/typo.db"], "There is no results database"),
         (["serve", "--database", "sqlite:///{}/x.db"], "--secret-file"),
-        (["serve", "--database", "sqlite:///{}/x.db", "--secret-file", "{}/short"], "fewer than 16 characters"),
+        (
+            ["serve", "--database", "sqlite:///{}/x.db", "--secret-file", "{}/short"],
+            "The secret in --secret-file has fewer than 16 characters",
+        ),
         (["url", NAME, "--secret-file", "{}/missing", "--base", "http://host"], "cannot be read"),
         (["url", NAME, "--secret-file", "{}/long", "--base", f"http://host/{'x' * 200}"], "it has 27"),
         (["url", NAME, "--secret-file", "{}/long", "--base", "http://host/?a=1"], "has a query"),
