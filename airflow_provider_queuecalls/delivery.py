@@ -68,7 +68,7 @@ class Delivery:
     queued_at: str | None = None
     #: When the service stops calling, as a UNIX time. With calling hours, it is chosen by them if it is not given.
     expires_at: int | None = None
-    #: Under which its results are stored.
+    #: The key under which the results of its calls are stored.
     campaign_key: str = ""
 
     @property
@@ -191,7 +191,7 @@ def deliver(
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Add to the errors of the check what only its caller knows."""
+    """Append 'Nothing was sent.' to errors of the check."""
     try:
         yield
     except (InvalidContacts, CheckFailed) as error:
@@ -268,7 +268,7 @@ def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Ca
 
 
 class _RecordWithinHours:
-    """The record of a request, which decides about the calling hours again when the first byte is about to leave."""
+    """Checks the calling hours again just before the first byte is sent, then records the intent."""
 
     def __init__(self, ledger: Ledger, given: Campaign, rules: ContactRules, report: Report) -> None:
         self._ledger = ledger
@@ -294,7 +294,7 @@ class _RecordWithinHours:
 
 @contextmanager
 def _record_update(log: logging.Logger, meaning: str) -> Iterator[None]:
-    """Log what is true when the record cannot be updated, whatever ends the update.
+    """If the record cannot be updated, log what became of the campaign.
 
     An error of the store changes nothing about the campaign, so it ends here. A time limit of the task goes on.
     """

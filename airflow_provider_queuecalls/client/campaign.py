@@ -308,7 +308,7 @@ class Campaign:
                 parameter.name,
                 "has no known form field. The service would ignore a wrong one and run the calls outside the secure "
                 "environment",
-                "unset until the service has told you the name and the connection's extra has it: "
+                "unset until you know the name from the service and the connection's extra has it: "
                 f'field_names: {{"{parameter.name}": "…"}}',
                 parameter.source,
             )

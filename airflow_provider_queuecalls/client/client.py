@@ -184,7 +184,7 @@ class Client:
         return None if any(secret and secret in url for secret in self.endpoint.secrets) else url
 
     def _say(self, message: str, *values: object) -> None:
-        """Log what happens to a request. If the worker has been killed, its log is gone: no reason to lose the response."""
+        """Log what happens to a request. A log that cannot be written, because the worker was killed, must not lose the response."""
         with suppress(OSError):
             self._log.info(message, *values)
 
@@ -235,7 +235,7 @@ def _raise_unless_queued(response: Response) -> Response:
 
 @contextmanager
 def _translate_request_errors(transport: Transport, body: MultipartBody, campaign_name: str | None) -> Iterator[None]:
-    """Raise what an error around the request means. The error itself stays in the traceback only if it is not known."""
+    """Translate an error of the request into an error of this package. It stays in the traceback only if it is not known."""
     try:
         yield
     except BaseException as error:

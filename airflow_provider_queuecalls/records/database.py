@@ -56,7 +56,7 @@ class CampaignRow:
     zones: str | None = None
 
 
-#: What is known about a campaign that was not sent yet, and not told again later. It is never replaced by None.
+#: Columns that are known before sending and that later updates leave out. They are never replaced by None.
 KEPT = ("expires_at", "calls_from", "collects_results", "campaign_url", "zones")
 
 

@@ -1,6 +1,6 @@
 """The record of one campaign: a small state machine that lets it be sent once.
 
-The service's request has no idempotency key, so whoever sends must remember. The record of a campaign is a sequence of
+The service's request has no idempotency key, so the sender keeps a record. The record of a campaign is a sequence of
 entries, numbered by *generation*; the last one counts, and none is ever changed:
 
     nothing ──► intent ──► complete ──► receipt

@@ -186,7 +186,7 @@ def needing_a_person(connection: Connection, chosen: Filter, now: int, most: int
 
 
 def campaign(connection: Connection, key: str, now: int) -> Summary | None:
-    """The campaign with this key; None if there is none. Whether it may be read is for whoever asks."""
+    """The campaign with this key; None if there is none. The caller checks permissions."""
     where = "known.campaign_key = :key"
     for query in (_stated(where), _stated(where, _UNRECORDED)):
         for found in _summaries(connection, query, {"key": key, "now": now, "most": 1}):
