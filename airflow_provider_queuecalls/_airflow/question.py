@@ -134,7 +134,7 @@ def _wait(task: BaseOperator, context: Context, timeout: timedelta | None, kwarg
     raise TaskAwaitingInput(method_name=ANSWERED, kwargs=kwargs, timeout=timeout)
 
 
-def answered(event: Mapping[str, Any], ledger: Ledger, generation: int, known: Mapping[str, Any]) -> Entry:
+def record_answer(event: Mapping[str, Any], ledger: Ledger, generation: int, known: Mapping[str, Any]) -> Entry:
     """Put the answer on record, and return the entry.
 
     Raises :class:`OutcomeUnknown` if there was none in time, if the task is to be left failed, or if the record has

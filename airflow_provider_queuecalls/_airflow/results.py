@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def made_campaign(
+def build_campaign(
     values: Mapping[str, Any], endpoint: Endpoint, *, speak: object = None, collect_results: object = False
 ) -> Campaign:
     """Return a campaign, with the URLs that are made for it: ``speak`` makes its start_url, ``collect_results`` its result_url.
@@ -59,13 +59,13 @@ def made_campaign(
     # Signed for the name as it is sent, which may differ from the one that was given by whitespace or type.
     key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
     if speech:
-        campaign = replace(campaign, start_url=made_start_url(key, speech))
+        campaign = replace(campaign, start_url=build_start_url(key, speech))
     if parse_flag("collect_results", collect_results):
-        campaign = replace(campaign, result_url=made_result_url(key, campaign.result_url))
+        campaign = replace(campaign, result_url=build_result_url(key, campaign.result_url))
     return campaign
 
 
-def made_start_url(key: CampaignKey, speech: Speech) -> str:
+def build_start_url(key: CampaignKey, speech: Speech) -> str:
     """Return the URL at the receiver of the script of a campaign, signed with the secret of Airflow's configuration.
 
     Raises :class:`QueueCallsError` if it cannot be made. Airflow's logs show it as ``***``.
@@ -86,8 +86,8 @@ def made_start_url(key: CampaignKey, speech: Speech) -> str:
     return _masked(script_url(base, key.digest, speech, secrets), secrets)
 
 
-def made_result_url(key: CampaignKey, result_url: object) -> str:
-    """Return the URL at the receiver of the results of a campaign, as :func:`made_start_url` returns that of its script."""
+def build_result_url(key: CampaignKey, result_url: object) -> str:
+    """Return the URL at the receiver of the results of a campaign, as :func:`build_start_url` returns that of its script."""
     if not is_unset(result_url):
         problem, rule = "is given together with result_url", "given without one: it makes the result_url"
         raise InvalidCampaign([Violation("collect_results", problem, rule, "this provider")])
@@ -240,12 +240,12 @@ def update_campaign_row(entry: Entry) -> None:
         return
     try:
         with closing(results_database()) as database, translate_sqlalchemy_errors(database.url):
-            database.update_campaign(entry.key.digest, _columns_from_record(entry.to_json()))
+            database.update_campaign(entry.key.digest, _row_values_from_record(entry.to_json()))
     except QueueCallsError as error:
         log.warning("The outcome of campaign %s is missing in the results database: %s", entry.campaign_name, error)
 
 
-def _columns_from_record(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _row_values_from_record(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a campaign's row that its record knows. Calling hours may have chosen the times since the intent."""
     result = entry["result"] or {}
     zones = {zone: counts["contacts"] - counts["outside_hours"] for zone, counts in (result.get("zones") or {}).items()}
@@ -259,7 +259,7 @@ def _columns_from_record(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if value is not None}
 
 
-def columns_of(campaign: Campaign, endpoint: Endpoint) -> dict[str, Any]:
+def row_values(campaign: Campaign, endpoint: Endpoint) -> dict[str, Any]:
     """What a campaign's row has and its record does not."""
     return {
         "expires_at": campaign.expires_at,
@@ -331,7 +331,7 @@ class _StoreWithRow:
             dag_id=self._ti.dag_id if self._ti else "",
             run_id=self._ti.run_id if self._ti else "",
             started_at=_seconds(entry["started_at"]),
-            **{**self._known, **_columns_from_record(entry)},
+            **{**self._known, **_row_values_from_record(entry)},
         )
         with translate_sqlalchemy_errors(self._database.url):
             self._database.put_campaign(row)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
+from airflow_provider_queuecalls._airflow.question import OnUnknown, ask_if_unknown, read_parameters, record_answer
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
 from airflow_provider_queuecalls._airflow.results import (
-    columns_of,
-    made_campaign,
+    build_campaign,
     page_of_campaign,
+    row_values,
     update_campaign_row,
     with_campaign_row,
 )
@@ -47,7 +47,7 @@ from airflow_provider_queuecalls.delivery import ANY_DIGEST, deliver, parse_dige
 from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campaign_name, clear_locals
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import OpenStore
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -302,7 +302,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             known = {
-                **columns_of(campaign, self.hook.endpoint),
+                **row_values(campaign, self.hook.endpoint),
                 "collects_results": parse_flag("collect_results", self.collect_results),
             }
             open_store = with_campaign_row(open_store, context["ti"], self.log, stack, known)
@@ -352,9 +352,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         with retried_only_if_safe(self):
             open_store = records_at(self.receipts_path, self.log, context=context)
             ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
-            entry = answered(event, ledger, generation, known)
+            entry = record_answer(event, ledger, generation, known)
         update_campaign_row(entry)
-        self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)
+        outcome = OUTCOMES[entry.state]
+        self.log.info("%s answered that campaign %s is %s.", entry.resolved_by, entry.campaign_name, outcome)
         if entry.result is not None:
             self._delivered = entry.result, sources
             return dict(entry.result)
@@ -381,7 +382,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         if is_unset(values["campaign_name"]):
             ti = context["ti"]
             values["campaign_name"] = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
-        return made_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
+        return build_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
 
     def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
         """The record of what was sent as this campaign."""

@@ -76,8 +76,8 @@ class QueueCallsResultsSensor(BaseSensorOperator):
         "queuecalls_conn_id",
     )
     ui_color = "#d9ece6"
-    #: What was logged last.
-    _said = ""
+    #: The progress that was logged last.
+    _logged_progress = ""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class QueueCallsResultsSensor(BaseSensorOperator):
         wait = given.of(counts)
         if ended_by := wait.ended_by(counts):
             return wait, wait.result(counts, ended_by)
-        if not self._said:
+        if not self._logged_progress:
             outcome = counts.outcome or "not known"
             proof = ", but its results prove that it was queued" if counts.results and outcome != "queued" else ""
             self.log.info(
@@ -149,9 +149,9 @@ class QueueCallsResultsSensor(BaseSensorOperator):
                 self.log.warning(
                     "Airflow ends the wait before that, after the sensor's timeout of %.0f s.", self.timeout
                 )
-        if (progress := wait.progress(counts)) != self._said:
+        if (progress := wait.progress(counts)) != self._logged_progress:
             self.log.info("Campaign %s has %s", wait.campaign_name, progress)
-            self._said = progress
+            self._logged_progress = progress
         return wait, None
 
     def _key_of(self, campaign_name: str) -> str:
