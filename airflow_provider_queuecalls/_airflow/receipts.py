@@ -198,9 +198,9 @@ def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[
     ti = TaskScope(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=int(map_index))
     state = StateInDatabase(MetastoreBackend(), ti)
     found = state.get(STATE_KEY)
-    senders = (
-        [] if found is None else found if isinstance(found, Mapping) else [""]
-    )  # what reads that says it is no record
+    if found is None:
+        return []
+    senders = found if isinstance(found, Mapping) else [""]  # what reads anything else says that it is no record
     return [(task_id, TaskStateStore(state, ti, sender)) for sender in senders]
 
 

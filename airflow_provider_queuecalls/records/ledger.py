@@ -174,11 +174,11 @@ class Ledger:
 
     def hint(self, entry: Entry) -> str:
         """What else is known of a request without a response, for messages. It starts with a space."""
-        if arrived := self.proven_at(entry):
-            return f" But the first result of its calls arrived at {arrived}, so it was queued."
-        if arrived := self._first_result(entry):
+        if not (arrived := self._first_result(entry)):
+            return entry.under_way_hint
+        if entry.sent_before:
             return f"{entry.under_way_hint} A result arrived at {arrived}, but an earlier request may have queued its call."
-        return entry.under_way_hint
+        return f" But the first result of its calls arrived at {arrived}, so it was queued."
 
     @property
     def follows_broken_off(self) -> bool:
