@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
@@ -36,6 +35,7 @@ from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.value_types import format_moment
 from airflow_provider_queuecalls.voice.silence import assert_not_silent
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Delivery:
     queued_at: str | None = None
     #: When the service stops calling, as a UNIX time. With calling hours, it is chosen by them if it is not given.
     expires_at: int | None = None
-    #: Under which its results are stored.
+    #: The key under which the results of its calls are stored.
     campaign_key: str = ""
 
     @property
@@ -191,7 +191,7 @@ def deliver(
 
 @contextmanager
 def _nothing_sent() -> Iterator[None]:
-    """Add to the errors of the check what only its caller knows."""
+    """Append 'Nothing was sent.' to errors of the check."""
     try:
         yield
     except (InvalidContacts, CheckFailed) as error:
@@ -260,7 +260,7 @@ def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Ca
         return campaign
     log.info("Calling hours by time zone: %s", report.zones)
     if campaign.expires_at is None:
-        log.info("Calls end at %s, the latest time that is right for all contacts", _moment(report.span.end))
+        log.info("Calls end at %s, the latest time that is right for all contacts", format_moment(report.span.end))
         campaign = replace(campaign, expiration_timestamp=report.span.end)
     for warning in campaign.lost_attempts(report.span):
         log.warning(warning)
@@ -268,7 +268,7 @@ def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Ca
 
 
 class _RecordWithinHours:
-    """The record of a request, which decides about the calling hours again when the first byte is about to leave."""
+    """Checks the calling hours again just before the first byte is sent, then records the intent."""
 
     def __init__(self, ledger: Ledger, given: Campaign, rules: ContactRules, report: Report) -> None:
         self._ledger = ledger
@@ -294,7 +294,7 @@ class _RecordWithinHours:
 
 @contextmanager
 def _record_update(log: logging.Logger, meaning: str) -> Iterator[None]:
-    """Log what is true when the record cannot be updated, whatever ends the update.
+    """If the record cannot be updated, log what became of the campaign.
 
     An error of the store changes nothing about the campaign, so it ends here. A time limit of the task goes on.
     """
@@ -348,7 +348,3 @@ def _required_name(campaign: Campaign) -> str:
             [Violation("campaign_name", "is missing, and the record is kept by it", "a string", "this provider")]
         )
     return campaign.campaign_name
-
-
-def _moment(timestamp: int) -> str:
-    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"

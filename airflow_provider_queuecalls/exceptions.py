@@ -25,7 +25,7 @@ number or a reference.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -95,7 +95,7 @@ class _Violations(QueueCallsError):
     subject = ""
     effect = ", nothing was sent"
 
-    def __init__(self, violations: Sequence[Violation], *, campaign_name: str | None = None) -> None:
+    def __init__(self, violations: Iterable[Violation], *, campaign_name: str | None = None) -> None:
         self.violations = tuple(violations)
         lines = "".join(f"\n  - {violation}" for violation in self.violations)
         super().__init__(f"{self.subject}{self.effect}:{lines}", campaign_name=campaign_name)
@@ -175,7 +175,7 @@ class NotSent(WireError):
 
 
 class NoRecord(NotSent):
-    """The record of the campaign could not be read or written, so nothing was sent. Safe to try again."""
+    """The record of the campaign could not be read or written, so it was not sent. Safe to try again."""
 
 
 class NotAccepted(WireError):
@@ -212,7 +212,7 @@ class DamagedRecord(OutcomeUnknown):
 
 
 class AlreadySent(QueueCallsError):
-    """A campaign of this name has been sent before, with another contact file."""
+    """A campaign of this name has been sent before, with another list."""
 
 
 @contextmanager

@@ -115,6 +115,16 @@ def read_values(
     return read, violations
 
 
+def read_or_raise(
+    table: Iterable[Parameter], values: Mapping[str, object], error: Callable[[Iterable[Violation]], Exception]
+) -> dict[str, Any]:
+    """Read the values of all parameters of a table. Raises the error with everything that is wrong."""
+    read, violations = read_values(table, values)
+    if violations:
+        raise error(violations.values())
+    return read
+
+
 def is_unset(value: object) -> bool:
     """Whether a value, as a template renders it, means that the parameter is not given. A tab is a delimiter."""
     return value is None or (isinstance(value, str) and value.strip(" \r\n") in ("", "None"))

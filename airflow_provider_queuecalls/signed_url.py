@@ -18,13 +18,16 @@ SHORTEST_SECRET = 16
 _SIGNATURE_LENGTH = 40
 
 
-def read_secrets(text: str) -> tuple[str, ...]:
-    """Read secrets separated by commas or whitespace. The first one signs, all of them are accepted."""
+def read_secrets(text: str, setting: str = "[queuecalls] results_secret") -> tuple[str, ...]:
+    """Read secrets separated by commas or whitespace. The first one signs, all of them are accepted.
+
+    Raises :class:`QueueCallsError`, which names the setting.
+    """
     secrets = tuple(secret for secret in re.split(r"[\s,]+", text) if secret)
     if not secrets or min(map(len, secrets)) < SHORTEST_SECRET:
         problem = f"has fewer than {SHORTEST_SECRET} characters" if secrets else "is not set"
         raise QueueCallsError(
-            f"The secret of the results URLs {problem}. Make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
+            f"{setting} {problem}. Make a secret with: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     return secrets
 
@@ -42,7 +45,7 @@ def assert_usable(base: str, url: str, parameter: Parameter) -> None:
         parameter.read(url)
     except ValueError as problem:
         raise QueueCallsError(
-            f"The URL of the results receiver cannot be used: with the campaign's path, it {problem}. It must be an "
+            f"The URL of the results receiver ([queuecalls] results_url, or --base) cannot be used: with the campaign's path, it {problem}. It must be an "
             "absolute http(s) URL without credentials and query, such as https://results.example.com/queuecalls."
         ) from None
 

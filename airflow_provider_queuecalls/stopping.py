@@ -12,7 +12,7 @@ NOTHING_SENT, NOTHING_WRITTEN = "Nothing was sent", "Nothing was written"
 
 
 class StopRequest:
-    """Once requested, for good: no check goes on, nothing is put on record and nothing is sent.
+    """A request to stop. It cannot be taken back: no check continues, nothing is recorded, and nothing is sent.
 
     May be requested from a signal handler or another thread. A long step calls :meth:`raise_if_requested` between its
     parts, or registers with :meth:`calling` what breaks it off. ``effect`` says what did not happen, for the message.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_or_raise
 
 #: Timestamps are seconds. A number before 2001 is a duration or a date in digits, one after 9999 is in milliseconds.
 EARLIEST_TIMESTAMP = 1_000_000_000
@@ -184,6 +184,11 @@ def format_duration(duration: timedelta) -> str:
     return " ".join(words[:2]) or "0 seconds"
 
 
+def format_moment(timestamp: float) -> str:
+    """Return a UNIX time as messages show it: ``2026-11-23 14:45 UTC``."""
+    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
 def _seconds(value: object, parameter: Parameter) -> float:
     return read_duration(value, parameter).total_seconds()
 
@@ -276,10 +281,8 @@ FILE = ValueType(
 
 def parse_flag(name: str, value: object) -> bool:
     """Read a switch that a template may have rendered to a string. An empty one is an error, not false."""
-    read, violations = read_values([switch := Parameter(name=name, type=FLAG, doc="", required=True)], {name: value})
-    if violations:
-        raise InvalidCampaign(list(violations.values()))
-    return bool(read[switch.name])
+    switch = Parameter(name=name, type=FLAG, doc="", required=True)
+    return bool(read_or_raise([switch], {name: value}, InvalidCampaign)[name])
 
 
 def counted(number: int, noun: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,6 @@ from openlineage.client.event_v2 import Dataset
 from openlineage.client.facet_v2 import RunFacet
 
 from airflow_provider_queuecalls._airflow.storage import Location, local_path, url_of
-from airflow_provider_queuecalls.delivery import Delivery
 from airflow_provider_queuecalls.outcome import Outcome
 
 FACET = "queuecalls_campaign"
@@ -38,27 +37,26 @@ class CampaignRunFacet(RunFacet):
 
 
 def campaign_lineage(
-    delivery: Delivery, service_url: str, *, read: Iterable[Location], written: Iterable[Location]
+    result: Mapping[str, Any], service_url: str, *, read: Iterable[Location], written: Iterable[Location]
 ) -> OperatorLineage[Dataset, RunFacet]:
-    """Report which files became which campaign, and how many contacts.
+    """Report which files became which campaign, and how many contacts, by the result of the task.
 
     The campaign is among the outputs where it was queued, or may have been. Files are named as OpenLineage's naming
     conventions say, without connections, credentials and queries.
     """
-    result = delivery.result
-    campaign = Dataset(namespace=f"{NAMESPACE}://{urlsplit(service_url).netloc}", name=delivery.campaign_name)
-    exists = delivery.outcome in (Outcome.QUEUED, Outcome.UNKNOWN)
+    campaign = Dataset(namespace=f"{NAMESPACE}://{urlsplit(service_url).netloc}", name=result["campaign_name"])
+    exists = Outcome(result["outcome"]) in (Outcome.QUEUED, Outcome.UNKNOWN)
     facet = CampaignRunFacet(
-        campaignName=delivery.campaign_name,
-        outcome=delivery.outcome.value,
+        campaignName=result["campaign_name"],
+        outcome=result["outcome"],
         contacts=result["contacts"],
         rejected=result["rejected"],
         duplicates=result["duplicates"],
         suppressed=result["suppressed"],
         callIds=result["call_id_count"],
         digest=result["digest"],
-        dryRun=delivery.dry_run,
-        zones=delivery.report.zones,
+        dryRun=result["dry_run"],
+        zones=result["zones"],
     )
     return OperatorLineage(
         inputs=[_file(location) for location in read],

@@ -19,7 +19,7 @@ from airflow_provider_queuecalls.exceptions import (
     QueueCallsError,
     Violation,
 )
-from airflow_provider_queuecalls.parameters import read_values
+from airflow_provider_queuecalls.parameters import read_or_raise
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.signed_url import read_secrets
 
@@ -40,10 +40,7 @@ def called_numbers(
     be reached.
     """
     given = settings.option(LIMIT.name) if max_per_period is None else max_per_period
-    read, violations = read_values(PARAMETERS, {LIMIT.name: given})
-    if violations:
-        raise InvalidContactRules(list(violations.values()))
-    limit = read[LIMIT.name]
+    limit = read_or_raise(PARAMETERS, {LIMIT.name: given}, InvalidContactRules)[LIMIT.name]
     if limit is None:
         yield None
         return
@@ -70,7 +67,7 @@ def _secrets() -> tuple[str, ...]:
         try:
             secrets = read_secrets(settings.option("results_secret") or "")
         except QueueCallsError as error:
-            problem = f"needs another [queuecalls] results_secret: {error}"
+            problem = f"needs a secret: {error}"
         else:
             for secret in secrets:
                 mask_secret(secret)

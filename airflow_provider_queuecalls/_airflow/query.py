@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import import_module
@@ -12,6 +11,7 @@ from airflow_provider_queuecalls._airflow.compat import BaseHook
 from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.records.database_errors import describe_error, is_of_sqlite
 from airflow_provider_queuecalls.stopping import NOTHING_SENT
 from airflow_provider_queuecalls.value_types import read_structure
 
@@ -20,17 +20,6 @@ _TAKES = "It must be one statement that returns rows, such as SELECT"
 #: cannot be cast, parameters that do not fit the statement.
 _LASTING = {"ProgrammingError", "NotSupportedError", "DataError", "TypeError", "LookupError", "ValueError"}
 _TEXT_HIDDEN = "The database's own message is not shown, since it may repeat a row"
-#: The classes of SQLSTATE (ISO/IEC 9075-2, and those that PostgreSQL adds), by its first two characters.
-_SQLSTATE_CLASSES = {
-    "02": "no data", "07": "dynamic SQL error", "08": "connection exception", "0A": "feature not supported", "21": "cardinality violation",
-    "22": "data exception", "23": "integrity constraint violation", "24": "invalid cursor state", "25": "invalid transaction state",
-    "26": "invalid SQL statement name", "28": "invalid authorization", "2F": "SQL routine exception", "34": "invalid cursor name",
-    "38": "external routine exception", "39": "external routine invocation exception", "3D": "invalid catalog name",
-    "3F": "invalid schema name", "40": "transaction rollback", "42": "syntax error or access rule violation",
-    "44": "WITH CHECK OPTION violation", "53": "insufficient resources", "54": "program limit exceeded",
-    "55": "object not in prerequisite state", "57": "operator intervention", "58": "system error", "HV": "foreign data wrapper error",
-    "HY": "driver error", "P0": "error raised by a procedure", "XX": "internal error",
-}  # fmt: skip
 
 
 @contextmanager
@@ -177,25 +166,9 @@ def translate_database_errors(
         yield
     except Exception as error:  # noqa: BLE001  # each driver has errors of its own
         # SQLite raises OperationalError for almost everything.
-        lasting = "locked" not in str(error) if _of_sqlite(error) else _is_a(error, _LASTING)
+        lasting = "locked" not in str(error) if is_of_sqlite(error) else _is_a(error, _LASTING)
         kind, advice = (InvalidContacts, "") if lasting else (CheckFailed, "It is safe to try again. ")
-        raise kind(f"{problem}: {_shown(error)}. {effect}. {advice}{_TEXT_HIDDEN}{hint}.") from None
-
-
-def _shown(error: Exception) -> str:
-    """An error's class, and its SQLSTATE or SQLite's name for it: never its text, which may repeat a row."""
-    name = type(error).__name__
-    if _of_sqlite(error):
-        code = getattr(error, "sqlite_errorname", None)  # from Python 3.11 on
-        return f"{name} ({code})" if code else name
-    for state in (getattr(error, "sqlstate", None), getattr(error, "pgcode", None)):
-        if isinstance(state, str) and re.fullmatch("[0-9A-Z]{5}", state) and state[:2] in _SQLSTATE_CLASSES:
-            return f"{name} (SQLSTATE {state}: {_SQLSTATE_CLASSES[state[:2]]})"
-    return name
-
-
-def _of_sqlite(error: Exception) -> bool:
-    return type(error).__module__ == "sqlite3"
+        raise kind(f"{problem}: {describe_error(error)}. {effect}. {advice}{_TEXT_HIDDEN}{hint}.") from None
 
 
 def _is_a(error: Exception, names: set[str]) -> bool:

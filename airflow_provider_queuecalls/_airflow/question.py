@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
@@ -17,13 +17,12 @@ from airflow_provider_queuecalls.value_types import CHOICE, read_duration
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import BaseOperator, Context
+    from airflow_provider_queuecalls._airflow.storage import Location
     from airflow_provider_queuecalls.client.client import Client
 
 QUEUED, NOT_QUEUED, LEAVE = "It is there – go on", "It isn't – send it", "Leave it failed"  # noqa: RUF001
 #: The task's method that Airflow calls with the answer.
 ANSWERED = "execute_answer"
-#: What the check knows and the record does not, for the result of a campaign that is queued.
-KNOWN = ("rejected", "duplicates", "suppressed", "expiration_timestamp")
 OPTIONS = [QUEUED, NOT_QUEUED, LEAVE]
 OnUnknown = Literal["fail", "ask"]
 PARAMETERS = (
@@ -50,7 +49,7 @@ def read_parameters(values: Mapping[str, object]) -> dict[str, Any]:
         problem = PARAMETERS[0].violation("needs Airflow 3.1 or later", "ask")
         violations["on_unknown"] = replace(problem, rule="'fail' with this version of Airflow")
     if violations:
-        raise InvalidCampaign(list(violations.values()))
+        raise InvalidCampaign(violations.values())
     return read
 
 
@@ -68,9 +67,12 @@ def ask_if_unknown(
     context: Context,
     client: Client,
     open_ledger: Callable[[CampaignKey], Ledger],
+    *,
     parameters: Mapping[str, Any],
+    sources: Sequence[Location],
 ) -> Iterator[None]:
-    """If the outcome is unknown, defer the task and ask a person. Airflow calls ``execute_answer`` with the answer.
+    """If the outcome is unknown, defer the task and ask a person. Airflow calls ``execute_answer`` with the answer, with what
+    the check knows and the record does not, and with the sources of the list.
 
     The error is raised again if on_unknown is 'fail', if the task is being stopped, or if the record has no complete
     request or cannot be read.
@@ -82,10 +84,9 @@ def ask_if_unknown(
         key = CampaignKey.of(error.campaign_name or "", client.endpoint.url, client.endpoint.login)
         if asks and (found := _complete_request(open_ledger, key, task.log)):
             ledger, generation, entry = found
-            known = {name: error.delivery.result[name] for name in KNOWN}
             _ask(task, context, entry, ledger.hint(entry), client.endpoint.url_of_campaign(key.campaign_name))
-            kwargs = {"key": asdict(key), "generation": generation, "known": known}
-            _wait(task, context, parameters["answer_timeout"], kwargs)
+            kwargs = {"key": asdict(key), "generation": generation, "known": error.delivery.result}
+            _wait(task, context, parameters["answer_timeout"], {**kwargs, "sources": [str(each) for each in sources]})
         raise
 
 
@@ -133,7 +134,7 @@ def _wait(task: BaseOperator, context: Context, timeout: timedelta | None, kwarg
     raise TaskAwaitingInput(method_name=ANSWERED, kwargs=kwargs, timeout=timeout)
 
 
-def answered(event: Mapping[str, Any], ledger: Ledger, generation: int, known: Mapping[str, Any]) -> Entry:
+def record_answer(event: Mapping[str, Any], ledger: Ledger, generation: int, known: Mapping[str, Any]) -> Entry:
     """Put the answer on record, and return the entry.
 
     Raises :class:`OutcomeUnknown` if there was none in time, if the task is to be left failed, or if the record has

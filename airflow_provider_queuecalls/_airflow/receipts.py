@@ -29,7 +29,7 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign,
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
+from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store, init_folder
 
@@ -74,7 +74,7 @@ def records_at(
         state = context and context.get("task_state_store")
         if state is None and not dry_run:
             raise _invalid(*NOT_SET)
-        return partial(TaskStateStore, state, context and context["ti"])
+        return lambda key: TaskStateStore(state, context and context["ti"], key.sender_digest)
     if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
@@ -190,7 +190,7 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
 
 
 def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[tuple[str, Store]]:
-    """The records in a task's own state, each by its campaign's name. Runs where Airflow's database can be reached."""
+    """The records in a task's own state, each by the task's name. Runs where Airflow's database can be reached."""
     if not tasks_have_state():
         raise _invalid("is needed: before Airflow 3.3, tasks have no state of their own", PATHS)
     from airflow.state.metastore import MetastoreBackend, TaskScope  # type: ignore[attr-defined]  # which 3.3 does not list
@@ -198,8 +198,10 @@ def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[
     ti = TaskScope(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=int(map_index))
     state = StateInDatabase(MetastoreBackend(), ti)
     found = state.get(STATE_KEY)
-    keys = [Entry.from_json(record["entry"]).key for record in found.values()] if isinstance(found, Mapping) else []
-    return [(key.campaign_name, TaskStateStore(state, ti, key)) for key in keys]
+    if found is None:
+        return []
+    senders = found if isinstance(found, Mapping) else [""]  # what reads anything else says that it is no record
+    return [(task_id, TaskStateStore(state, ti, sender)) for sender in senders]
 
 
 def _assert_conditional(url: str) -> None:

@@ -25,6 +25,7 @@ from airflow_provider_queuecalls._airflow.compat import (
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show
+from airflow_provider_queuecalls.records.engine import parse_url
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def made_campaign(
+def build_campaign(
     values: Mapping[str, Any], endpoint: Endpoint, *, speak: object = None, collect_results: object = False
 ) -> Campaign:
     """Return a campaign, with the URLs that are made for it: ``speak`` makes its start_url, ``collect_results`` its result_url.
@@ -58,13 +59,13 @@ def made_campaign(
     # Signed for the name as it is sent, which may differ from the one that was given by whitespace or type.
     key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
     if speech:
-        campaign = replace(campaign, start_url=made_start_url(key, speech))
+        campaign = replace(campaign, start_url=build_start_url(key, speech))
     if parse_flag("collect_results", collect_results):
-        campaign = replace(campaign, result_url=made_result_url(key, campaign.result_url))
+        campaign = replace(campaign, result_url=build_result_url(key, campaign.result_url))
     return campaign
 
 
-def made_start_url(key: CampaignKey, speech: Speech) -> str:
+def build_start_url(key: CampaignKey, speech: Speech) -> str:
     """Return the URL at the receiver of the script of a campaign, signed with the secret of Airflow's configuration.
 
     Raises :class:`QueueCallsError` if it cannot be made. Airflow's logs show it as ``***``.
@@ -85,8 +86,8 @@ def made_start_url(key: CampaignKey, speech: Speech) -> str:
     return _masked(script_url(base, key.digest, speech, secrets), secrets)
 
 
-def made_result_url(key: CampaignKey, result_url: object) -> str:
-    """Return the URL at the receiver of the results of a campaign, as :func:`made_start_url` returns that of its script."""
+def build_result_url(key: CampaignKey, result_url: object) -> str:
+    """Return the URL at the receiver of the results of a campaign, as :func:`build_start_url` returns that of its script."""
     if not is_unset(result_url):
         problem, rule = "is given together with result_url", "given without one: it makes the result_url"
         raise InvalidCampaign([Violation("collect_results", problem, rule, "this provider")])
@@ -134,19 +135,27 @@ def results_database_url() -> str:
     if "://" in database:
         return database
     try:
-        hook: Any = BaseHook.get_connection(database).get_hook()  # type: ignore[no-untyped-call]
+        connection = BaseHook.get_connection(database)
     except AirflowNotFoundException:
         raise QueueCallsError(
             f"[queuecalls] results_database names the connection {database!r}, which is not defined."
         ) from None
-    return str(hook.get_uri())
+    try:
+        hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
+        return str(hook.get_uri())
+    except Exception as error:  # noqa: BLE001  # each version of Airflow has errors of its own
+        raise QueueCallsError(
+            f"[queuecalls] results_database names the connection {database!r} of type {connection.conn_type!r}, which cannot be "
+            f"used ({type(error).__name__}). It must be a URL, or a PostgreSQL or SQLite connection whose provider is installed."
+        ) from None
 
 
 def dataset_of(url: str) -> tuple[str, str]:
-    """The namespace and the name that OpenLineage's conventions give to the results in a database, without its password."""
-    from sqlalchemy.engine import make_url
+    """The namespace and the name that OpenLineage's conventions give to the results in a database, without its password.
 
-    database = make_url(url)
+    Raises :class:`QueueCallsError` for a URL that is not valid.
+    """
+    database = parse_url(url)
     if database.drivername.startswith("sqlite"):
         return "file", os.path.abspath(str(database.database))
     return f"postgres://{database.host}:{database.port or 5432}", f"{database.database}.public.queuecalls_results"
@@ -170,7 +179,8 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
     Raises :class:`QueueCallsError` if the database cannot be used, or does not know the campaign.
     """
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
         found = database.counts(campaign_key)
@@ -186,7 +196,8 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
 def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
     """Yield the result of each call of a campaign. Raises :class:`QueueCallsError` if the database cannot be used."""
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
         yield from database.rows(campaign_key)
@@ -202,9 +213,10 @@ def describe_events(outlets: Iterable[Any], context: Context, counts: Mapping[st
 def first_result(entry: Entry) -> str | None:
     """When the first result of a campaign arrived after its request had begun. None where none is known.
 
-    A campaign that was sent before may still have results then, so this decides nothing by itself: it is for a person.
+    A campaign that was sent before may still have results then, which cannot be told from those of this request.
     """
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     if settings.option("results_database") is None:
         return None
@@ -222,18 +234,32 @@ def first_result(entry: Entry) -> str | None:
 
 def update_campaign_row(entry: Entry) -> None:
     """Let the campaign's row, if there is one, say what a person has put on record. An error is only logged."""
-    from airflow_provider_queuecalls.records.database import translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     if settings.option("results_database") is None:
         return
     try:
         with closing(results_database()) as database, translate_sqlalchemy_errors(database.url):
-            database.set_outcome(entry.key.digest, OUTCOMES[entry.state])
+            database.update_campaign(entry.key.digest, _row_values_from_record(entry.to_json()))
     except QueueCallsError as error:
         log.warning("The outcome of campaign %s is missing in the results database: %s", entry.campaign_name, error)
 
 
-def columns_of(campaign: Campaign, endpoint: Endpoint) -> dict[str, Any]:
+def _row_values_from_record(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a campaign's row that its record knows. Calling hours may have chosen the times since the intent."""
+    result = entry["result"] or {}
+    zones = {zone: counts["contacts"] - counts["outside_hours"] for zone, counts in (result.get("zones") or {}).items()}
+    columns = {
+        "outcome": OUTCOMES[State(entry["state"])],
+        "calls": result.get("call_id_count") or None,  # without call ids, how many calls were queued is not known
+        "expires_at": result.get("expiration_timestamp"),
+        "calls_from": result.get("calls_from"),
+        "zones": json.dumps(zones) if zones else None,
+    }
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def row_values(campaign: Campaign, endpoint: Endpoint) -> dict[str, Any]:
     """What a campaign's row has and its record does not."""
     return {
         "expires_at": campaign.expires_at,
@@ -294,26 +320,18 @@ class _StoreWithRow:
             self._log.warning("The campaign's outcome is missing in the results database: %s", error)
 
     def _put(self, entry: Mapping[str, Any]) -> None:
-        from airflow_provider_queuecalls.records.database import CampaignRow, translate_sqlalchemy_errors
+        from airflow_provider_queuecalls.records.database import CampaignRow
+        from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
         key = CampaignKey(**{name: entry[name] for name in CampaignKey.__dataclass_fields__})
-        result = entry.get("result") or {}
-        # Calling hours may have chosen the times since.
-        times = {"expires_at": result.get("expiration_timestamp"), "calls_from": result.get("calls_from")}
-        zones = {
-            zone: counts["contacts"] - counts["outside_hours"] for zone, counts in (result.get("zones") or {}).items()
-        }
         row = CampaignRow(
             campaign_key=key.digest,
             name=entry["campaign_name"],
             contacts=entry["contacts"],
-            outcome=OUTCOMES[State(entry["state"])],
             dag_id=self._ti.dag_id if self._ti else "",
             run_id=self._ti.run_id if self._ti else "",
             started_at=_seconds(entry["started_at"]),
-            calls=result.get("call_id_count"),
-            zones=json.dumps(zones) if zones else None,
-            **{**self._known, **{name: value for name, value in times.items() if value}},
+            **{**self._known, **_row_values_from_record(entry)},
         )
         with translate_sqlalchemy_errors(self._database.url):
             self._database.put_campaign(row)

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, BaseOperator
-from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, NotAccepted, NotSent, QueueCallsError
+from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
+    EmptyContacts,
+    InvalidContacts,
+    NotAccepted,
+    NotSent,
+    QueueCallsError,
+    WireError,
+)
 
 
 @contextmanager
@@ -27,6 +35,17 @@ def retried_only_if_safe(task: BaseOperator) -> Iterator[None]:
         raise AirflowSkipException(str(error)) from None
     except QueueCallsError as error:
         raise AirflowFailException(str(error)) from None
+
+
+@contextmanager
+def safe_to_retry() -> Iterator[None]:
+    """Raise what is wrong with the results database as :class:`CheckFailed`: another try may help."""
+    try:
+        yield
+    except (InvalidContacts, WireError, CheckFailed):
+        raise
+    except QueueCallsError as error:
+        raise CheckFailed(str(error)) from None
 
 
 def _wait_before_retry(task: BaseOperator, seconds: float | None) -> None:

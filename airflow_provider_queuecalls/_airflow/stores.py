@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls._airflow.storage import problem_of, remote_path
 from airflow_provider_queuecalls.parameters import show_path
-from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.stores import (
     MARKER,
     MARKER_TEXT,
@@ -130,17 +129,17 @@ class TaskStateStore:
     """The task instance's own state (Airflow 3.3): survives retries and lost workers, and Clear in 3.3; from 3.4 on Clear
     discards it unless the person keeps it. Airflow refuses what an earlier try writes.
 
-    It holds the last entry for each service and account that the task has sent to.
+    It holds the last entry for each service and account that the task has sent to, by a campaign key's ``sender_digest``.
     """
 
     location = "the task's state"
     clear_note = " and keep its state (Airflow asks about that from 3.4 on)"
     exclusive = True
 
-    def __init__(self, state: Any, ti: Any, key: CampaignKey) -> None:
+    def __init__(self, state: Any, ti: Any, sender: str) -> None:
         self.command_arguments = shlex.join(["--task", ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)])
         self._state = state
-        self._sender = key.sender_digest
+        self._sender = sender
 
     def location_of(self, generation: int) -> str:  # noqa: ARG002
         return f"{self.location} {STATE_KEY!r}"

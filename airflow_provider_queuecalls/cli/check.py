@@ -18,7 +18,7 @@ from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, QueueCallsError, Violation
-from airflow_provider_queuecalls.parameters import Parameter, read_values
+from airflow_provider_queuecalls.parameters import Parameter, read_or_raise, read_values
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import TIMESTAMP
@@ -108,7 +108,7 @@ def given_span(options: argparse.Namespace) -> tuple[int, int | None] | None:
     if not violations and end is not None and end <= start:
         violations["until"] = Violation("until", "is not later than the start", "later than --from")
     if violations:
-        raise InvalidContactRules(list(violations.values()))
+        raise InvalidContactRules(violations.values())
     return (start, end) if any(read.values()) else None
 
 
@@ -188,9 +188,7 @@ def check_file(
 @contextmanager
 def _limit(max_per_period: str | None, start: int | None, memory_limit: int) -> Iterator[LimitCheck | None]:
     """How often numbers may be called, by the record in the results database; the environment says where that is."""
-    read, violations = read_values(LIMIT_PARAMETERS, {"max_per_period": max_per_period})
-    if violations:
-        raise InvalidContactRules(list(violations.values()))
+    read = read_or_raise(LIMIT_PARAMETERS, {"max_per_period": max_per_period}, InvalidContactRules)
     if max_per_period is None:
         yield None
         return

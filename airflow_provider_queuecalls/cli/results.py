@@ -146,14 +146,15 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
     if options.secret_file is None:
         return read_secrets(from_environment(SECRET, option="--secret-file"))
     try:
-        return read_secrets(Path(options.secret_file).read_text("utf-8"))
+        return read_secrets(Path(options.secret_file).read_text("utf-8"), "The secret in --secret-file")
     except (OSError, UnicodeDecodeError) as error:
         raise QueueCallsError(f"The file of --secret-file cannot be read: {type(error).__name__}.") from None
 
 
 @contextmanager
 def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[Database]:
-    from airflow_provider_queuecalls.records.database import Database, translate_sqlalchemy_errors
+    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     database = Database(from_environment(DATABASE, options.database, "--database"), create=create)
     with closing(database), translate_sqlalchemy_errors(database.url):

@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
     from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-    from airflow_provider_queuecalls._airflow.results import columns_of, made_campaign, with_campaign_row
+    from airflow_provider_queuecalls._airflow.results import build_campaign, row_values, with_campaign_row
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -104,7 +104,7 @@ def _send(options: argparse.Namespace) -> int:
     _on_signals(stop)
     rules = ContactRules(**given_rules(options))
     values = {name: getattr(options, name) for name in Campaign.names()}
-    campaign = made_campaign(values, hook.endpoint, speak=options.speak)
+    campaign = build_campaign(values, hook.endpoint, speak=options.speak)
     # Each call of the command is a permission of its own to send again.
     this_try = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
     open_store = records_at(options.receipts, log, dry_run=options.dry_run)
@@ -122,7 +122,7 @@ def _send(options: argparse.Namespace) -> int:
         return SENT if options.dry_run else FAILED
     _on_signals(stop)
     with ExitStack() as stack, open_record() as called:
-        open_store = with_campaign_row(open_store, None, log, stack, columns_of(campaign, hook.endpoint))
+        open_store = with_campaign_row(open_store, None, log, stack, row_values(campaign, hook.endpoint))
         delivery = deliver(
             campaign, options.file, client, ledger_opener(open_store, this_try, log), called=called, speaks=options.start_url is None,
             rules=rules, expected_digest=checked.report.digest or "", log=log,

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, fields
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
@@ -29,6 +29,7 @@ from airflow_provider_queuecalls.value_types import (
     URL,
     WHOLE_SECONDS,
     format_duration,
+    format_moment,
     read_duration,
 )
 
@@ -150,8 +151,8 @@ class Campaign:
         here, too. Accepts a mapping from parameters to names of form fields. Default: not checked before sending.
     """
 
-    start_url: str | None
-    result_url: str | None = None
+    start_url: str | None = field(repr=False)  # the receiver's own are signed
+    result_url: str | None = field(default=None, repr=False)
     campaign_name: str | None = None
     message_reference: str | int | None = field(default=None, repr=False)  # these may name a person
     call_parameters: str | int | None = field(default=None, repr=False)
@@ -209,7 +210,7 @@ class Campaign:
         scheduled, expiration = self._times()
         if expiration and expiration <= now:
             problem = f"passed {format_duration(timedelta(seconds=now - expiration))} ago"
-            violation = Violation("expiration_timestamp", problem, "in the future", value=_format_moment(expiration))
+            violation = Violation("expiration_timestamp", problem, "in the future", value=format_moment(expiration))
         elif not expiration and scheduled and timedelta(seconds=now - scheduled) > self._longest_delay:
             problem = (
                 f"passed {format_duration(timedelta(seconds=now - scheduled))} ago, so the calls would start at once"
@@ -218,7 +219,7 @@ class Campaign:
                 f"at most {format_duration(self._longest_delay)} in the past (start_late). Set expiration_timestamp to the "
                 f"time after which nobody may be called, or start_late={ANY_DELAY!r} to call at whatever time it is"
             )
-            violation = Violation("scheduled_timestamp", problem, rule, value=_format_moment(scheduled))
+            violation = Violation("scheduled_timestamp", problem, rule, value=format_moment(scheduled))
         else:
             return
         raise InvalidCampaign([violation], campaign_name=self.campaign_name)
@@ -297,8 +298,8 @@ class Campaign:
         ]
         scheduled, expiration = self._times()
         if expiration and expiration <= scheduled:
-            rule = f"later than scheduled_timestamp ({_format_moment(scheduled)})"
-            violations.append(Violation("expiration_timestamp", "is too early", rule, value=_format_moment(expiration)))
+            rule = f"later than scheduled_timestamp ({format_moment(scheduled)})"
+            violations.append(Violation("expiration_timestamp", "is too early", rule, value=format_moment(expiration)))
         return violations
 
     def _wire_violations(self, field_names: Mapping[str, str]) -> list[Violation]:
@@ -307,17 +308,13 @@ class Campaign:
                 parameter.name,
                 "has no known form field. The service would ignore a wrong one and run the calls outside the secure "
                 "environment",
-                "unset until the service has told you the name and the connection's extra has it: "
+                "unset until you know the name from the service and the connection's extra has it: "
                 f'field_names: {{"{parameter.name}": "…"}}',
                 parameter.source,
             )
             for parameter in PARAMETERS
             if parameter.wire_name is None and parameter.name not in field_names and getattr(self, parameter.name)
         ]
-
-
-def _format_moment(timestamp: int) -> str:
-    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def letters_of(*texts: str) -> str:

@@ -45,6 +45,7 @@ IF_NAME_TAKEN = (
     "many contacts: do not send the same contacts again. If it is not, set another campaign_name."
 )
 TEST_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 86_400.0
 
 
 class Record(Protocol):
@@ -183,7 +184,7 @@ class Client:
         return None if any(secret and secret in url for secret in self.endpoint.secrets) else url
 
     def _say(self, message: str, *values: object) -> None:
-        """Log what happens to a request. If the worker has been killed, its log is gone: no reason to lose the response."""
+        """Log what happens to a request. A log that cannot be written, because the worker was killed, must not lose the response."""
         with suppress(OSError):
             self._log.info(message, *values)
 
@@ -215,10 +216,10 @@ def _raise_unless_queued(response: Response) -> Response:
             **details,
         )
     if response.outcome is Outcome.NOT_ACCEPTED:
-        wait = f" It asks to wait {response.retry_after:.0f} s." if response.retry_after is not None else ""
+        when = "later" if response.retry_after is None else f"after {response.retry_after:.0f} s"
         raise NotAccepted(
             f"The service did not accept {name} now ({response.problem}). Nothing was queued; it is safe to try again "
-            f"later.{wait}{said}",
+            f"{when}.{said}",
             retry_after=response.retry_after,
             **details,
         )
@@ -234,7 +235,7 @@ def _raise_unless_queued(response: Response) -> Response:
 
 @contextmanager
 def _translate_request_errors(transport: Transport, body: MultipartBody, campaign_name: str | None) -> Iterator[None]:
-    """Raise what an error around the request means. The error itself stays in the traceback only if it is not known."""
+    """Translate an error of the request into an error of this package. It stays in the traceback only if it is not known."""
     try:
         yield
     except BaseException as error:
@@ -262,6 +263,8 @@ def failure_of(
     The contact file is the first field, so a request that ends inside it has nothing that could be queued. Another
     BaseException is Airflow's own time limit, which Airflow tries again.
     """
+    if isinstance(error, NotSent):
+        error.sent = bool(body.sent)  # the record and a request to stop don't know
     if isinstance(error, QueueCallsError | KeyboardInterrupt | SystemExit):
         return error
     if not (body.file_complete or isinstance(error, Exception)):
@@ -288,12 +291,14 @@ def _named(campaign_name: str | None) -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Read a Retry-After (RFC 9110): seconds, or a date."""
+    """Read a Retry-After (RFC 9110): seconds, or a date. A longer wait than a day is one day."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
     try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds())
+        if retry_after.strip().isdecimal():
+            seconds = float(retry_after)
+        else:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds()
     except (TypeError, ValueError, OverflowError):
         return None
+    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)

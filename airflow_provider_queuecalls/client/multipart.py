@@ -22,7 +22,7 @@ from airflow_provider_queuecalls.progress import Progress, Throttle
 
 #: What a field's name may consist of: needs no escaping, and reads the same in every parser.
 FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-#: What a connection takes at a time.
+#: How many bytes are sent at a time.
 BLOCK_BYTES = 256 << 10
 
 

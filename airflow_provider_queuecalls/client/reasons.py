@@ -34,8 +34,8 @@ _OTHER_TLS_VERSION = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "U
 
 
 _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    ((socket.gaierror, UnicodeError), "the host's name cannot be resolved"),
-    (ConnectionRefusedError, "the connection was refused"),
+    ((socket.gaierror, UnicodeError), "the host's name cannot be resolved; check {} host"),
+    (ConnectionRefusedError, "the connection was refused; check {} host and port"),
     (http.client.RemoteDisconnected, "the connection was closed without a response"),
     ((ConnectionResetError, BrokenPipeError), "the connection was reset"),
     (http.client.HTTPException, "the response is not HTTP"),
@@ -50,7 +50,7 @@ def reason_of(error: BaseException, route: Route) -> str | None:
         return _tls_reason(error, route)
     for types, reason in _REASONS:
         if isinstance(error, types):
-            return reason
+            return reason.format("the proxy's" if route.proxy else "the connection's")
     return f"the network failed ({error.strerror})" if isinstance(error, OSError) and error.strerror else None
 
 

@@ -50,7 +50,7 @@ class Response:
     :param problem: why the outcome is not :attr:`Outcome.QUEUED`
     :param error_text: the service's own error message, with ``***`` as in ``body``
     :param name_taken: whether the service seems to refuse the campaign because of its name
-    :param retry_after: how many seconds the service asks to wait
+    :param retry_after: how many seconds the service asks to wait; at most a day
     :param format: the format of the body: XML, JSON, HTML, text, or binary data; empty for an empty body
     :param location: where the service redirects to, without a query and credentials. Its path may repeat what was sent,
         so do not show it.

@@ -242,7 +242,7 @@ class ContactRules:
             if has_no_effect and needed.partition("=")[0] not in violations:
                 violations[name] = Violation(name, "has no effect here", f"unset, or given together with {needed}")
         if violations:
-            raise InvalidContactRules(list(violations.values()))
+            raise InvalidContactRules(violations.values())
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class Split:
             rule = "unset, or given with calling_hours and max_contacts"
             violations["stagger"] = Violation("stagger", "has no effect here", rule)
         if violations:
-            raise InvalidContactRules(list(violations.values()))
+            raise InvalidContactRules(violations.values())
         return cls(
             by=read["by"],
             max_contacts=read["max_contacts"],

@@ -13,7 +13,7 @@ from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import columns_of, made_start_url, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import build_start_url, row_values, with_campaign_row
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -89,7 +89,7 @@ class QueueCallsHook(BaseHook):
 
         Raises :class:`InvalidCampaign` if a setting is not valid, or if Airflow's configuration names no receiver.
         """
-        return made_start_url(self.key_of(campaign_name.strip()), read_speech(speak or {}) or Speech())
+        return build_start_url(self.key_of(campaign_name.strip()), read_speech(speak or {}) or Speech())
 
     def get_conn(self) -> Endpoint:
         """Return what a request needs to know. There is no lasting connection: every campaign is one request."""
@@ -153,7 +153,7 @@ class QueueCallsHook(BaseHook):
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
         key = self.key_of(campaign.campaign_name or "")
         with ExitStack() as stack:
-            known = columns_of(campaign, self.endpoint)
+            known = row_values(campaign, self.endpoint)
             open_store = with_campaign_row(open_store, running_task(), self.log, stack, known)
             called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=self.log))
             return deliver(

@@ -223,7 +223,7 @@ class QueueCallsNotifier(BaseNotifier):
     @clear_locals()
     def _deliver(self, context: Context, stop: StopRequest) -> Delivery:
         from airflow_provider_queuecalls._airflow.receipts import ledger_opener
-        from airflow_provider_queuecalls._airflow.results import made_campaign
+        from airflow_provider_queuecalls._airflow.results import build_campaign
         from airflow_provider_queuecalls.client.client import Client
         from airflow_provider_queuecalls.contacts import ContactRules
         from airflow_provider_queuecalls.delivery import deliver
@@ -243,7 +243,7 @@ class QueueCallsNotifier(BaseNotifier):
             "retry_interval": self.retry_interval,
             "expiration_timestamp": int(now + given["expires_after"].total_seconds()),
         }
-        campaign = made_campaign(values, endpoint, speak=is_unset(self.start_url))
+        campaign = build_campaign(values, endpoint, speak=is_unset(self.start_url))
         rules = ContactRules(
             phone_format=self.phone_format, normalize=True, on_invalid="skip", duplicates="drop",
             calling_hours=self.calling_hours, unknown_zone=None if is_unset(self.calling_hours) else self.unknown_zone,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from airflow_provider_queuecalls._airflow.results import (
     read_rows,
     results_database_url,
 )
-from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
+from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, safe_to_retry
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
@@ -39,10 +39,7 @@ from airflow_provider_queuecalls.contacts.rules import (
     UnknownZone,
 )
 from airflow_provider_queuecalls.exceptions import (
-    CheckFailed,
     InvalidContacts,
-    QueueCallsError,
-    WireError,
     clear_locals,
 )
 from airflow_provider_queuecalls.records.joined_list import MISSING, OUTPUT_COLUMNS, SELECTIONS, JoinedList
@@ -83,9 +80,9 @@ class CallResultsOperator(BaseOperator):
         a file of this name when it is complete. Give this, or output_conn_id and output_table. Default: none.
     :param output_conn_id: The connection to a database that Airflow has a DbApiHook for. Default: none.
     :param output_table: The table in which the campaign's rows are replaced, in one transaction. It has the columns
-        campaign_name, phone_number, message_reference, call_parameter, call_id, result, callee_type, attempts,
-        last_attempt_timestamp, duration, received_at, choice, and chosen_at. Accepts the name of a table, with its schema
-        where it is needed.
+        campaign_key, campaign_name, phone_number, message_reference, call_parameter, call_id, result, callee_type,
+        attempts, last_attempt_timestamp, duration, received_at, choice, and chosen_at. Accepts the name of a table, with
+        its schema where it is needed.
         Default: none.
     :param queued: The result of the task that sent the campaign. After a dry run, the task is skipped. Give this or
         campaign_name. Accepts the result of a QueueCallsOperator, as a mapping or text. Default: none.
@@ -218,7 +215,7 @@ class CallResultsOperator(BaseOperator):
             url = results_database_url()
             self._read = [self.contacts, *self._rules().lists], dataset_of(url)
             checked = self._checked(stack, wanted)
-            with _safe_to_retry():
+            with safe_to_retry():
                 self._assert_sent(
                     wanted, checked.report, read_counts(url, wanted.campaign_key, wanted.campaign_name).contacts
                 )
@@ -313,7 +310,8 @@ class CallResultsOperator(BaseOperator):
 
             conn_id, table = str(self.output_conn_id).strip(), str(self.output_table).strip()
             rows = joined.rows(wanted.select)
-            replace_rows(conn_id, table, wanted.campaign_name, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
+            campaign = wanted.campaign_key, wanted.campaign_name
+            replace_rows(conn_id, table, campaign, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
             return table
         with writable_copy(self.output_path, "The list", NOTHING_WRITTEN) as path:
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
@@ -328,14 +326,3 @@ class CallResultsOperator(BaseOperator):
             self.log.warning(
                 "No result has the choice or callee_type %r. Those that results have: %s.", result["select"], found
             )
-
-
-@contextmanager
-def _safe_to_retry() -> Iterator[None]:
-    """Raise what is wrong with the results database as :class:`CheckFailed`: another try may help."""
-    try:
-        yield
-    except (InvalidContacts, WireError, CheckFailed):
-        raise
-    except QueueCallsError as error:
-        raise CheckFailed(str(error)) from None

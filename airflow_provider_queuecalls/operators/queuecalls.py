@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
+from airflow_provider_queuecalls._airflow.question import OnUnknown, ask_if_unknown, read_parameters, record_answer
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import columns_of, made_campaign, page_of_campaign, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import (
+    build_campaign,
+    page_of_campaign,
+    row_values,
+    update_campaign_row,
+    with_campaign_row,
+)
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -37,11 +43,11 @@ from airflow_provider_queuecalls.contacts.rules import (
     Quoting,
     UnknownZone,
 )
-from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver, parse_digest
+from airflow_provider_queuecalls.delivery import ANY_DIGEST, deliver, parse_digest
 from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campaign_name, clear_locals
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import OpenStore
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -189,7 +195,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     hidden_fields: Sequence[str] = ("message_reference", "call_parameters")
     ui_color = "#d9ece6"
     #: The delivery and its source files, for OpenLineage, which asks after the task has ended, also if it failed.
-    _delivered: tuple[Delivery, Sequence[Location]] | None = None
+    _delivered: tuple[Mapping[str, Any], Sequence[Location]] | None = None
 
     def __init__(
         self,
@@ -296,7 +302,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             known = {
-                **columns_of(campaign, self.hook.endpoint),
+                **row_values(campaign, self.hook.endpoint),
                 "collects_results": parse_flag("collect_results", self.collect_results),
             }
             open_store = with_campaign_row(open_store, context["ti"], self.log, stack, known)
@@ -305,8 +311,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))
             open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
-            stack.enter_context(ask_if_unknown(self, context, self.hook.client, open_ledger, asking))
             sources = [*contacts.sources, *contacts.rules.lists]
+            stack.enter_context(
+                ask_if_unknown(self, context, self.hook.client, open_ledger, parameters=asking, sources=sources)
+            )
             try:
                 delivery = deliver(
                     campaign,
@@ -323,9 +331,9 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     log=self.log,
                 )
             except QueueCallsError as error:
-                self._delivered = error.delivery and (error.delivery, sources)
+                self._delivered = error.delivery and (error.delivery.result, sources)
                 raise
-            self._delivered = delivery, sources
+            self._delivered = delivery.result, sources
             return delivery.result
 
     @clear_locals()
@@ -333,19 +341,23 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self,
         context: Context,
         event: Mapping[str, Any],
+        *,
         key: Mapping[str, str],
         generation: int,
         known: Mapping[str, Any],
+        sources: Sequence[str],
     ) -> dict[str, Any]:
         """Put a person's answer on record, and do as they say. Airflow calls this when they have answered."""
-        with retried_only_if_safe(self), ExitStack() as stack:
+        self._delivered = known, sources
+        with retried_only_if_safe(self):
             open_store = records_at(self.receipts_path, self.log, context=context)
-            row = {"expires_at": known["expiration_timestamp"]}
-            open_store = with_campaign_row(open_store, context["ti"], self.log, stack, row)
             ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
-            entry = answered(event, ledger, generation, known)
-        self.log.info("%s answered: campaign %s is %s", entry.resolved_by, entry.campaign_name, entry.state.value)
+            entry = record_answer(event, ledger, generation, known)
+        update_campaign_row(entry)
+        outcome = OUTCOMES[entry.state]
+        self.log.info("%s answered that campaign %s is %s.", entry.resolved_by, entry.campaign_name, outcome)
         if entry.result is not None:
+            self._delivered = entry.result, sources
             return dict(entry.result)
         # Do not ask a second time: Airflow would show the first question again.
         self.on_unknown = "fail"
@@ -361,16 +373,16 @@ class QueueCallsOperator(HidesFields, BaseOperator):
 
         if self._delivered is None:
             return None
-        delivery, sources = self._delivered
+        result, sources = self._delivered
         written = [] if is_unset(self.rejects_path) or self.rejects_path is None else [self.rejects_path]
-        return campaign_lineage(delivery, self.hook.endpoint.url, read=sources, written=written)
+        return campaign_lineage(result, self.hook.endpoint.url, read=sources, written=written)
 
     def _campaign(self, context: Context) -> Campaign:
         values = {name: revealed(getattr(self, name)) for name in Campaign.names()}
         if is_unset(values["campaign_name"]):
             ti = context["ti"]
             values["campaign_name"] = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
-        return made_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
+        return build_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
 
     def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
         """The record of what was sent as this campaign."""

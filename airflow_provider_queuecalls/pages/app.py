@@ -125,7 +125,7 @@ class Pages:
         return respond
 
     def _view(self, view: Callable[[Visit], Response], visit: Visit) -> Response:
-        from airflow_provider_queuecalls.records.database import translate_sqlalchemy_errors
+        from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
         try:
             if self._database is None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from airflow_provider_queuecalls.client.campaign import letters_of
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values, show
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_or_raise, show
 from airflow_provider_queuecalls.value_types import CHOICE, read_duration
 
 OnNoRecord: TypeAlias = Literal["call", "skip"]
@@ -67,10 +67,7 @@ class AlarmNames(NamedTuple):
 
 def read_parameters(values: Mapping[str, object]) -> dict[str, Any]:
     """Read the values of :data:`PARAMETERS`. Raises :class:`InvalidCampaign`."""
-    read, violations = read_values(PARAMETERS, values)
-    if violations:
-        raise InvalidCampaign(list(violations.values()))
-    return read
+    return read_or_raise(PARAMETERS, values, InvalidCampaign)
 
 
 def cut(text: str, size: int) -> str:

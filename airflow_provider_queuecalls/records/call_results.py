@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.value_types import INTEGER, TIMESTAMP, read_text
 
+#: The results with which a contact counts as reached, and as not reached. With any other it counts as neither, as without a
+#: result: it may have been reached, so calling it again may call a person twice.
 COMPLETED, FAILED = "completed", "failed"
 DOCUMENTED = "documented"
 #: How long the digests of a post and of a call are, in characters.

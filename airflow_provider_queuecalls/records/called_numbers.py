@@ -19,7 +19,8 @@ from airflow_provider_queuecalls.contacts.check import translate_errors
 from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.files import temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
-from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database, translate_sqlalchemy_errors
+from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database
+from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

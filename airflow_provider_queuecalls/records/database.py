@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult
+from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS, file_id, make_engine
 from airflow_provider_queuecalls.records.entry import OUTCOMES, State
 from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
 from airflow_provider_queuecalls.records.storing import CHOICES, WITHOUT_RESULT, store, store_choice
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.engine import Connection
     from sqlalchemy.sql.elements import TextClause
 
 
@@ -55,7 +56,7 @@ class CampaignRow:
     zones: str | None = None
 
 
-#: What is known about a campaign that was not sent yet, and not told again later. It is never replaced by None.
+#: Columns that are known before sending and that later updates leave out. They are never replaced by None.
 KEPT = ("expires_at", "calls_from", "collects_results", "campaign_url", "zones")
 
 
@@ -103,7 +104,8 @@ class Database:
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         #: For results, which PostgreSQL stores in one statement.
         self._storer = self._engine.execution_options(isolation_level="AUTOCOMMIT") if self.is_shared else self._writer
-        self.url = self._engine.url
+        #: Its text hides the password, and the query, where drivers accept one too, is left out.
+        self.url = self._engine.url.set(query={})
         self._file_id = file_id(self.url)
         self._lock = Lock()
         self._connection: Connection | None = None
@@ -197,14 +199,15 @@ class Database:
             connection.execute(text(put), row)
             _forget_numbers(connection, campaign.campaign_key, campaign.outcome)
 
-    def set_outcome(self, key: str, outcome: str) -> None:
-        """Change what is known about the request of a campaign, if it has a row."""
+    def update_campaign(self, key: str, columns: Mapping[str, Any]) -> None:
+        """Change columns of a campaign, among them its outcome, if it has a row."""
         from sqlalchemy import text
 
-        change = "UPDATE queuecalls_campaigns SET outcome = :outcome WHERE campaign_key = :key"
+        changes = ", ".join(f"{name} = :{name}" for name in columns)
+        update = f"UPDATE queuecalls_campaigns SET {changes} WHERE campaign_key = :key"  # noqa: S608  # the names are ours
         with self.transaction() as connection:
-            connection.execute(text(change), {"key": key, "outcome": outcome})
-            _forget_numbers(connection, key, outcome)
+            connection.execute(text(update), {**columns, "key": key})
+            _forget_numbers(connection, key, columns["outcome"])
 
     def key_of(self, campaign: str) -> str:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
@@ -336,18 +339,6 @@ _PRUNE_TALLIES = """DELETE FROM queuecalls_tallies WHERE last_received_at < :bef
 _PRUNE_BREAKDOWNS = """DELETE FROM queuecalls_breakdowns WHERE NOT EXISTS
     (SELECT 1 FROM queuecalls_tallies AS tally WHERE tally.campaign_key = queuecalls_breakdowns.campaign_key)
     AND NOT EXISTS (SELECT 1 FROM queuecalls_choices AS choice WHERE choice.campaign_key = queuecalls_breakdowns.campaign_key)"""
-
-
-@contextmanager
-def translate_sqlalchemy_errors(url: URL) -> Iterator[None]:
-    """Turn an error of the database into one that names it, without its password."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise QueueCallsError(f"The results database {url!r} cannot be used: {str(cause).strip()}") from None
 
 
 def _of(query: str, key: str | None, order: str = "") -> TextClause:

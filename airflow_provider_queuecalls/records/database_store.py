@@ -76,7 +76,7 @@ class DatabaseStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        from airflow_provider_queuecalls.records.database import translate_sqlalchemy_errors
+        from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
         with closing(self._open_database()) as database, translate_sqlalchemy_errors(database.url):
             if not database.is_shared:

@@ -18,17 +18,26 @@ PATIENCE_SECONDS = 10
 ACCEPTED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
+def parse_url(url: str) -> URL:
+    """Read the URL of a database. Raises :class:`QueueCallsError`, without any of it, which may be part of a password."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        raise QueueCallsError(
+            f"The results database has no valid URL, in [queuecalls] results_database or --database. It must be {ACCEPTED}, "
+            "with what is special in a password percent-encoded, such as %40 for @."
+        ) from None
+
+
 def make_engine(url: str, *, create: bool, patience: float) -> Engine:
     """Return an engine for the database. Raises :class:`QueueCallsError` for a URL that cannot be used."""
     from sqlalchemy import create_engine, event
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
     from sqlalchemy.pool import QueuePool
 
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise QueueCallsError(f"The results database has no valid URL. It must be {ACCEPTED}.") from None
+    parsed = parse_url(url)
     # Errors must not repeat the values of a statement: they are people's data.
     options: dict[str, Any] = {"future": True, "hide_parameters": True, "poolclass": QueuePool, "pool_pre_ping": True}
     # Nor must the log: with logging_level=DEBUG, SQLAlchemy would log every row.

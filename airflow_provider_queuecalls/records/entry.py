@@ -68,8 +68,9 @@ class Entry:
     """One entry of a record.
 
     ``token`` is the owner's: a random text that each try has for itself. ``resend_scopes`` are those in which a try
-    began to send, over all generations: ``resend`` sends once in each. ``ended_at`` is when its request is known to have
-    ended without a response that counts. ``resolved_by`` is the person who found out what became of it.
+    began to send, over all generations: ``resend`` sends once in each. ``sent_before`` is whether an earlier request may
+    have queued the campaign too: its results cannot be told from those of this one. ``ended_at`` is when its request is
+    known to have ended without a response that counts. ``resolved_by`` is the person who found out what became of it.
     """
 
     state: State
@@ -83,6 +84,7 @@ class Entry:
     host: str
     started_at: str
     resend_scopes: tuple[str, ...] = ()
+    sent_before: bool = False
     ended_at: str | None = None
     queued_at: str | None = None
     result: Mapping[str, Any] | None = None
@@ -118,7 +120,7 @@ class Entry:
         if not isinstance(stored, Mapping) or set(stored) != set(cls.__dataclass_fields__):
             raise ValueError("it is not an entry of a record")
         kinds: Mapping[str, type | tuple[type, ...]] = {
-            **{"contacts": int, "try_number": int, "resend_scopes": list},
+            **{"contacts": int, "try_number": int, "resend_scopes": list, "sent_before": bool},
             **dict.fromkeys(("ended_at", "queued_at", "resolved_by", "resolved_at"), (str, type(None))),
             "result": (dict, type(None)),
         }

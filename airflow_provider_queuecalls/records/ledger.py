@@ -1,6 +1,6 @@
 """The record of one campaign: a small state machine that lets it be sent once.
 
-The service's request has no idempotency key, so whoever sends must remember. The record of a campaign is a sequence of
+The service's request has no idempotency key, so the sender keeps a record. The record of a campaign is a sequence of
 entries, numbered by *generation*; the last one counts, and none is ever changed:
 
     nothing ──► intent ──► complete ──► receipt
@@ -65,8 +65,8 @@ class Ledger:
         log: logging.Logger | Any | None = None,
     ) -> None:
         self._log = log or logging.getLogger(__name__)
-        #: When the first result of an entry's calls arrived, which shows that they were queued; None where none is known.
-        self.first_result = first_result
+        #: When the first result of the campaign arrived since an entry's request began; None where none is known.
+        self._first_result = first_result
         self._store = store
         self._key = key
         self._try = this_try
@@ -99,6 +99,7 @@ class Ledger:
             host=platform.node(),
             started_at=utc_now(),
             resend_scopes=(*scopes, *(() if this_try.resend_scope in scopes else (this_try.resend_scope,))),
+            sent_before=found is not None and (found.sent_before or found.state in (State.COMPLETE, State.RECEIPT)),
         )
         if found is None or found.state in (State.OPEN, State.INTENT) or found.started_at < this_try.forgets_before:
             return None
@@ -167,11 +168,17 @@ class Ledger:
         """What a person can do about an unknown outcome, once they have looked the campaign up."""
         return ways_to_resolve(self._store.command_arguments, self._store.clear_note)
 
+    def proven_at(self, entry: Entry) -> str | None:
+        """When a result arrived that proves that a request without a response was queued; None without one."""
+        return None if entry.sent_before else self._first_result(entry)
+
     def hint(self, entry: Entry) -> str:
         """What else is known of a request without a response, for messages. It starts with a space."""
-        if arrived := self.first_result(entry):
-            return f" But the first result of its calls arrived at {arrived}, so it was queued."
-        return entry.under_way_hint
+        if not (arrived := self._first_result(entry)):
+            return entry.under_way_hint
+        if entry.sent_before:
+            return f"{entry.under_way_hint} A result arrived at {arrived}, but an earlier request may have queued its call."
+        return f" But the first result of its calls arrived at {arrived}, so it was queued."
 
     @property
     def follows_broken_off(self) -> bool:
@@ -263,8 +270,10 @@ class Ledger:
             )
         if entry.digest != self._written().digest:
             raise AlreadySent(
-                f"Campaign {name!r} was already queued by {who} at {entry.queued_at}, with another contact file. Nothing "
-                "was sent. Use another campaign_name, or send this list as well with resend=True.",
+                f"Campaign {name!r} was already queued by {who} at {entry.queued_at}, with a list that differs from this one: the "
+                "contact file, a suppression list, or a rule of the check has changed. Nothing was sent. If this is a retry, "
+                "leave the task as it is: the first list is queued. If this is a new list, set another campaign_name; contacts "
+                "who are on both lists are then called twice.",
                 campaign_name=name,
             )
         return {**entry.result}

@@ -118,7 +118,7 @@ def read_next_list(values: Mapping[str, object], key_of: Callable[[str], str]) -
         rule = "unset, because rows are written to output_table"
         violations["output_format"] = Violation("output_format", "has no effect here", rule)
     if violations:
-        raise InvalidNextList(list(violations.values()))
+        raise InvalidNextList(violations.values())
     queued = read["queued"] or {}
     if queued.get("dry_run"):
         return None

@@ -50,7 +50,7 @@ class Filter:
 class Summary:
     """A campaign, the counts of its results, and why it needs a person.
 
-    ``state`` is one of :data:`STATES`. ``completed`` counts calls; a campaign can have more of them than contacts.
+    ``state`` is one of :data:`STATES`. ``completed`` and ``failed`` count calls, of which there can be more than contacts.
     """
 
     campaign_key: str
@@ -68,6 +68,7 @@ class Summary:
     zones: str | None
     results: int
     completed: int
+    failed: int
     last_received_at: int | None
     state: str
     is_unknown: int
@@ -86,8 +87,8 @@ class Summary:
 
     @property
     def not_reached(self) -> int:
-        """How many other contacts have a result."""
-        return min(self.results, self.contacts) - self.reached
+        """How many other contacts have a failed call."""
+        return min(self.failed, self.contacts - self.reached)
 
     @property
     def open(self) -> int:
@@ -113,11 +114,7 @@ class Totals:
     contacts: int = 0
     reached: int = 0
     not_reached: int = 0
-
-    @property
-    def open(self) -> int:
-        """How many contacts have no result."""
-        return self.contacts - self.reached - self.not_reached
+    open: int = 0
 
     @property
     def reached_share(self) -> float:
@@ -142,10 +139,11 @@ _NEWEST = "ORDER BY started_at DESC, campaign_key DESC LIMIT :most"
 #: each time that a condition names it.
 _COUNTED = f"""WITH chosen AS ({{chosen}}),
     counts AS (SELECT campaign_key, sum(calls) AS calls, max(last_received_at) AS last_received_at,
-            sum(CASE WHEN lower(result) = '{COMPLETED}' THEN calls ELSE 0 END) AS completed
+            sum(CASE WHEN lower(result) = '{COMPLETED}' THEN calls ELSE 0 END) AS completed,
+            sum(CASE WHEN lower(result) = '{FAILED}' THEN calls ELSE 0 END) AS failed
         FROM queuecalls_tallies WHERE campaign_key IN (SELECT campaign_key FROM chosen) GROUP BY campaign_key),
     counted AS (SELECT chosen.*, coalesce(counts.calls, 0) AS results, coalesce(counts.completed, 0) AS completed,
-            counts.last_received_at FROM chosen LEFT JOIN counts ON counts.campaign_key = chosen.campaign_key)"""
+            coalesce(counts.failed, 0) AS failed, counts.last_received_at FROM chosen LEFT JOIN counts ON counts.campaign_key = chosen.campaign_key)"""
 _END = "CASE WHEN expires_at < :now THEN expires_at ELSE :now END"
 _QUIET = " AND ".join(
     f"coalesce({column}, 0) + {QUIET_SECONDS} < {_END}" for column in ("last_received_at", "calls_from", "started_at")
@@ -188,7 +186,7 @@ def needing_a_person(connection: Connection, chosen: Filter, now: int, most: int
 
 
 def campaign(connection: Connection, key: str, now: int) -> Summary | None:
-    """The campaign with this key; None if there is none. Whether it may be read is for whoever asks."""
+    """The campaign with this key; None if there is none. The caller checks permissions."""
     where = "known.campaign_key = :key"
     for query in (_stated(where), _stated(where, _UNRECORDED)):
         for found in _summaries(connection, query, {"key": key, "now": now, "most": 1}):
@@ -207,10 +205,12 @@ def totals_by_quarter(connection: Connection, chosen: Filter) -> dict[int, Total
     """What became of the campaigns that were sent, by the quarter of an hour in which they were sent."""
     where, values = _where(chosen)
     reached = "CASE WHEN completed > contacts THEN contacts ELSE completed END"
-    results = "CASE WHEN results > contacts THEN contacts ELSE results END"
+    not_reached = f"CASE WHEN failed > contacts - ({reached}) THEN contacts - ({reached}) ELSE failed END"
+    without_result = "CASE WHEN results > contacts THEN 0 ELSE contacts - results END"
     chosen_campaigns = _CAMPAIGNS.format(where=f"{where} AND outcome IN ('queued', 'unknown')", page="")
     query = f"""{_COUNTED.format(chosen=chosen_campaigns)}
-        SELECT started_at / {QUARTER_SECONDS} * {QUARTER_SECONDS} AS quarter, count(*), sum(contacts), sum({reached}), sum({results} - ({reached}))
+        SELECT started_at / {QUARTER_SECONDS} * {QUARTER_SECONDS} AS quarter, count(*), sum(contacts), sum({reached}), sum({not_reached}),
+            sum({without_result})
         FROM counted GROUP BY 1"""
     return {
         quarter: Totals(*map(int, counts)) for quarter, *counts in connection.execute(_statement(query, values), values)
@@ -318,6 +318,6 @@ def _statement(query: str, values: Mapping[str, Any]) -> TextClause:
 
 def _summaries(connection: Connection, query: str, values: Mapping[str, Any]) -> list[Summary]:
     # PostgreSQL sums bigints to a Decimal.
-    counts = ("contacts", "results", "completed")
+    counts = ("contacts", "results", "completed", "failed")
     rows = connection.execute(_statement(query, values), values).mappings()
     return [Summary(**{**row, **{name: int(row[name]) for name in counts}}) for row in rows]

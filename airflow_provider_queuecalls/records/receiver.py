@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.call_results import CallResult, PostedResult, read_result
+from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult, read_result
+from airflow_provider_queuecalls.records.database_errors import describe_error
 from airflow_provider_queuecalls.records.results_url import key_of
-from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, LAST_WORD, script
+from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, END_CALL, script
 from airflow_provider_queuecalls.voice.script_url import script_of
 from airflow_provider_queuecalls.voice.speech import Speech
 
@@ -44,6 +45,7 @@ MOST_CHARACTERS = 64 << 20
 STORE_SECONDS = 30
 #: The fields of a call whose text is spoken. A contact's own has the name of its column, or that of the form.
 SPOKEN = ("call_parameter", "call_parameters")
+_RESULT_FIELDS = frozenset(field.name for field in FIELDS)
 _MORE_HEADERS = {503: [(b"retry-after", b"30")], 405: [(b"allow", b"GET, HEAD, POST")]}
 
 
@@ -57,7 +59,7 @@ class Results(Protocol):
     def add_choice(self, campaign_key: str, call: CallResult, choice: str, chosen_at: int) -> None: ...
 
 
-class _Answer(NamedTuple):
+class _Response(NamedTuple):
     """A response: a text, which is also logged, or a script."""
 
     status: int
@@ -65,8 +67,8 @@ class _Answer(NamedTuple):
     script: bytes = b""
 
 
-OK = _Answer(200, "ok")
-NO_DATABASE = _Answer(503, "this receiver has no database")
+OK = _Response(200, "ok")
+NO_DATABASE = _Response(503, "this receiver has no database")
 
 
 class _Refused(Exception):
@@ -86,6 +88,7 @@ class Receiver:
         self._database = database
         self._secrets = tuple(secrets)
         self._problem = ""
+        self._has_warned = False
         self._waiting: deque[_Waiting] = deque()
         self._characters = 0
         self._writing: asyncio.Task[None] | None = None
@@ -100,28 +103,28 @@ class Receiver:
         try:
             if speaking is not None:
                 key = speaking[0]
-                answer = await self._speak(*speaking, scope, receive)
+                response = await self._speak(*speaking, scope, receive)
             elif key is not None:
-                answer = await self._respond(key, scope, receive)
+                response = await self._respond(key, scope, receive)
             elif is_read and path.endswith(HEALTH):
-                answer = (
+                response = (
                     await self._result_of(self._in_thread(self._reader, self._database.ping)) if self._database else OK
                 )
             else:
-                answer = _Answer(404, "not found")
+                response = _Response(404, "not found")
         except _Refused as refused:
-            answer = _Answer(*refused.args)
+            response = _Response(*refused.args)
         if key and not is_read:
-            log.info("%s %d campaign %s: %s", scope["method"], answer.status, key, answer.text)
-        body = answer.script or f"{answer.text}\n".encode()
-        content_type = CONTENT_TYPE if answer.script else "text/plain"
+            log.info("%s %d campaign %s: %s", scope["method"], response.status, key, response.text)
+        body = response.script or f"{response.text}\n".encode()
+        content_type = CONTENT_TYPE if response.script else "text/plain"
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"no-store"),
         ]
-        headers += _MORE_HEADERS.get(answer.status, ())
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        headers += _MORE_HEADERS.get(response.status, ())
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     def close(self) -> None:
@@ -129,17 +132,24 @@ class Receiver:
         self._writer.shutdown()
         self._reader.shutdown()
 
-    async def _respond(self, key: str, scope: Scope, receive: Receive) -> _Answer:
+    async def _respond(self, key: str, scope: Scope, receive: Receive) -> _Response:
         pairs = await _pairs(scope, receive)
         if self._database is None:
             return NO_DATABASE
-        if scope["method"] != "POST":
+        if scope["method"] != "POST":  # the service asks so before it queues a campaign
+            if not self._has_warned and not _RESULT_FIELDS.isdisjoint(name for name, _ in pairs):
+                log.warning(
+                    "A result of campaign %s came with %s and was not stored: results must be posted.",
+                    key,
+                    scope["method"],
+                )
+                self._has_warned = True
             return OK
         if not pairs:
-            return _Answer(400, "the post has no fields")
+            return _Response(400, "the post has no fields")
         return await self._result_of(self._store(key, read_result(pairs)))
 
-    async def _speak(self, key: str, speech: Speech, scope: Scope, receive: Receive) -> _Answer:
+    async def _speak(self, key: str, speech: Speech, scope: Scope, receive: Receive) -> _Response:
         pairs = await _pairs(scope, receive)
         fields, result = dict(pairs), read_result(pairs).result
         if speech.choices and self._database is None:
@@ -148,27 +158,27 @@ class Receiver:
             return await self._choose(key, speech, fields[CHOICE], result)
         call = {name: getattr(result, name) or "" for name in CALL}
         text = next(filter(None, map(fields.get, SPOKEN)), "")
-        return _Answer(200, "script", script(speech, text, call, scope["path"].rpartition("/")[2]))
+        return _Response(200, "script", script(speech, text, call, scope["path"].rpartition("/")[2]))
 
-    async def _choose(self, key: str, speech: Speech, choice: str, call: CallResult) -> _Answer:
+    async def _choose(self, key: str, speech: Speech, choice: str, call: CallResult) -> _Response:
         if choice not in speech.choices.values() or self._database is None:
-            return _Answer(400, "the script does not offer this choice")
+            return _Response(400, "the script does not offer this choice")
         if call.call_key is None:
-            return _Answer(400, "the choice names no call")
+            return _Response(400, "the choice names no call")
         storing = self._in_thread(self._writer, self._database.add_choice, key, call, choice, int(time.time()))
-        answer = await self._result_of(asyncio.wait_for(storing, STORE_SECONDS))
-        return _Answer(200, "choice stored", LAST_WORD) if answer is OK else answer
+        response = await self._result_of(asyncio.wait_for(storing, STORE_SECONDS))
+        return _Response(200, "choice stored", END_CALL) if response is OK else response
 
-    async def _result_of(self, operation: Awaitable[bool | None]) -> _Answer:
+    async def _result_of(self, operation: Awaitable[bool | None]) -> _Response:
         try:
             is_new = await operation
         except Exception as error:  # noqa: BLE001  # any: only a committed result may be acknowledged
-            if (problem := _describe(error)) != self._problem:  # one line, however many posts fail
+            if (problem := describe_error(error)) != self._problem:  # one line, however many posts fail
                 log.error("The database cannot be used: %s", problem)
                 self._problem = problem
-            return _Answer(503, "the database cannot be used")
+            return _Response(503, "the database cannot be used")
         self._problem = ""
-        return OK if is_new is None else _Answer(200, "stored" if is_new else "stored before")
+        return OK if is_new is None else _Response(200, "stored" if is_new else "stored before")
 
     async def _store(self, key: str, posted: PostedResult) -> bool:
         if self._characters > MOST_CHARACTERS:
@@ -226,15 +236,6 @@ class _Waiting(NamedTuple):
     def fail(self, error: Exception) -> None:
         if not self.stored.done():
             self.stored.set_exception(error)
-
-
-def _describe(error: BaseException) -> str:
-    """An error without its own text, which may quote the result; ours doesn't."""
-    cause = getattr(error, "orig", None) or error
-    if isinstance(cause, QueueCallsError):
-        return str(cause)
-    codes = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
-    return " ".join([type(cause).__name__, *filter(None, codes)])
 
 
 async def _pairs(scope: Scope, receive: Receive) -> list[tuple[str, str]]:

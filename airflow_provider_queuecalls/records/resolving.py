@@ -46,7 +46,7 @@ def resolve(
     last, asked = ledger.read()
     if asked is None or asked.state is not State.COMPLETE or last != generation:
         raise _refused(ledger.campaign_name)
-    if not queued and (arrived := ledger.first_result(asked)):
+    if not queued and (arrived := ledger.proven_at(asked)):
         raise OutcomeUnknown(
             f"Campaign {asked.campaign_name!r} was queued: the first result of its calls arrived at {arrived}. The answer that "
             f"it is not queued was not put on record, and nothing was sent.\n{ledger.how_to_resolve}",

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.value_types import (
     NAME,
     TIMESTAMP,
     format_duration,
+    format_moment,
     read_duration,
     read_structure,
     type_name,
@@ -156,9 +157,9 @@ class Wait:
             return "without a limit of its own: neither an expiration_timestamp nor a deadline is known"
         end, why = self.end
         if why == "deadline":
-            return f"until the deadline at {_moment_words(end)}"
+            return f"until the deadline at {format_moment(end)}"
         return (
-            f"until {_moment_words(end)}: the campaign expires at {_moment_words(self.expires_at or 0)}, and its last results "
+            f"until {format_moment(end)}: the campaign expires at {format_moment(self.expires_at or 0)}, and its last results "
             f"may be {format_duration(timedelta(seconds=self.grace))} late"
         )
 
@@ -178,7 +179,7 @@ def read_wait(values: Mapping[str, object], key_of: Callable[[str], str]) -> Wai
     """
     read, violations = read_for_campaign(PARAMETERS, values)
     if violations:
-        raise InvalidWait(list(violations.values()))
+        raise InvalidWait(violations.values())
     queued = read.pop("queued") or {}
     if queued.get("dry_run"):
         return None
@@ -233,7 +234,3 @@ def by_value(counts: Counter[str]) -> dict[str, int]:
         name = value or EMPTY
         shown[name if len(shown) < MOST_VALUES and show(name) == repr(name) else OTHER] += number
     return dict(shown)
-
-
-def _moment_words(timestamp: float) -> str:
-    return f"{datetime.fromtimestamp(timestamp, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"

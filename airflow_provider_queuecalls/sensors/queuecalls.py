@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import (
-    AirflowFailException,
     AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
 )
 from airflow_provider_queuecalls._airflow.results import describe_events, read_counts, results_database_url
+from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, safe_to_retry
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
-from airflow_provider_queuecalls.exceptions import InvalidWait, QueueCallsError
+from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.records.waiting import BY_NAME, Wait, read_wait
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class QueueCallsResultsSensor(BaseSensorOperator):
         "queuecalls_conn_id",
     )
     ui_color = "#d9ece6"
-    #: What was logged last.
-    _said = ""
+    #: The progress that was logged last.
+    _logged_progress = ""
 
     def __init__(
         self,
@@ -124,22 +124,22 @@ class QueueCallsResultsSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the counts that the trigger has found."""
         if error := event.get("error"):
-            raise QueueCallsError(error)
+            raise CheckFailed(error)
         return self._finish(context, event["result"])
 
     def _look(self) -> tuple[Wait, dict[str, Any] | None]:
         """Return the wait as it is known by now, and its result if it has ended."""
-        try:
+        with retried_only_if_safe(self):
             given = read_wait({name: getattr(self, name) for name in BY_NAME}, self._key_of)
-        except InvalidWait as error:
-            raise AirflowFailException(str(error)) from None
-        if given is None:
-            raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
-        counts = read_counts(results_database_url(), given.campaign_key, given.campaign_name)
+            if given is None:
+                raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
+            url = results_database_url()
+            with safe_to_retry():
+                counts = read_counts(url, given.campaign_key, given.campaign_name)
         wait = given.of(counts)
         if ended_by := wait.ended_by(counts):
             return wait, wait.result(counts, ended_by)
-        if not self._said:
+        if not self._logged_progress:
             outcome = counts.outcome or "not known"
             proof = ", but its results prove that it was queued" if counts.results and outcome != "queued" else ""
             self.log.info(
@@ -149,9 +149,9 @@ class QueueCallsResultsSensor(BaseSensorOperator):
                 self.log.warning(
                     "Airflow ends the wait before that, after the sensor's timeout of %.0f s.", self.timeout
                 )
-        if (progress := wait.progress(counts)) != self._said:
+        if (progress := wait.progress(counts)) != self._logged_progress:
             self.log.info("Campaign %s has %s", wait.campaign_name, progress)
-            self._said = progress
+            self._logged_progress = progress
         return wait, None
 
     def _key_of(self, campaign_name: str) -> str:

@@ -44,7 +44,7 @@ class QueueCallsResultsTrigger(BaseTrigger):
         # Airflow's connections may be read only in asgiref's sync thread. The database may be slow, so it has another thread.
         read_url = sync_to_async(results_database_url)
         read = sync_to_async(read_counts, thread_sensitive=False)
-        url, said, wait = None, "", self.wait
+        url, logged, wait = None, "", self.wait
         while True:
             try:
                 url = url or await read_url()
@@ -54,7 +54,7 @@ class QueueCallsResultsTrigger(BaseTrigger):
                 if wait.end and wait.end[0] <= time.time():
                     yield TriggerEvent({"error": message})  # type: ignore[no-untyped-call]
                     return
-                if message != said:
+                if message != logged:
                     self.log.warning("%s The results are awaited all the same.", message)
             else:
                 wait = self.wait.of(counts)
@@ -62,8 +62,8 @@ class QueueCallsResultsTrigger(BaseTrigger):
                 if ended_by := wait.ended_by(counts):
                     yield TriggerEvent({"result": wait.result(counts, ended_by)})  # type: ignore[no-untyped-call]
                     return
-                if message != said:
+                if message != logged:
                     self.log.info("Campaign %s has %s", wait.campaign_name, message)
-            said = message
+            logged = message
             remaining = wait.end[0] - time.time() if wait.end else self.poke_interval
             await asyncio.sleep(max(0, min(self.poke_interval, remaining)))

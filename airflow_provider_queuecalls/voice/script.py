@@ -25,7 +25,7 @@ def script(speech: Speech, text: str, call: Mapping[str, str], target: str) -> b
     :param target: where a choice is posted, relative to the URL of the script
     """
     if not (spoken := escape(speakable(text))):
-        return LAST_WORD
+        return END_CALL
     language = {} if speech.language == Speech().language else {"xml:lang": speech.language}
     if not speech.choices:
         prompt = _element("prompt", _PAUSE.join([spoken] * speech.repeat))
@@ -75,4 +75,4 @@ def _ecmascript(text: str) -> str:
 
 
 #: The script that ends the call: of a call without a text, and after a choice.
-LAST_WORD = _document(_element("form", _element("block", _element("exit"))))
+END_CALL = _document(_element("form", _element("block", _element("exit"))))

@@ -165,7 +165,7 @@ def test_test_says_what_is_right_or_wrong(page: Page, live: Live) -> None:
     for name, changed, title, sentence in (
         ("good", {}, "Successful", "responds (HTTP 200) and did not refuse login and PIN as HTTP Basic. Nothing was queued."),
         ("wrong-pin", {"password": "wrong"}, "Failed", "responds (HTTP 401) and refuses login and PIN. Nothing was queued."),
-        ("down", {"port": str(free_port())}, "Failed", "the connection was refused. Nothing was queued."),
+        ("down", {"port": str(free_port())}, "Failed", "the connection was refused; check the connection's host and port. Nothing was queued."),
         ("plain", refused, "Failed", "login, PIN, and contacts would travel unencrypted"),
     ):  # fmt: skip
         form = new_connection(page, name)

@@ -56,7 +56,7 @@ def test_test_connection_without_a_listener_says_so(connect: Connect) -> None:
     connect(server.url)
     ok, message = QueueCallsHook().test_connection()
     assert not ok
-    assert "the connection was refused" in message
+    assert "the connection was refused; check the connection's host and port" in message
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".invalid"])

@@ -17,6 +17,7 @@ from airflow_provider_queuecalls._airflow.compat import (
     AirflowSkipException,
     object_storage_path,
 )
+from airflow_provider_queuecalls._airflow.table import CAMPAIGN
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.exceptions import CheckFailed, NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -217,16 +218,16 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_rows_of_a_campaign_are_replaced_in_a_table(stored: dict[str, Any], warehouse: Warehouse) -> None:
-    columns = ("campaign_name", *OUTPUT_COLUMNS)
+    columns = (*CAMPAIGN, *OUTPUT_COLUMNS)
     warehouse.do(
         f"CREATE TABLE reached ({', '.join(f'{name} varchar(60)' for name in columns)})",
-        "INSERT INTO reached (campaign_name) VALUES ('another campaign')",
+        f"INSERT INTO reached (campaign_key, campaign_name) VALUES ('of another account', '{NAME}')",
     )
     given = {**stored, "output_conn_id": "warehouse", "output_table": "reached"}
     assert (joined(**given)["output"], joined(**{**given, "select": "all"})["rows"]) == ("reached", 3)
-    rows = "SELECT campaign_name, phone_number, message_reference, result FROM reached ORDER BY campaign_name, phone_number"
-    assert [tuple(row) for row in warehouse.do(rows)] == [
-        ("another campaign", None, None, None),
+    rows = "SELECT campaign_name, phone_number, message_reference, result FROM reached WHERE campaign_key {} ORDER BY 2"
+    assert [tuple(row) for row in warehouse.do(rows.format("= 'of another account'"))] == [(NAME, None, None, None)]
+    assert [tuple(row) for row in warehouse.do(rows.format("<> 'of another account'"))] == [
         (NAME, REACHED, "order-1", "completed"),
         (NAME, BUSY, "order-2", "failed"),
         (NAME, MACHINE, "order-3", None),
@@ -237,10 +238,10 @@ def test_rows_that_cannot_be_inserted_change_nothing_and_are_not_shown(
     stored: dict[str, Any], warehouse: Warehouse
 ) -> None:
     """A try that fails in the middle leaves what was there before."""
-    columns = ", ".join(f"{name} varchar(60)" for name in ("campaign_name", *OUTPUT_COLUMNS))
+    columns = ", ".join(f"{name} varchar(60)" for name in (*CAMPAIGN, *OUTPUT_COLUMNS))
     warehouse.do(
         f"CREATE TABLE reached ({columns}, CHECK (message_reference <> 'order-2'))",
-        f"INSERT INTO reached (campaign_name, phone_number) VALUES ('{NAME}', 'from an earlier try')",
+        f"INSERT INTO reached (campaign_key, phone_number) VALUES ('{QueueCallsHook().key_of(NAME).digest}', 'from an earlier try')",
     )
     given = {**stored, "select": "all", "output_conn_id": "warehouse", "output_table": "reached"}
     with everything_logged() as logged, pytest.raises((AirflowFailException, CheckFailed)) as caught:

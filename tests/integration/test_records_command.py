@@ -20,6 +20,7 @@ from airflow_provider_queuecalls.records.entry import Entry
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN
 from tests.support import fault_server as faults
+from tests.support.moved import AIRFLOW
 from tests.support.sending import send
 
 if TYPE_CHECKING:
@@ -170,6 +171,18 @@ def test_a_task_without_a_record_is_explained(
     assert "This task has no record in its state. Check DAG_ID" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="tasks have no state of their own")
+@pytest.mark.parametrize("state", ['{"0ff1ce": {"generation": 1, "entry": {}}}', '{"0ff1ce": {}}', "[]"])
+def test_a_damaged_record_in_the_state_of_a_task_is_explained(
+    state: str, airflow: Any, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
+) -> None:
+    mocker.patch("airflow.state.metastore.MetastoreBackend.get", return_value=state)  # without a run that has kept it
+    task = ["--task", "reminders", "manual__1", "call", "-1"]
+    for command in (["show"], ["resolve", "--queued"]):
+        assert main(["records", *command, *task]) == FAILED
+        assert "its record in the task's state 'queuecalls_campaign' is not valid" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("receipts", ["folder"], indirect=True)
 def test_a_name_at_two_services_needs_the_folder(
     unknown: dict[str, Any], receipts: str, connect: Any, capsys: pytest.CaptureFixture[str]
@@ -208,3 +221,21 @@ def test_the_first_result_shows_that_a_campaign_with_a_lost_response_was_queued(
     assert main(command_in(str(caught.value), "--queued")) == 0
     assert send(**unknown)["outcome"] == "queued"
     assert len(service.posts) == 1
+
+
+@pytest.mark.parametrize("receipts", ["folder"], indirect=True)
+def test_a_result_that_may_be_of_an_earlier_request_leaves_the_answer_to_the_person(
+    receipts: str, records_database: str, small_list: Path, connect: Any, capsys: Any
+) -> None:
+    with faults.FaultServer(QUEUED, faults.close()) as server:
+        connect(server.url)
+        parameters = {"contacts": str(small_list), "receipts_path": receipts}
+        send(**parameters)
+        with pytest.raises(AirflowFailException):
+            send(**parameters, resend=True, run_id="manual__2")
+    with closing(results_database()) as database:
+        key = QueueCallsHook().key_of("spring").digest
+        database.add(key, read_result([("phone_number", "16175550100"), ("result", "completed")]))
+    assert main(["records", "show", "spring", "--receipts", receipts]) == 0
+    assert "but an earlier request may have queued its call" in capsys.readouterr().out
+    assert main(["records", "resolve", "spring", "--receipts", receipts, "--not-queued"]) == 0

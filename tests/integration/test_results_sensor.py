@@ -17,7 +17,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_queuecalls._airflow.results import read_counts
-from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
@@ -224,17 +224,19 @@ def test_a_database_that_hangs_holds_up_nobody_else(results: Database, monkeypat
 @pytest.mark.parametrize(
     ("parameters", "database", "error", "said"),
     [
-        ({"campaign_name": "another"}, None, QueueCallsError, r"'another' is not in the results database sqlite:.*same \[queue"),
-        ({}, "", QueueCallsError, r"\[queuecalls\] results_database is not set"),
-        ({}, "nowhere", QueueCallsError, "names the connection 'nowhere', which is not defined"),
+        ({"campaign_name": "another"}, None, CheckFailed, r"'another' is not in the results database sqlite:.*same \[queue"),
+        ({}, "", AirflowFailException, r"\[queuecalls\] results_database is not set"),
+        ({}, "nowhere", AirflowFailException, "names the connection 'nowhere', which is not defined"),
+        ({}, "a_website", AirflowFailException, r"names the connection 'a_website' of type 'http', .* It must be a URL, or a PostgreSQL"),
         ({"min_results": "many"}, None, AirflowFailException, "min_results is 'many', which is not a whole number"),
         ({"queued": {"campaign_key": "00d1", "campaign_name": NAME, "contacts": 2, "dry_run": True}, "campaign_name": None}, None, AirflowSkipException, "dry"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_awaited_ends_the_task_at_once(  # noqa: PLR0917
+def test_only_what_may_heal_is_left_to_retries(  # noqa: PLR0917
     parameters: dict[str, Any], database: str | None, error: type[Exception], said: str, deferrable: bool, results: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_CONN_A_WEBSITE", "http://website.example")
     if database is not None:
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", database)
     with pytest.raises(error, match=said):

@@ -166,7 +166,7 @@ def test_a_list_with_which_nothing_would_be_said_is_not_sent(  # noqa: PLR0917
         ({"speak": True, "start_url": "https://ivr.example.com/x"}, "", "", "start_url is given together with speak"),
         ({"speak": {"repeat": 9}}, "", "", r"speak\['repeat'\] is 9"),
         ({"speak": True}, "RESULTS_URL", "", r"speak needs \[queuecalls\] results_url"),
-        ({"speak": True}, "RESULTS_SECRET", "", "secret of the results URLs is not set"),
+        ({"speak": True}, "RESULTS_SECRET", "", r"\[queuecalls\] results_secret is not set"),
         (
             {"speak": {"choices": {"1": "a"}}},
             "RESULTS_DATABASE",

@@ -56,6 +56,11 @@ def test_the_connections_proxy_is_used_in_place_of_the_environments(
     assert other.connections == 0
 
 
+def test_a_proxy_that_cannot_be_reached_is_what_to_check(connect: Connect, small_list: Path) -> None:
+    connect(SERVICE, allow_http=True, proxies={"http": "http://127.0.0.1:1"})
+    assert "the connection was refused; check the proxy's host and port." in str(queue(small_list))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
 @pytest.mark.parametrize("given", ["by the environment", "by the connection"])
 def test_a_loopback_address_is_never_reached_through_a_proxy(

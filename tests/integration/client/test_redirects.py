@@ -42,6 +42,15 @@ def test_retry_after_in_seconds_is_passed_on(code: int, connect: Connect, small_
     assert result.retry_after == 120
 
 
+@pytest.mark.parametrize("value", ["4000000000", "9" * 20, "9" * 400, "Mon, 01 Jan 2150 00:00:00 GMT"])
+def test_retry_after_is_at_most_a_day(value: str, connect: Connect, small_list: Path) -> None:
+    with FaultServer(answer(429, b"", [("Retry-After", value)])) as server:
+        connect(server.url)
+        result = queue(small_list)
+    assert isinstance(result, NotAccepted)
+    assert result.retry_after == timedelta(days=1).total_seconds()
+
+
 def test_retry_after_as_a_date_is_passed_on_in_seconds(connect: Connect, small_list: Path) -> None:
     date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
     with FaultServer(answer(429, b"", [("Retry-After", date)])) as server:

@@ -119,4 +119,4 @@ def test_an_unknown_host_is_not_sent(connect: Connect, small_list: Path) -> None
     connect("https://nowhere.invalid")
     result = queue(small_list)
     assert_outcome(result, NotSent, None, sent=False)
-    assert "the host's name cannot be resolved" in str(result)
+    assert "the host's name cannot be resolved; check the connection's host." in str(result)

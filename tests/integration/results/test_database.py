@@ -184,11 +184,16 @@ def test_a_database_is_opened_while_another_program_writes(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("sqlite:///{}/missing/results.db", "cannot be used: unable to open"),
+        ("sqlite:///{}/missing/results.db", "cannot be used: OperationalError.* Check that its folder exists"),
         ("sqlite://", "not one in memory"),
         ("nonsense", "no valid URL"),
         ("mysql://user:s3cret@host/db", "cannot be 'mysql'"),
-        ("postgresql://user:s3cret@127.0.0.1:1/db", "cannot be used: .*refused"),
+        (
+            "postgresql://user:s3cret@127.0.0.1:1/db",
+            "cannot be used: OperationalError. Check that the server can be reached",
+        ),
+        ("postgresql://127.0.0.1:1/db?user=user&password=s3cret", "cannot be used: OperationalError"),
+        ("postgresql://user:p@s3cret:word@host/db", "no valid URL.* percent-encoded"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_explained_without_its_password(
@@ -197,6 +202,7 @@ def test_a_database_that_cannot_be_used_is_explained_without_its_password(
     with pytest.raises(QueueCallsError, match=f"(?s){problem}") as caught:
         Database(url.format(tmp_path))
     assert "s3cret" not in str(caught.value)
+    assert "word@" not in str(caught.value)
 
 
 def test_a_sqlite_file_belongs_to_its_owner_and_commits_are_durable(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ import requests
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.exceptions import NotSent
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.database import Database, ResultCounts
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import init_folder
@@ -128,11 +131,37 @@ def test_a_campaign_whose_outcome_is_unknown_is_listed_as_such(
     assert counts(url).outcome == "unknown"
 
 
+def calls_of(url: str, key: str) -> int | None:
+    """How many calls the campaign's page says the service has queued."""
+    with closing(Database(url)) as database, database.reading() as connection:
+        found = overview.campaign(connection, key, 0)
+    assert found is not None
+    return found.calls
+
+
+def test_the_page_knows_how_many_calls_were_queued_if_the_response_or_a_person_says_so(
+    configured: str, url: str, parameters: dict[str, Any], connect: Any
+) -> None:
+    ids, no_ids = '<queuecalls status="queued"><call call_id="1"/></queuecalls>', '<queuecalls status="queued"/>'
+    responses = [faults.answer(200, ids.encode()), faults.answer(200, no_ids.encode()), faults.close()]
+    with faults.FaultServer(*responses) as service:
+        connect(service.url)
+        listed = send(**{**parameters, "campaign_name": "listed"})
+        not_listed = send(**{**parameters, "campaign_name": "not listed"})
+        with pytest.raises(AirflowFailException):
+            send(**parameters)
+    assert calls_of(url, listed["campaign_key"]) == listed["call_id_count"] == 1
+    assert calls_of(url, not_listed["campaign_key"]) is None
+    resolve = ["records", "resolve", NAME, "--receipts", parameters["receipts_path"], "--queued"]
+    assert main([*resolve, "--calls", "2"]) == 0
+    assert calls_of(url, QueueCallsHook().key_of(NAME).digest) == 2
+
+
 @pytest.mark.parametrize(
     ("url", "result_url", "said"),
     [
         ("", None, "collect_results needs .* results_url"),
-        ("https://results.example.com", None, "secret of the results URLs is not set"),
+        ("https://results.example.com", None, r"\[queuecalls\] results_secret is not set"),
         ("https://results.example.com", "https://other.example", "together with result_url"),
     ],
 )

@@ -124,7 +124,19 @@ def test_campaigns_are_filtered_and_come_page_by_page_with_the_newest_first(
     assert overview.campaign(connection, "c9", NOW) is None
     assert overview.dag_ids(connection) == ["dag0", "dag1"]
     totals = overview.totals_by_quarter(connection, Filter(dag_id="dag1"))
-    assert sum(totals.values(), Totals()) == Totals(campaigns=3, contacts=12, reached=1, not_reached=1)
+    assert sum(totals.values(), Totals()) == Totals(campaigns=3, contacts=12, reached=1, not_reached=1, open=10)
+
+
+def test_a_result_that_may_have_reached_somebody_counts_as_neither(database: Database, connection: Connection) -> None:
+    database.put_campaign(row("a", contacts=5))
+    add_results(database, "a")
+    database.add("a", read_result([("phone_number", NEW_YORK), ("result", "canceled")]))
+    found = overview.campaign(connection, "a", NOW)
+    assert found is not None
+    assert (found.reached, found.not_reached, found.open) == (1, 1, 2)
+    assert len(list(overview.not_reached(connection, "a"))) == found.not_reached
+    (totals,) = overview.totals_by_quarter(connection, Filter()).values()
+    assert totals == Totals(campaigns=1, contacts=5, reached=1, not_reached=1, open=2)
 
 
 def test_results_are_broken_down_and_a_later_post_of_a_call_replaces_the_earlier(

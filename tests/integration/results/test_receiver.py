@@ -122,6 +122,18 @@ def test_what_is_not_a_result_is_refused(sqlite: str) -> None:
     assert len(stored(sqlite)) == 1
 
 
+def test_a_result_that_is_not_posted_is_not_stored_and_warned_of_once(sqlite: str) -> None:
+    with receiver(sqlite) as (process, base):
+        target = results_url(base, KEY, [NEW])
+        for fields in ({}, {"other": "1"}, RESULT, RESULT):
+            assert requests.get(target, params=fields, timeout=30).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        logged = process.logged()
+    assert logged.count(f"A result of campaign {KEY} came with GET and was not stored: results must be posted.") == 1
+    assert NUMBER not in logged
+    assert stored(sqlite) == []
+
+
 def test_a_database_that_is_lost_or_full_is_503_until_it_is_back(postgres: Any, sqlite: str, tmp_path: Path) -> None:
     url = postgres.new_database("lost")
     with receiver(url) as (_, base):
@@ -221,7 +233,10 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
         (["list"], "--database"),
         (["list", "--database", "sqlite:///{}/typo.db"], "There is no results database"),
         (["serve", "--database", "sqlite:///{}/x.db"], "--secret-file"),
-        (["serve", "--database", "sqlite:///{}/x.db", "--secret-file", "{}/short"], "fewer than 16 characters"),
+        (
+            ["serve", "--database", "sqlite:///{}/x.db", "--secret-file", "{}/short"],
+            "The secret in --secret-file has fewer than 16 characters",
+        ),
         (["url", NAME, "--secret-file", "{}/missing", "--base", "http://host"], "cannot be read"),
         (["url", NAME, "--secret-file", "{}/long", "--base", f"http://host/{'x' * 200}"], "it has 27"),
         (["url", NAME, "--secret-file", "{}/long", "--base", "http://host/?a=1"], "has a query"),

@@ -34,7 +34,7 @@ def lineage(airflow: Any, read: Any = (), **changes: Any) -> Any:
     from airflow_provider_queuecalls._airflow.lineage import campaign_lineage
 
     delivery = Delivery(**{"outcome": Outcome.QUEUED, "campaign_name": "spring", "report": REPORT, **changes})
-    return campaign_lineage(delivery, SERVICE, read=read, written=[])
+    return campaign_lineage(delivery.result, SERVICE, read=read, written=[])
 
 
 @pytest.mark.parametrize(

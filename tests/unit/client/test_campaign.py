@@ -57,6 +57,12 @@ def violations(**values: object) -> dict[str, str]:
     return {violation.parameter: violation.problem for violation in caught.value.violations}
 
 
+def test_a_campaign_shows_no_url_that_may_be_signed_and_no_text_for_a_person() -> None:
+    names = ("start_url", "result_url", "message_reference", "call_parameters")
+    campaign = Campaign(**dict.fromkeys(names, START_URL))  # type: ignore[arg-type]
+    assert START_URL not in repr(campaign)
+
+
 def test_the_table_has_every_parameter_of_the_document_in_its_order() -> None:
     assert [parameter.source for parameter in PARAMETERS] == [
         f"parameter {position} of the service's queuecalls page" for position in range(1, 16)

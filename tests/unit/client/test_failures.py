@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client, failure_of
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.client.multipart import MultipartBody, Upload, UploadBroken
-from airflow_provider_queuecalls.exceptions import NotSent, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.exceptions import NoRecord, NotSent, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.outcome import Outcome
 
 
@@ -24,7 +24,11 @@ class TimeLimit(BaseException):
 
 
 ERRORS: dict[str, list[BaseException]] = {
-    "an error of this package": [NotSent("stopped", sent=False), QueueCallsError("any")],
+    "an error of this package": [
+        NotSent("stopped", sent=False),
+        NoRecord("the disk is full", sent=False),
+        QueueCallsError("any"),
+    ],
     "Ctrl-C, exit": [KeyboardInterrupt(), SystemExit(1)],
     "another BaseException": [TimeLimit()],
     "any other Exception": [
@@ -68,6 +72,8 @@ def test_an_error_means_what_the_table_says(sent: str, expected: str, error: Bas
     failure: Any = failure_of(error, "the connection was reset", cut, "spring", "https://service.example/x")
     if expected == "the error itself":
         assert failure is error
+        if isinstance(error, NotSent):
+            assert error.sent is bool(size)
         return
     assert type(failure) is getattr(exceptions, expected)
     assert failure.campaign_name == "spring"

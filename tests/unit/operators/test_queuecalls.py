@@ -154,7 +154,7 @@ def test_nobody_is_asked_without_ask_by_a_stopped_task_or_without_a_record(
         task.stop.request()
     error = OutcomeUnknown("the response was lost", campaign_name="spring")
     parameters = {"on_unknown": on_unknown, "answer_timeout": None}
-    asking = ask_if_unknown(task, CONTEXT, task.hook.client, lambda _: ledger, parameters)
+    asking = ask_if_unknown(task, CONTEXT, task.hook.client, lambda _: ledger, parameters=parameters, sources=[])
     with pytest.raises(OutcomeUnknown) as caught, asking:
         raise error
     assert caught.value is error
@@ -168,7 +168,7 @@ def test_a_record_that_cannot_be_read_is_why_nobody_is_asked(connect: Any) -> No
     def open_ledger(key: CampaignKey) -> Ledger:
         return Ledger(FailingStore("last"), key, Try(1, "scope"))
 
-    asking = ask_if_unknown(task, CONTEXT, task.hook.client, open_ledger, parameters)
+    asking = ask_if_unknown(task, CONTEXT, task.hook.client, open_ledger, parameters=parameters, sources=[])
     with everything_logged() as logs, pytest.raises(OutcomeUnknown) as caught, asking:
         raise error
     assert caught.value is error

@@ -84,9 +84,10 @@ def test_a_receipt_returns_its_result_for_the_same_list(store: MemoryStore) -> N
 
 def test_a_receipt_stops_another_list(store: MemoryStore) -> None:
     sent(store)
-    with pytest.raises(AlreadySent, match="with another contact file") as caught:
+    with pytest.raises(AlreadySent, match="a suppression list, or a rule of the check has changed") as caught:
         ledger(store).find(OTHER_LIST, 3)
     assert caught.value.campaign_name == "spring"
+    assert "resend" not in str(caught.value)
 
 
 def test_a_complete_request_without_a_receipt_stops_and_says_what_to_look_up(store: MemoryStore) -> None:
@@ -261,6 +262,16 @@ def test_a_person_who_does_not_find_the_campaign_lets_the_next_try_send_it_once(
     started(store, complete=True, number=2)
     with pytest.raises(OutcomeUnknown):
         ledger(store, number=3).find(LIST, 3)
+
+
+def test_a_result_proves_nothing_where_an_earlier_request_may_have_queued_its_call(store: MemoryStore) -> None:
+    started(store, complete=True).withdraw()
+    started(store, complete=True, scope="run-1/4")
+    assert not last(store).sent_before
+    started(store, complete=True, scope="run-1/5", resend=True)
+    resolve(ledger(store), max(store.entries), queued=False, by="Ann")
+    started(store, complete=True, scope="run-1/6")
+    assert last(store).sent_before
 
 
 @pytest.mark.parametrize("queued", [False, True])

@@ -110,13 +110,13 @@ def test_the_message_says_until_when_and_why() -> None:
     expires, grace = int(MOMENT.timestamp()), timedelta(hours=1).total_seconds()
     wait = Wait(campaign_key="00d1", campaign_name="spring", contacts=2000, expires_at=expires, grace=grace)
     assert wait.until == (
-        "until 3000-01-01 00:00:00 UTC: the campaign expires at 2999-12-31 23:00:00 UTC, and its last results may be 1 hour "
+        "until 3000-01-01 00:00 UTC: the campaign expires at 2999-12-31 23:00 UTC, and its last results may be 1 hour "
         "late"
     )
     assert wait.progress(counts(1000)) == "1,000 of 2,000 results: completed 1,000"
     assert (
         Wait(campaign_key="00d1", campaign_name="spring", deadline=expires).until
-        == "until the deadline at 2999-12-31 23:00:00 UTC"
+        == "until the deadline at 2999-12-31 23:00 UTC"
     )
     assert "neither an expiration_timestamp nor a deadline" in Wait(campaign_key="00d1", campaign_name="spring").until
 

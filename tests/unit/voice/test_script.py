@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.voice.script import CALL, LAST_WORD, script
+from airflow_provider_queuecalls.voice.script import CALL, END_CALL, script
 from airflow_provider_queuecalls.voice.speech import SENTENCES, Speech
 
 if TYPE_CHECKING:
@@ -122,4 +122,4 @@ def test_silence_and_wrong_keys_end_the_call_when_the_text_was_repeated(repeat: 
 
 
 def test_the_document_after_a_choice_ends_the_call() -> None:
-    assert [element.tag for element in valid(LAST_WORD).iter()] == ["vxml", "form", "block", "exit"]
+    assert [element.tag for element in valid(END_CALL).iter()] == ["vxml", "form", "block", "exit"]

@@ -104,7 +104,7 @@ def test_a_script_and_the_results_of_a_campaign_have_different_signatures() -> N
     [
         (BASE, {"prompts": {"offer": "".join(map(chr, range(200, 300)))}}, r"speak\['prompts'\] is too long; it must be .* 255 bytes; it has \d+ too"),
         (BASE, {"choices": {str(key): f"{key * 7919**5}" for key in range(1, 10)}}, r"speak\['choices'\] is too long"),
-        (f"{BASE}/{'x' * 150}", {"choices": CHOICES}, "The URL of the results receiver cannot be used: .* has 2"),
+        (f"{BASE}/{'x' * 150}", {"choices": CHOICES}, r"The URL of the results receiver \(\[queuecalls\] results_url, or --base\) cannot be used: .* has 2"),
         ("nonsense", {}, "does not start with http"),
     ],
 )  # fmt: skip
