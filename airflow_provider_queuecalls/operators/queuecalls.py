@@ -139,11 +139,11 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
     :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
         nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
-        path or URL, or a list of them. Default: none.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. A value that
+        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, nothing is sent. Accepts a timedelta, a number of days, or a string such as '31
-        days' or 'PT12H'. Default: no limit.
+        changed; with an older one, nothing is sent. A value that renders to an empty string is an error. Accepts a
+        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
