@@ -20,6 +20,7 @@ from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.files import temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database, translate_sqlalchemy_errors
+from airflow_provider_queuecalls.value_types import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -123,8 +124,10 @@ class CalledNumbers:
             temporary_file() as hashes,
         ):
             hashes.writelines(sent.hashes(session))
-            while unseen := self._record(request, hashes):
-                self._assert_still_allowed(unseen, sent, session)
+            late: dict[str, str] = {}
+            while unseen := self._record(request, hashes, self._seen | late):
+                late |= unseen  # together: each of them alone may leave a call that all of them take
+                self._assert_still_allowed(late, sent, session)
         try:
             yield
         except QueueCallsError as error:
@@ -160,8 +163,8 @@ class CalledNumbers:
             for rows in self._stream(connection, query, _PARTS_AT_ONCE, **values):
                 yield from (bytes(row[0]) for row in rows)
 
-    def _record(self, request: Mapping[str, Any], hashes: BinaryIO) -> Mapping[str, str]:
-        """Put the request on record, unless there are others that the check has not seen. Returns these."""
+    def _record(self, request: Mapping[str, Any], hashes: BinaryIO, compared: Mapping[str, str]) -> Mapping[str, str]:
+        """Put the request on record, unless there are others than those it was compared with. Returns these."""
         from sqlalchemy import text
 
         hashes.seek(0)
@@ -171,21 +174,25 @@ class CalledNumbers:
             if self._database.is_shared:  # in SQLite, nobody else writes until the transaction ends
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             counting = self._counting(connection)
-            if unseen := {token: name for token, name in counting.items() if token not in self._seen}:
+            if unseen := {token: name for token, name in counting.items() if token not in compared}:
                 connection.rollback()
                 return unseen
             connection.execute(text(_RECORD), request)
         return {}
 
-    def _assert_still_allowed(self, unseen: Mapping[str, str], sent: LimitCheck, session: Session) -> None:
-        strange = set(unseen.values()) != {self.key.name}
-        hashes = (part for token in unseen for part in self._parts(_HASHES_OF, {"token": token}))
-        if exceeded := strange or sent.exceeded(session, hashes):
+    def _assert_still_allowed(self, late: Mapping[str, str], sent: LimitCheck, session: Session) -> None:
+        """Raise :class:`CheckFailed` if somebody would be called too often, given the requests since the check."""
+        if set(late.values()) != {self.key.name}:
             raise CheckFailed(
-                f"Another campaign was sent during the check, and {'some' if strange else f'{exceeded:,}'} contacts of both would now "
-                f"be called more often than max_per_period allows ({self.limit}). Another try checks the list again."
+                "Another campaign was sent during the check with another results_secret, so its numbers could not be compared. "
+                "Nothing was sent. Give all workers the same [queuecalls] results_secret. Another try checks the list again."
             )
-        self._seen.update(unseen)
+        hashes = (part for token in late for part in self._parts(_HASHES_OF, {"token": token}))
+        if exceeded := sent.exceeded(session, hashes):
+            raise CheckFailed(
+                f"Other campaigns were sent during the check, and {counted(exceeded, 'contact')} of this one would now be called "
+                f"more often than max_per_period allows ({self.limit}). Nothing was sent. Another try checks the list again."
+            )
 
     def _remove(self, which: str) -> None:
         """Delete requests of this campaign. An error is only logged: their numbers count until the period is over."""
