@@ -261,8 +261,11 @@ def write_parts(
                 if (group := by_key.get((key, zone))) is None:
                     if len(by_key) > 100_000:
                         by_key.clear()  # the spellings of other countries' numbers have no end
-                    group = by_key[key, zone] = _group(key, zone, groups, split, hours)
-                    stack.push(group.files)
+                    span = _span(key, zone, hours) if hours else None
+                    if span not in groups:
+                        groups[span] = _Group(span, _group_name(span) if hours else "part", split)
+                        stack.push(groups[span].files)
+                    group = by_key[key, zone] = groups[span]
                 if group.is_full:
                     group.begin_part(open_part, header)
                 group.write(line + b"\n")
@@ -277,17 +280,11 @@ def has_zones(checked: CheckedContacts) -> bool:
     return checked.columns[-1] == TIME_ZONE
 
 
-def _group(
-    key: bytes, zone: bytes, groups: dict[Span | None, _Group], split: Split, hours: SpansCheck | None
-) -> _Group:
-    span, name = None, "part"
-    if hours:
-        text = key.decode()
-        number = int(f"{text}0000000") if len(key) == 4 else number_called(text, "vendor") or 0
-        span = hours.part_of(hours.place(number, zone.decode()))
-        name = (
-            "_".join(f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H%MZ}" for at in span)
-            if span
-            else CARRY_OVER
-        )
-    return groups.setdefault(span, _Group(span, name, split))
+def _span(key: bytes, zone: bytes, hours: SpansCheck) -> Span | None:
+    text = key.decode()
+    number = int(f"{text}0000000") if len(key) == 4 else number_called(text, "vendor") or 0
+    return hours.part_of(hours.place(number, zone.decode()))
+
+
+def _group_name(span: Span | None) -> str:
+    return "_".join(f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H%MZ}" for at in span or ()) or CARRY_OVER
