@@ -51,7 +51,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         doc="The most contacts in a file.",
     ),
     Parameter(
-        name="stagger", type=_DURATION, unit="minutes", default=timedelta(0), default_doc="all at once",
+        name="stagger", type=_DURATION, unit="minutes", minimum=0, default=timedelta(0), default_doc="all at once",
         doc="The time between the starts of files that max_contacts divides.",
     ),
     Parameter(
@@ -169,12 +169,11 @@ class SpansCheck(HoursCheck):
 
     def _openings(self, place: Place) -> list[Span]:
         end = self.start + LONGEST_SPAN
-        if place.zones:
-            return self._hours.openings(place, self.start, end)
-        everywhere = [Span(self.start, end)] if self._strictest else []
-        for each in self._known_places():
-            everywhere = common_spans(everywhere, self._hours.openings(each, self.start, end))
-        return everywhere
+        places = [place] if place.zones else self._known_places()
+        common = [Span(self.start, end)] if places else []
+        for each in places:
+            common = common_spans(common, self._hours.openings(each, self.start, end))
+        return common
 
     def _latest_end(self, place: Place) -> int | None:
         span = self.span_of(place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,9 @@ def test_a_large_part_is_divided_and_its_files_start_one_after_the_other(path: P
     assert [(by_utc(part)[3:8], part.contacts) for part in parts] == [("13:15", 3), ("14:15", 3), ("14:45", 1)]
     parts, _ = split_file(path, values={"max_contacts": 1, "stagger": "4 hours"})
     assert [by_utc(part)[3:8] for part in parts] == ["13:15", "17:15", "21:15", *["21:15"] * 4]
+    for at_once in (None, 0, "0 minutes", timedelta(0)):
+        parts, _ = split_file(path, values={"max_contacts": 3, "stagger": at_once})
+        assert [by_utc(part)[3:8] for part in parts] == ["13:15"] * 3
     parts, _ = split_file(path, calling_hours=None, unknown_zone="fail", values={"by": "size", "max_contacts": 4})
     assert [(part.name, part.span, part.contacts) for part in parts] == [("part_1", None, 4), ("part_2", None, 3)]
 
@@ -116,6 +119,16 @@ def test_numbers_without_a_zone_are_called_when_everybody_may_be(path: Path) -> 
     assert [by_utc(part) for part in parts] == ["27 13:15 28 01:55", "27 18:15 28 00:25"]
     with pytest.raises(InvalidContacts, match="no known time zone"):
         split_file(path, unknown_zone="fail")
+
+
+def test_numbers_without_a_zone_are_not_called_where_no_known_place_has_hours(path: Path) -> None:
+    guam, hours = "16715550100", {"GU": "08:00-21:00"}
+    path.write_text(f"{TOLL_FREE}\n{guam}\n")
+    parts, _ = split_file(path, calling_hours=hours, unknown_zone="strictest")
+    assert [(row, part.span) for part in parts for row in rows_of(path, part)] == [(guam, parts[0].span)]
+    # The campaign's own check does not allow them either.
+    own = HoursCheck(CallingHours.read(hours), "strictest", *parts[0].span or ())
+    assert [own.allows(own.place(int(number))) for number in (TOLL_FREE, guam)] == [False, True]
 
 
 def test_a_column_of_zones_decides_and_is_kept_for_the_campaign(path: Path) -> None:
