@@ -5,6 +5,7 @@ The whole list is checked first, so that nobody is in two parts. Contacts keep t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -14,17 +15,17 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 from airflow_provider_queuecalls.contacts.calling_hours import LONGEST_SPAN, CallingHours, Span, common_spans
 from airflow_provider_queuecalls.contacts.check import CheckedContacts
 from airflow_provider_queuecalls.contacts.clocks import clocks
-from airflow_provider_queuecalls.contacts.files import complete_file
+from airflow_provider_queuecalls.contacts.files import complete_file, show_role
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, Violation
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, InvalidContacts, Violation
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.stopping import StopRequest
-from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration
+from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration, type_name
 
 SplitBy: TypeAlias = Literal["calling_hours", "size"]
 #: The name of the part that no campaign calls today.
@@ -32,6 +33,17 @@ CARRY_OVER = "carry_over"
 #: A span that a part gets is not longer, even if the hours have no end.
 LONGEST_PART = 86_400
 _QUARTER = 900
+
+
+def _location(value: object, _: Parameter) -> str:
+    if not isinstance(value, str | os.PathLike) and not hasattr(value, "protocol"):  # as ObjectStoragePath has
+        raise ValueError(type_name(value))
+    if not (text := str(value).strip()):
+        raise ValueError("is empty")
+    return text
+
+
+_LOCATION = ValueType("a path or URL", _location, shown=False)
 _DURATION = ValueType("a timedelta, a number of {unit}, or a string such as '30 minutes' or 'PT30M'", read_duration)
 
 #: The parameters of a split.
@@ -64,11 +76,19 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
 )  # fmt: skip
 
+#: Where the parts are written to.
+_WHERE = (
+    Parameter(name="folder", type=_LOCATION, required=True, doc=""),
+    Parameter(name="carry_over_path", type=_LOCATION, doc=""),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How a list is split: the values of :data:`PARAMETERS`, with times in seconds."""
+    """How a list is split: the values of :data:`PARAMETERS`, with times in seconds, and where the parts are written to."""
 
+    folder: str
+    carry_over_path: str | None
     by: str
     max_contacts: int | None
     stagger: int
@@ -81,7 +101,7 @@ class Split:
 
         ``start`` is the default of the parameter of this name.
         """
-        read, violations = read_values(PARAMETERS, values)
+        read, violations = read_values((*PARAMETERS, *_WHERE), values)
         hours = rules.calling_hours is not None
         if hours != (read["by"] == "calling_hours"):
             problem = "has no effect here" if hours else "is missing"
@@ -96,12 +116,20 @@ class Split:
         if violations:
             raise InvalidContactRules(list(violations.values()))
         return cls(
+            folder=read["folder"],
+            carry_over_path=read["carry_over_path"],
             by=read["by"],
             max_contacts=read["max_contacts"],
             stagger=int(read["stagger"].total_seconds()),
             start=read["start"] or start,
             min_window=int(read["min_window"].total_seconds()),
         )
+
+    def location(self, part: str) -> str:
+        """The path or URL of the part with this name."""
+        if part == CARRY_OVER and self.carry_over_path is not None:
+            return self.carry_over_path
+        return f"{self.folder.rstrip('/')}/{part}.csv"
 
 
 @dataclass
@@ -126,23 +154,23 @@ class Part:
 class SpansCheck(HoursCheck):
     """Decides for each place in which span its contacts are called. A place without one is not allowed.
 
-    :param carries_over: Contacts whose hours do not begin on the day of the start, by their own calendar, are not called.
+    With a ``carry_over_path``, contacts whose hours do not begin on the day of the start, by their own calendar, are not
+    called.
     """
 
     keeps_zone = True
 
-    def __init__(self, hours: CallingHours, unknown_zone: str, split: Split, *, carries_over: bool) -> None:
+    def __init__(self, hours: CallingHours, unknown_zone: str, split: Split) -> None:
         super().__init__(hours, unknown_zone, split.start)
         self._split = split
-        self._carries_over = carries_over
         self._spans: dict[Place, Span | None] = {}
 
     @classmethod
-    def of_split(cls, rules: ContactRules, split: Split, *, carries_over: bool) -> SpansCheck | None:
+    def of_split(cls, rules: ContactRules, split: Split) -> SpansCheck | None:
         """The spans by the ``calling_hours`` of the rules; None if they have none."""
         if rules.calling_hours is None:
             return None
-        return cls(rules.calling_hours, str(rules.unknown_zone), split, carries_over=carries_over)
+        return cls(rules.calling_hours, str(rules.unknown_zone), split)
 
     def span_of(self, place: Place) -> Span | None:
         """The span of a place: the first that is long enough. None if there is none in seven days."""
@@ -157,7 +185,7 @@ class SpansCheck(HoursCheck):
         """The span in which contacts at a place are called; None if they are carried over."""
         span = self.span_of(place)
         is_today = span is None or not place.zones or _day(place, span.start) == _day(place, self.start)
-        return span if is_today or not self._carries_over else None
+        return span if is_today or self._split.carry_over_path is None else None
 
     def _long_enough(self, place: Place) -> Iterator[Span]:
         margin = int(self._hours.margin.total_seconds())
@@ -212,7 +240,7 @@ class _Group:
     def begin_part(self, open_part: Callable[[str], AbstractContextManager[Any]], header: bytes) -> None:
         """Complete the file, and begin another one."""
         self.files.close()
-        path = self.files.enter_context(open_part(self._next_part().name))
+        path = self.files.enter_context(open_part(self.split.location(self._next_part().name)))
         partial = self.files.enter_context(complete_file(path))
         self._file = self.files.enter_context(open(partial, "wb"))  # noqa: SIM115
         self._file.write(header)
@@ -245,7 +273,8 @@ def write_parts(
 ) -> list[Part]:
     """Write each contact of a checked list to the file of its part. Returns the parts in the order of their spans.
 
-    ``open_part`` gives a local path for the file with this name; the file is there once it is left without an error.
+    ``open_part`` gets where a part is to be, and gives a local path for it; the file is there once it is left without an
+    error. It raises an error if the part would replace a file that is read.
     """
     named = has_zones(checked)
     header = b"phone_number,message_reference,call_parameter,time_zone\n" if named else b""
@@ -272,6 +301,14 @@ def write_parts(
         raise CheckFailed(f"The parts cannot be written: {error.strerror or type(error).__name__}.") from None
     ordered = sorted(groups.values(), key=lambda group: group.span or Span(0, 0))
     return [part for group in ordered for part in group.parts]
+
+
+def would_be_replaced(what: str, path: str | os.PathLike[str]) -> InvalidContacts:
+    """The error for a file that is read and that a part would replace. ``what`` is its role, as a message begins."""
+    return InvalidContacts(
+        f"{show_role(what, path)} would be replaced by one of the files into which the list is split. It is unchanged. Choose "
+        "another folder, or another file for carry_over_path."
+    )
 
 
 def has_zones(checked: CheckedContacts) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
@@ -16,6 +17,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     Location,
     assert_elsewhere,
     fetched,
+    is_same_location,
     local_path,
     suppression_lists_fetched,
     translate_storage_errors,
@@ -35,11 +37,11 @@ from airflow_provider_queuecalls.contacts.rules import (
 )
 from airflow_provider_queuecalls.contacts.split import (
     CARRY_OVER,
-    Part,
     SpansCheck,
     Split,
     SplitBy,
     has_zones,
+    would_be_replaced,
     write_parts,
 )
 from airflow_provider_queuecalls.exceptions import clear_locals
@@ -191,8 +193,9 @@ class SplitContactsOperator(BaseOperator):
             if is_unset(name) or name is None:
                 name = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
+            open_part = partial(self._part, rules.lists)
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
-            hours = SpansCheck.of_split(rules, split, carries_over=not is_unset(self.carry_over_path))
+            hours = SpansCheck.of_split(rules, split)
             with writable_copy(self.rejects_path, "The rejects file") as rejects_path:
                 checked = stack.enter_context(
                     check(
@@ -205,11 +208,14 @@ class SplitContactsOperator(BaseOperator):
                     )
                 )
             self.log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
-            parts = write_parts(checked, split, hours, self._part, rules=rules, stop=self.stop)
+            parts = write_parts(checked, split, hours, open_part, rules=rules, stop=self.stop)
             has_header = has_zones(checked)
-        self._report(parts)
+        for part in parts:
+            self.log.info("Wrote %s: %s", show_path(split.location(part.name)), part)
+        if not parts:
+            self.log.warning("No contact is left to call.")
         called = [part for part in parts if part.name != CARRY_OVER]
-        return [part.campaign(self._location(part.name), name, has_header=has_header) for part in called]
+        return [part.campaign(split.location(part.name), name, has_header=has_header) for part in called]
 
     def on_kill(self) -> None:
         """Stop: no further file is written."""
@@ -220,23 +226,16 @@ class SplitContactsOperator(BaseOperator):
             assert_elsewhere(getattr(self, parameter), parameter, location, what)
         return fetched(location, what, self.log.info, self.stop)
 
-    def _location(self, name: str) -> str:
-        return str(self.carry_over_path) if name == CARRY_OVER else f"{str(self.folder).rstrip('/')}/{name}.csv"
-
     @contextmanager
-    def _part(self, name: str) -> Iterator[LocalPath | None]:
-        location = self._location(name)
+    def _part(self, lists: Sequence[Location], location: str) -> Iterator[LocalPath | None]:
+        for what, read in (("The contact file", self.contacts), *(("The suppression list", each) for each in lists)):
+            if is_same_location(read, location):
+                raise would_be_replaced(what, url_of(read) or local_path(read))
         if url_of(location) is None:
-            with translate_storage_errors(f"The folder {show_path(self.folder)}", "created"):
-                os.makedirs(os.path.dirname(local_path(location)), exist_ok=True)
+            with translate_storage_errors(f"The folder of {show_path(location)}", "created"):
+                os.makedirs(os.path.dirname(local_path(location)) or ".", exist_ok=True)
         with writable_copy(location, "The part") as path:
             yield path
-
-    def _report(self, parts: Sequence[Part]) -> None:
-        for part in parts:
-            self.log.info("Wrote %s: %s", show_path(self._location(part.name)), part)
-        if not parts:
-            self.log.warning("No contact is left to call.")
 
 
 def _planned(context: Context) -> int:

@@ -69,14 +69,13 @@ def test_the_memory_of_a_split_does_not_depend_on_the_number_of_rows(tmp_path: P
         "from airflow_provider_queuecalls.contacts.split import Split, write_parts\n"
         "from airflow_provider_queuecalls.stopping import StopRequest\n"
         "rules, peaks = ContactRules(phone_format='vendor'), []\n"
-        "split = Split.read({'by': 'size', 'max_contacts': 200_000}, rules, 0)\n"
-        "for path in map(Path, sys.argv[1:]):\n"
+        "split = Split.read({'by': 'size', 'max_contacts': 200_000, 'folder': sys.argv[1]}, rules, 0)\n"
+        "for path in map(Path, sys.argv[2:]):\n"
         "    with open(path, 'rb') as file:\n"
         "        checked = CheckedContacts(None, Upload(file, path.name, path.stat().st_size))\n"
-        "        open_part = lambda name: nullcontext(path.with_name(name))\n"
-        "        parts = write_parts(checked, split, None, open_part, rules=rules, stop=StopRequest())\n"
+        "        parts = write_parts(checked, split, None, nullcontext, rules=rules, stop=StopRequest())\n"
         "    assert sum(part.contacts for part in parts) == int(path.stem)\n"
         "    peaks.append(peak())\n"
         "print('grown', peaks[1] - peaks[0])"
     )
-    assert growth(program, *map(str, paths)) < 25
+    assert growth(program, str(tmp_path), *map(str, paths)) < 25
