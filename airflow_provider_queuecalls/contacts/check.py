@@ -13,7 +13,7 @@ from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
+from airflow_provider_queuecalls.contacts.call_limit import NumberCheck
 from airflow_provider_queuecalls.contacts.clocks import tzdata
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.files import Source, is_same_file, open_source, show_role
@@ -84,7 +84,7 @@ def check(
     stop: StopRequest | None = None,
     memory_limit: int = MEMORY_LIMIT,
     hours: HoursCheck | None = None,
-    limit: LimitCheck | None = None,
+    limit: NumberCheck | None = None,
 ) -> CheckedContacts:
     """Check a local contact file as a whole, and return what is to be sent.
 
@@ -196,7 +196,7 @@ def _open_results(
     advance: Advance,
     *,
     built: Sequence[Source],
-    limit: LimitCheck | None,
+    limit: NumberCheck | None,
 ) -> AbstractContextManager[Results]:
     """What keeps the results: memory if the files are small, and none of them needs DuckDB."""
     if is_small(size) and not built and limit is None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
+from airflow_provider_queuecalls.contacts.call_limit import NumberCheck
 from airflow_provider_queuecalls.contacts.codes_in_file import CodesInFile
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
 from airflow_provider_queuecalls.contacts.files import Source, path_of, temporary_file
@@ -67,7 +67,7 @@ class ResultsInDuckDB(Results):
         advance: Advance,
         *,
         built: Sequence[Source] = (),
-        limit: LimitCheck | None = None,
+        limit: NumberCheck | None = None,
     ) -> None:
         super().__init__(stop, advance)
         paths = (source.address().replace("'", "''") for source in built)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.max_per_period import sent_numbers
 from airflow_provider_queuecalls._airflow.results import (
     dataset_of,
     describe_events,
@@ -28,6 +29,7 @@ from airflow_provider_queuecalls._airflow.storage import (
 )
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.call_limit import SentCheck
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.rules import (
     Delimiter,
@@ -267,15 +269,20 @@ class CallResultsOperator(BaseOperator):
         if wanted.span is None:  # when it was sent is not known, and by now the hours are others
             rules = rules.without_hours()
         rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
-        return stack.enter_context(
-            check(
-                path,
-                rules,
-                stop=self.stop,
-                memory_limit=check_memory_mb(),
-                hours=HoursCheck.of(rules, *(wanted.span or ())),
+        with ExitStack() as record:
+            with _safe_to_retry():
+                numbers = record.enter_context(sent_numbers(wanted.campaign_key))
+            limit = record.enter_context(SentCheck(numbers, self.stop)) if numbers else None
+            return stack.enter_context(
+                check(
+                    path,
+                    rules,
+                    stop=self.stop,
+                    memory_limit=check_memory_mb(),
+                    hours=HoursCheck.of(rules, *(wanted.span or ())),
+                    limit=limit,
+                )
             )
-        )
 
     def _key_of(self, campaign_name: str) -> str:
         from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -302,7 +309,8 @@ class CallResultsOperator(BaseOperator):
             return
         raise InvalidContacts(
             f"{problem} Nothing was written. The contact file, a suppression list, or a rule of the check has changed since "
-            "then. Keep all of them until the results are there, and give the same rules.",
+            "then, or the campaign had max_per_period, and its record of called numbers has been pruned. Keep all of them until "
+            "the results are there, and give the same rules. 'queuecalls results export' writes the results without the list.",
             report=report,
         )
 

@@ -48,16 +48,86 @@ _RECORD = """INSERT INTO queuecalls_requests
 _ADD_PART = "INSERT INTO queuecalls_numbers (token, part, hashes) VALUES (:token, :part, :hashes)"
 
 
-class CalledNumbers:
-    """The record of called numbers, as far as it counts for one campaign. It is a
-    :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
+class OwnNumbers:
+    """What one campaign has on record. It is an :class:`~airflow_provider_queuecalls.contacts.call_limit.OwnRecord`.
 
     :param database: the results database; :meth:`close` closes it
     :param all_secrets: the secrets whose keys the record may be hashed with; the first one's key is used from now on
     :param campaign_key: which campaign; empty for a check by itself
-    :param start: when its calls start, as a UNIX time; default is now
 
     Raises :class:`CheckFailed` where the database cannot be used, and where a key is missing.
+    """
+
+    def __init__(self, database: Database, all_secrets: Sequence[str], campaign_key: str) -> None:
+        self._database = database
+        self._keys = {key.name: key for key in map(NumberKey.of, all_secrets)}
+        self.key = next(iter(self._keys.values()))
+        self._which: dict[str, Any] = {"campaign_key": campaign_key}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def own(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
+        """The hashes of the numbers that this campaign has on record, by their key."""
+        return self._hashes(_OWN, self.key_names())
+
+    def key_names(self) -> list[str]:
+        """The names of the keys of these hashes; empty if the campaign is not on record."""
+        with self._usable() as connection:
+            return [name for (name,) in self._rows(connection, f"SELECT DISTINCT key_name {_OWN}")]
+
+    def _hashes(self, which: str, names: Iterable[str]) -> Iterator[tuple[NumberKey, Iterator[bytes]]]:
+        for name in dict.fromkeys(names):
+            if name not in self._keys:
+                raise CheckFailed(
+                    "max_per_period cannot be checked: numbers on record were hashed with a secret that is no longer among "
+                    "those of [queuecalls] results_secret. Add the old secret after the new one, separated by a comma, until "
+                    "these campaigns are older than the period, and joined with their results."
+                )
+            yield self._keys[name], self._parts(_HASHES.format(which=which), {"key_name": name})
+
+    def _parts(self, query: str, values: Mapping[str, str]) -> Iterator[bytes]:
+        with self._usable() as connection:
+            for rows in self._stream(connection, query, _PARTS_AT_ONCE, **values):
+                yield from (bytes(row[0]) for row in rows)
+
+    def _rows(self, connection: Connection, query: str) -> list[Any]:
+        from sqlalchemy import text
+
+        statement = text(query)
+        names = statement.compile().params
+        return list(connection.execute(statement, {name: self._which[name] for name in names}))
+
+    def _stream(self, connection: Connection, query: str, size: int, **values: str) -> Iterator[Any]:
+        from sqlalchemy import text
+
+        statement = text(query)
+        given = self._which | values
+        names = statement.compile().params
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=size)
+        yield from streaming.execute(statement, {name: given[name] for name in names}).partitions(size)
+
+    @contextmanager
+    def _usable(self, *, writes: bool = False) -> Iterator[Connection]:
+        """A connection to the database. Raises :class:`CheckFailed` for an error of it."""
+        try:
+            with (
+                translate_sqlalchemy_errors(self._database.url),
+                self._database.transaction() if writes else self._database.reading() as connection,
+            ):
+                yield connection
+        except CheckFailed:
+            raise
+        except QueueCallsError as error:
+            raise CheckFailed(f"max_per_period cannot be checked: {str(error).rstrip('.')}.") from None
+
+
+class CalledNumbers(OwnNumbers):
+    """The record of called numbers, as far as it counts for one campaign. It is a
+    :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
+
+    :param start: when its calls start, as a UNIX time; default is now
     """
 
     def __init__(
@@ -70,30 +140,16 @@ class CalledNumbers:
         start: int | None = None,
         log: logging.Logger | Any | None = None,
     ) -> None:
+        super().__init__(database, all_secrets, campaign_key)
         self.limit = limit
-        self._database = database
-        self._keys = {key.name: key for key in map(NumberKey.of, all_secrets)}
-        self.key = next(iter(self._keys.values()))
-        self._campaign_key = campaign_key
-        now = int(time.time())
-        self._start = max(now, start or 0)
-        self._which = {"campaign_key": campaign_key, "start": self._start, "period": limit.period}
+        self._start = max(int(time.time()), start or 0)
+        self._which |= {"start": self._start, "period": limit.period}
         self._token = secrets.token_hex(16)
         self._log = log or logging.getLogger(__name__)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
 
     def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
         """The hashes of the numbers that other campaigns call, by their key."""
         return self._hashes(_OTHERS, self._seen.values())
-
-    def own(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
-        """The hashes of the numbers that this campaign has on record, by their key."""
-        with self._usable() as connection:
-            found = self._rows(connection, f"SELECT DISTINCT key_name {_OWN}")
-        return self._hashes(_OWN, [name for (name,) in found])
 
     def attempts(self) -> Iterator[Sequence[tuple[str, int]]]:
         """Number and attempts of the calls of these campaigns whose result reports another number of attempts than 1."""
@@ -148,21 +204,6 @@ class CalledNumbers:
     def _counting(self, connection: Connection) -> dict[str, str]:
         return dict(map(tuple, self._rows(connection, f"SELECT token, key_name {_OTHERS}")))
 
-    def _hashes(self, which: str, names: Iterable[str]) -> Iterator[tuple[NumberKey, Iterator[bytes]]]:
-        for name in dict.fromkeys(names):
-            if name not in self._keys:
-                raise CheckFailed(
-                    "max_per_period cannot be checked: numbers on record were hashed with a secret that is no longer among "
-                    "those of [queuecalls] results_secret. Add the old secret after the new one, separated by a comma, until "
-                    f"these campaigns are older than the period ({self.limit})."
-                )
-            yield self._keys[name], self._parts(_HASHES.format(which=which), {"key_name": name})
-
-    def _parts(self, query: str, values: Mapping[str, str]) -> Iterator[bytes]:
-        with self._usable() as connection:
-            for rows in self._stream(connection, query, _PARTS_AT_ONCE, **values):
-                yield from (bytes(row[0]) for row in rows)
-
     def _record(self, request: Mapping[str, Any], hashes: BinaryIO, compared: Mapping[str, str]) -> Mapping[str, str]:
         """Put the request on record, unless there are others than those it was compared with. Returns these."""
         from sqlalchemy import text
@@ -202,37 +243,7 @@ class CalledNumbers:
         try:
             with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
                 for table in reversed(NUMBERS_OF_REQUEST):
-                    values = {"campaign_key": self._campaign_key, "token": self._token}
+                    values = {"campaign_key": self._which["campaign_key"], "token": self._token}
                     connection.execute(text(f"DELETE FROM {table} WHERE token IN {tokens}"), values)  # noqa: S608
         except QueueCallsError as error:
             self._log.error("Numbers that were not called still count for max_per_period: %s", error)
-
-    def _rows(self, connection: Connection, query: str) -> list[Any]:
-        from sqlalchemy import text
-
-        statement = text(query)
-        names = statement.compile().params
-        return list(connection.execute(statement, {name: self._which[name] for name in names}))
-
-    def _stream(self, connection: Connection, query: str, size: int, **values: str) -> Iterator[Any]:
-        from sqlalchemy import text
-
-        statement = text(query)
-        given = self._which | values
-        names = statement.compile().params
-        streaming = connection.execution_options(stream_results=True, max_row_buffer=size)
-        yield from streaming.execute(statement, {name: given[name] for name in names}).partitions(size)
-
-    @contextmanager
-    def _usable(self, *, writes: bool = False) -> Iterator[Connection]:
-        """A connection to the database. Raises :class:`CheckFailed` for an error of it."""
-        try:
-            with (
-                translate_sqlalchemy_errors(self._database.url),
-                self._database.transaction() if writes else self._database.reading() as connection,
-            ):
-                yield connection
-        except CheckFailed:
-            raise
-        except QueueCallsError as error:
-            raise CheckFailed(f"max_per_period cannot be checked: {str(error).rstrip('.')}.") from None
