@@ -24,6 +24,7 @@ from airflow_provider_queuecalls.contacts.results import PlaceCount
 from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContactRules, InvalidContacts
+from airflow_provider_queuecalls.value_types import counted
 
 #: The beginning of a file, in which a probable cause is looked for.
 _SAMPLE_BYTES = 64 << 10
@@ -168,7 +169,10 @@ def _broken(rules: ContactRules, report: Report) -> list[str]:
         )
     unknown = report.places.get(UNKNOWN)
     if unknown and unknown.outside_hours and rules.unknown_zone == "fail":
-        broken.append(f"{unknown.contacts:,} of them have no known time zone (unknown_zone='skip' rejects only these)")
+        rows = f"{counted(unknown.contacts, 'row')} {'has' if unknown.contacts == 1 else 'have'} no known time zone"
+        broken.append(
+            f"{rows} (unknown_zone='skip' rejects only these rows; 'strictest' calls them within the hours of all places)"
+        )
     if not report.valid:
         broken.append("no valid row is left")
     return broken

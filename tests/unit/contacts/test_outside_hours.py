@@ -109,7 +109,7 @@ def test_numbers_without_a_known_zone(
             assert checked.report.reasons == reasons
             assert checked.report.zones["unknown"]["contacts"] == 2
     else:
-        with pytest.raises(InvalidContacts, match="2 of them have no known time zone") as caught:
+        with pytest.raises(InvalidContacts, match="2 rows have no known time zone") as caught:
             check_span(path, span, **rules)
         assert caught.value.report is not None
         assert caught.value.report.reasons == reasons
@@ -163,7 +163,15 @@ def test_a_column_of_zones_that_is_missing_or_occurs_twice(
         ({"unknown_zone": "skip"}, "unknown_zone has no effect here"),
         ({"has_header": True, "columns": {"time_zone": "tz"}}, "columns has no effect here"),
         ({"calling_hours": "8-21"}, "calling_hours is '8-21', which"),
-        ({"calling_hours": {"FL": "16175551234"}}, "calling_hours is or has a text"),
+        ({"calling_hours": "us-federal, 8-21"}, "has an entry that is neither hours .*: '8-21'"),
+        ({"calling_hours": {"FL": "8-21"}}, "has hours for 'FL' that are not in the form 08:00-21:00: '8-21'"),
+        ({"calling_hours": {"FL": "16175551234"}}, "has hours for 'FL' that are not in the form 08:00-21:00;"),
+        ({"calling_hours": {"sat": "8-21"}}, "has hours for 'sat' that are not in the form 08:00-21:00: '8-21'"),
+        ({"calling_hours": {"FL": 8}}, "has hours for 'FL' of type int"),
+        ({"calling_hours": {"FL": {"someday": "08:00-21:00"}}}, "has a day that is not .*: 'someday'"),
+        ({"calling_hours": {"Florida": "08:00-21:00"}}, "has a key that is not .*: 'Florida'"),
+        ({"calling_hours": {"16175551234": "08:00-21:00"}}, "has a key that is not .*, or 'margin';"),
+        ({"calling_hours": {"FL": "08:00-21:00", "margin": "x"}}, "has a margin that is not a duration: 'x'"),
     ],
 )
 def test_rules_that_are_not_valid(rules: dict[str, Any], problem: str) -> None:
