@@ -11,7 +11,7 @@ from airflow_provider_queuecalls.contacts.lines import blocks, is_blank
 from airflow_provider_queuecalls.contacts.rows import ABSENT, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from airflow_provider_queuecalls.parameters import MOST_DIGITS
+from airflow_provider_queuecalls.parameters import MOST_DIGITS, is_plain_name
 
 #: Words in the names of columns, and the word in the service's names that they stand for.
 _SYNONYMS = {
@@ -136,8 +136,3 @@ def show_names(names: Collection[str]) -> str:
     plain = [repr(name) for name in names if is_plain_name(name)][:20]
     hidden = len(names) - len(plain)
     return ", ".join([*plain, *([f"{hidden} more that {'is' if hidden == 1 else 'are'} not shown"] if hidden else [])])
-
-
-def is_plain_name(name: str) -> bool:
-    """Whether the name of a column or a key may be shown: an identifier that cannot be a phone number."""
-    return name.isidentifier() and len(name) <= 64 and sum(map(str.isnumeric, name)) <= MOST_DIGITS

@@ -16,7 +16,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from airflow_provider_queuecalls.contacts.calling_hours import Span
-from airflow_provider_queuecalls.contacts.columns import is_plain_name, place_columns, probably_meant
+from airflow_provider_queuecalls.contacts.columns import place_columns, probably_meant
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import is_blank
 from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place
@@ -24,6 +24,7 @@ from airflow_provider_queuecalls.contacts.results import PlaceCount
 from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContactRules, InvalidContacts
+from airflow_provider_queuecalls.parameters import is_plain_name
 from airflow_provider_queuecalls.value_types import counted
 
 #: The beginning of a file, in which a probable cause is looked for.

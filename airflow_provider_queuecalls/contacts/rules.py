@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_known, read_values
 from airflow_provider_queuecalls.value_types import CHOICE, FLAG, read_duration, read_structure, type_name
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def _columns(value: object, _: Parameter) -> Mapping[str, str | None]:
     mapping = read_structure(value.strip()) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise ValueError(type_name(mapping))
-    if not set(mapping) <= {*COLUMNS, TIME_ZONE}:
-        raise ValueError("has a key that is not a column of the service's file")
+    assert_known(mapping, (*COLUMNS, TIME_ZONE), "has a key that is not a column of the service's file")
     if mapping.get("phone_number", "") is None:
         raise ValueError("has no name for phone_number")
     names = [name for name in mapping.values() if name is not None]

@@ -105,6 +105,12 @@ def test_the_error_names_the_parameter_of_an_invalid_value(name: str, value: obj
     assert [violation.parameter for violation in raised.value.violations] == [name]
 
 
+@pytest.mark.parametrize(("key", "shown"), [("phone", ": 'phone';"), (ANN, ";"), ("a b", ";"), (5, ";")])
+def test_the_error_names_a_key_that_is_no_column_unless_it_may_be_personal(key: Any, shown: str) -> None:
+    with pytest.raises(InvalidContactRules, match=f"is not a column of the service's file{shown}"):
+        ContactRules(has_header=True, columns={key: "x"})
+
+
 def test_all_invalid_values_are_reported_together() -> None:
     with pytest.raises(InvalidContactRules) as raised:
         ContactRules(phone_format="x", max_rejects=1.5, columns={"a": "b"}, duplicates="y")  # type: ignore[arg-type]
