@@ -74,9 +74,10 @@ class SplitContactsOperator(BaseOperator):
     :param max_contacts: The most contacts in a file. Accepts a whole number from 1 to 100,000,000. Default: no limit.
     :param stagger: The time between the starts of files that max_contacts divides. Accepts a timedelta, a number of
         minutes, or a string such as '30 minutes' or 'PT30M'. Default: all at once.
-    :param start: Calls start at this time or later, where the hours have begun, at 15, 30, or 45 minutes past the hour.
-        Accepts a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, a UNIX time in
-        seconds, or 0. Default: the time for which the run was scheduled, or now at the command line.
+    :param start: The earliest start of the calls. Each file starts at this time or when its hours begin, rounded up to
+        15, 30, or 45 minutes past the hour. Accepts a datetime with a time zone, an ISO 8601 time with an offset or the
+        name of a time zone, a UNIX time in seconds, or 0. Default: the time for which the run was scheduled, or now at
+        the command line.
     :param min_window: The shortest span that a file may get; with less left of the hours, its contacts get the next
         span. Accepts a timedelta, a number of minutes, or a string such as '30 minutes' or 'PT30M'. Default: 1 hour.
     :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
@@ -93,27 +94,26 @@ class SplitContactsOperator(BaseOperator):
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
         ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
-    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
-        send the other rows only. Default: ``'fail'``.
-    :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
+    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task; ``'skip'``: leave these rows
+        out. Default: ``'fail'``.
+    :param max_rejects: The most rows that may be rejected; with more of them, the task fails. Requires
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
-    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
-        nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. A value that
+    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
+        keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
         renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, nothing is sent. A value that renders to an empty string is an error. Accepts a
+        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
         timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
-    :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
-        cover the whole campaign; without an expiration_timestamp, the campaign gets the latest one that is right for
-        all rows. A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name of
-        a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
+    :param calling_hours: The hours in which people may be called, by their own clocks. Each file gets a span that is
+        within them. A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name
+        of a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
         Default: not checked.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
-        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
-        within the hours of all places in the US and Canada only. Default: ``'fail'``.
+        ``'fail'``: fail the task; ``'skip'``: reject these rows only; ``'strictest'``: call them within the hours of
+        all places in the US and Canada only. Default: ``'fail'``.
 
     Pushes a list to XCom, with a dict for each file: ``contacts`` (its path or URL), ``campaign_name``,
     ``scheduled_timestamp``, and ``expiration_timestamp`` (UNIX times; by calling hours only), and ``has_header`` if it has a
