@@ -23,7 +23,7 @@ from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, InvalidContacts, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values, show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration, type_name
 
@@ -68,7 +68,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         name="start", type=TIMESTAMP, default_doc="the time for which the run was scheduled, or now at the command line",
-        doc="Calls start at this time or later, where the hours have begun, at 15, 30, or 45 minutes past the hour.",
+        doc="The earliest start of the calls. Each file starts at this time or when its hours begin, rounded up to 15, 30, or 45 "
+        "minutes past the hour.",
     ),
     Parameter(
         name="min_window", type=_DURATION, unit="minutes", default=timedelta(hours=1), default_doc="1 hour",
@@ -298,7 +299,10 @@ def write_parts(
                     group.begin_part(open_part, header)
                 group.write(line + b"\n")
     except OSError as error:
-        raise CheckFailed(f"The parts cannot be written: {error.strerror or type(error).__name__}.") from None
+        raise CheckFailed(
+            f"The parts cannot be written to the folder {show_path(split.folder)}: {error.strerror or type(error).__name__}. "
+            "Make room there, or choose another folder."
+        ) from None
     ordered = sorted(groups.values(), key=lambda group: group.span or Span(0, 0))
     return [part for group in ordered for part in group.parts]
 

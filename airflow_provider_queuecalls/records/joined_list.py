@@ -163,7 +163,7 @@ class JoinedList:
         self._duckdb.run(f"CREATE VIEW {name} AS {rows}")
 
     def _rank_results(self) -> None:
-        """Give each result what it is ordered by, the best one first, in which its row number is the last, and each choice too."""
+        """Add a sort key to each result, best first, with the row number as tie-breaker; and one to each choice."""
         state = f"CASE lower(result) WHEN '{COMPLETED}' THEN 0 WHEN '{FAILED}' THEN 2 ELSE 1 END"
         self._duckdb.run(
             f"""CREATE VIEW ranked AS SELECT key, coalesce(message_reference, '') AS reference,

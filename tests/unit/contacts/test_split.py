@@ -184,7 +184,9 @@ def test_a_folder_that_cannot_be_written_to_is_reported(path: Path) -> None:
     path.write_text(f"{NEW_YORK}\n")
     path.with_name("parts").mkdir()
     (path.with_name("parts") / "2026-11-27T1315Z_2026-11-28T0155Z_1.csv").mkdir()
-    with pytest.raises(CheckFailed, match="The parts cannot be written: Is a directory"):
+    with pytest.raises(
+        CheckFailed, match=r"The parts cannot be written to the folder '.*/parts': Is a directory\. Make room"
+    ):
         split_file(path)
 
 
