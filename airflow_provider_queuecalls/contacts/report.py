@@ -16,7 +16,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from airflow_provider_queuecalls.contacts.calling_hours import Span
-from airflow_provider_queuecalls.contacts.columns import place_columns, probably_meant
+from airflow_provider_queuecalls.contacts.columns import find_columns, probably_meant
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import is_blank
 from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place
@@ -270,17 +270,17 @@ def _columns_if_valid(lines: Sequence[str], rules: ContactRules, changes: Mappin
     if not changed.has_header:
         return {} if _valid(rows, RowValidator(changed)) else None
     names = RowValidator(changed).column_names(rows[0]) if rows else None
-    for columns, positions in _placed(names or [], changed):
+    for columns, positions in _columns_to_try(names or [], changed):
         layout = Layout(positions, COLUMNS[: len(positions)], len(names or []), tuple(names or []))
         if _valid(rows[1:], RowValidator(changed, layout)):
             return columns
     return None
 
 
-def _placed(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+def _columns_to_try(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
     """Yield ``columns`` to try, with the positions of the columns: by their names, else with each as that of the numbers."""
     with suppress(ValueError):
-        yield {}, place_columns(names, rules)
+        yield {}, find_columns(names, rules)
         return
     if len(names) > _MOST_COLUMNS:
         return
@@ -288,7 +288,7 @@ def _placed(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[st
     for name in names:
         columns = {column: given for column, given in {**similar, "phone_number": name}.items() if given != column}
         with suppress(ValueError, InvalidContactRules):
-            yield columns, place_columns(names, replace(rules, columns=columns))
+            yield columns, find_columns(names, replace(rules, columns=columns))
 
 
 def _valid(rows: Sequence[bytes], validator: RowValidator) -> bool:
