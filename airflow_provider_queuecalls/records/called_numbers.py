@@ -15,8 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
-from airflow_provider_queuecalls.contacts.check import translate_errors
-from airflow_provider_queuecalls.contacts.duckdb_session import Session
+from airflow_provider_queuecalls.contacts.duckdb_session import Session, translate_errors
 from airflow_provider_queuecalls.contacts.files import temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database, translate_sqlalchemy_errors
