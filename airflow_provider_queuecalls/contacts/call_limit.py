@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet
 from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
+from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_POSTED
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import type_name
@@ -108,11 +109,6 @@ class NumberKey:
 HASH = (
     "CAST('0x' || left(sha256($outer || unhex(sha256($inner || CAST(CAST(number AS VARCHAR) AS BLOB)))), "
     f"{2 * HASH_BYTES}) AS UBIGINT)"
-)
-#: The number of a ``phone_number`` as a call result has it, whose spelling is not documented.
-_DIGITS = "TRY_CAST(regexp_replace(split_part(phone_number, ';', 1), '[^0-9]', '', 'g') AS BIGINT)"
-_NUMBER_POSTED = (
-    f"CASE WHEN {_DIGITS} BETWEEN 2000000000 AND 9999999999 THEN 10000000000 + {_DIGITS} ELSE {_DIGITS} END"
 )
 
 
@@ -242,7 +238,7 @@ class LimitCheck(NumberCheck):
             if posted.tell():
                 columns = "{'phone_number': 'VARCHAR', 'attempts': 'BIGINT'}"
                 query = (
-                    f"SELECT {_NUMBER_POSTED} AS number, attempts FROM read_csv('{path_of(posted)}', header = false, "
+                    f"SELECT {NUMBER_POSTED} AS number, attempts FROM read_csv('{path_of(posted)}', header = false, "
                     f"auto_detect = false, columns = {columns}, quote = '\"', escape = '\"')"
                 )
                 self._attempts = self._new_file(query, session)

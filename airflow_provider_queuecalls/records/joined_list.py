@@ -27,6 +27,7 @@ from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines, translate_errors
 from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.lines import Block, blocks, split_quoted
+from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_POSTED
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, FIELDS
 from airflow_provider_queuecalls.records.waiting import OTHER as OTHER_VALUES
@@ -56,9 +57,6 @@ _BYTES_PER_ROW = 512
 _SEPARATOR = "\x1f"
 #: A line break of a result becomes a space.
 _NO_SEPARATORS = {ord(_SEPARATOR): " ", ord("\x1e"): " ", ord("\r"): " ", ord("\n"): " "}
-_DIGITS = "regexp_replace(split_part(phone_number, ';', 1), '[^0-9]', '', 'g')"
-#: A phone number without the leading 1 of the North American Numbering Plan.
-_KEY = f"CASE WHEN {_DIGITS} SIMILAR TO '1[0-9]{{10}}' THEN right({_DIGITS}, 10) ELSE {_DIGITS} END"
 
 
 @dataclass
@@ -159,7 +157,7 @@ class JoinedList:
                 f"{'BIGINT' if column in _NUMBERS else 'VARCHAR'}) AS {column}"
                 for place, column in enumerate(columns, 1)
             )
-            query = f"SELECT *, {_KEY} AS key FROM (SELECT {cells} FROM {read_lines()})"
+            query = f"SELECT *, {NUMBER_POSTED} AS key FROM (SELECT {cells} FROM {read_lines()})"
             self._duckdb.run(copy_to_parquet(query, parquet), {"path": path_of(copy)})
         rows = f"SELECT file_row_number AS row, * FROM read_parquet('{parquet}', file_row_number = true)"
         self._duckdb.run(f"CREATE VIEW {name} AS {rows}")
@@ -182,7 +180,7 @@ class JoinedList:
         parts = max(1, -(-(self.counts.contacts + self.counts.results) // self._rows_at_once))
         ranks, unknown = list[str](), list[str]()
         for part in range(parts):
-            self._join_by_number(f"hash(coalesce(key, '')) % {parts} = {part}", ranks, unknown)
+            self._join_by_number(f"hash(coalesce(key, 0)) % {parts} = {part}", ranks, unknown)
         self._duckdb.run(f"CREATE VIEW unknown AS FROM {_files(unknown)}")
         for part in range(parts):
             self._join_by_reference(f"hash(reference) % {parts} = {part}", ranks)
