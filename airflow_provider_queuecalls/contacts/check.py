@@ -133,8 +133,10 @@ def check(
             counts = results.counts()
             report = _report(read, counts, results.rejects(), validator.layout)
             if hours:
-                report = replace(report, places=results.places(), tzdata=tzdata()[0])
-                report = replace(report, span=hours.span(report.allowed_places))
+                sent = results.sent_places()
+                report = replace(
+                    report, places=results.places(), sent_places=sent, span=hours.span(sent), tzdata=tzdata()[0]
+                )
             for read_file in (source, *lists):
                 read_file.assert_unchanged()
             broken = broken_policies(rules, report, source)

@@ -85,9 +85,10 @@ class Report:
     bom: bool = False
     #: The columns that are not sent, by name where a name may be shown; empty without a header line.
     columns_not_sent: str = ""
-    #: With calling hours: the rows by the place of their number, the span in which calls may be made (None if there is
-    #: none), and the release of the time zone data.
+    #: With calling hours: the rows by the place of their number, the places of the rows to send, the span in which calls may
+    #: be made to these (None if there is none), and the release of the time zone data.
     places: Mapping[Place, PlaceCount] = field(default_factory=dict)
+    sent_places: Sequence[Place] = ()
     span: Span | None = None
     tzdata: str = ""
     #: ``sha256:`` and the digest of the bytes to send; None if nothing may be sent.
@@ -102,11 +103,6 @@ class Report:
             for name, value in count._asdict().items():
                 known[name] += value
         return counts
-
-    @property
-    def allowed_places(self) -> list[Place]:
-        """The places of the rows that are within hours."""
-        return [place for place, count in self.places.items() if count.contacts > count.outside_hours]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``queuecalls check --json`` prints."""
