@@ -281,7 +281,7 @@ class _RecordWithinHours:
         start, end = self._report.span or (0, 0)
         now = max(start, int(time.time()))
         hours = HoursCheck.of(self._rules, now, end)
-        closed = [str(place) for place in self._report.allowed_places if hours and not hours.allows(place)]
+        closed = [str(place) for place in self._report.sent_places if hours and not hours.allows(place)]
         if closed:
             problem = f"no longer allow all calls of this campaign. Closed zones: {'; '.join(dict.fromkeys(closed))}"
             rule = "such that they cover the time from now to the end of the campaign"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -152,6 +152,7 @@ _DATE = re.compile(
     r"(?:[T ]\d\d:?\d\d(?::?\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\d)"
 )
 _LONGEST_SHOWN = 200
+_LONGEST_NAME = 64
 
 
 def show(value: object) -> str:
@@ -165,6 +166,19 @@ def show(value: object) -> str:
         return ""
     text = unicodedata.normalize("NFKC", str(value))
     return "" if "@" in text or _without_numbers(text) != text else repr(value)[:_LONGEST_SHOWN]
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether an error may repeat the name of a column or a key: an identifier that cannot be a phone number."""
+    is_short = isinstance(name, str) and name.isidentifier() and len(name) <= _LONGEST_NAME
+    return is_short and sum(map(str.isnumeric, str(name))) <= MOST_DIGITS
+
+
+def assert_known(keys: Iterable[object], known: Collection[str], problem: str) -> None:
+    """Raise :class:`ValueError` with the problem if there is another key, and name it if an error may repeat it."""
+    for key in keys:
+        if key not in known:
+            raise ValueError(f"{problem}: {key!r}" if is_plain_name(key) else problem)
 
 
 def show_path(location: object) -> str:

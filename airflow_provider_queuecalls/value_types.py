@@ -13,7 +13,7 @@ from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_or
 #: Timestamps are seconds. A number before 2001 is a duration or a date in digits, one after 9999 is in milliseconds.
 EARLIEST_TIMESTAMP = 1_000_000_000
 LATEST_TIMESTAMP = 253_402_300_799
-#: Whom an alarm may call. A longer list is a campaign's.
+#: The most phone numbers that an alarm may call.
 MOST_NUMBERS = 100
 #: Units of durations, in seconds.
 UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
@@ -272,7 +272,7 @@ SECONDS = ValueType("a number of {unit}, or a string such as '1 minute' or 'PT1M
 WHOLE_SECONDS = ValueType(
     "a timedelta, a number of {unit}, or a string such as '15 minutes' or 'PT15M'", _whole_seconds
 )
-#: A file is read by whoever opens it.
+#: The value is passed through; the contact file is opened later.
 FILE = ValueType(
     "a CSV file with the columns phone number, message_reference, and call_parameter, without a header line",
     lambda value, _: value,

@@ -145,6 +145,14 @@ TABLES = {
 
 
 _ENTRY = re.compile(r"^ +:param (\w+):.*\n(?: {8,}\S.*\n)*", re.MULTILINE)
+
+
+def _check(hours: str) -> list[Parameter]:
+    """Return the parameters of the check for an operator that sends nothing, with its own sentence about calling hours."""
+    doc = f"{hours} A value that renders to an empty string is an error."
+    return [replace(p, doc=doc) if p.name == "calling_hours" else p for p in CHECK_PARAMETERS]
+
+
 #: The public classes with parameters that are declared in a table: file and class, with the parameters in order.
 _CAMPAIGN = [CAMPAIGN[name] for name in Campaign.names() if name in CAMPAIGN]
 #: An operator makes the script itself with ``speak``.
@@ -160,8 +168,16 @@ DOCUMENTED = {
         *LIMIT_PARAMETERS,
         *QUESTION_PARAMETERS,
     ],
-    ("operators/call_results.py", "CallResultsOperator"): [*NEXT_LIST_PARAMETERS, *CHECK_PARAMETERS],
-    ("operators/split_contacts.py", "SplitContactsOperator"): [*SPLIT_PARAMETERS, *CHECK_PARAMETERS],
+    ("operators/call_results.py", "CallResultsOperator"): [
+        *NEXT_LIST_PARAMETERS,
+        *_check("The same hours as in the task that sent the list: contacts who were outside them are left out."),
+    ],
+    ("operators/split_contacts.py", "SplitContactsOperator"): [
+        *SPLIT_PARAMETERS,
+        *_check(
+            "The hours in which people may be called, by their own clocks. Each file gets a span that is within them."
+        ),
+    ],
     ("sensors/queuecalls.py", "QueueCallsResultsSensor"): WAIT_PARAMETERS,
     ("notifications/queuecalls.py", "QueueCallsNotifier"): ALARM_PARAMETERS,
 }

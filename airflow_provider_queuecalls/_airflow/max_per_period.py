@@ -24,7 +24,7 @@ from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.signed_url import read_secrets
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
+    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers, OwnNumbers
 
 (LIMIT,) = PARAMETERS
 
@@ -57,6 +57,21 @@ def called_numbers(
     start = int(str(campaign.scheduled_timestamp or 0))
     with closing(CalledNumbers(database, limit, secrets, campaign_key=key.digest, start=start, log=log)) as called:
         yield called
+
+
+@contextmanager
+def sent_numbers(campaign_key: str) -> Iterator[OwnNumbers | None]:
+    """The numbers to which a campaign was sent; None if it is not on record, as without a limit.
+
+    Raises :class:`CheckFailed` if the database cannot be used, or a key is missing.
+    """
+    if settings.option("results_secret") is None:
+        yield None
+        return
+    from airflow_provider_queuecalls.records.called_numbers import OwnNumbers
+
+    with closing(OwnNumbers(results_database(), _secrets(), campaign_key)) as numbers:
+        yield numbers if numbers.key_names() else None
 
 
 def _secrets() -> tuple[str, ...]:

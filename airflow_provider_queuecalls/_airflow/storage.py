@@ -114,16 +114,19 @@ def assert_elsewhere(
 
     ``what`` is the role of the file that is read, as a message begins.
     """
-    url, written_url = url_of(location), url_of(written)
-    if url is None or written_url is None:
-        same = url is None and written_url is None and is_same_file(local_path(location), local_path(written))
-    else:
-        same = _object_of(url) == _object_of(written_url)
-    if same:
+    if is_same_location(location, written):
         raise InvalidContacts(
-            f"{what} {show_path(url or location)} and {parameter} are the same file. {effect}. Set {parameter} to "
+            f"{what} {show_path(url_of(location) or location)} and {parameter} are the same file. {effect}. Set {parameter} to "
             "another file."
         )
+
+
+def is_same_location(location: Location, other: Location | None) -> bool:
+    """Whether two locations lead to the same existing file, or are the same object of a storage."""
+    url, other_url = url_of(location), url_of(other)
+    if url is None or other_url is None:
+        return url is None and other_url is None and is_same_file(local_path(location), local_path(other))
+    return _object_of(url) == _object_of(other_url)
 
 
 def _object_of(url: str) -> tuple[str, str]:

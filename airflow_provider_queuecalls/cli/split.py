@@ -13,7 +13,16 @@ from pathlib import Path
 
 from airflow_provider_queuecalls.cli.check import add_rules, given_rules, progress_bar
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.split import CARRY_OVER, PARAMETERS, SpansCheck, Split, has_zones, write_parts
+from airflow_provider_queuecalls.contacts.files import is_same_file
+from airflow_provider_queuecalls.contacts.split import (
+    CARRY_OVER,
+    PARAMETERS,
+    SpansCheck,
+    Split,
+    has_zones,
+    would_be_replaced,
+    write_parts,
+)
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -49,23 +58,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run(options: argparse.Namespace) -> int:
     rules = ContactRules(**given_rules(options))
     split = Split.read(vars(options), rules, int(time.time()))
-    hours = SpansCheck.of_split(rules, split, carries_over=options.carry_over_path is not None)
-    stop = StopRequest()
+    hours = SpansCheck.of_split(rules, split)
+    read = (("The contact file", options.file), *(("The suppression list", each) for each in rules.lists))
 
-    def location(name: str) -> Path:
-        return Path(options.carry_over_path) if name == CARRY_OVER else Path(options.folder, f"{name}.csv")
+    def assert_not_read(location: str | None) -> None:
+        for what, path in read:
+            if is_same_file(path, location):
+                raise would_be_replaced(what, path)
 
     @contextmanager
-    def open_part(name: str) -> Iterator[Path]:
-        os.makedirs(location(name).parent, exist_ok=True)
-        yield location(name)
+    def open_part(location: str) -> Iterator[str]:
+        assert_not_read(location)
+        os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
+        yield location
 
+    assert_not_read(split.carry_over_path)
     try:
         with (
             progress_bar() as progress,
             check(options.file, rules, rejects_path=options.rejects, progress=progress, hours=hours) as checked,
         ):
-            parts = write_parts(checked, split, hours, open_part, rules=rules, stop=stop)
+            parts = write_parts(checked, split, hours, open_part, rules=rules, stop=StopRequest())
             has_header = has_zones(checked)
     except InvalidContacts as error:
         if error.report is None:
@@ -73,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"queuecalls: {error}", file=sys.stderr)
         return 1
     name = options.campaign_name or Path(options.file).stem
-    campaigns = [part.campaign(str(location(part.name)), name, has_header=has_header) for part in parts]
+    campaigns = [part.campaign(split.location(part.name), name, has_header=has_header) for part in parts]
     if options.json:
         called = [each for each, part in zip(campaigns, parts, strict=True) if part.name != CARRY_OVER]
         print(json.dumps(called))

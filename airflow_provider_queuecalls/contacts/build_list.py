@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from airflow_provider_queuecalls.contacts.built_list import CHECKSUM, KEY, metadata_of
-from airflow_provider_queuecalls.contacts.check import (
-    MEMORY_LIMIT,
-    advance_of,
-    assert_enough,
-    translate_errors,
-)
-from airflow_provider_queuecalls.contacts.duckdb_session import copy_to_parquet
+from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, advance_of, assert_enough
+from airflow_provider_queuecalls.contacts.duckdb_session import copy_to_parquet, translate_errors
 from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, show_role
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.rules import ContactRules

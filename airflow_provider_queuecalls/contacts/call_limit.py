@@ -11,13 +11,15 @@ import csv
 import hmac
 import io
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet
 from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
+from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_POSTED
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import type_name
@@ -108,69 +110,126 @@ HASH = (
     "CAST('0x' || left(sha256($outer || unhex(sha256($inner || CAST(CAST(number AS VARCHAR) AS BLOB)))), "
     f"{2 * HASH_BYTES}) AS UBIGINT)"
 )
-#: The number of a ``phone_number`` as a call result has it, whose spelling is not documented.
-_DIGITS = "TRY_CAST(regexp_replace(split_part(phone_number, ';', 1), '[^0-9]', '', 'g') AS BIGINT)"
-_NUMBER_POSTED = (
-    f"CASE WHEN {_DIGITS} BETWEEN 2000000000 AND 9999999999 THEN 10000000000 + {_DIGITS} ELSE {_DIGITS} END"
-)
 
 
-class CallRecord(Protocol):
+class OwnRecord(Protocol):
+    """What one campaign has on record."""
+
+    @property
+    def key(self) -> NumberKey:
+        """The key of the hashes that this campaign puts on record."""
+
+    def own(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
+        """The hashes of the numbers that this very campaign has on record, by the key that they were made with."""
+
+
+class CallRecord(OwnRecord, Protocol):
     """The record of earlier campaigns, as far as they count for one campaign."""
 
     @property
     def limit(self) -> CallLimit:
         """How often a number may be called."""
 
-    @property
-    def key(self) -> NumberKey:
-        """The key of the hashes that this campaign puts on record."""
-
     def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
         """The hashes of the numbers that other campaigns call, by the key that they were made with."""
-
-    def own(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
-        """The hashes of the numbers that this very campaign has on record."""
 
     def attempts(self) -> Iterator[Sequence[tuple[str, int]]]:
         """The results of these other campaigns that report another number of attempts than 1, a block at a time."""
 
 
-class LimitCheck:
-    """Finds the contacts of one check who were called too often, and keeps the hashes of the others.
+T = TypeVar("T", bound="NumberCheck")
 
-    Close it, or use it in a ``with`` statement.
 
-    :param memory_mb: the memory that DuckDB may use when the hashes are put on record, in MiB
+class NumberCheck(ABC):
+    """Compares the contacts of one check with a record. Close it, or use it in a ``with`` statement.
+
     :param stop: ends the reading of the record
     """
 
-    def __init__(self, record: CallRecord, memory_mb: int, stop: StopRequest) -> None:
-        self.record = record
-        self.memory_mb = memory_mb
+    def __init__(self, stop: StopRequest) -> None:
         self.stop = stop
         self._files = ExitStack()
-        #: Files with hash, rows that are sent, and calls, one for each part of the contacts.
-        self._sent: list[str] = []
         self._tables: dict[tuple[str, NumberKey], str] = {}
-        self._attempts = ""
 
     def close(self) -> None:
         """Delete the temporary files."""
         self._files.close()
 
-    def __enter__(self) -> LimitCheck:
+    def __enter__(self: T) -> T:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @abstractmethod
     def read_record(self, session: Session) -> None:
         """Read the record, before the first part of the contacts is compared with it."""
-        for name, found in (("earlier", self.record.earlier()), ("own", self.record.own())):
-            for key, hashes in found:
-                if table := self._read(hashes, session):
-                    self._tables[name, key] = table
+
+    @abstractmethod
+    def too_often(self, session: Session, contacts: str, *, keep: bool) -> str:
+        """Compare a part of the contacts, a query of line and number. Returns a query of the lines that are rejected.
+
+        :param keep: each row of a number is one more call. Otherwise a number is called once, whatever its rows.
+        """
+
+    def _keep(self, name: str, found: Iterable[tuple[NumberKey, Iterator[bytes]]], session: Session) -> None:
+        """Keep the hashes of a part of the record, which has this name."""
+        for key, hashes in found:
+            if table := self._read(hashes, session):
+                self._tables[name, key] = table
+
+    def _find(self, session: Session, contacts: str, last: NumberKey, *, keep: bool) -> None:
+        """Make the tables ``asked``, of the contacts' numbers and rows, and ``earlier`` and ``own``, of those on record with their
+        calls. ``hashed`` has the hashes with the last key."""
+        session.run(
+            f"CREATE OR REPLACE TABLE asked AS SELECT number, {'count(*)' if keep else '1'} AS rows FROM ({contacts}) GROUP BY number"
+        )
+        for name in ("earlier", "own"):
+            session.run(f"CREATE OR REPLACE TABLE {name} (number BIGINT, calls BIGINT)")
+        for key in [*{key for _, key in self._tables} - {last}, last]:
+            session.run(f"CREATE OR REPLACE TABLE hashed AS SELECT number, {HASH} AS hash FROM asked", key.parameters)
+            for name in ("earlier", "own"):
+                if table := self._tables.get((name, key)):
+                    # The hash table is built from the contacts: the record may be long.
+                    found = f"SELECT hash, count(*) AS calls FROM {table} SEMI JOIN hashed USING (hash) GROUP BY hash"
+                    session.run(f"INSERT INTO {name} SELECT number, calls FROM hashed JOIN ({found}) USING (hash)")
+
+    def _read(self, hashes: Iterator[bytes], session: Session) -> str:
+        """Write hashes to files, and return the table of them for queries; empty if there are none."""
+        paths = [self._new_file(f"SELECT hash FROM {_lines(file)}", session) for file in _in_files(hashes, self.stop)]
+        return f"read_parquet({paths})" if paths else ""
+
+    def _new_file(self, query: str, session: Session) -> str:
+        path = path_of(self._files.enter_context(temporary_file()))
+        session.run(copy_to_parquet(query, path))
+        return path
+
+
+def _lines_over(contacts: str, *, keep: bool) -> str:
+    """A query of the lines of numbers in the table ``over``, after the first ``free`` rows of each."""
+    if not keep:
+        return f"SELECT line FROM ({contacts}) SEMI JOIN over USING (number)"
+    place = "row_number() OVER (PARTITION BY number ORDER BY line) AS place"
+    return f"SELECT line FROM (SELECT line, number, {place} FROM ({contacts}) SEMI JOIN over USING (number)) JOIN over USING (number) WHERE place > free"
+
+
+class LimitCheck(NumberCheck):
+    """Finds the contacts of one check who were called too often, and keeps the hashes of the others.
+
+    :param memory_mb: the memory that DuckDB may use when the hashes are put on record, in MiB
+    """
+
+    def __init__(self, record: CallRecord, memory_mb: int, stop: StopRequest) -> None:
+        super().__init__(stop)
+        self.record = record
+        self.memory_mb = memory_mb
+        #: Files with hash, rows that are sent, and calls, one for each part of the contacts.
+        self._sent: list[str] = []
+        self._attempts = ""
+
+    def read_record(self, session: Session) -> None:
+        self._keep("earlier", self.record.earlier(), session)
+        self._keep("own", self.record.own(), session)
         with temporary_file() as posted:
             text = io.TextIOWrapper(posted, "utf-8", newline="")
             for rows in self.record.attempts():
@@ -179,40 +238,25 @@ class LimitCheck:
             if posted.tell():
                 columns = "{'phone_number': 'VARCHAR', 'attempts': 'BIGINT'}"
                 query = (
-                    f"SELECT {_NUMBER_POSTED} AS number, attempts FROM read_csv('{path_of(posted)}', header = false, "
+                    f"SELECT {NUMBER_POSTED} AS number, attempts FROM read_csv('{path_of(posted)}', header = false, "
                     f"auto_detect = false, columns = {columns}, quote = '\"', escape = '\"')"
                 )
                 self._attempts = self._new_file(query, session)
             text.detach()
 
     def too_often(self, session: Session, contacts: str, *, keep: bool) -> str:
-        """Compare a part of the contacts, a query of line and number. Returns a query of the lines that are rejected.
-
-        :param keep: each row of a number is one more call. Otherwise a number is called once, whatever its rows.
-        """
         limit = self.record.limit
-        session.run(
-            f"CREATE OR REPLACE TABLE asked AS SELECT number, {'count(*)' if keep else '1'} AS rows FROM ({contacts}) GROUP BY number"
-        )
-        for name in ("calls", "mine"):
-            session.run(f"CREATE OR REPLACE TABLE {name} (number BIGINT, calls BIGINT)")
         # The key of the hashes that are put on record comes last.
-        for key in [*{key for _, key in self._tables} - {self.record.key}, self.record.key]:
-            session.run(f"CREATE OR REPLACE TABLE hashed AS SELECT number, {HASH} AS hash FROM asked", key.parameters)
-            for name, to in (("earlier", "calls"), ("own", "mine")):
-                if table := self._tables.get((name, key)):
-                    # The hash table is built from the contacts: the record may be long.
-                    found = f"SELECT hash, count(*) AS calls FROM {table} SEMI JOIN hashed USING (hash) GROUP BY hash"
-                    session.run(f"INSERT INTO {to} SELECT number, calls FROM hashed JOIN ({found}) USING (hash)")
+        self._find(session, contacts, self.record.key, keep=keep)
         if self._attempts:
             session.run(
-                "INSERT INTO calls SELECT number, sum(attempts - 1) FROM "
-                f"read_parquet('{self._attempts}') SEMI JOIN calls USING (number) GROUP BY number"
+                "INSERT INTO earlier SELECT number, sum(attempts - 1) FROM "
+                f"read_parquet('{self._attempts}') SEMI JOIN earlier USING (number) GROUP BY number"
             )
         # A number that this campaign has on record keeps its place: others have counted it since.
         session.run(
             "CREATE OR REPLACE TABLE counted AS SELECT number, rows, coalesce(calls, 0) AS calls FROM asked "
-            "LEFT JOIN (SELECT number, greatest(sum(calls), 0) AS calls FROM calls ANTI JOIN mine USING (number) GROUP BY number) "
+            "LEFT JOIN (SELECT number, greatest(sum(calls), 0) AS calls FROM earlier ANTI JOIN own USING (number) GROUP BY number) "
             "USING (number)"
         )
         sent = f"least(rows, greatest({limit.most} - calls, 0))"
@@ -221,10 +265,7 @@ class LimitCheck:
         session.run(
             f"CREATE OR REPLACE TABLE over AS SELECT number, {limit.most} - calls AS free FROM counted WHERE rows + calls > {limit.most}"
         )
-        if not keep:
-            return f"SELECT line FROM ({contacts}) SEMI JOIN over USING (number)"
-        place = "row_number() OVER (PARTITION BY number ORDER BY line) AS place"
-        return f"SELECT line FROM (SELECT line, number, {place} FROM ({contacts}) SEMI JOIN over USING (number)) JOIN over USING (number) WHERE place > free"
+        return _lines_over(contacts, keep=keep)
 
     def hashes(self, session: Session) -> Iterator[bytes]:
         """The hashes of all contacts that are sent, one for each call. They are sorted, so that they do not tell the order of
@@ -247,15 +288,24 @@ class LimitCheck:
             )
         return exceeded
 
-    def _read(self, hashes: Iterator[bytes], session: Session) -> str:
-        """Write hashes to files, and return the table of them for queries; empty if there are none."""
-        paths = [self._new_file(f"SELECT hash FROM {_lines(file)}", session) for file in _in_files(hashes, self.stop)]
-        return f"read_parquet({paths})" if paths else ""
 
-    def _new_file(self, query: str, session: Session) -> str:
-        path = path_of(self._files.enter_context(temporary_file()))
-        session.run(copy_to_parquet(query, path))
-        return path
+class SentCheck(NumberCheck):
+    """Finds the contacts of a list who were not sent with it, since they had been called too often by then."""
+
+    def __init__(self, record: OwnRecord, stop: StopRequest) -> None:
+        super().__init__(stop)
+        self._record = record
+
+    def read_record(self, session: Session) -> None:
+        self._keep("own", self._record.own(), session)
+
+    def too_often(self, session: Session, contacts: str, *, keep: bool) -> str:
+        self._find(session, contacts, self._record.key, keep=keep)
+        session.run(
+            "CREATE OR REPLACE TABLE over AS SELECT number, coalesce(calls, 0) AS free FROM asked "
+            "LEFT JOIN (SELECT number, sum(calls) AS calls FROM own GROUP BY number) USING (number) WHERE rows > coalesce(calls, 0)"
+        )
+        return _lines_over(contacts, keep=keep)
 
 
 def _in_files(hashes: Iterator[bytes], stop: StopRequest) -> Iterator[BinaryIO]:

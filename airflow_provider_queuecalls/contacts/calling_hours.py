@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_queuecalls.contacts.clocks import clocks, offsets
 from airflow_provider_queuecalls.contacts.places import PACIFIC, Place, area_codes, country
-from airflow_provider_queuecalls.parameters import Parameter, ValueType
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, show
 from airflow_provider_queuecalls.value_types import read_duration, read_structure
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -125,7 +125,7 @@ class CallingHours:
 
     @classmethod
     def read(cls, value: object) -> CallingHours:
-        """Read calling hours as a user writes them. Raises ValueError with the problem, which never repeats the value.
+        """Read calling hours as a user writes them. Raises ValueError with the problem.
 
         A string is a window (``08:00-21:00``), the name of a set, several of these with commas between them, or JSON. A
         mapping has days and windows: ``mon`` to ``sun``, ranges such as ``mon-fri``, ``holiday``, or ``daily``; or regions,
@@ -140,19 +140,21 @@ class CallingHours:
         for part in given if isinstance(given, list | tuple) else [given]:
             entries = _structure(part)
             if isinstance(entries, str):
-                regions |= (
-                    dict(named_set(entries)) if entries in set_names() else {DEFAULT: _hours(entries, frozenset())}
-                )
+                problem = "is neither hours such as '08:00-21:00' nor the name of a set"
+                if not isinstance(given, str):
+                    problem = f"has an entry that {problem}{_colon(entries)}"
+                in_set = entries in set_names()
+                regions |= named_set(entries) if in_set else {DEFAULT: _hours(entries, frozenset(), problem=problem)}
             elif isinstance(entries, Mapping):
                 holidays = _dates(entries.get("holidays", ()))
                 if "margin" in entries:
-                    margin = _MARGIN.read(entries["margin"])
+                    margin = _margin(entries["margin"])
                 of_days = {key: hours for key, hours in entries.items() if _is_day(key)}
                 if of_days:
                     regions[DEFAULT] = _hours(of_days, holidays)
                 for key, hours in entries.items():
                     if key not in ("holidays", "margin", *of_days):
-                        regions[_region(key)] = _hours(hours, holidays)
+                        regions[_region(key)] = _hours(hours, holidays, key)
             else:
                 raise ValueError(f"has an entry of type {type(entries).__name__}")
         if not regions:
@@ -228,21 +230,39 @@ def _region(name: object) -> str:
     if region == DEFAULT or region.upper() in known:
         return region if region == DEFAULT else region.upper()
     raise ValueError(
-        "has a key that is not a state or province such as 'FL', 'USA', 'CAN', 'default', 'holidays', or 'margin'"
+        "has a key that is not a state or province such as 'FL', 'USA', 'CAN', 'default', 'holidays', or "
+        f"'margin'{_colon(name)}"
     )
 
 
-def _hours(given: object, holidays: frozenset[date]) -> Hours:
+def _margin(given: object) -> timedelta:
+    try:
+        margin: timedelta = _MARGIN.read(given)
+    except ValueError as problem:
+        raise ValueError(f"has a margin that {problem}{_colon(given)}") from None
+    return margin
+
+
+def _colon(value: object) -> str:
+    """What an error ends with to name a value; nothing if that may be people's data."""
+    shown = show(value)
+    return f": {shown}" if shown else ""
+
+
+def _hours(given: object, holidays: frozenset[date], region: object = "", problem: str = "") -> Hours:
+    """Read the hours of a region. ``problem`` is what is wrong with a text that is not a window; default names the region."""
     if isinstance(given, str):
         given = {"mon-sun": given}
     if not isinstance(given, Mapping):
-        raise ValueError(f"has hours of type {type(given).__name__}")
+        raise ValueError(f"has hours for {show(region)} of type {type(given).__name__}")
     days: dict[str, Window] = {}
     for names, text in given.items():
         if names == "holidays":
             holidays |= _dates(text)
             continue
-        window = _window(text)
+        whose = show(region or names)
+        default = f"has hours{whose and f' for {whose}'} that are not in the form 08:00-21:00{_colon(text)}"
+        window = _window(text, problem or default)
         for day in _days(names):
             if window:
                 days[day] = window
@@ -255,13 +275,13 @@ def _is_day(key: object) -> bool:
     return isinstance(key, str) and key.strip().lower().partition("-")[0] in (*DAYS, HOLIDAY, DAILY)
 
 
-def _window(text: object) -> Window | None:
+def _window(text: object, problem: str) -> Window | None:
     if text is None or text == NO_CALLS:
         return None
     match = _WINDOW.fullmatch(text.strip()) if isinstance(text, str) else None
     start, end = (int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])) if match else (0, 0)
     if start == end or max(start, end) > 24 * 60 or start == 24 * 60:
-        raise ValueError("is or has a text that is neither hours such as '08:00-21:00' nor the name of a set")
+        raise ValueError(problem)
     return Window(start * 60, end * 60 if end > start else end * 60 + _DAY)
 
 
@@ -275,7 +295,9 @@ def _days(names: object) -> Iterator[str]:
     elif first in DAYS and (not dash or last in DAYS[DAYS.index(first) :]):
         yield from DAYS[DAYS.index(first) : DAYS.index(last or first) + 1]
     else:
-        raise ValueError("has a day that is not 'mon' to 'sun', a range such as 'mon-fri', 'holiday', or 'daily'")
+        raise ValueError(
+            f"has a day that is not 'mon' to 'sun', a range such as 'mon-fri', 'holiday', or 'daily'{_colon(names)}"
+        )
 
 
 def _dates(given: object) -> frozenset[date]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
+from airflow_provider_queuecalls.contacts.call_limit import NumberCheck
 from airflow_provider_queuecalls.contacts.clocks import tzdata
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
+from airflow_provider_queuecalls.contacts.duckdb_session import translate_errors
 from airflow_provider_queuecalls.contacts.files import Source, is_same_file, open_source, show_role
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.output import write_output
@@ -33,10 +32,8 @@ from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASO
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import (
-    CheckFailed,
     InvalidContactRules,
     InvalidContacts,
-    QueueCallsError,
     Violation,
 )
 from airflow_provider_queuecalls.progress import Progress
@@ -84,7 +81,7 @@ def check(
     stop: StopRequest | None = None,
     memory_limit: int = MEMORY_LIMIT,
     hours: HoursCheck | None = None,
-    limit: LimitCheck | None = None,
+    limit: NumberCheck | None = None,
 ) -> CheckedContacts:
     """Check a local contact file as a whole, and return what is to be sent.
 
@@ -136,8 +133,10 @@ def check(
             counts = results.counts()
             report = _report(read, counts, results.rejects(), validator.layout)
             if hours:
-                report = replace(report, places=results.places(), tzdata=tzdata()[0])
-                report = replace(report, span=hours.span(report.allowed_places))
+                sent = results.sent_places()
+                report = replace(
+                    report, places=results.places(), sent_places=sent, span=hours.span(sent), tzdata=tzdata()[0]
+                )
             for read_file in (source, *lists):
                 read_file.assert_unchanged()
             broken = broken_policies(rules, report, source)
@@ -196,7 +195,7 @@ def _open_results(
     advance: Advance,
     *,
     built: Sequence[Source],
-    limit: LimitCheck | None,
+    limit: NumberCheck | None,
 ) -> AbstractContextManager[Results]:
     """What keeps the results: memory if the files are small, and none of them needs DuckDB."""
     if is_small(size) and not built and limit is None:
@@ -228,41 +227,6 @@ def advance_of(progress: Progress | None, total: int) -> Advance:
             progress(min(done, total), total)
 
     return advance
-
-
-@contextmanager
-def translate_errors(shown: str, memory_limit: int) -> Iterator[None]:
-    """Raise :class:`CheckFailed` for errors of the disk, of memory, and of DuckDB, whose texts may contain a row."""
-    try:
-        yield
-    except QueueCallsError:
-        raise
-    except Exception as error:
-        problem = _problem(error, memory_limit)
-        if problem is None:
-            raise
-        raise CheckFailed(f"{shown} could not be checked: {problem} It is safe to try again.") from None
-
-
-def _problem(error: Exception, memory_limit: int) -> str | None:
-    duckdb = sys.modules.get("duckdb")
-    room = (
-        f"The check needs room in {tempfile.gettempdir()!r}: up to twice the size of the contact file, plus the size of "
-        "the suppression lists."
-    )
-    if isinstance(error, OSError):
-        return f"{error.strerror or type(error).__name__}. {room}"
-    out_of_memory = isinstance(error, MemoryError) or (duckdb and isinstance(error, duckdb.OutOfMemoryException))
-    cannot_load = isinstance(error, ImportError) and "duckdb" in str(error)
-    no_thread = isinstance(error, RuntimeError) and "thread" in str(error)
-    if out_of_memory or cannot_load or no_thread:
-        return (
-            f"there is not enough memory. The check uses up to {memory_limit} MiB (memory_limit; in Airflow, [queuecalls] "
-            "check_memory_mb). Give the process more memory, or raise the limit if DuckDB ran out of its share."
-        )
-    if duckdb and isinstance(error, duckdb.Error):
-        return f"DuckDB stopped with {type(error).__name__}. {room}"
-    return None
 
 
 def _report(read: Reading, counts: Counts, rejects: Iterator[tuple[int, str]], layout: Layout) -> Report:

@@ -11,7 +11,7 @@ from airflow_provider_queuecalls.contacts.lines import blocks, is_blank
 from airflow_provider_queuecalls.contacts.rows import ABSENT, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from airflow_provider_queuecalls.parameters import MOST_DIGITS
+from airflow_provider_queuecalls.parameters import MOST_DIGITS, is_plain_name
 
 #: Words in the names of columns, and the word in the service's names that they stand for.
 _SYNONYMS = {
@@ -31,7 +31,7 @@ _SIMILAR = 0.88
 def find_layout(source: Source, rules: ContactRules) -> Layout:
     """Find the columns by the header line of a file, which is its first line that is not blank if ``has_header`` is set.
 
-    Raises :class:`InvalidContacts` if :func:`place_columns` finds a problem.
+    Raises :class:`InvalidContacts` if :func:`find_columns` finds a problem.
     """
     first = (numbered for block in blocks(source.file) for numbered in block.numbered() if not is_blank(numbered[1]))
     if rules.of_rows and rules.calling_hours is not None:
@@ -47,13 +47,13 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
             "place. Write the file as UTF-8; quoting='allow' allows quotes."
         )
     try:
-        positions, zone = place_columns(names, rules), place_time_zone(names, rules)
+        positions, zone = find_columns(names, rules), find_time_zone(names, rules)
     except ValueError as problems:
         raise InvalidContacts(f"{where} {problems}. Give the names that the file has as columns={{…}}.") from None
     return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number, zone)
 
 
-def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
+def find_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
     """Find the service's columns among names. Returns the position of each column up to the last one that exists, ABSENT
     for one that does not.
 
@@ -87,13 +87,13 @@ def place_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
     return tuple(positions)
 
 
-def place_columns_of_rows(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
+def find_columns_of_rows(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:
     """The positions of the columns of a file that is written from rows: the service's, and the time zone as the fourth."""
-    positions, zone = place_columns(names, rules), place_time_zone(names, rules)
+    positions, zone = find_columns(names, rules), find_time_zone(names, rules)
     return positions if zone == ABSENT else (*(*positions, ABSENT, ABSENT)[: len(COLUMNS)], zone)
 
 
-def place_time_zone(names: Sequence[str], rules: ContactRules) -> int:
+def find_time_zone(names: Sequence[str], rules: ContactRules) -> int:
     """Return the position of the column that names the time zone of each row, ABSENT without one or without calling hours.
 
     Raises ValueError if the column is named in ``columns`` and missing, or if it occurs more than once.
@@ -136,8 +136,3 @@ def show_names(names: Collection[str]) -> str:
     plain = [repr(name) for name in names if is_plain_name(name)][:20]
     hidden = len(names) - len(plain)
     return ", ".join([*plain, *([f"{hidden} more that {'is' if hidden == 1 else 'are'} not shown"] if hidden else [])])
-
-
-def is_plain_name(name: str) -> bool:
-    """Whether the name of a column or a key may be shown: an identifier that cannot be a phone number."""
-    return name.isidentifier() and len(name) <= 64 and sum(map(str.isnumeric, name)) <= MOST_DIGITS

@@ -1,14 +1,18 @@
-"""DuckDB with a memory limit. It writes no file that has a name, and a stop request interrupts it."""
+"""DuckDB with a memory limit. It writes no file that has a name, a stop request interrupts it, and no error shows a row."""
 
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE
+from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -120,3 +124,38 @@ def read_lines(line_end: str = "\n") -> str:
         f"read_csv($path, columns = {{'line': 'VARCHAR'}}, auto_detect = false, header = false, new_line = '{end}', "
         f"delim = '\x1e', quote = '', escape = '', max_line_size = {MOST_LINE_BYTES}, buffer_size = {2 * MOST_LINE_BYTES})"
     )
+
+
+@contextmanager
+def translate_errors(subject: str, memory_limit: int, done: str = "checked") -> Iterator[None]:
+    """Raise :class:`CheckFailed` for errors of the disk, of memory, and of DuckDB, whose texts may contain a row.
+
+    The message begins with ``subject`` and what could not be ``done`` with it.
+    """
+    try:
+        yield
+    except QueueCallsError:
+        raise
+    except Exception as error:
+        problem = _problem(error, memory_limit)
+        if problem is None:
+            raise
+        raise CheckFailed(f"{subject} could not be {done}: {problem} It is safe to try again.") from None
+
+
+def _problem(error: Exception, memory_limit: int) -> str | None:
+    duckdb = sys.modules.get("duckdb")
+    room = f"This needs room in the temporary directory {tempfile.gettempdir()!r}: up to twice the size of the files that are read."
+    if isinstance(error, OSError):
+        return f"{error.strerror or type(error).__name__}. {room}"
+    out_of_memory = isinstance(error, MemoryError) or (duckdb and isinstance(error, duckdb.OutOfMemoryException))
+    cannot_load = isinstance(error, ImportError) and "duckdb" in str(error)
+    no_thread = isinstance(error, RuntimeError) and "thread" in str(error)
+    if out_of_memory or cannot_load or no_thread:
+        return (
+            f"there is not enough memory. Up to {memory_limit} MiB are used (memory_limit; in Airflow, [queuecalls] "
+            "check_memory_mb). Give the process more memory, or raise the limit if DuckDB ran out of its share."
+        )
+    if duckdb and isinstance(error, duckdb.Error):
+        return f"DuckDB stopped with {type(error).__name__}. {room}"
+    return None

@@ -58,10 +58,10 @@ class Table:
 
 
 class ColumnWriter:
-    """Lets DuckDB write blocks as lines. ``places`` are the positions of the service's columns in a table."""
+    """Lets DuckDB write blocks as lines. ``positions`` are the positions of the service's columns in a table."""
 
-    def __init__(self, places: Sequence[int], stop: StopRequest) -> None:
-        self._places = places
+    def __init__(self, positions: Sequence[int], stop: StopRequest) -> None:
+        self._positions = positions
         self._stop = stop
         self._session: Session | None = None
         self._file = temporary_file(buffering=0)
@@ -79,7 +79,7 @@ class ColumnWriter:
         """The lines of a block, in pieces. None if they have to be written from its rows."""
         if self._refused or (self._session is None and block.count < LEAST_ROWS):
             return None
-        columns = block.export([place for place in self._places if place != ABSENT])
+        columns = block.export([position for position in self._positions if position != ABSENT])
         if columns is None:
             return None
         if self._write_plain(columns):
@@ -106,7 +106,7 @@ class ColumnWriter:
             pyarrow.types.is_null,
         )
         # A line of one cell may be blank.
-        if len(self._places) < 2 or ABSENT in self._places:
+        if len(self._positions) < 2 or ABSENT in self._positions:
             return False
         if not all(any(matches(field.type) for matches in is_exact) for field in columns.schema):
             return False
@@ -124,7 +124,7 @@ class ColumnWriter:
         if not _EXACT_TYPES.issuperset(types):
             return False
         given = iter([_cell_sql(f"c{position}", kind) for position, kind in enumerate(types)])
-        cells = ["''" if place == ABSENT else next(given) for place in self._places]
+        cells = ["''" if position == ABSENT else next(given) for position in self._positions]
         line = "concat(" + ", ',', ".join(cells) + ")"
         if len(cells) == 1:
             line = f"CASE WHEN trim({line}, ' ' || chr(9)) = '' THEN concat({line}, ',') ELSE {line} END"
@@ -188,15 +188,15 @@ def _pandas_rows(dataframe: Any) -> Iterator[Sequence[object]]:
         yield from part.where(part.notna(), None).itertuples(index=False, name=None)
 
 
-def _pandas_export(dataframe: Any, places: Sequence[int]) -> Any:
+def _pandas_export(dataframe: Any, positions: Sequence[int]) -> Any:
     try:
         pyarrow = import_module("pyarrow")
-        columns = [pyarrow.array(dataframe.iloc[:, place], from_pandas=True) for place in places]
+        columns = [pyarrow.array(dataframe.iloc[:, position], from_pandas=True) for position in positions]
     except (ImportError, TypeError, ValueError, ArithmeticError, NotImplementedError):
         return None  # values of several types, or of one that Arrow does not have
     if any(pyarrow.types.is_decimal(column.type) for column in columns):
         return None  # Arrow gives all of a column the same number of decimal places
-    return pyarrow.table(columns, names=[str(place) for place in places])
+    return pyarrow.table(columns, names=[str(position) for position in positions])
 
 
 def _polars_blocks(dataframe: Any) -> Iterator[ColumnBlock]:
@@ -204,8 +204,8 @@ def _polars_blocks(dataframe: Any) -> Iterator[ColumnBlock]:
         yield ColumnBlock(len(part), part.iter_rows, partial(_polars_export, part))
 
 
-def _polars_export(dataframe: Any, places: Sequence[int]) -> Any:
-    return dataframe.select([dataframe.columns[place] for place in places])
+def _polars_export(dataframe: Any, positions: Sequence[int]) -> Any:
+    return dataframe.select([dataframe.columns[position] for position in positions])
 
 
 def _arrow_table(value: Any) -> Table | None:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from airflow_provider_queuecalls.contacts.columns import names_not_sent, place_columns_of_rows, show_names
+from airflow_provider_queuecalls.contacts.columns import find_columns_of_rows, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.contacts.from_columns import ColumnBlock, ColumnWriter, Table
 from airflow_provider_queuecalls.contacts.lines import BOM, write_cell
@@ -69,7 +69,7 @@ def write_contact_file(
     lines = _Lines(rules, origin, names)
     done, throttle = 0, Throttle()
     with temporary_file(buffering=0) as file:
-        with ColumnWriter(lines.places or (), stop) as columns:
+        with ColumnWriter(lines.positions or (), stop) as columns:
             for block in blocks:
                 stop.raise_if_requested()
                 for data in lines.of_block(block, done + 1, columns):
@@ -104,7 +104,7 @@ def _write(file: BinaryIO, data: bytes, origin: str) -> None:
 class _Lines:
     """Turns rows into lines.
 
-    ``places`` are the positions of the service's columns among the names, ``not_sent`` the names of columns that have not
+    ``positions`` are the positions of the service's columns among the names, ``not_sent`` the names of columns that have not
     been sent so far.
     """
 
@@ -112,9 +112,9 @@ class _Lines:
         self.not_sent: dict[str, None] = {}
         self._rules = rules
         self._origin = origin
-        self.places = None if names is None else self._placed(names, origin)
+        self.positions = None if names is None else self._find_columns(names, origin)
         self._keys: tuple[object, ...] | None = None
-        self._places_of_keys: tuple[int, ...] = ()
+        self._positions_of_keys: tuple[int, ...] = ()
 
     def of_block(self, block: list[object] | ColumnBlock, first: int, columns: ColumnWriter) -> Iterator[bytes]:
         """The lines of a block, the first row of which has the number ``first``."""
@@ -133,11 +133,11 @@ class _Lines:
         """Yield the line of each row, without its end."""
         for number, row in enumerate(rows, first):
             cells = []
-            for place, value in enumerate(self._values(row, number)):
+            for position, value in enumerate(self._values(row, number)):
                 try:
                     cells.append(_cell(value))
                 except ValueError as problem:
-                    column = COLUMNS[place] if place < len(COLUMNS) else f"column {place + 1}"
+                    column = COLUMNS[position] if position < len(COLUMNS) else f"column {position + 1}"
                     raise InvalidContacts(
                         f"Row {number:,} of {self._origin}: {column} {problem}. Nothing was sent."
                     ) from None
@@ -146,11 +146,11 @@ class _Lines:
     def _alike(self, rows: list[Any], first: int) -> Iterator[str] | None:
         """The lines of rows of the same type and length, as :meth:`of` yields them. None if they are not alike, or if a
         value has no text."""
-        kinds, places = set(map(type, rows)), self.places
-        if kinds == {dict} and places is None:
+        kinds, positions = set(map(type, rows)), self.positions
+        if kinds == {dict} and positions is None:
             if len(set(map(tuple, rows))) > 1:
                 return None
-            places = self._places_of(rows[0], first)
+            positions = self._positions_of(rows[0], first)
             rows = [tuple(row.values()) for row in rows]
         elif not kinds <= {tuple, list}:
             return None
@@ -159,8 +159,8 @@ class _Lines:
         try:
             texts = [
                 # Not zip(*rows): the garbage collector would look at an iterator for each row.
-                [""] * len(rows) if place == ABSENT else _texts(list(map(itemgetter(place), rows)))
-                for place in (range(len(rows[0])) if places is None else places)
+                [""] * len(rows) if position == ABSENT else _texts(list(map(itemgetter(position), rows)))
+                for position in (range(len(rows[0])) if positions is None else positions)
             ]
         except ValueError:
             return None
@@ -169,23 +169,23 @@ class _Lines:
 
     def _values(self, row: object, number: int) -> Sequence[object]:
         """The values of a row in the order of the service's columns."""
-        if self.places is None:
+        if self.positions is None:
             given = row._asdict() if hasattr(row, "_asdict") else row
             if isinstance(given, Mapping):
-                return _picked(tuple(given.values()), self._places_of(given, number))
+                return _picked(tuple(given.values()), self._positions_of(given, number))
         if isinstance(row, tuple | list):
-            return row if self.places is None else _picked(row, self.places)
+            return row if self.positions is None else _picked(row, self.positions)
         raise InvalidContacts(f"Row {number:,} of {self._origin} is {describe(row)}. Nothing was sent. {_ROW_FORMAT}.")
 
-    def _places_of(self, row: Mapping[Any, object], number: int) -> tuple[int, ...]:
+    def _positions_of(self, row: Mapping[Any, object], number: int) -> tuple[int, ...]:
         if (keys := tuple(row)) != self._keys:
             where = f"row {number:,} of {self._origin}"
-            self._keys, self._places_of_keys = keys, self._placed(list(map(str, keys)), where)
-        return self._places_of_keys
+            self._keys, self._positions_of_keys = keys, self._find_columns(list(map(str, keys)), where)
+        return self._positions_of_keys
 
-    def _placed(self, names: Sequence[str], where: str) -> tuple[int, ...]:
+    def _find_columns(self, names: Sequence[str], where: str) -> tuple[int, ...]:
         try:
-            places = place_columns_of_rows(names, self._rules)
+            positions = find_columns_of_rows(names, self._rules)
         except ValueError as problems:
             # A name that is not an identifier may be a value: the key of a mapping from numbers, or an unnamed column.
             raise InvalidContacts(
@@ -193,12 +193,12 @@ class _Lines:
                 "Name the columns phone_number, message_reference, and call_parameter, or pass their names with "
                 "columns={…}, and leave out columns that are not to be sent."
             ) from None
-        self.not_sent.update(dict.fromkeys(names_not_sent(names, places)))
-        return places
+        self.not_sent.update(dict.fromkeys(names_not_sent(names, positions)))
+        return positions
 
 
-def _picked(values: Sequence[object], places: Sequence[int]) -> Sequence[object]:
-    return [None if place == ABSENT else values[place] for place in places]
+def _picked(values: Sequence[object], positions: Sequence[int]) -> Sequence[object]:
+    return [None if position == ABSENT else values[position] for position in positions]
 
 
 def _not_blank(line: str) -> str:

@@ -84,9 +84,10 @@ class HoursCheck:
             if place.zones:
                 self._latest[place] = self._hours.latest_end(place, self.start)
             else:
-                self._latest[place] = self.latest_end(self._known_places()) if self._strictest else None
+                self._latest[place] = self.latest_end(self._known_places())
         return self._latest[place]
 
     def _known_places(self) -> list[Place]:
-        """Where somebody may be whose place is not known."""
-        return [place for place in common_places() if all(map(self._hours.hours, place.regions))]
+        """The places whose hours all hold for somebody whose place is not known; nobody is called without any."""
+        known = common_places() if self._strictest else []
+        return [place for place in known if all(map(self._hours.hours, place.regions))]

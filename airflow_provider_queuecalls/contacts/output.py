@@ -22,7 +22,7 @@ from airflow_provider_queuecalls.contacts.lines import (
 )
 from airflow_provider_queuecalls.contacts.results import CODES, OUTSIDE_HOURS, RESULTS, SENT, Results
 from airflow_provider_queuecalls.contacts.rows import ABSENT, REASONS, RowValidator
-from airflow_provider_queuecalls.exceptions import CheckFailed
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -56,6 +56,8 @@ _MAY_NOT_BE_CELLS = _Chosen("line_too_long", "not_utf8", "control_character", "q
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FORMULA_BYTES = tuple(start.encode() for start in FORMULA_STARTS)
+#: Another try would find the same.
+_LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
 _BLOCKS_AT_ONCE = 4
 _DIGITS, _THREE_DIGITS = [b"%d" % n for n in range(1000)], [b"%03d" % n for n in range(1000)]
 _QUOTED_FORMULA = re.compile(b'"[%b]' % re.escape(b"".join(_FORMULA_BYTES)))
@@ -79,7 +81,8 @@ def write_output(
     The rejects file has line, reason, and cells of each reject as CSV, and with calling hours the time zones of those that
     are outside hours. Only its owner can read it. A cell that a spreadsheet would run as a formula gets a leading
     apostrophe. Bytes that are not UTF-8 and control characters are written as ``\\x..``. A line of more than 1 MiB is cut
-    off there. The file gets its name only when it is complete. Raises :class:`CheckFailed` if it cannot be written.
+    off there. The file gets its name only when it is complete. Raises :class:`InvalidContacts` if it cannot be written, or
+    :class:`CheckFailed` if another try may help.
     """
     sha256 = hashlib.sha256()
 
@@ -165,11 +168,14 @@ def _translate_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
+        problem = (
+            f"The rejects file {show_path(path)} cannot be written: {getattr(error, 'strerror', None) or 'not a path'}."
+        )
+        if isinstance(error, _LASTING):
+            create = " Create its directory first." if isinstance(error, FileNotFoundError) else ""
+            raise InvalidContacts(f"{problem}{create}") from None
         room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
-        raise CheckFailed(
-            f"The rejects file {show_path(path)} cannot be written: {reason}.{room} It is safe to try again."
-        ) from None
+        raise CheckFailed(f"{problem}{room} It is safe to try again.") from None
 
 
 class _Reasons:

@@ -16,7 +16,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from airflow_provider_queuecalls.contacts.calling_hours import Span
-from airflow_provider_queuecalls.contacts.columns import is_plain_name, place_columns, probably_meant
+from airflow_provider_queuecalls.contacts.columns import find_columns, probably_meant
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import is_blank
 from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place
@@ -24,6 +24,8 @@ from airflow_provider_queuecalls.contacts.results import PlaceCount
 from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContactRules, InvalidContacts
+from airflow_provider_queuecalls.parameters import is_plain_name
+from airflow_provider_queuecalls.value_types import counted
 
 #: The beginning of a file, in which a probable cause is looked for.
 _SAMPLE_BYTES = 64 << 10
@@ -83,9 +85,10 @@ class Report:
     bom: bool = False
     #: The columns that are not sent, by name where a name may be shown; empty without a header line.
     columns_not_sent: str = ""
-    #: With calling hours: the rows by the place of their number, the span in which calls may be made (None if there is
-    #: none), and the release of the time zone data.
+    #: With calling hours: the rows by the place of their number, the places of the rows to send, the span in which calls may
+    #: be made to these (None if there is none), and the release of the time zone data.
     places: Mapping[Place, PlaceCount] = field(default_factory=dict)
+    sent_places: Sequence[Place] = ()
     span: Span | None = None
     tzdata: str = ""
     #: ``sha256:`` and the digest of the bytes to send; None if nothing may be sent.
@@ -100,11 +103,6 @@ class Report:
             for name, value in count._asdict().items():
                 known[name] += value
         return counts
-
-    @property
-    def allowed_places(self) -> list[Place]:
-        """The places of the rows that are within hours."""
-        return [place for place, count in self.places.items() if count.contacts > count.outside_hours]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``queuecalls check --json`` prints."""
@@ -168,7 +166,10 @@ def _broken(rules: ContactRules, report: Report) -> list[str]:
         )
     unknown = report.places.get(UNKNOWN)
     if unknown and unknown.outside_hours and rules.unknown_zone == "fail":
-        broken.append(f"{unknown.contacts:,} of them have no known time zone (unknown_zone='skip' rejects only these)")
+        rows = f"{counted(unknown.contacts, 'row')} {'has' if unknown.contacts == 1 else 'have'} no known time zone"
+        broken.append(
+            f"{rows} (unknown_zone='skip' rejects only these rows; 'strictest' calls them within the hours of all places)"
+        )
     if not report.valid:
         broken.append("no valid row is left")
     return broken
@@ -265,17 +266,17 @@ def _columns_if_valid(lines: Sequence[str], rules: ContactRules, changes: Mappin
     if not changed.has_header:
         return {} if _valid(rows, RowValidator(changed)) else None
     names = RowValidator(changed).column_names(rows[0]) if rows else None
-    for columns, positions in _placed(names or [], changed):
+    for columns, positions in _columns_to_try(names or [], changed):
         layout = Layout(positions, COLUMNS[: len(positions)], len(names or []), tuple(names or []))
         if _valid(rows[1:], RowValidator(changed, layout)):
             return columns
     return None
 
 
-def _placed(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+def _columns_to_try(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
     """Yield ``columns`` to try, with the positions of the columns: by their names, else with each as that of the numbers."""
     with suppress(ValueError):
-        yield {}, place_columns(names, rules)
+        yield {}, find_columns(names, rules)
         return
     if len(names) > _MOST_COLUMNS:
         return
@@ -283,7 +284,7 @@ def _placed(names: Sequence[str], rules: ContactRules) -> Iterator[tuple[dict[st
     for name in names:
         columns = {column: given for column, given in {**similar, "phone_number": name}.items() if given != column}
         with suppress(ValueError, InvalidContactRules):
-            yield columns, place_columns(names, replace(rules, columns=columns))
+            yield columns, find_columns(names, replace(rules, columns=columns))
 
 
 def _valid(rows: Sequence[bytes], validator: RowValidator) -> bool:

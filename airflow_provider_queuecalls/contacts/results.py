@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -27,8 +27,9 @@ from airflow_provider_queuecalls.stopping import StopRequest
 #: it. ``rewritten``: the row needs another change. ``normalized``: its number is rewritten. All others are not sent.
 RESULTS = ("valid", "rewritten", "normalized", BLANK, COLUMN_NAMES, *REASONS)
 CODES: Mapping[str, int] = {result: code for code, result in enumerate(RESULTS)}
-#: The results of lines that are sent.
+#: The results of lines that are sent, and their codes.
 SENT = RESULTS[:3]
+_SENT = frozenset(CODES[result] for result in SENT)
 OUTSIDE_HOURS = "outside_hours"
 _REJECTED = re.compile(b"[" + re.escape(bytes(CODES[reason] for reason in REASONS)) + b"]")
 
@@ -126,6 +127,14 @@ class Results(ABC):
             counts[place] = PlaceCount(before.contacts + count, before.outside_hours + outside * count)
         return dict(sorted(counts.items(), key=lambda item: -item[1].contacts))
 
+    def sent_places(self) -> list[Place]:
+        """The places of the rows that are sent, in the same order."""
+        return [place for place in self.places() if any(self._codes[line - 1] in _SENT for line in self._lines(place))]
+
+    @abstractmethod
+    def _lines(self, place: Place) -> Iterator[int]:
+        """The lines at a place that are sent unless :meth:`mark_repeats` has marked them."""
+
     def _add_place(self, result: LineResult) -> None:
         if result.place is not None:
             self._places[result.place, RESULTS[result.code] == OUTSIDE_HOURS] += 1
@@ -149,6 +158,7 @@ class ResultsInMemory(Results):
         super().__init__(stop, advance)
         self._suppressed: set[int] = set()
         self._contacts: list[tuple[int, int]] = []
+        self._lines_at = defaultdict[Place, list[int]](list)
 
     def add_suppression_list(self, source: Source, validator: RowValidator) -> Counts:
         counts: dict[str, tuple[int, int]] = {}
@@ -167,6 +177,8 @@ class ResultsInMemory(Results):
             self._add_place(result)
             if result.number is not None:
                 self._contacts.append((result.line, result.number))
+                if result.place is not None:
+                    self._lines_at[result.place].append(result.line)
         return Reading(seen.lines, seen.bom, seen.lone_cr, seen.quoted, seen.duckdb_safe)
 
     def _all_lines(self, source: Source, validator: RowValidator, lines: int) -> Iterable[LineResult]:
@@ -182,6 +194,9 @@ class ResultsInMemory(Results):
             elif look_for_duplicates and number in earlier:
                 self._codes[line - 1] = CODES["duplicate"]
             earlier.add(number)
+
+    def _lines(self, place: Place) -> Iterator[int]:
+        return iter(self._lines_at[place])
 
 
 def rejected(codes: bytes | bytearray) -> Iterator[tuple[int, str]]:

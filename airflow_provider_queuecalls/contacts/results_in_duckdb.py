@@ -8,18 +8,20 @@ temporary files, which have no name, and are compared in parts that fit into Duc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
+from airflow_provider_queuecalls.contacts.call_limit import NumberCheck
 from airflow_provider_queuecalls.contacts.codes_in_file import CodesInFile
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
 from airflow_provider_queuecalls.contacts.files import Source, path_of, temporary_file
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import BOM, blocks
+from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.results import (
     CODES,
     OUTSIDE_HOURS,
@@ -67,7 +69,7 @@ class ResultsInDuckDB(Results):
         advance: Advance,
         *,
         built: Sequence[Source] = (),
-        limit: LimitCheck | None = None,
+        limit: NumberCheck | None = None,
     ) -> None:
         super().__init__(stop, advance)
         paths = (source.address().replace("'", "''") for source in built)
@@ -77,6 +79,8 @@ class ResultsInDuckDB(Results):
         self._memory = memory_mb << 20
         self._digest: Future[str] | None = None
         self._closing = StopRequest()
+        #: For each place, some of its lines that may be sent, and the queries of all, with their parameters.
+        self._lines_at = defaultdict[Place, list[tuple[Sequence[int], str, Mapping[str, object]]]](list)
         self._duckdb = Session(memory_mb, stop)
 
     def close(self) -> None:
@@ -159,17 +163,28 @@ class ResultsInDuckDB(Results):
         """Check in Python the lines whose result DuckDB does not know, and those that begin within a quoted cell. Yields
         each with its code."""
         others = chain(range(1, lines.first_row + 1), (line for (line,) in self._duckdb.stream(lines.others)))
+        first_at = dict[Place, int]()
         with temporary_file() as results:
             for result in line_results(source, validator, others, self._stop):
                 self._add_place(result)
-                results.write(b"%d,%s\n" % (result.line, b"" if result.number is None else b"%d" % result.number))
+                number = place = b""
+                if result.number is not None:
+                    number = b"%d" % result.number
+                    if result.place is not None:
+                        place = b"%d" % first_at.setdefault(result.place, result.line)
+                results.write(b"%d,%s,%s\n" % (result.line, number, place))
                 yield result.line, result.code
             if results.tell():
                 results.flush()
                 lines.checked_in_python = self._duckdb.new_file()
-                columns = "auto_detect = false, columns = {'line': 'BIGINT', 'number': 'BIGINT'}"
+                columns = (
+                    "auto_detect = false, columns = {'line': 'BIGINT', 'number': 'BIGINT', 'first_at_place': 'BIGINT'}"
+                )
                 query = f"FROM read_csv('{path_of(results)}', {columns})"
                 self._duckdb.run(copy_to_parquet(query, lines.checked_in_python))
+                at_place = f"SELECT line FROM read_parquet('{lines.checked_in_python}') WHERE first_at_place = $first"
+                for each, first in first_at.items():
+                    self._lines_at[each].append(([first], at_place, {"first": first}))
 
     def mark_repeats(self, *, look_for_duplicates: bool) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
@@ -222,10 +237,23 @@ class ResultsInDuckDB(Results):
             self._mark(f"SELECT line, {CODES['suppressed']} AS code FROM contacts SEMI JOIN found USING (number)")
 
     def _count_places(self, lines: _Lines, hours: HoursCheck) -> None:
-        counts = f"""SELECT any_value(number), zone, code = {CODES[OUTSIDE_HOURS]} AS outside, count(*)
+        is_outside = f"code = {CODES[OUTSIDE_HOURS]}"
+        counts = f"""SELECT any_value(number), zone, {is_outside} AS outside, count(*), min(line), max(line)
             FROM ({lines.known}) WHERE number IS NOT NULL GROUP BY number // 10000000, zone, outside"""
-        for number, zone, outside, count in self._duckdb.stream(counts):
-            self._places[hours.place(number, zone), outside] += count
+        at_place = f"""SELECT line FROM ({lines.known}) WHERE number IS NOT NULL AND NOT {is_outside}
+            AND number // 10000000 = $area AND zone = $zone"""
+        for number, zone, outside, count, first, last in self._duckdb.stream(counts):
+            place = hours.place(number, zone)
+            self._places[place, outside] += count
+            if not outside:
+                self._lines_at[place].append(((first, last), at_place, {"area": number // 10_000_000, "zone": zone}))
+
+    def _lines(self, place: Place) -> Iterator[int]:
+        # First those that are known: nearly always, one of them is sent.
+        for some, _, _ in self._lines_at[place]:
+            yield from some
+        for _, query, parameters in self._lines_at[place]:
+            yield from (line for (line,) in self._duckdb.stream(query, parameters))
 
     def _mark(self, lines_and_codes: str) -> bool:
         """Give the lines of a query their codes. Returns whether there are any."""
@@ -259,8 +287,8 @@ class _Lines:
     :param first_row: The first line that is known to be a row. Up to it, Python checks every line, since any of them may
         be the first row, which may name the columns.
     :param quoted: Whether a line may begin within a quoted cell.
-    :param checked_in_python: A Parquet file with line and number of the lines that Python has checked; NULL if they are not
-        valid.
+    :param checked_in_python: A Parquet file with the lines that Python has checked: line, number, and, with calling hours, the
+        first of these lines at the same place; NULL if they are not valid.
     """
 
     checked: str
@@ -286,7 +314,9 @@ class _Lines:
         """Line and number of all valid lines."""
         query = f"SELECT line, number FROM ({self.known}) WHERE number IS NOT NULL AND code <> {CODES[OUTSIDE_HOURS]}"
         if self.checked_in_python:
-            query += f" UNION ALL FROM read_parquet('{self.checked_in_python}') WHERE number IS NOT NULL"
+            query += (
+                f" UNION ALL SELECT line, number FROM read_parquet('{self.checked_in_python}') WHERE number IS NOT NULL"
+            )
         return query
 
 

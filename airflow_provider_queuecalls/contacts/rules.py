@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_known, read_values
 from airflow_provider_queuecalls.value_types import CHOICE, FLAG, read_duration, read_structure, type_name
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def _columns(value: object, _: Parameter) -> Mapping[str, str | None]:
     mapping = read_structure(value.strip()) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise ValueError(type_name(mapping))
-    if not set(mapping) <= {*COLUMNS, TIME_ZONE}:
-        raise ValueError("has a key that is not a column of the service's file")
+    assert_known(mapping, (*COLUMNS, TIME_ZONE), "has a key that is not a column of the service's file")
     if mapping.get("phone_number", "") is None:
         raise ValueError("has no name for phone_number")
     names = [name for name in mapping.values() if name is not None]
@@ -74,7 +73,10 @@ def _max_rejects(value: object, _: Parameter) -> int | str:
 def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
     if isinstance(value, str):
         text = value.strip()
-        value = read_structure(text) if text[0] in "[(" else [part for part in text.split(",") if part.strip()]
+        is_list = text.startswith(("[", "("))
+        value = read_structure(text) if is_list else [part for part in text.split(",") if part.strip()]
+        if value in ([], ()):
+            raise ValueError("contains no path")
     if isinstance(value, os.PathLike) or hasattr(value, "protocol"):
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, bytes):
@@ -121,24 +123,28 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     _choice(
         "on_invalid", "What to do with rows that are rejected.",
-        {"fail": "fail the task and send nothing", "skip": "send the other rows only"},
+        {"fail": "fail the task", "skip": "leave these rows out"},
     ),
     Parameter(
         name="max_rejects", type=ValueType("a count such as 5, or a percentage of the rows such as '2%'", _max_rejects), default_doc="no limit",
-        doc="The most rows that may be rejected; with more of them, nothing is sent. Requires on_invalid='skip'.",
+        doc="The most rows that may be rejected; with more of them, the task fails. Requires on_invalid='skip'.",
     ),
     _choice(
         "duplicates", "What to do with a phone number that occurs more than once.",
-        {"fail": "fail the task and send nothing", "drop": "send its first row only", "keep": "send all of its rows"},
+        {"fail": "fail the task", "drop": "keep its first row only", "keep": "keep all of its rows"},
     ),
     Parameter(
         name="suppress", type=ValueType("a path or URL, or a list of them", _paths, shown=False), default=(), default_doc="none",
-        doc="Suppression lists (do-not-call lists): contacts with these phone numbers are not sent.",
+        doc="Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that renders to an "
+        "empty string is an error.",
+        empty_is_unset=False,
     ),
     Parameter(
         name="suppress_max_age", unit="days",
         type=ValueType("a timedelta, a number of days, or a string such as '31 days' or 'PT12H'", read_duration), default_doc="no limit",
-        doc="The longest time since a suppression list, or the oldest source of a built one, was last changed; with an older one, nothing is sent.",
+        doc="The longest time since a suppression list, or the oldest source of a built one, was last changed; with an older one, the task fails. "
+        "A value that renders to an empty string is an error.",
+        empty_is_unset=False,
     ),
     _choice(
         "on_empty", "What to do if the contact file has no rows. If all rows are left out, the task fails.",
@@ -159,7 +165,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     _choice(
         "unknown_zone", "What to do with phone numbers whose time zone is not known, if calling_hours is set.",
         {
-            "fail": "fail the task and send nothing", "skip": "reject these rows only",
+            "fail": "fail the task", "skip": "reject these rows only",
             "strictest": "call them within the hours of all places in the US and Canada only",
         },
     ),
@@ -188,17 +194,17 @@ class ContactRules:
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
         ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
-    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
-        send the other rows only. Default: ``'fail'``.
-    :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
+    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task; ``'skip'``: leave these rows
+        out. Default: ``'fail'``.
+    :param max_rejects: The most rows that may be rejected; with more of them, the task fails. Requires
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
-    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
-        nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
-        path or URL, or a list of them. Default: none.
+    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
+        keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
+        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, nothing is sent. Accepts a timedelta, a number of days, or a string such as '31
-        days' or 'PT12H'. Default: no limit.
+        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
+        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
@@ -207,8 +213,8 @@ class ContactRules:
         a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
         Default: not checked.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
-        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
-        within the hours of all places in the US and Canada only. Default: ``'fail'``.
+        ``'fail'``: fail the task; ``'skip'``: reject these rows only; ``'strictest'``: call them within the hours of
+        all places in the US and Canada only. Default: ``'fail'``.
     :param of_rows: The file was written from rows: with calling hours, its fourth cell names the time zone. Default:
         ``False``.
     """

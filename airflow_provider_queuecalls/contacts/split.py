@@ -5,6 +5,7 @@ The whole list is checked first, so that nobody is in two parts. Contacts keep t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -14,17 +15,17 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 from airflow_provider_queuecalls.contacts.calling_hours import LONGEST_SPAN, CallingHours, Span, common_spans
 from airflow_provider_queuecalls.contacts.check import CheckedContacts
 from airflow_provider_queuecalls.contacts.clocks import clocks
-from airflow_provider_queuecalls.contacts.files import complete_file
+from airflow_provider_queuecalls.contacts.files import complete_file, show_role
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, InvalidContacts, Violation
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values, show_path
 from airflow_provider_queuecalls.stopping import StopRequest
-from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration
+from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration, type_name
 
 SplitBy: TypeAlias = Literal["calling_hours", "size"]
 #: The name of the part that no campaign calls today.
@@ -32,6 +33,17 @@ CARRY_OVER = "carry_over"
 #: A span that a part gets is not longer, even if the hours have no end.
 LONGEST_PART = 86_400
 _QUARTER = 900
+
+
+def _location(value: object, _: Parameter) -> str:
+    if not isinstance(value, str | os.PathLike) and not hasattr(value, "protocol"):  # as ObjectStoragePath has
+        raise ValueError(type_name(value))
+    if not (text := str(value).strip()):
+        raise ValueError("is empty")
+    return text
+
+
+_LOCATION = ValueType("a path or URL", _location, shown=False)
 _DURATION = ValueType("a timedelta, a number of {unit}, or a string such as '30 minutes' or 'PT30M'", read_duration)
 
 #: The parameters of a split.
@@ -51,12 +63,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         doc="The most contacts in a file.",
     ),
     Parameter(
-        name="stagger", type=_DURATION, unit="minutes", default=timedelta(0), default_doc="all at once",
+        name="stagger", type=_DURATION, unit="minutes", minimum=0, default=timedelta(0), default_doc="all at once",
         doc="The time between the starts of files that max_contacts divides.",
     ),
     Parameter(
         name="start", type=TIMESTAMP, default_doc="the time for which the run was scheduled, or now at the command line",
-        doc="Calls start at this time or later, where the hours have begun, at 15, 30, or 45 minutes past the hour.",
+        doc="The earliest start of the calls. Each file starts at this time or when its hours begin, rounded up to 15, 30, or 45 "
+        "minutes past the hour.",
     ),
     Parameter(
         name="min_window", type=_DURATION, unit="minutes", default=timedelta(hours=1), default_doc="1 hour",
@@ -64,11 +77,19 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
 )  # fmt: skip
 
+#: Where the parts are written to.
+_WHERE = (
+    Parameter(name="folder", type=_LOCATION, required=True, doc=""),
+    Parameter(name="carry_over_path", type=_LOCATION, doc=""),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How a list is split: the values of :data:`PARAMETERS`, with times in seconds."""
+    """How a list is split: the values of :data:`PARAMETERS`, with times in seconds, and where the parts are written to."""
 
+    folder: str
+    carry_over_path: str | None
     by: str
     max_contacts: int | None
     stagger: int
@@ -81,7 +102,7 @@ class Split:
 
         ``start`` is the default of the parameter of this name.
         """
-        read, violations = read_values(PARAMETERS, values)
+        read, violations = read_values((*PARAMETERS, *_WHERE), values)
         hours = rules.calling_hours is not None
         if hours != (read["by"] == "calling_hours"):
             problem = "has no effect here" if hours else "is missing"
@@ -96,12 +117,20 @@ class Split:
         if violations:
             raise InvalidContactRules(violations.values())
         return cls(
+            folder=read["folder"],
+            carry_over_path=read["carry_over_path"],
             by=read["by"],
             max_contacts=read["max_contacts"],
             stagger=int(read["stagger"].total_seconds()),
             start=read["start"] or start,
             min_window=int(read["min_window"].total_seconds()),
         )
+
+    def location(self, part: str) -> str:
+        """The path or URL of the part with this name."""
+        if part == CARRY_OVER and self.carry_over_path is not None:
+            return self.carry_over_path
+        return f"{self.folder.rstrip('/')}/{part}.csv"
 
 
 @dataclass
@@ -126,23 +155,23 @@ class Part:
 class SpansCheck(HoursCheck):
     """Decides for each place in which span its contacts are called. A place without one is not allowed.
 
-    :param carries_over: Contacts whose hours do not begin on the day of the start, by their own calendar, are not called.
+    With a ``carry_over_path``, contacts whose hours do not begin on the day of the start, by their own calendar, are not
+    called.
     """
 
     keeps_zone = True
 
-    def __init__(self, hours: CallingHours, unknown_zone: str, split: Split, *, carries_over: bool) -> None:
+    def __init__(self, hours: CallingHours, unknown_zone: str, split: Split) -> None:
         super().__init__(hours, unknown_zone, split.start)
         self._split = split
-        self._carries_over = carries_over
         self._spans: dict[Place, Span | None] = {}
 
     @classmethod
-    def of_split(cls, rules: ContactRules, split: Split, *, carries_over: bool) -> SpansCheck | None:
+    def of_split(cls, rules: ContactRules, split: Split) -> SpansCheck | None:
         """The spans by the ``calling_hours`` of the rules; None if they have none."""
         if rules.calling_hours is None:
             return None
-        return cls(rules.calling_hours, str(rules.unknown_zone), split, carries_over=carries_over)
+        return cls(rules.calling_hours, str(rules.unknown_zone), split)
 
     def span_of(self, place: Place) -> Span | None:
         """The span of a place: the first that is long enough. None if there is none in seven days."""
@@ -157,7 +186,7 @@ class SpansCheck(HoursCheck):
         """The span in which contacts at a place are called; None if they are carried over."""
         span = self.span_of(place)
         is_today = span is None or not place.zones or _day(place, span.start) == _day(place, self.start)
-        return span if is_today or not self._carries_over else None
+        return span if is_today or self._split.carry_over_path is None else None
 
     def _long_enough(self, place: Place) -> Iterator[Span]:
         margin = int(self._hours.margin.total_seconds())
@@ -169,12 +198,11 @@ class SpansCheck(HoursCheck):
 
     def _openings(self, place: Place) -> list[Span]:
         end = self.start + LONGEST_SPAN
-        if place.zones:
-            return self._hours.openings(place, self.start, end)
-        everywhere = [Span(self.start, end)] if self._strictest else []
-        for each in self._known_places():
-            everywhere = common_spans(everywhere, self._hours.openings(each, self.start, end))
-        return everywhere
+        places = [place] if place.zones else self._known_places()
+        common = [Span(self.start, end)] if places else []
+        for each in places:
+            common = common_spans(common, self._hours.openings(each, self.start, end))
+        return common
 
     def _latest_end(self, place: Place) -> int | None:
         span = self.span_of(place)
@@ -213,7 +241,7 @@ class _Group:
     def begin_part(self, open_part: Callable[[str], AbstractContextManager[Any]], header: bytes) -> None:
         """Complete the file, and begin another one."""
         self.files.close()
-        path = self.files.enter_context(open_part(self._next_part().name))
+        path = self.files.enter_context(open_part(self.split.location(self._next_part().name)))
         partial = self.files.enter_context(complete_file(path))
         self._file = self.files.enter_context(open(partial, "wb"))  # noqa: SIM115
         self._file.write(header)
@@ -246,7 +274,8 @@ def write_parts(
 ) -> list[Part]:
     """Write each contact of a checked list to the file of its part. Returns the parts in the order of their spans.
 
-    ``open_part`` gives a local path for the file with this name; the file is there once it is left without an error.
+    ``open_part`` gets where a part is to be, and gives a local path for it; the file is there once it is left without an
+    error. It raises an error if the part would replace a file that is read.
     """
     named = has_zones(checked)
     header = b"phone_number,message_reference,call_parameter,time_zone\n" if named else b""
@@ -261,15 +290,29 @@ def write_parts(
                 if (group := by_key.get((key, zone))) is None:
                     if len(by_key) > 100_000:
                         by_key.clear()  # the spellings of other countries' numbers have no end
-                    group = by_key[key, zone] = _group(key, zone, groups, split, hours)
-                    stack.push(group.files)
+                    span = _span(key, zone, hours) if hours else None
+                    if span not in groups:
+                        groups[span] = _Group(span, _group_name(span) if hours else "part", split)
+                        stack.push(groups[span].files)
+                    group = by_key[key, zone] = groups[span]
                 if group.is_full:
                     group.begin_part(open_part, header)
                 group.write(line + b"\n")
     except OSError as error:
-        raise CheckFailed(f"The parts cannot be written: {error.strerror or type(error).__name__}.") from None
+        raise CheckFailed(
+            f"The parts cannot be written to the folder {show_path(split.folder)}: {error.strerror or type(error).__name__}. "
+            "Make room there, or choose another folder."
+        ) from None
     ordered = sorted(groups.values(), key=lambda group: group.span or Span(0, 0))
     return [part for group in ordered for part in group.parts]
+
+
+def would_be_replaced(what: str, path: str | os.PathLike[str]) -> InvalidContacts:
+    """The error for a file that is read and that a part would replace. ``what`` is its role, as a message begins."""
+    return InvalidContacts(
+        f"{show_role(what, path)} would be replaced by one of the files into which the list is split. It is unchanged. Choose "
+        "another folder, or another file for carry_over_path."
+    )
 
 
 def has_zones(checked: CheckedContacts) -> bool:
@@ -277,17 +320,11 @@ def has_zones(checked: CheckedContacts) -> bool:
     return checked.columns[-1] == TIME_ZONE
 
 
-def _group(
-    key: bytes, zone: bytes, groups: dict[Span | None, _Group], split: Split, hours: SpansCheck | None
-) -> _Group:
-    span, name = None, "part"
-    if hours:
-        text = key.decode()
-        number = int(f"{text}0000000") if len(key) == 4 else number_called(text, "vendor") or 0
-        span = hours.part_of(hours.place(number, zone.decode()))
-        name = (
-            "_".join(f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H%MZ}" for at in span)
-            if span
-            else CARRY_OVER
-        )
-    return groups.setdefault(span, _Group(span, name, split))
+def _span(key: bytes, zone: bytes, hours: SpansCheck) -> Span | None:
+    text = key.decode()
+    number = int(f"{text}0000000") if len(key) == 4 else number_called(text, "vendor") or 0
+    return hours.part_of(hours.place(number, zone.decode()))
+
+
+def _group_name(span: Span | None) -> str:
+    return "_".join(f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H%MZ}" for at in span or ()) or CARRY_OVER

@@ -32,7 +32,7 @@ _REGISTRY_ROW = re.compile(f"{AREA_CODE},{LOCAL_NUMBER}")
 _MEANINGS = {
     **REASONS,
     "quoted_cell": "quotes that do more than open and close a cell; quote as in RFC 4180",
-    "invalid_number": "the first cell is not a phone number; accepted are 16175551234, (617) 555-1234, +44 20 7183 8750, and "
+    "invalid_number": "the first cell is not a phone number (cells are separated by commas); accepted are 16175551234, (617) 555-1234, +44 20 7183 8750, and "
     "an area code with the number in the next cell, as in 617,5551234",
 }
 

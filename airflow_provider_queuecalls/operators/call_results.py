@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, BaseOperator
+from airflow_provider_queuecalls._airflow.max_per_period import sent_numbers
 from airflow_provider_queuecalls._airflow.results import (
     dataset_of,
     describe_events,
@@ -28,6 +29,7 @@ from airflow_provider_queuecalls._airflow.storage import (
 )
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.call_limit import SentCheck
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.rules import (
     Delimiter,
@@ -108,27 +110,26 @@ class CallResultsOperator(BaseOperator):
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
         ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
-    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
-        send the other rows only. Default: ``'fail'``.
-    :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
+    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task; ``'skip'``: leave these rows
+        out. Default: ``'fail'``.
+    :param max_rejects: The most rows that may be rejected; with more of them, the task fails. Requires
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
-    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
-        nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
-        path or URL, or a list of them. Default: none.
+    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
+        keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
+        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, nothing is sent. Accepts a timedelta, a number of days, or a string such as '31
-        days' or 'PT12H'. Default: no limit.
+        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
+        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
-    :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
-        cover the whole campaign; without an expiration_timestamp, the campaign gets the latest one that is right for
-        all rows. A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name of
-        a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
-        Default: not checked.
+    :param calling_hours: The same hours as in the task that sent the list: contacts who were outside them are left out.
+        A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name of a set
+        ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these. Default:
+        not checked.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
-        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
-        within the hours of all places in the US and Canada only. Default: ``'fail'``.
+        ``'fail'``: fail the task; ``'skip'``: reject these rows only; ``'strictest'``: call them within the hours of
+        all places in the US and Canada only. Default: ``'fail'``.
 
     Pushes a dict of counts to XCom, and sets it as the ``extra`` of the events of all assets in ``outlets``:
     ``campaign_name``, ``select``, ``output`` (the path or table), ``rows`` (how many were written), ``contacts``,
@@ -264,15 +265,20 @@ class CallResultsOperator(BaseOperator):
         if wanted.span is None:  # when it was sent is not known, and by now the hours are others
             rules = rules.without_hours()
         rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
-        return stack.enter_context(
-            check(
-                path,
-                rules,
-                stop=self.stop,
-                memory_limit=check_memory_mb(),
-                hours=HoursCheck.of(rules, *(wanted.span or ())),
+        with ExitStack() as record:
+            with safe_to_retry():
+                numbers = record.enter_context(sent_numbers(wanted.campaign_key))
+            limit = record.enter_context(SentCheck(numbers, self.stop)) if numbers else None
+            return stack.enter_context(
+                check(
+                    path,
+                    rules,
+                    stop=self.stop,
+                    memory_limit=check_memory_mb(),
+                    hours=HoursCheck.of(rules, *(wanted.span or ())),
+                    limit=limit,
+                )
             )
-        )
 
     def _key_of(self, campaign_name: str) -> str:
         from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -299,7 +305,8 @@ class CallResultsOperator(BaseOperator):
             return
         raise InvalidContacts(
             f"{problem} Nothing was written. The contact file, a suppression list, or a rule of the check has changed since "
-            "then. Keep all of them until the results are there, and give the same rules.",
+            "then, or the campaign had max_per_period, and its record of called numbers has been pruned. Keep all of them until "
+            "the results are there, and give the same rules. 'queuecalls results export' writes the results without the list.",
             report=report,
         )
 

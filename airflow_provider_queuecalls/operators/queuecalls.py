@@ -139,17 +139,17 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
         ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
-    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
-        send the other rows only. Default: ``'fail'``.
-    :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
+    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task; ``'skip'``: leave these rows
+        out. Default: ``'fail'``.
+    :param max_rejects: The most rows that may be rejected; with more of them, the task fails. Requires
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
-    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
-        nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
-        path or URL, or a list of them. Default: none.
+    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
+        keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
+        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, nothing is sent. Accepts a timedelta, a number of days, or a string such as '31
-        days' or 'PT12H'. Default: no limit.
+        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
+        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
@@ -158,8 +158,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
         Default: not checked.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
-        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
-        within the hours of all places in the US and Canada only. Default: ``'fail'``.
+        ``'fail'``: fail the task; ``'skip'``: reject these rows only; ``'strictest'``: call them within the hours of
+        all places in the US and Canada only. Default: ``'fail'``.
     :param max_per_period: How often a number may be called in a period of time, by all campaigns that have a limit.
         Requires [queuecalls] results_database and results_secret. A contact who would be called more often is rejected.
         A value that renders to an empty string is an error. Accepts a number of calls from 1 to 999,999, '/', and a

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
@@ -16,6 +17,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     Location,
     assert_elsewhere,
     fetched,
+    is_same_location,
     local_path,
     suppression_lists_fetched,
     translate_storage_errors,
@@ -35,11 +37,11 @@ from airflow_provider_queuecalls.contacts.rules import (
 )
 from airflow_provider_queuecalls.contacts.split import (
     CARRY_OVER,
-    Part,
     SpansCheck,
     Split,
     SplitBy,
     has_zones,
+    would_be_replaced,
     write_parts,
 )
 from airflow_provider_queuecalls.exceptions import clear_locals
@@ -72,9 +74,10 @@ class SplitContactsOperator(BaseOperator):
     :param max_contacts: The most contacts in a file. Accepts a whole number from 1 to 100,000,000. Default: no limit.
     :param stagger: The time between the starts of files that max_contacts divides. Accepts a timedelta, a number of
         minutes, or a string such as '30 minutes' or 'PT30M'. Default: all at once.
-    :param start: Calls start at this time or later, where the hours have begun, at 15, 30, or 45 minutes past the hour.
-        Accepts a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, a UNIX time in
-        seconds, or 0. Default: the time for which the run was scheduled, or now at the command line.
+    :param start: The earliest start of the calls. Each file starts at this time or when its hours begin, rounded up to
+        15, 30, or 45 minutes past the hour. Accepts a datetime with a time zone, an ISO 8601 time with an offset or the
+        name of a time zone, a UNIX time in seconds, or 0. Default: the time for which the run was scheduled, or now at
+        the command line.
     :param min_window: The shortest span that a file may get; with less left of the hours, its contacts get the next
         span. Accepts a timedelta, a number of minutes, or a string such as '30 minutes' or 'PT30M'. Default: 1 hour.
     :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
@@ -91,27 +94,26 @@ class SplitContactsOperator(BaseOperator):
         ``','``.
     :param quoting: Whether a cell may be quoted as in RFC 4180. ``'refuse'``: a row with a quote is rejected;
         ``'allow'``: quotes are read as in RFC 4180, and sent only where a cell needs them. Default: ``'refuse'``.
-    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task and send nothing; ``'skip'``:
-        send the other rows only. Default: ``'fail'``.
-    :param max_rejects: The most rows that may be rejected; with more of them, nothing is sent. Requires
+    :param on_invalid: What to do with rows that are rejected. ``'fail'``: fail the task; ``'skip'``: leave these rows
+        out. Default: ``'fail'``.
+    :param max_rejects: The most rows that may be rejected; with more of them, the task fails. Requires
         on_invalid='skip'. Accepts a count such as 5, or a percentage of the rows such as '2%'. Default: no limit.
-    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task and send
-        nothing; ``'drop'``: send its first row only; ``'keep'``: send all of its rows. Default: ``'fail'``.
-    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are not sent. Accepts a
-        path or URL, or a list of them. Default: none.
+    :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
+        keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
+    :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
+        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, nothing is sent. Accepts a timedelta, a number of days, or a string such as '31
-        days' or 'PT12H'. Default: no limit.
+        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
+        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
-    :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
-        cover the whole campaign; without an expiration_timestamp, the campaign gets the latest one that is right for
-        all rows. A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name of
-        a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
+    :param calling_hours: The hours in which people may be called, by their own clocks. Each file gets a span that is
+        within them. A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name
+        of a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
         Default: not checked.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
-        ``'fail'``: fail the task and send nothing; ``'skip'``: reject these rows only; ``'strictest'``: call them
-        within the hours of all places in the US and Canada only. Default: ``'fail'``.
+        ``'fail'``: fail the task; ``'skip'``: reject these rows only; ``'strictest'``: call them within the hours of
+        all places in the US and Canada only. Default: ``'fail'``.
 
     Pushes a list to XCom, with a dict for each file: ``contacts`` (its path or URL), ``campaign_name``,
     ``scheduled_timestamp``, and ``expiration_timestamp`` (UNIX times; by calling hours only), and ``has_header`` if it has a
@@ -191,8 +193,9 @@ class SplitContactsOperator(BaseOperator):
             if is_unset(name) or name is None:
                 name = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
+            open_part = partial(self._part, rules.lists)
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
-            hours = SpansCheck.of_split(rules, split, carries_over=not is_unset(self.carry_over_path))
+            hours = SpansCheck.of_split(rules, split)
             with writable_copy(self.rejects_path, "The rejects file") as rejects_path:
                 checked = stack.enter_context(
                     check(
@@ -205,11 +208,14 @@ class SplitContactsOperator(BaseOperator):
                     )
                 )
             self.log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
-            parts = write_parts(checked, split, hours, self._part, rules=rules, stop=self.stop)
+            parts = write_parts(checked, split, hours, open_part, rules=rules, stop=self.stop)
             has_header = has_zones(checked)
-        self._report(parts)
+        for part in parts:
+            self.log.info("Wrote %s: %s", show_path(split.location(part.name)), part)
+        if not parts:
+            self.log.warning("No contact is left to call.")
         called = [part for part in parts if part.name != CARRY_OVER]
-        return [part.campaign(self._location(part.name), name, has_header=has_header) for part in called]
+        return [part.campaign(split.location(part.name), name, has_header=has_header) for part in called]
 
     def on_kill(self) -> None:
         """Stop: no further file is written."""
@@ -220,23 +226,16 @@ class SplitContactsOperator(BaseOperator):
             assert_elsewhere(getattr(self, parameter), parameter, location, what)
         return fetched(location, what, self.log.info, self.stop)
 
-    def _location(self, name: str) -> str:
-        return str(self.carry_over_path) if name == CARRY_OVER else f"{str(self.folder).rstrip('/')}/{name}.csv"
-
     @contextmanager
-    def _part(self, name: str) -> Iterator[LocalPath | None]:
-        location = self._location(name)
+    def _part(self, lists: Sequence[Location], location: str) -> Iterator[LocalPath | None]:
+        for what, read in (("The contact file", self.contacts), *(("The suppression list", each) for each in lists)):
+            if is_same_location(read, location):
+                raise would_be_replaced(what, url_of(read) or local_path(read))
         if url_of(location) is None:
-            with translate_storage_errors(f"The folder {show_path(self.folder)}", "created"):
-                os.makedirs(os.path.dirname(local_path(location)), exist_ok=True)
+            with translate_storage_errors(f"The folder of {show_path(location)}", "created"):
+                os.makedirs(os.path.dirname(local_path(location)) or ".", exist_ok=True)
         with writable_copy(location, "The part") as path:
             yield path
-
-    def _report(self, parts: Sequence[Part]) -> None:
-        for part in parts:
-            self.log.info("Wrote %s: %s", show_path(self._location(part.name)), part)
-        if not parts:
-            self.log.warning("No contact is left to call.")
 
 
 def _planned(context: Context) -> int:

@@ -15,12 +15,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
-from airflow_provider_queuecalls.contacts.check import translate_errors
-from airflow_provider_queuecalls.contacts.duckdb_session import Session
+from airflow_provider_queuecalls.contacts.duckdb_session import Session, translate_errors
 from airflow_provider_queuecalls.contacts.files import temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database
 from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
+from airflow_provider_queuecalls.value_types import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -48,103 +48,34 @@ _RECORD = """INSERT INTO queuecalls_requests
 _ADD_PART = "INSERT INTO queuecalls_numbers (token, part, hashes) VALUES (:token, :part, :hashes)"
 
 
-class CalledNumbers:
-    """The record of called numbers, as far as it counts for one campaign. It is a
-    :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
+class OwnNumbers:
+    """What one campaign has on record. It is an :class:`~airflow_provider_queuecalls.contacts.call_limit.OwnRecord`.
 
     :param database: the results database; :meth:`close` closes it
     :param all_secrets: the secrets whose keys the record may be hashed with; the first one's key is used from now on
     :param campaign_key: which campaign; empty for a check by itself
-    :param start: when its calls start, as a UNIX time; default is now
 
     Raises :class:`CheckFailed` where the database cannot be used, and where a key is missing.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        limit: CallLimit,
-        all_secrets: Sequence[str],
-        *,
-        campaign_key: str = "",
-        start: int | None = None,
-        log: logging.Logger | Any | None = None,
-    ) -> None:
-        self.limit = limit
+    def __init__(self, database: Database, all_secrets: Sequence[str], campaign_key: str) -> None:
         self._database = database
         self._keys = {key.name: key for key in map(NumberKey.of, all_secrets)}
         self.key = next(iter(self._keys.values()))
-        self._campaign_key = campaign_key
-        now = int(time.time())
-        self._start = max(now, start or 0)
-        self._which = {"campaign_key": campaign_key, "start": self._start, "period": limit.period}
-        self._token = secrets.token_hex(16)
-        self._log = log or logging.getLogger(__name__)
+        self._which: dict[str, Any] = {"campaign_key": campaign_key}
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
-        """The hashes of the numbers that other campaigns call, by their key."""
-        return self._hashes(_OTHERS, self._seen.values())
-
     def own(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
         """The hashes of the numbers that this campaign has on record, by their key."""
+        return self._hashes(_OWN, self.key_names())
+
+    def key_names(self) -> list[str]:
+        """The names of the keys of these hashes; empty if the campaign is not on record."""
         with self._usable() as connection:
-            found = self._rows(connection, f"SELECT DISTINCT key_name {_OWN}")
-        return self._hashes(_OWN, [name for (name,) in found])
-
-    def attempts(self) -> Iterator[Sequence[tuple[str, int]]]:
-        """Number and attempts of the calls of these campaigns whose result reports another number of attempts than 1."""
-        with self._usable() as connection:
-            yield from self._stream(connection, _ATTEMPTS, _RESULTS_AT_ONCE)
-
-    @contextmanager
-    def recorded(self, sent: LimitCheck, contacts: int, ends_at: int | None, *, is_retry: bool) -> Iterator[None]:
-        """Have the numbers on record while the request is made. They stay unless it is known that nothing was queued.
-
-        Of two campaigns at the same moment, the second one on record finds the first one's numbers. Raises
-        :class:`CheckFailed` if it would now call somebody too often.
-
-        :param sent: the check that found out who is sent
-        :param ends_at: when the calls end, as a UNIX time; None if that is not known
-        :param is_retry: all earlier requests of this campaign are known to have queued nothing
-        """
-        request = self._which | {
-            "token": self._token,
-            "key_name": self.key.name,
-            "contacts": contacts,
-            "now": int(time.time()),
-            "end": ends_at or self._start,
-        }
-        with (
-            translate_errors("The record of called numbers", 2 * sent.memory_mb),
-            closing(Session(sent.memory_mb, sent.stop)) as session,
-            temporary_file() as hashes,
-        ):
-            hashes.writelines(sent.hashes(session))
-            while unseen := self._record(request, hashes):
-                self._assert_still_allowed(unseen, sent, session)
-        try:
-            yield
-        except QueueCallsError as error:
-            if not (isinstance(error, OutcomeUnknown) and error.sent):
-                self._remove("token = :token")
-            elif is_retry:
-                self._remove("token <> :token")
-            raise
-        if is_retry:
-            self._remove("token <> :token")
-
-    @cached_property
-    def _seen(self) -> dict[str, str]:
-        """The requests that count, with the names of their keys, as they were when this was asked first."""
-        with self._usable() as connection:
-            return self._counting(connection)
-
-    def _counting(self, connection: Connection) -> dict[str, str]:
-        return dict(map(tuple, self._rows(connection, f"SELECT token, key_name {_OTHERS}")))
+            return [name for (name,) in self._rows(connection, f"SELECT DISTINCT key_name {_OWN}")]
 
     def _hashes(self, which: str, names: Iterable[str]) -> Iterator[tuple[NumberKey, Iterator[bytes]]]:
         for name in dict.fromkeys(names):
@@ -152,7 +83,7 @@ class CalledNumbers:
                 raise CheckFailed(
                     "max_per_period cannot be checked: numbers on record were hashed with a secret that is no longer among "
                     "those of [queuecalls] results_secret. Add the old secret after the new one, separated by a comma, until "
-                    f"these campaigns are older than the period ({self.limit})."
+                    "these campaigns are older than the period, and joined with their results."
                 )
             yield self._keys[name], self._parts(_HASHES.format(which=which), {"key_name": name})
 
@@ -160,46 +91,6 @@ class CalledNumbers:
         with self._usable() as connection:
             for rows in self._stream(connection, query, _PARTS_AT_ONCE, **values):
                 yield from (bytes(row[0]) for row in rows)
-
-    def _record(self, request: Mapping[str, Any], hashes: BinaryIO) -> Mapping[str, str]:
-        """Put the request on record, unless there are others that the check has not seen. Returns these."""
-        from sqlalchemy import text
-
-        hashes.seek(0)
-        with self._usable(writes=True) as connection:
-            for part, each in enumerate(iter(lambda: hashes.read(PART_BYTES), b"")):
-                connection.execute(text(_ADD_PART), {"token": self._token, "part": part, "hashes": each})
-            if self._database.is_shared:  # in SQLite, nobody else writes until the transaction ends
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            counting = self._counting(connection)
-            if unseen := {token: name for token, name in counting.items() if token not in self._seen}:
-                connection.rollback()
-                return unseen
-            connection.execute(text(_RECORD), request)
-        return {}
-
-    def _assert_still_allowed(self, unseen: Mapping[str, str], sent: LimitCheck, session: Session) -> None:
-        strange = set(unseen.values()) != {self.key.name}
-        hashes = (part for token in unseen for part in self._parts(_HASHES_OF, {"token": token}))
-        if exceeded := strange or sent.exceeded(session, hashes):
-            raise CheckFailed(
-                f"Another campaign was sent during the check, and {'some' if strange else f'{exceeded:,}'} contacts of both would now "
-                f"be called more often than max_per_period allows ({self.limit}). Another try checks the list again."
-            )
-        self._seen.update(unseen)
-
-    def _remove(self, which: str) -> None:
-        """Delete requests of this campaign. An error is only logged: their numbers count until the period is over."""
-        from sqlalchemy import text
-
-        tokens = f"(SELECT token {_OWN} AND {which})"
-        try:
-            with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
-                for table in reversed(NUMBERS_OF_REQUEST):
-                    values = {"campaign_key": self._campaign_key, "token": self._token}
-                    connection.execute(text(f"DELETE FROM {table} WHERE token IN {tokens}"), values)  # noqa: S608
-        except QueueCallsError as error:
-            self._log.error("Numbers that were not called still count for max_per_period: %s", error)
 
     def _rows(self, connection: Connection, query: str) -> list[Any]:
         from sqlalchemy import text
@@ -230,3 +121,129 @@ class CalledNumbers:
             raise
         except QueueCallsError as error:
             raise CheckFailed(f"max_per_period cannot be checked: {str(error).rstrip('.')}.") from None
+
+
+class CalledNumbers(OwnNumbers):
+    """The record of called numbers, as far as it counts for one campaign. It is a
+    :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
+
+    :param start: when its calls start, as a UNIX time; default is now
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        limit: CallLimit,
+        all_secrets: Sequence[str],
+        *,
+        campaign_key: str = "",
+        start: int | None = None,
+        log: logging.Logger | Any | None = None,
+    ) -> None:
+        super().__init__(database, all_secrets, campaign_key)
+        self.limit = limit
+        self._start = max(int(time.time()), start or 0)
+        self._which |= {"start": self._start, "period": limit.period}
+        self._token = secrets.token_hex(16)
+        self._log = log or logging.getLogger(__name__)
+
+    def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
+        """The hashes of the numbers that other campaigns call, by their key."""
+        return self._hashes(_OTHERS, self._seen.values())
+
+    def attempts(self) -> Iterator[Sequence[tuple[str, int]]]:
+        """Number and attempts of the calls of these campaigns whose result reports another number of attempts than 1."""
+        with self._usable() as connection:
+            yield from self._stream(connection, _ATTEMPTS, _RESULTS_AT_ONCE)
+
+    @contextmanager
+    def recorded(self, sent: LimitCheck, contacts: int, ends_at: int | None, *, is_retry: bool) -> Iterator[None]:
+        """Have the numbers on record while the request is made. They stay unless it is known that nothing was queued.
+
+        Of two campaigns at the same moment, the second one on record finds the first one's numbers. Raises
+        :class:`CheckFailed` if it would now call somebody too often.
+
+        :param sent: the check that found out who is sent
+        :param ends_at: when the calls end, as a UNIX time; None if that is not known
+        :param is_retry: all earlier requests of this campaign are known to have queued nothing
+        """
+        request = self._which | {
+            "token": self._token,
+            "key_name": self.key.name,
+            "contacts": contacts,
+            "now": int(time.time()),
+            "end": ends_at or self._start,
+        }
+        with (
+            translate_errors("The record of called numbers", 2 * sent.memory_mb),
+            closing(Session(sent.memory_mb, sent.stop)) as session,
+            temporary_file() as hashes,
+        ):
+            hashes.writelines(sent.hashes(session))
+            late: dict[str, str] = {}
+            while unseen := self._record(request, hashes, self._seen | late):
+                late |= unseen  # together: each of them alone may leave a call that all of them take
+                self._assert_still_allowed(late, sent, session)
+        try:
+            yield
+        except QueueCallsError as error:
+            if not (isinstance(error, OutcomeUnknown) and error.sent):
+                self._remove("token = :token")
+            elif is_retry:
+                self._remove("token <> :token")
+            raise
+        if is_retry:
+            self._remove("token <> :token")
+
+    @cached_property
+    def _seen(self) -> dict[str, str]:
+        """The requests that count, with the names of their keys, as they were when this was asked first."""
+        with self._usable() as connection:
+            return self._counting(connection)
+
+    def _counting(self, connection: Connection) -> dict[str, str]:
+        return dict(map(tuple, self._rows(connection, f"SELECT token, key_name {_OTHERS}")))
+
+    def _record(self, request: Mapping[str, Any], hashes: BinaryIO, compared: Mapping[str, str]) -> Mapping[str, str]:
+        """Put the request on record, unless there are others than those it was compared with. Returns these."""
+        from sqlalchemy import text
+
+        hashes.seek(0)
+        with self._usable(writes=True) as connection:
+            for part, each in enumerate(iter(lambda: hashes.read(PART_BYTES), b"")):
+                connection.execute(text(_ADD_PART), {"token": self._token, "part": part, "hashes": each})
+            if self._database.is_shared:  # in SQLite, nobody else writes until the transaction ends
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            counting = self._counting(connection)
+            if unseen := {token: name for token, name in counting.items() if token not in compared}:
+                connection.rollback()
+                return unseen
+            connection.execute(text(_RECORD), request)
+        return {}
+
+    def _assert_still_allowed(self, late: Mapping[str, str], sent: LimitCheck, session: Session) -> None:
+        """Raise :class:`CheckFailed` if somebody would be called too often, given the requests since the check."""
+        if set(late.values()) != {self.key.name}:
+            raise CheckFailed(
+                "Another campaign was sent during the check with another results_secret, so its numbers could not be compared. "
+                "Nothing was sent. Give all workers the same [queuecalls] results_secret. Another try checks the list again."
+            )
+        hashes = (part for token in late for part in self._parts(_HASHES_OF, {"token": token}))
+        if exceeded := sent.exceeded(session, hashes):
+            raise CheckFailed(
+                f"Other campaigns were sent during the check, and {counted(exceeded, 'contact')} of this one would now be called "
+                f"more often than max_per_period allows ({self.limit}). Nothing was sent. Another try checks the list again."
+            )
+
+    def _remove(self, which: str) -> None:
+        """Delete requests of this campaign. An error is only logged: their numbers count until the period is over."""
+        from sqlalchemy import text
+
+        tokens = f"(SELECT token {_OWN} AND {which})"
+        try:
+            with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
+                for table in reversed(NUMBERS_OF_REQUEST):
+                    values = {"campaign_key": self._which["campaign_key"], "token": self._token}
+                    connection.execute(text(f"DELETE FROM {table} WHERE token IN {tokens}"), values)  # noqa: S608
+        except QueueCallsError as error:
+            self._log.error("Numbers that were not called still count for max_per_period: %s", error)

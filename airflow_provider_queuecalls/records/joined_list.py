@@ -17,19 +17,18 @@ The data is in temporary files that have no name. It is joined in parts that fit
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
-from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
+from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines, translate_errors
 from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.lines import Block, blocks, split_quoted
+from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_POSTED
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
-from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, FIELDS
 from airflow_provider_queuecalls.records.waiting import OTHER as OTHER_VALUES
 from airflow_provider_queuecalls.records.waiting import by_value
@@ -58,9 +57,6 @@ _BYTES_PER_ROW = 512
 _SEPARATOR = "\x1f"
 #: A line break of a result becomes a space.
 _NO_SEPARATORS = {ord(_SEPARATOR): " ", ord("\x1e"): " ", ord("\r"): " ", ord("\n"): " "}
-_DIGITS = "regexp_replace(split_part(phone_number, ';', 1), '[^0-9]', '', 'g')"
-#: A phone number without the leading 1 of the North American Numbering Plan.
-_KEY = f"CASE WHEN {_DIGITS} SIMILAR TO '1[0-9]{{10}}' THEN right({_DIGITS}, 10) ELSE {_DIGITS} END"
 
 
 @dataclass
@@ -107,9 +103,10 @@ class JoinedList:
         memory_limit: int = MEMORY_LIMIT,
     ) -> None:
         self._stop = stop or StopRequest()
+        self._memory_limit = memory_limit
         self._rows_at_once = (memory_limit // 2 << 20) // _BYTES_PER_ROW
         self.counts = JoinedCounts()
-        with _translate_join_errors():
+        with self._translated():
             self._duckdb = Session(memory_limit // 2, self._stop)
             try:
                 self._read("contacts", COLUMNS, (_cells(block) for block in blocks(contacts, stop=self._stop)))
@@ -127,22 +124,25 @@ class JoinedList:
 
     def count(self, select: str) -> int:
         """Count the selected contacts."""
-        with _translate_join_errors():
+        with self._translated():
             query, parameters = _selected("count(*)", select)
             ((count,),) = self._duckdb.stream(query, parameters)
             return int(count)
 
     def rows(self, select: str) -> Iterator[tuple[Any, ...]]:
         """Yield the selected contacts as values of :data:`OUTPUT_COLUMNS`. Those of a result are None where there is none."""
-        with _translate_join_errors():
+        with self._translated():
             yield from self._duckdb.stream(*_selected(", ".join(OUTPUT_COLUMNS), select))
 
     def copy(self, select: str, path: str, options: str) -> None:
         """Let DuckDB write the selected contacts to a file, with options of its COPY statement."""
-        with _translate_join_errors():
+        with self._translated():
             query, parameters = _selected(", ".join(OUTPUT_COLUMNS), select)
             quoted = path.replace("'", "''")
             self._duckdb.run(f"COPY ({query}) TO '{quoted}' ({options}, USE_TMP_FILE false)", parameters)
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return translate_errors("The list", self._memory_limit, "joined with the results of its calls")
 
     def _read(self, name: str, columns: tuple[str, ...], lines: Iterable[bytes]) -> None:
         """Make a view of lines, with the number of each row and the key of its phone number."""
@@ -157,13 +157,13 @@ class JoinedList:
                 f"{'BIGINT' if column in _NUMBERS else 'VARCHAR'}) AS {column}"
                 for place, column in enumerate(columns, 1)
             )
-            query = f"SELECT *, {_KEY} AS key FROM (SELECT {cells} FROM {read_lines()})"
+            query = f"SELECT *, {NUMBER_POSTED} AS key FROM (SELECT {cells} FROM {read_lines()})"
             self._duckdb.run(copy_to_parquet(query, parquet), {"path": path_of(copy)})
         rows = f"SELECT file_row_number AS row, * FROM read_parquet('{parquet}', file_row_number = true)"
         self._duckdb.run(f"CREATE VIEW {name} AS {rows}")
 
     def _rank_results(self) -> None:
-        """Give each result what it is ordered by, the best one first, in which its row number is the last, and each choice too."""
+        """Add a sort key to each result, best first, with the row number as tie-breaker; and one to each choice."""
         state = f"CASE lower(result) WHEN '{COMPLETED}' THEN 0 WHEN '{FAILED}' THEN 2 ELSE 1 END"
         self._duckdb.run(
             f"""CREATE VIEW ranked AS SELECT key, coalesce(message_reference, '') AS reference,
@@ -180,7 +180,7 @@ class JoinedList:
         parts = max(1, -(-(self.counts.contacts + self.counts.results) // self._rows_at_once))
         ranks, unknown = list[str](), list[str]()
         for part in range(parts):
-            self._join_by_number(f"hash(coalesce(key, '')) % {parts} = {part}", ranks, unknown)
+            self._join_by_number(f"hash(coalesce(key, 0)) % {parts} = {part}", ranks, unknown)
         self._duckdb.run(f"CREATE VIEW unknown AS FROM {_files(unknown)}")
         for part in range(parts):
             self._join_by_reference(f"hash(reference) % {parts} = {part}", ranks)
@@ -297,20 +297,3 @@ def _line(result: Mapping[str, Any]) -> bytes:
 
 def _files(paths: list[str]) -> str:
     return f"read_parquet([{', '.join(repr(path) for path in paths)}])"
-
-
-@contextmanager
-def _translate_join_errors() -> Iterator[None]:
-    """Raise :class:`CheckFailed` for errors of the disk, of memory, and of DuckDB, whose texts may contain a row."""
-    try:
-        yield
-    except QueueCallsError:
-        raise
-    except Exception as error:
-        duckdb = sys.modules.get("duckdb")
-        if not isinstance(error, OSError | MemoryError) and not (duckdb and isinstance(error, duckdb.Error)):
-            raise
-        raise CheckFailed(
-            f"The list could not be joined with the results of its calls ({type(error).__name__}). Make room in the "
-            "temporary directory, or raise the memory limit ([queuecalls] check_memory_mb). It is safe to try again."
-        ) from None

@@ -1,6 +1,7 @@
-"""What a list that is joined with its results is written as, for the next campaign or for another program.
+"""Writes the contacts that were sent, joined with their results, as CSV, Parquet, or JSON lines.
 
-A CSV file is a contact file with a header line and further columns. Any campaign accepts it with ``has_header=True``.
+A CSV file is a contact file with a header line and further columns. A campaign accepts it with ``has_header=True``, and with
+the ``phone_format`` of the list that was sent. A cell of that list that has a comma is quoted, which needs ``quoting='allow'``.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def write_next_list(
             else:
                 joined.copy(select, partial, _COPY_OPTIONS[output_format])
     except OSError as error:
-        message = f"The list {show_path(path)} cannot be written: {error.strerror or type(error).__name__}."
+        message = f"The list {show_path(path)} cannot be written: {error.strerror or type(error).__name__}. Nothing was written."
         raise (CheckFailed if no_room(error) else InvalidContacts)(message) from None
 
 

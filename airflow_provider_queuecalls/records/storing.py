@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls.contacts.phone_numbers import digits
+from airflow_provider_queuecalls.contacts.phone_numbers import number_posted
 from airflow_provider_queuecalls.contacts.places import place_of
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FIELDS, TEXT, CallResult, PostedResult
 
@@ -167,8 +167,7 @@ def _row(key: str, posted: PostedResult) -> Mapping[str, Any]:
 
 def _zone(phone_number: str | None) -> str:
     """The time zones of a number's area code, as :class:`~airflow_provider_queuecalls.contacts.places.Place` writes them."""
-    number = digits(phone_number or "")
-    return str(place_of(int(number.rjust(11, "1")) if 10 <= len(number) <= 11 else 0))
+    return str(place_of(number_posted(phone_number or "") or 0))
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, any_of, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, any_of, assert_known, read_values
 from airflow_provider_queuecalls.value_types import INTEGER, read_flag, read_name, read_structure, type_name
 
 #: The sentences after the text, by language: one for each choice, and one for whoever has chosen.
@@ -61,8 +61,7 @@ def _choices(value: object, parameter: Parameter) -> dict[str, str]:
 
 def _prompts(value: object, parameter: Parameter) -> dict[str, str]:
     given = _mapping(value)
-    if not set(given) <= set(PROMPTS):
-        raise ValueError("has a name that is not known")
+    assert_known(given, PROMPTS, "has a name that is not known")
     return {name: speakable(read_name(text, parameter)) for name, text in given.items()}
 
 

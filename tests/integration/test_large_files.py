@@ -54,3 +54,28 @@ def test_memory_does_not_depend_on_the_size_of_the_files(tmp_path: Path, numbers
         codes = codes_of(results, contacts, suppressed)
     assert codes.count(CODES["suppressed"]) == 500_000
     assert codes.count(CODES["valid"]) == len(numbers) // 2
+
+
+def test_the_memory_of_a_split_does_not_depend_on_the_number_of_rows(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{rows}.csv" for rows in (150_000, 600_000)]
+    for path in paths:
+        path.write_text("".join(f"44{2_000_000_000 + row}\n" for row in range(int(path.stem))))
+    program = (
+        "import sys\n"
+        "from contextlib import nullcontext\n"
+        "from pathlib import Path\n"
+        "from airflow_provider_queuecalls.client.multipart import Upload\n"
+        "from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules\n"
+        "from airflow_provider_queuecalls.contacts.split import Split, write_parts\n"
+        "from airflow_provider_queuecalls.stopping import StopRequest\n"
+        "rules, peaks = ContactRules(phone_format='vendor'), []\n"
+        "split = Split.read({'by': 'size', 'max_contacts': 200_000, 'folder': sys.argv[1]}, rules, 0)\n"
+        "for path in map(Path, sys.argv[2:]):\n"
+        "    with open(path, 'rb') as file:\n"
+        "        checked = CheckedContacts(None, Upload(file, path.name, path.stat().st_size))\n"
+        "        parts = write_parts(checked, split, None, nullcontext, rules=rules, stop=StopRequest())\n"
+        "    assert sum(part.contacts for part in parts) == int(path.stem)\n"
+        "    peaks.append(peak())\n"
+        "print('grown', peaks[1] - peaks[0])"
+    )
+    assert growth(program, str(tmp_path), *map(str, paths)) < 25

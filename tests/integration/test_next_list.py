@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from airflow_provider_queuecalls._airflow.compat import (
     AirflowFailException,
@@ -99,6 +100,34 @@ def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox,
     assert again["contacts"] == 1
     call = sandbox.calls[-1]
     assert (call.phone_number, call.message_reference, call.call_parameter) == (BUSY, "order-2", "=1+1")
+
+
+@pytest.mark.parametrize("duplicates", ["drop", "keep"])
+def test_contacts_that_were_left_out_as_called_too_often_are_not_joined(
+    results: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duplicates: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__MAX_PER_PERIOD", "2/24h")
+    earlier, contacts, output = (tmp_path / name for name in ("earlier.csv", "calls.csv", "next.csv"))
+    earlier.write_text(f"{REACHED}\n{REACHED}\n{BUSY}\n")
+    contacts.write_text(f"{REACHED},a\n{BUSY},b\n{BUSY},c\n{MACHINE},d\n{BUSY},e\nnobody\n")
+    rules: dict[str, Any] = {"contacts": str(contacts), "on_invalid": "skip", "duplicates": duplicates}
+    later = sandbox.now + timedelta(hours=1)
+    send(contacts=str(earlier), duplicates="keep", campaign_name="earlier", scheduled_timestamp=later)
+    queued = send(**rules, campaign_name=NAME, scheduled_timestamp=later, collect_results=True)
+    assert (queued["contacts"], queued["rejected"]) == (2, 2 if duplicates == "drop" else 4)
+    sandbox.advance(hours=2)
+    assert sandbox.calls[-1].attempts
+
+    monkeypatch.delenv("AIRFLOW__QUEUECALLS__MAX_PER_PERIOD")  # what counts is the record
+    for given in ({"queued": queued}, {"campaign_name": NAME}):
+        result = joined(**given, output=str(output), select="all", **rules)
+        assert (result["contacts"], result["results"], result["unjoined"]) == (2, 2, 0)
+        assert [row["message_reference"] for row in csv.DictReader(output.open())] == ["b", "d"]
+
+    with closing(Database(results)) as database, database.transaction() as connection:
+        connection.execute(text("DELETE FROM queuecalls_requests"))
+    with pytest.raises(AirflowFailException, match=r"record of called numbers has been pruned.*results export"):
+        joined(queued=queued, output=str(output), **rules)
 
 
 @pytest.fixture

@@ -124,6 +124,56 @@ def test_a_list_that_is_not_valid_is_not_split(contacts: Path, tmp_path: Path) -
     assert not (tmp_path / "parts").exists()
 
 
+@pytest.mark.parametrize("folder", ["", "None", " "])
+def test_files_are_never_written_to_a_folder_that_renders_to_nothing(
+    contacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AirflowFailException, match="folder is missing"):
+        split(contacts, folder=folder)
+    assert list(tmp_path.iterdir()) == [contacts]
+
+
+BY_SIZE: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "by": "size", "max_contacts": 5}
+
+
+def test_a_part_never_replaces_a_file_that_is_read(
+    contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+
+    own = contacts.rename(tmp_path / "part_1.csv")
+    other, suppressed = tmp_path / "calls.csv", tmp_path / "parts" / "part_1.csv"
+    other.write_text(f"{NEW_YORK}\n")
+    suppressed.parent.mkdir()
+    suppressed.write_text(f"{LOS_ANGELES}\n")
+    command = ["--by", "size", "--max-contacts", "5", "--folder"]
+    for what, path, folder, lists in (
+        ("contact file", own, tmp_path, None),
+        ("suppression list", other, suppressed.parent, str(suppressed)),
+    ):
+        before = {file: file.read_text() for file in tmp_path.rglob("*.csv")}
+        with pytest.raises(AirflowFailException, match=f"The {what} '.*part_1.csv' would be replaced"):
+            split(path, folder=str(folder), suppress=lists, **BY_SIZE)
+        assert main(["split", str(path), *command, str(folder), *(["--suppress", lists] if lists else [])]) == 2
+        assert f"The {what} " in capsys.readouterr().err
+        assert {file: file.read_text() for file in tmp_path.rglob("*.csv")} == before
+
+
+def test_the_command_never_replaces_the_list_by_what_is_carried_over(
+    contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = contacts.read_text()
+    options = ["--calling-hours", "08:00-21:00", "--unknown-zone", "strictest", "--start", "2099-01-15T20:30-05:00"]
+    where = ["--folder", str(tmp_path / "parts"), "--carry-over-path", str(contacts)]
+    assert main(["split", str(contacts), *where, *options]) == 2
+    assert "would be replaced by one of the files" in capsys.readouterr().err
+    assert contacts.read_text() == text
+    assert not (tmp_path / "parts").exists()
+
+
 def test_the_command_writes_the_same_files(contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "parts")
     command = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,15 @@ from sqlalchemy import text
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.client.client import Client
+from airflow_provider_queuecalls.contacts import check
+from airflow_provider_queuecalls.contacts.call_limit import CallLimit, LimitCheck
+from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, InvalidContactRules, InvalidContacts
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
+from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
 from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.fault_server import FaultServer, answer, reset
 from tests.support.sending import send, send_and_tell_from_a_process
 
@@ -281,6 +286,64 @@ def test_of_campaigns_at_the_same_moment_as_many_are_sent_as_the_limit_allows(  
     assert [name for name, _ in found] == outcomes
     assert len(service.posts) == outcomes.count("queued")
     if "CheckFailed" in outcomes:
-        assert "2 contacts of both would now be called more often than max_per_period allows (1/24h)" in found[0][1]
+        assert "2 contacts of this one would now be called more often than max_per_period allows (1/24h)" in found[0][1]
     with pytest.raises(AirflowFailException, match="called_too_often: 2 rows"):
         call("third", ANN, BOB, max_per_period=limit)
+
+
+@pytest.mark.parametrize("others", [[[ANN], [ANN]], [[ANN], [BOB]], [[BOB], [CAT], [ANN], [ANN]]])
+def test_all_campaigns_that_are_sent_while_another_one_is_recorded_count_together(
+    database: Database, tmp_path: Path, others: list[list[str]]
+) -> None:
+    limit, path = CallLimit(2, 24 * HOUR), tmp_path / "mine.csv"
+    path.write_text(f"{ANN}\n")
+    mine = CalledNumbers(database, limit, [SECRET], campaign_key="mine")
+    waiting = list(enumerate(others))
+
+    class Meanwhile(LimitCheck):
+        """Sends another campaign after each comparison."""
+
+        def exceeded(self, session: Session, hashes: Iterator[bytes]) -> int:
+            found = super().exceeded(session, hashes)
+            if waiting:
+                send_next()
+            return found
+
+    def send_next() -> None:
+        number, numbers = waiting.pop(0)
+        put_on_record(database, tmp_path, f"other-{number}", SECRET, numbers)
+
+    may_be_called = sum(numbers.count(ANN) for numbers in others) < limit.most
+    with Meanwhile(mine, 128, StopRequest()) as sent, check(path, limit=sent):
+        send_next()
+        expected = (
+            nullcontext() if may_be_called else pytest.raises(CheckFailed, match=r"1 contact of this one .*2/24h")
+        )
+        with expected, mine.recorded(sent, 1, None, is_retry=False):
+            pass
+    assert not waiting
+
+
+def test_a_campaign_with_another_secret_during_the_check_is_named_as_the_problem(
+    database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{ANN}\n")
+    mine = CalledNumbers(database, CallLimit(2, 24 * HOUR), [SECRET], campaign_key="mine")
+    with LimitCheck(mine, 128, StopRequest()) as sent, check(path, limit=sent):
+        put_on_record(database, tmp_path, "other", NEWER, [BOB])
+        expected = pytest.raises(CheckFailed, match="another results_secret, so its numbers could not be compared")
+        with expected, mine.recorded(sent, 1, None, is_retry=False):
+            pass
+
+
+def put_on_record(database: Database, folder: Path, name: str, secret: str, numbers: list[str]) -> None:
+    path = folder / f"{name}.csv"
+    path.write_text("".join(f"{number}\n" for number in numbers))
+    record = CalledNumbers(database, CallLimit(9, 24 * HOUR), [secret], campaign_key=name)
+    with (
+        LimitCheck(record, 128, StopRequest()) as sent,
+        check(path, limit=sent),
+        record.recorded(sent, len(numbers), None, is_retry=False),
+    ):
+        pass

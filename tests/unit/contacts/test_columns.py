@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.columns import place_columns, probably_meant
+from airflow_provider_queuecalls.contacts.columns import find_columns, probably_meant
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts
 
 ANN = "16175550143"
@@ -52,10 +52,10 @@ def test_other_names_are_not_similar(name: str) -> None:
 
 
 def test_a_similar_name_is_a_problem_only_if_the_column_is_missing_and_has_no_other_name() -> None:
-    assert place_columns(["phone", "number", "phone_number"], WITH_HEADER) == (2,)
-    assert place_columns(["phone_number", "call_parameters", "call_parameter"], WITH_HEADER)[2] == 2
+    assert find_columns(["phone", "number", "phone_number"], WITH_HEADER) == (2,)
+    assert find_columns(["phone_number", "call_parameters", "call_parameter"], WITH_HEADER)[2] == 2
     named = ContactRules(has_header=True, columns={"call_parameter": "call_parameters", "message_reference": "id"})
-    assert place_columns(["phone_number", "call_parameters", "id", "reference"], named) == (0, 2, 1)
+    assert find_columns(["phone_number", "call_parameters", "id", "reference"], named) == (0, 2, 1)
 
 
 def test_a_column_that_is_none_in_the_rules_is_not_sent(tmp_path: Path) -> None:

@@ -183,9 +183,19 @@ def test_rejects_path_is_compared_before_any_file_is_opened(contacts: Contacts, 
     assert path not in [call.args[0] for call in opened.call_args_list]
 
 
-def test_a_rejects_file_that_cannot_be_written_fails_the_check(contacts: Contacts, tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match=r"rejects file .*No such file"):
-        check(contacts(ANN), rejects_path=tmp_path / "gone" / "rejects.csv")
+@pytest.mark.parametrize(
+    ("rejects", "problem"),
+    [
+        ("gone/rejects.csv", r"No such file or directory\. Create its directory first\."),
+        ("calls.csv/rejects.csv", "Not a directory"),
+        (".", "Is a directory"),
+    ],
+)
+def test_a_rejects_file_for_which_there_is_no_place_is_not_tried_again(
+    contacts: Contacts, tmp_path: Path, rejects: str, problem: str
+) -> None:
+    with pytest.raises(InvalidContacts, match=f"The rejects file .* cannot be written: {problem}"):
+        check(contacts(ANN), rejects_path=tmp_path / rejects)
 
 
 def test_a_full_disk_leaves_no_partial_rejects_file(contacts: Contacts, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_numbers_without_a_known_zone(
             assert checked.report.reasons == reasons
             assert checked.report.zones["unknown"]["contacts"] == 2
     else:
-        with pytest.raises(InvalidContacts, match="2 of them have no known time zone") as caught:
+        with pytest.raises(InvalidContacts, match="2 rows have no known time zone") as caught:
             check_span(path, span, **rules)
         assert caught.value.report is not None
         assert caught.value.report.reasons == reasons
@@ -163,7 +163,15 @@ def test_a_column_of_zones_that_is_missing_or_occurs_twice(
         ({"unknown_zone": "skip"}, "unknown_zone has no effect here"),
         ({"has_header": True, "columns": {"time_zone": "tz"}}, "columns has no effect here"),
         ({"calling_hours": "8-21"}, "calling_hours is '8-21', which"),
-        ({"calling_hours": {"FL": "16175551234"}}, "calling_hours is or has a text"),
+        ({"calling_hours": "us-federal, 8-21"}, "has an entry that is neither hours .*: '8-21'"),
+        ({"calling_hours": {"FL": "8-21"}}, "has hours for 'FL' that are not in the form 08:00-21:00: '8-21'"),
+        ({"calling_hours": {"FL": "16175551234"}}, "has hours for 'FL' that are not in the form 08:00-21:00;"),
+        ({"calling_hours": {"sat": "8-21"}}, "has hours for 'sat' that are not in the form 08:00-21:00: '8-21'"),
+        ({"calling_hours": {"FL": 8}}, "has hours for 'FL' of type int"),
+        ({"calling_hours": {"FL": {"someday": "08:00-21:00"}}}, "has a day that is not .*: 'someday'"),
+        ({"calling_hours": {"Florida": "08:00-21:00"}}, "has a key that is not .*: 'Florida'"),
+        ({"calling_hours": {"16175551234": "08:00-21:00"}}, "has a key that is not .*, or 'margin';"),
+        ({"calling_hours": {"FL": "08:00-21:00", "margin": "x"}}, "has a margin that is not a duration: 'x'"),
     ],
 )
 def test_rules_that_are_not_valid(rules: dict[str, Any], problem: str) -> None:
@@ -250,6 +258,78 @@ def test_every_row_gets_the_result_of_its_own_place(  # noqa: PLR0917
         assert [(int(row["line"]), row["zones"]) for row in csv.DictReader(file)] == [
             (line, str(place)) for line, row in enumerate(rows, 1 + named) if (place := place_that_is_closed(*row))
         ]
+
+
+ZONES = {"has_header": True, "phone_format": "vendor", "duplicates": "drop", "on_invalid": "skip"}
+
+
+@pytest.mark.usefixtures("results_kept")
+@pytest.mark.parametrize(
+    ("rows", "rules"),
+    [
+        (f"{NEW_YORK}\n{LOS_ANGELES}\n", {}),
+        (f"{NEW_YORK}\ntel:+{LOS_ANGELES}\n{NEW_YORK}\n", {"phone_format": "vendor", "duplicates": "keep"}),
+        (f"phone_number,time_zone\n{LOS_ANGELES},\n{LOS_ANGELES},America/New_York\n", ZONES),
+        (f"phone_number,time_zone\n{NEW_YORK},\ntel:+{LOS_ANGELES},\ntel:+{LOS_ANGELES},NY\n", ZONES),
+    ],
+)
+def test_rows_that_are_not_sent_do_not_shorten_the_campaign(
+    contacts: Contacts, tmp_path: Path, rows: str, rules: dict[str, Any]
+) -> None:
+    suppressed = tmp_path / "suppressed.csv"
+    suppressed.write_text(f"{NEW_YORK}\n")
+    found = report_of(contacts(rows), (NOON, None), suppress=str(suppressed), **rules)
+    assert found.span == (NOON, at("2026-11-27T20:55:00-08:00"))
+    assert found.sent_places == [place_of(int(LOS_ANGELES))]
+
+
+@pytest.mark.usefixtures("results_kept")
+@pytest.mark.parametrize("prefix", ["", "tel:+"])
+def test_a_place_counts_if_any_of_its_rows_is_sent(contacts: Contacts, tmp_path: Path, prefix: str) -> None:
+    suppressed = tmp_path / "suppressed.csv"
+    suppressed.write_text(f"{NEW_YORK}\n")
+    path = contacts("".join(f"{prefix}{number}\n" for number in (NEW_YORK, NEW_YORK, "12125550101", NEW_YORK)))
+    found = report_of(path, (NOON, None), suppress=str(suppressed), phone_format="vendor", duplicates="keep")
+    assert found.suppressed == 3
+    assert found.span == (NOON, at("2026-11-27T20:55:00-05:00"))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(numbers, names), min_size=1, max_size=40),
+    suppressed=st.sets(numbers, max_size=20),
+    named=st.booleans(),
+    in_python=st.booleans(),
+)
+def test_the_places_are_those_of_the_rows_that_are_sent(  # noqa: PLR0917
+    tmp_path: Path,
+    results_kept: None,
+    rows: list[tuple[int, str]],
+    suppressed: set[int],
+    named: bool,
+    in_python: bool,
+) -> None:
+    path, suppression_list, rejects = (tmp_path / name for name in ("calls.csv", "suppressed.csv", "rejects.csv"))
+    spelled = [f"tel:1{number}" if in_python and number % 2 else f"1{number}" for number, _ in rows]
+    lines = [f"{number},{name}" for number, (_, name) in zip(spelled, rows, strict=True)] if named else spelled
+    path.write_text("\n".join(["phone_number,time_zone"] * named + lines))
+    suppression_list.write_text("\n".join(["number", *(f"1{number}" for number in suppressed)]))
+    rules = {**ZONES, "has_header": named, "unknown_zone": "skip", "suppress": str(suppression_list)}
+    try:
+        with check_span(path, (NOON, None), rejects_path=rejects, **rules) as checked:
+            report = checked.report
+    except InvalidContacts as error:
+        report = error.report
+    with rejects.open(newline="") as file:
+        rejected = {int(row["line"]) for row in csv.DictReader(file)}
+    hours = HoursCheck.of(ContactRules(calling_hours=HOURS, unknown_zone="skip"), NOON)
+    assert hours is not None
+    assert set(report.sent_places) == {
+        hours.place(10_000_000_000 + number, name if named else "")
+        for line, (number, name) in enumerate(rows, 1 + named)
+        if line not in rejected
+    }
+    assert report.span == hours.span(report.sent_places)
 
 
 @pytest.mark.usefixtures("results_kept")

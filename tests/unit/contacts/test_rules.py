@@ -15,16 +15,25 @@ from tests.unit.contacts.checking import ANN
 
 def test_unset_values_are_the_defaults() -> None:
     names = [parameter.name for parameter in PARAMETERS if parameter.empty_is_unset]
-    assert set(ContactRules.names()) - set(names) == {"calling_hours"}
+    assert set(ContactRules.names()) - set(names) == {"calling_hours", "suppress", "suppress_max_age"}
     for unset in (None, "", " ", "None"):
         assert ContactRules(**dict.fromkeys(names, unset)) == ContactRules()
 
 
 @pytest.mark.parametrize("empty", ["", " ", "None"])
-def test_calling_hours_do_not_disappear_because_a_template_renders_to_nothing(empty: str) -> None:
-    assert ContactRules(calling_hours=None) == ContactRules()
-    with pytest.raises(InvalidContactRules, match="calling_hours is an empty text"):
-        ContactRules(calling_hours=empty)
+@pytest.mark.parametrize("name", ["calling_hours", "suppress", "suppress_max_age"])
+def test_what_protects_people_does_not_disappear_because_a_template_renders_to_nothing(name: str, empty: str) -> None:
+    unset: dict[str, Any] = {name: None}
+    rendered: dict[str, Any] = {name: empty}
+    assert ContactRules(**unset) == ContactRules()
+    with pytest.raises(InvalidContactRules, match=f"{name} is an empty text"):
+        ContactRules(**rendered)
+
+
+@pytest.mark.parametrize("text", ["\t", ",", " , ", "[]", "()"])
+def test_a_text_without_a_path_is_not_an_empty_list_of_suppression_lists(text: str) -> None:
+    with pytest.raises(InvalidContactRules, match="suppress contains no path"):
+        ContactRules(suppress=text)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +103,12 @@ def test_the_error_names_the_parameter_of_an_invalid_value(name: str, value: obj
     with pytest.raises(InvalidContactRules) as raised:
         ContactRules(**rules)
     assert [violation.parameter for violation in raised.value.violations] == [name]
+
+
+@pytest.mark.parametrize(("key", "shown"), [("phone", ": 'phone';"), (ANN, ";"), ("a b", ";"), (5, ";")])
+def test_the_error_names_a_key_that_is_no_column_unless_it_may_be_personal(key: Any, shown: str) -> None:
+    with pytest.raises(InvalidContactRules, match=f"is not a column of the service's file{shown}"):
+        ContactRules(has_header=True, columns={key: "x"})
 
 
 def test_all_invalid_values_are_reported_together() -> None:

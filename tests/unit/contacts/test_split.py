@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +39,17 @@ def split_file(
 ) -> tuple[list[Part], bool]:
     """Split a file into the folder ``parts`` beside it. Returns the parts, and whether they have a column of zones."""
     rules = ContactRules(**{**RULES, **given})
-    split = Split.read(values or {}, rules, start)
-    hours = SpansCheck.of_split(rules, split, carries_over=carry_over)
     folder = path.with_name("parts")
     folder.mkdir(exist_ok=True)
-
-    @contextmanager
-    def open_part(name: str) -> Iterator[Path]:
-        yield folder / name
-
+    where = {"folder": folder, "carry_over_path": folder / f"{CARRY_OVER}.csv" if carry_over else None}
+    split = Split.read({**where, **(values or {})}, rules, start)
+    hours = SpansCheck.of_split(rules, split)
     with check(path, rules, hours=hours) as checked:
-        return write_parts(checked, split, hours, open_part, rules=rules, stop=StopRequest()), has_zones(checked)
+        return write_parts(checked, split, hours, nullcontext, rules=rules, stop=StopRequest()), has_zones(checked)
 
 
 def rows_of(path: Path, part: Part) -> list[str]:
-    return path.with_name("parts").joinpath(part.name).read_text().splitlines()
+    return path.with_name("parts").joinpath(f"{part.name}.csv").read_text().splitlines()
 
 
 def by_utc(part: Part) -> str:
@@ -91,6 +87,9 @@ def test_a_large_part_is_divided_and_its_files_start_one_after_the_other(path: P
     assert [(by_utc(part)[3:8], part.contacts) for part in parts] == [("13:15", 3), ("14:15", 3), ("14:45", 1)]
     parts, _ = split_file(path, values={"max_contacts": 1, "stagger": "4 hours"})
     assert [by_utc(part)[3:8] for part in parts] == ["13:15", "17:15", "21:15", *["21:15"] * 4]
+    for at_once in (None, 0, "0 minutes", timedelta(0)):
+        parts, _ = split_file(path, values={"max_contacts": 3, "stagger": at_once})
+        assert [by_utc(part)[3:8] for part in parts] == ["13:15"] * 3
     parts, _ = split_file(path, calling_hours=None, unknown_zone="fail", values={"by": "size", "max_contacts": 4})
     assert [(part.name, part.span, part.contacts) for part in parts] == [("part_1", None, 4), ("part_2", None, 3)]
 
@@ -118,6 +117,16 @@ def test_numbers_without_a_zone_are_called_when_everybody_may_be(path: Path) -> 
         split_file(path, unknown_zone="fail")
 
 
+def test_numbers_without_a_zone_are_not_called_where_no_known_place_has_hours(path: Path) -> None:
+    guam, hours = "16715550100", {"GU": "08:00-21:00"}
+    path.write_text(f"{TOLL_FREE}\n{guam}\n")
+    parts, _ = split_file(path, calling_hours=hours, unknown_zone="strictest")
+    assert [(row, part.span) for part in parts for row in rows_of(path, part)] == [(guam, parts[0].span)]
+    # The campaign's own check does not allow them either.
+    own = HoursCheck(CallingHours.read(hours), "strictest", *parts[0].span or ())
+    assert [own.allows(own.place(int(number))) for number in (TOLL_FREE, guam)] == [False, True]
+
+
 def test_a_column_of_zones_decides_and_is_kept_for_the_campaign(path: Path) -> None:
     path.write_text(
         f'zone;phone_number\nAmerica/Los_Angeles;{NEW_YORK}\n;{CHICAGO}\nHI;(212) 555-0101\n"x,y";{TOLL_FREE}\n'
@@ -138,7 +147,9 @@ def test_a_column_of_zones_decides_and_is_kept_for_the_campaign(path: Path) -> N
     for part in parts:
         assert part.campaign("x", "y", has_header=named)["has_header"] is True
         own = ContactRules(calling_hours="08:00-21:00", has_header=True)
-        with check(path.with_name("parts") / part.name, own, hours=HoursCheck.of(own, *part.span or ())) as checked:
+        with check(
+            path.with_name("parts") / f"{part.name}.csv", own, hours=HoursCheck.of(own, *part.span or ())
+        ) as checked:
             assert checked.report.valid == 1
 
 
@@ -152,18 +163,30 @@ def test_a_column_of_zones_decides_and_is_kept_for_the_campaign(path: Path) -> N
         ({"max_contacts": 0}, {}, "max_contacts is '0', which is too small|max_contacts is 0, which is too small"),
         ({"stagger": "1 hour"}, {}, "stagger has no effect here"),
         ({"start": "tomorrow"}, {}, "start is 'tomorrow'"),
+        *(({"folder": unset}, {}, "folder is missing") for unset in (None, "", " ", "None")),
+        ({"folder": "\t"}, {}, "folder is empty"),
+        ({"folder": 5}, {}, "folder is a value of type int"),
+        ({"carry_over_path": ["x"]}, {}, "carry_over_path is a value of type list"),
     ],
 )  # fmt: skip
 def test_parameters_that_are_not_valid(values: Any, rules: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidContactRules, match=problem):
-        Split.read(values, ContactRules(**{**RULES, **rules}), SIX)
+        Split.read({"folder": "parts", **values}, ContactRules(**{**RULES, **rules}), SIX)
+
+
+def test_the_folder_loses_the_whitespace_around_it() -> None:
+    split = Split.read({"folder": " /data/parts/\n", "carry_over_path": "None"}, ContactRules(**RULES), SIX)
+    assert split.location("part_1") == "/data/parts/part_1.csv"
+    assert split.carry_over_path is None
 
 
 def test_a_folder_that_cannot_be_written_to_is_reported(path: Path) -> None:
     path.write_text(f"{NEW_YORK}\n")
     path.with_name("parts").mkdir()
-    (path.with_name("parts") / "2026-11-27T1315Z_2026-11-28T0155Z_1").mkdir()
-    with pytest.raises(CheckFailed, match="The parts cannot be written: Is a directory"):
+    (path.with_name("parts") / "2026-11-27T1315Z_2026-11-28T0155Z_1.csv").mkdir()
+    with pytest.raises(
+        CheckFailed, match=r"The parts cannot be written to the folder '.*/parts': Is a directory\. Make room"
+    ):
         split_file(path)
 
 

@@ -60,7 +60,7 @@ def test_speak_is_read_as_a_dag_or_a_template_gives_it(given: Any, read: Speech 
         ({"choices": {"1": " "}}, "has an empty choice"),
         ({"choices": {"1": "con\nfirmed"}}, "a control character"),
         ({"choices": "1"}, r"speak\['choices'\] is a value of type int"),
-        ({"choices": {"1": "a"}, "prompts": {"goodbye": "Bye."}}, "a name that is not known"),
+        ({"choices": {"1": "a"}, "prompts": {"goodbye": "Bye."}}, "a name that is not known: 'goodbye'"),
         ({"prompts": {"offer": "Press 1."}}, r"speak\['prompts'\] has no effect here"),
         ({"language": "de-DE", "choices": {"1": "ja"}, "prompts": {"offer": "x"}}, r"speak\['prompts'\]\['thanks'\] is missing"),
     ],
