@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -120,8 +121,21 @@ def test_it_is_served_to_this_machine_only(url: str, database: Database, capsys:
     assert "--host is '0.0.0.0'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("zone", ["../etc", "Foo/Bar", "/"])
 @pytest.mark.parametrize("path", ["/?days=x&state=%00&dag='&before=1", f"/{SPRING}?group=x&before=9-&numbers=1"])
-def test_odd_urls_show_the_page(url: str, path: str) -> None:
-    response = requests.get(url + path, cookies={"queuecalls_timezone": "../etc"}, timeout=60)
+def test_odd_urls_and_time_zones_show_the_page(url: str, path: str, zone: str) -> None:
+    response = requests.get(url + path, cookies={"queuecalls_timezone": zone}, timeout=60)
     assert response.status_code == 200
     assert "<b>lost" not in response.text
+
+
+def test_a_page_says_that_it_is_not_current_while_the_database_cannot_be_read(
+    browser: Browser, url: str, tmp_path: Path
+) -> None:
+    with watched_page(browser, url) as (page, _), closing(sqlite3.connect(tmp_path / "results.db")) as damaging:
+        page.goto("/")
+        damaging.execute("ALTER TABLE queuecalls_campaigns RENAME TO elsewhere")
+        expect(page.locator("#message")).to_contain_text("The page cannot be refreshed.")
+        expect(page.locator("body")).to_have_class("lost")
+        damaging.execute("ALTER TABLE elsewhere RENAME TO queuecalls_campaigns")
+        expect(page.locator("body")).not_to_have_class("lost")
