@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -188,9 +189,13 @@ class QueueCallsNotifier(BaseNotifier):
         from asgiref.sync import sync_to_async
 
         stop = StopRequest()
-        # Threads of other kinds cannot ask Airflow for a connection there.
-        task = asyncio.ensure_future(sync_to_async(self._notify)(context, stop))
+        # Threads that asgiref does not know cannot ask Airflow for a connection there, and those that it shares may be
+        # busy: the time would pass before the notification has begun.
+        thread = ThreadPoolExecutor(1)
+        notify = sync_to_async(self._notify, thread_sensitive=False, executor=thread)
+        task = asyncio.ensure_future(notify(context, stop))
         done, _ = await asyncio.wait([task], timeout=TOTAL_SECONDS)
+        thread.shutdown(wait=False)
         if not done:
             self._give_up(stop)
 
