@@ -30,8 +30,8 @@ def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
         rule = "a function that returns the phone numbers. Put the numbers into an Airflow Variable, and name it in to_variable"
     elif to is not None and to_variable is not None:
         problem, rule = "is given together with to_variable", "the only one"
-    elif isinstance(to_variable, str) and not show(to_variable):
-        name, problem = "to_variable", "may be a phone number"
+    elif to_variable is not None and not (isinstance(to_variable, str) and show(to_variable)):
+        name, problem = "to_variable", "may be a phone number" if isinstance(to_variable, str) else "is not a string"
         rule = "the name of an Airflow Variable that has the phone numbers"
     if problem:
         raise _invalid(name, problem, rule)
@@ -56,6 +56,9 @@ def numbers_to_call(to: To, to_variable: str | None, context: Context, endpoint:
         numbers = () if is_unset(value) else read_phone_numbers(value)
     except ValueError as problem:
         raise _invalid(source, str(problem), PHONE_NUMBERS.rule) from None
+    if not numbers and source == "to_variable":
+        problem = "is not the name of an Airflow Variable that has a phone number"
+        raise _invalid(source, problem, f"the name of one whose value is {PHONE_NUMBERS.rule}", show(to_variable))
     if not numbers:
         raise _invalid(source, "has no phone number", PHONE_NUMBERS.rule)
     for number in numbers:
@@ -74,5 +77,5 @@ def as_contacts(numbers: Sequence[str]) -> Iterator[LocalCopy]:
         yield LocalCopy(file, "on-call.csv", "the numbers to notify")
 
 
-def _invalid(name: str, problem: str, rule: str) -> InvalidCampaign:
-    return InvalidCampaign([Violation(name, problem, rule, "QueueCallsNotifier")])
+def _invalid(name: str, problem: str, rule: str, value: str = "") -> InvalidCampaign:
+    return InvalidCampaign([Violation(name, problem, rule, "QueueCallsNotifier", value)])

@@ -155,6 +155,8 @@ def test_a_function_or_the_connection_says_whom_to_call(
         ({"to": [ANN], "to_variable": None}, "to is not a function"),
         ({"to": lambda _: ANN}, "to is given together with to_variable"),
         ({"to_variable": ANN}, "to_variable may be a phone number"),
+        ({"to_variable": int(ANN)}, "to_variable is not a string"),
+        ({"to_variable": [ANN]}, "to_variable is not a string"),
         ({"min_interval": 0}, "min_interval"),
         ({"on_no_record": "shout"}, "on_no_record is 'shout'"),
     ],
@@ -281,7 +283,8 @@ def secretive(_: Any) -> str:
     ("options", "words"),
     [
         ({"to": secretive, "to_variable": None}, "LookupError"),
-        ({"to_variable": "nobody"}, "has no phone number"),
+        ({"to_variable": "nobody"}, "to_variable is 'nobody', which is not the name of an Airflow Variable that has a"),
+        ({"to_variable": "not_defined"}, "to_variable is 'not_defined', which is not the name of an Airflow Variable"),
         ({"to_variable": None}, "notify_numbers has no phone number"),
         ({"start_url": "ftp:{{ nothing.at.all }}"}, "start_url does not start with http"),
         ({"queuecalls_conn_id": "nowhere"}, "is not defined"),
