@@ -247,7 +247,9 @@ def test_a_database_that_does_not_answer_leaves_time_to_call(
     notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(module, "TOTAL_SECONDS", engine.PATIENCE_SECONDS)  # all of which others would wait for the connection
+    monkeypatch.setattr(
+        module, "TOTAL_SECONDS", engine.PATIENCE_SECONDS
+    )  # all of which others would wait for the connection
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts the connection, and nobody reads
         url = f"postgresql://someone:secret@127.0.0.1:{silent.getsockname()[1]}/results"
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
