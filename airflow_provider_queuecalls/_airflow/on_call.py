@@ -57,8 +57,8 @@ def numbers_to_call(to: To, to_variable: str | None, context: Context, endpoint:
     except ValueError as problem:
         raise _invalid(source, str(problem), PHONE_NUMBERS.rule) from None
     if not numbers and source == "to_variable":
-        problem = "is not the name of an Airflow Variable that has a phone number"
-        raise _invalid(source, problem, f"the name of one whose value is {PHONE_NUMBERS.rule}", show(to_variable))
+        wrong = "is not the name of an Airflow Variable that has a phone number"
+        raise _invalid(source, wrong, f"the name of one whose value is {PHONE_NUMBERS.rule}", show(to_variable))
     if not numbers:
         raise _invalid(source, "has no phone number", PHONE_NUMBERS.rule)
     for number in numbers:

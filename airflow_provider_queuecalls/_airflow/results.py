@@ -30,7 +30,7 @@ from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
 from airflow_provider_queuecalls.signed_url import read_secrets
 from airflow_provider_queuecalls.value_types import parse_flag
-from airflow_provider_queuecalls.voice.script_url import script_url
+from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import SPEAK, Speech, read_speech
 
 if TYPE_CHECKING:
@@ -83,6 +83,15 @@ def made_start_url(key: CampaignKey, speech: Speech) -> str:
     if problem:
         raise InvalidCampaign([Violation("speak['choices']", problem, rule, "this provider")])
     return _masked(script_url(base, key.digest, speech, secrets), secrets)
+
+
+def speaks(campaign: Campaign) -> bool:
+    """Whether the start_url of a campaign is one that :func:`made_start_url` has made: its script speaks call_parameters."""
+    try:
+        _, secrets = receiver(SPEAK.name)
+    except QueueCallsError:
+        return False  # none can have been made
+    return script_of(campaign.start_url or "", secrets) is not None
 
 
 def made_result_url(key: CampaignKey, result_url: object) -> str:

@@ -13,7 +13,8 @@ from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import columns_of, made_start_url, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import columns_of, made_start_url, speaks, with_campaign_row
+from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -166,6 +167,8 @@ class QueueCallsHook(BaseHook):
                 expected_digest=expected_digest,
                 dry_run=dry_run,
                 called=called,
+                speaks=speaks(campaign),
+                memory_limit=check_memory_mb(),
                 log=self.log,
             )
 

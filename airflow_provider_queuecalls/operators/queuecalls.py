@@ -13,7 +13,13 @@ from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, reve
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, answered, ask_if_unknown, read_parameters
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import columns_of, made_campaign, page_of_campaign, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import (
+    columns_of,
+    made_campaign,
+    page_of_campaign,
+    speaks,
+    with_campaign_row,
+)
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
@@ -318,7 +324,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     expected_digest=expected_digest,
                     dry_run=dry_run,
                     called=called,
-                    speaks=is_unset(self.start_url),
+                    speaks=speaks(campaign),
                     memory_limit=check_memory_mb(),
                     log=self.log,
                 )
