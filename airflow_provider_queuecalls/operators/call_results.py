@@ -243,7 +243,7 @@ class CallResultsOperator(BaseOperator):
         return result
 
     def on_kill(self) -> None:
-        """Stop: the join ends, and nothing is written."""
+        """Stop: the join ends, and nothing is written, unless the upload to a URL has begun."""
         self.stop.request()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
@@ -315,7 +315,7 @@ class CallResultsOperator(BaseOperator):
             rows = joined.rows(wanted.select)
             replace_rows(conn_id, table, wanted.campaign_name, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
             return table
-        with writable_copy(self.output_path, "The list", NOTHING_WRITTEN) as path:
+        with writable_copy(self.output_path, "The list", self.stop, NOTHING_WRITTEN) as path:
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
         return str(self.output_path).strip()
 

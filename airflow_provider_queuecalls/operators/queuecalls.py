@@ -320,7 +320,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     self.hook.client,
                     open_ledger,
                     rules=rules,
-                    rejects=writable_copy(self.rejects_path, "The rejects file"),
+                    rejects=writable_copy(self.rejects_path, "The rejects file", self.stop),
                     expected_digest=expected_digest,
                     dry_run=dry_run,
                     called=called,

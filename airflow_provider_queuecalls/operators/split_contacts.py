@@ -193,7 +193,7 @@ class SplitContactsOperator(BaseOperator):
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
             hours = SpansCheck.of_split(rules, split, carries_over=not is_unset(self.carry_over_path))
-            with writable_copy(self.rejects_path, "The rejects file") as rejects_path:
+            with writable_copy(self.rejects_path, "The rejects file", self.stop) as rejects_path:
                 checked = stack.enter_context(
                     check(
                         path,
@@ -229,7 +229,7 @@ class SplitContactsOperator(BaseOperator):
         if url_of(location) is None:
             with translate_storage_errors(f"The folder {show_path(self.folder)}", "created"):
                 os.makedirs(os.path.dirname(local_path(location)), exist_ok=True)
-        with writable_copy(location, "The part") as path:
+        with writable_copy(location, "The part", self.stop) as path:
             yield path
 
     def _report(self, parts: Sequence[Part]) -> None:
