@@ -27,7 +27,7 @@ from airflow_provider_queuecalls.sandbox.app import create_app
 from airflow_provider_queuecalls.sandbox.journal import MOST_ENTRIES, Entry
 from airflow_provider_queuecalls.sandbox.page import CAMPAIGN_BY_NAME
 from airflow_provider_queuecalls.sandbox.profiles import read_profile
-from airflow_provider_queuecalls.sandbox.responses import Names
+from airflow_provider_queuecalls.sandbox.responses import FORMATS
 from airflow_provider_queuecalls.sandbox.settings import Settings
 from airflow_provider_queuecalls.sandbox.state import State
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign
@@ -208,7 +208,7 @@ def _connection_to(listener: socket.socket, settings: Settings) -> dict[str, Any
     if settings.basic_auth == "refused":
         extra["basic_auth"] = False
     if settings.response_names or settings.response_format == "text":
-        names = Names(**settings.response_names)
+        names = FORMATS[settings.response_format](settings.response_names).names
         extra["queued_values"] = {"text" if settings.response_format == "text" else names.status: names.queued}
     if not is_loopback(_reachable(listener)):
         extra["allow_http"] = True

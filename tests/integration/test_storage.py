@@ -152,12 +152,14 @@ def test_rejects_are_delivered_also_when_the_check_fails(bucket: Any, service: f
 def test_a_stopped_task_replaces_no_file(bucket: Any, temporary: Path) -> None:
     bucket.put_object(Key="next.csv", Body=b"of yesterday")
     stop = StopRequest()
-    with (
-        pytest.raises(NotSent, match="was stopped"),
-        storage.writable_copy(url(bucket, "next.csv"), "The list", stop) as path,
-    ):
-        Path(path or "").write_text("of today")
-        stop.request()
+
+    def write() -> None:
+        with storage.writable_copy(url(bucket, "next.csv"), "The list", stop) as path:
+            Path(path or "").write_text("of today")
+            stop.request()
+
+    with pytest.raises(NotSent, match="was stopped"):
+        write()
     assert read(bucket, "next.csv") == "of yesterday"
     assert list(temporary.iterdir()) == []
 
