@@ -87,8 +87,13 @@ def test_the_command_lists_profiles(capsys: pytest.CaptureFixture[str]) -> None:
     ("content", "words"),
     [
         ("[]", "must be a JSON object"),
-        ('{"color": "red"}', "must be a JSON object"),
-        ('{"duplicates": "maybe"}', "duplicates"),
+        ('{"color": "red"}', "has the key 'color'; a key must be 'field_names', "),
+        ('{"duplicates": "maybe"}', "duplicates is 'maybe'; it must be 'queue', 'drop', or 'refuse'."),
+        ('{"checks_pin": null}', "checks_pin is None; it must be true or false."),
+        (
+            '{"response_names": {"color": "red"}}',
+            "response_names is a dict of 1; it must be a JSON object of strings, ",
+        ),
         ("{", "cannot be read"),
     ],
 )
