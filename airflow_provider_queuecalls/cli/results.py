@@ -95,7 +95,9 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("name", metavar="CAMPAIGN", help="the campaign's name, or its key as 'list' shows it")
     _add_database(parser)
     parser.add_argument("--output", metavar="FILE", help="a new file, readable only by you (the terminal)")
-    parser.add_argument("--every-post", action="store_true", help="write every post that differs, not one per call")
+    parser.add_argument(
+        "--every-post", action="store_true", help="write every distinct post, not only the last result of each call"
+    )
     parser.set_defaults(run=_run_export)
     return parser
 
