@@ -76,9 +76,10 @@ def add_limit(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--max-per-period", metavar="X", help=option_help(limit))
 
 
-def option_help(parameter: Parameter) -> str:
+def option_help(parameter: Parameter, default: str = "") -> str:
     """What a parameter is and accepts, as it is written at a terminal: objects of Python are not, and others are options."""
     text = f"{parameter.doc} Accepts {parameter.rule}."
+    text = f"{text} Default: {default}." if default else text
     text = re.sub("a timedelta, |a datetime with a time zone, ", "", text)
     text = re.sub(
         r"\b(\w+)=(?:True|'(\w+)')", lambda match: f"--{match[1].replace('_', '-')} {match[2] or ''}".strip(), text
@@ -94,8 +95,9 @@ def given_rules(options: argparse.Namespace) -> dict[str, Any]:
 def add_span(parser: argparse._ActionsContainer, default_end: str) -> None:
     """Add the options for the span of time in which calls are to be made."""
     for parameter, default in zip(SPAN, ("now", default_end), strict=True):
-        description = f"{parameter.doc} Must be {parameter.rule}. Default: {default}."
-        parser.add_argument(f"--{parameter.name}", metavar="TIME", dest=f"span_{parameter.name}", help=description)
+        parser.add_argument(
+            f"--{parameter.name}", metavar="TIME", dest=f"span_{parameter.name}", help=option_help(parameter, default)
+        )
 
 
 def given_span(options: argparse.Namespace) -> tuple[int, int | None] | None:

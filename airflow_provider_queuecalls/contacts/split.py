@@ -55,7 +55,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         doc="The time between the starts of files that max_contacts divides.",
     ),
     Parameter(
-        name="start", type=TIMESTAMP, default_doc="the time for which the run was scheduled, or now at the command line",
+        name="start", type=TIMESTAMP, default_doc="the time for which the run was scheduled",
         doc="Calls start at this time or later, where the hours have begun, at 15, 30, or 45 minutes past the hour.",
     ),
     Parameter(

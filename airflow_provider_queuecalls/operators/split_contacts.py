@@ -74,7 +74,7 @@ class SplitContactsOperator(BaseOperator):
         minutes, or a string such as '30 minutes' or 'PT30M'. Default: all at once.
     :param start: Calls start at this time or later, where the hours have begun, at 15, 30, or 45 minutes past the hour.
         Accepts a datetime with a time zone, an ISO 8601 time with an offset or the name of a time zone, a UNIX time in
-        seconds, or 0. Default: the time for which the run was scheduled, or now at the command line.
+        seconds, or 0. Default: the time for which the run was scheduled.
     :param min_window: The shortest span that a file may get; with less left of the hours, its contacts get the next
         span. Accepts a timedelta, a number of minutes, or a string such as '30 minutes' or 'PT30M'. Default: 1 hour.
     :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls.cli import main
 from tests.support.command import PROGRAM
 
 ANN, BOB = "16175550143", "16175550178"
@@ -198,3 +199,12 @@ def test_a_package_that_is_not_installed_is_named_with_the_command_that_needs_it
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **settings})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"queuecalls: {words.format('airflow-provider-queuecalls')}\n"
+
+
+@pytest.mark.parametrize("command", ["check", "hours", "split", "send"])
+def test_help_names_nothing_that_cannot_be_typed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    words = capsys.readouterr().out.split()
+    assert "--calling-hours" in words
+    assert {"timedelta,", "datetime"} & set(words) == set()
