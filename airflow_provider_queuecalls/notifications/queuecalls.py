@@ -1,4 +1,4 @@
-"""The notifier: phone whoever is on call."""
+"""The notifier: call the people who are on call."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ __all__ = ["QueueCallsNotifier"]
 
 #: After this time a notification is given up, whatever it waits for. A DAG's callbacks have 50 seconds in all.
 TOTAL_SECONDS = 20.0
-#: What it may wait for: the answer of a storage or a database, a connection, and twice the service (to take the request, and to respond).
-#: They add up to less.
+#: What it may wait for: one operation on the record, a connection, and twice the service (to take the request, and to respond). One of
+#: each adds up to less. The record takes several operations, so with a slow one the notification may be given up.
 RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
 #: What failed, in the contexts of tasks, DAG runs, and deadlines.
 DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
@@ -60,7 +60,7 @@ FAILED = "The notification failed: %s"
 
 
 class QueueCallsNotifier(BaseNotifier):
-    """Phone whoever is on call.
+    """Call the people who are on call.
 
     For ``on_failure_callback`` and the other callbacks of tasks and DAGs, and for deadlines (Airflow 3.1 or later). However
     many tasks fail at the same time, people are called once in ``min_interval``.
@@ -94,7 +94,7 @@ class QueueCallsNotifier(BaseNotifier):
         Plan; ``'vendor'``: every spelling that the service documents. Other common spellings are rewritten. Default:
         ``'nanp'``.
     :param calling_hours: The hours in which people may be called, by their own clocks, as QueueCallsOperator accepts them.
-        Whoever may not be called until expires_after is not called. Default: at any hour.
+        Numbers that may not be called during all of the time until expires_after are left out. Default: at any hour.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set, as
         QueueCallsOperator accepts it. Default: ``'skip'``.
     :param dry_run: Do everything except the request. Accepts true or false. Templated. Default: ``False``.
