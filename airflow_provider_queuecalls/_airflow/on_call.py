@@ -37,8 +37,8 @@ def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
         raise _invalid(name, problem, rule)
 
 
-def whom(to: Any, to_variable: Any) -> str:
-    """What tells apart who is called, as far as it is known before anybody is asked."""
+def recipients_id(to: Any, to_variable: Any) -> str:
+    """A text that identifies the people to call, without looking up their numbers."""
     if to is not None:
         return f"to {getattr(to, '__module__', '')}.{getattr(to, '__qualname__', type(to).__qualname__)}"
     return f"to_variable {to_variable}"

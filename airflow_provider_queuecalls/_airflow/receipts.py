@@ -33,7 +33,7 @@ from airflow_provider_queuecalls.records.entry import CampaignKey, Entry
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store, init_folder
 
-#: What ``receipts_path`` is for whoever accepts that there is no record.
+#: The value of ``receipts_path`` that turns the record off.
 NO_RECORD = "none"
 NO_RECORD_WARNING = (
     "receipts_path is 'none', so there is no record of what is sent. If the worker is lost or the task is cleared, the whole "

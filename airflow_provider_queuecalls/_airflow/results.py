@@ -201,7 +201,7 @@ def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
         yield from database.rows(campaign_key)
 
 
-def describe_events(outlets: Iterable[Any], context: Context, counts: Mapping[str, Any]) -> None:
+def set_event_extra(outlets: Iterable[Any], context: Context, counts: Mapping[str, Any]) -> None:
     """Set the counts as the ``extra`` of the events of all assets among a task's outlets."""
     for outlet in outlets:
         if isinstance(outlet, Asset):

@@ -40,7 +40,7 @@ class QueueCallsHook(BaseHook):
     """Queues campaigns at the ``queuecalls`` web service.
 
     :param queuecalls_conn_id: The id of the connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
-    :param stop: A request to stop, after which nothing is sent. Default: one of its own, which :meth:`close` makes.
+    :param stop: A request to stop, after which nothing is sent. Default: a new one, which :meth:`close` requests.
     """
 
     conn_name_attr = "queuecalls_conn_id"
@@ -79,7 +79,7 @@ class QueueCallsHook(BaseHook):
         return Client(self.endpoint, stop=self.stop, log=self.log)
 
     def key_of(self, campaign_name: str) -> CampaignKey:
-        """Return which campaign that is: of this Connection's service and account."""
+        """Return the key of a campaign that this connection sends."""
         return CampaignKey.of(campaign_name, self.endpoint.url, self.endpoint.login)
 
     def script_url(self, campaign_name: str, speak: Mapping[str, Any] | None = None) -> str:
@@ -93,7 +93,7 @@ class QueueCallsHook(BaseHook):
         return made_start_url(self.key_of(campaign_name.strip()), read_speech(speak or {}) or Speech())
 
     def get_conn(self) -> Endpoint:
-        """Return what a request needs to know. There is no lasting connection: every campaign is one request."""
+        """Return the endpoint: URL, credentials, and timeouts."""
         return self.endpoint
 
     @clear_locals()

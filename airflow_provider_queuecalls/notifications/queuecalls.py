@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseNotifier
-from airflow_provider_queuecalls._airflow.on_call import as_contacts, assert_names_no_numbers, numbers_to_call, whom
+from airflow_provider_queuecalls._airflow.on_call import (
+    as_contacts,
+    assert_names_no_numbers,
+    numbers_to_call,
+    recipients_id,
+)
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts.rules import PhoneFormat, UnknownZone
@@ -237,9 +242,9 @@ class QueueCallsNotifier(BaseNotifier):
 
         given = self._read_parameters()
         endpoint = QueueCallsHook(self.queuecalls_conn_id).endpoint
-        client = Client(_hurried(endpoint), stop=stop, log=self.log)
+        client = Client(_with_short_timeouts(endpoint), stop=stop, log=self.log)
         now = time.time()
-        names = AlarmNames.of(str(self.dedup_key), whom(self.to, self.to_variable), given["min_interval"], now)
+        names = AlarmNames.of(str(self.dedup_key), recipients_id(self.to, self.to_variable), given["min_interval"], now)
         values = {
             "start_url": self.start_url,
             "campaign_name": names.campaign,
@@ -311,7 +316,7 @@ def _is_repeat(error: QueueCallsError) -> bool:
     return not (isinstance(error, OutcomeUnknown) and error.sent)
 
 
-def _hurried(endpoint: Endpoint) -> Endpoint:
+def _with_short_timeouts(endpoint: Endpoint) -> Endpoint:
     return replace(
         endpoint,
         connect_timeout=min(endpoint.connect_timeout, CONNECT_SECONDS),

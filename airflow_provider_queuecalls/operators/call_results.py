@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, BaseOperator
 from airflow_provider_queuecalls._airflow.results import (
     dataset_of,
-    describe_events,
     read_counts,
     read_rows,
     results_database_url,
+    set_event_extra,
 )
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
@@ -239,7 +239,7 @@ class CallResultsOperator(BaseOperator):
                 **joined.counts.as_dict(),
             }
         self._report(result)
-        describe_events(self.outlets, context, result)
+        set_event_extra(self.outlets, context, result)
         return result
 
     def on_kill(self) -> None:

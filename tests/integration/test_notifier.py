@@ -337,7 +337,7 @@ def test_a_dry_run_calls_nobody(notify: Notify, queuecalls_sandbox: Sandbox) -> 
 
 def test_what_a_notification_waits_for_adds_up_to_less_than_20_seconds() -> None:
     assert module.RECORD_SECONDS + module.CONNECT_SECONDS + 2 * module.READ_SECONDS < module.TOTAL_SECONDS == 20
-    hurried = module._hurried(Endpoint(url="https://x", login="", password="", pin=""))
+    hurried = module._with_short_timeouts(Endpoint(url="https://x", login="", password="", pin=""))
     assert (hurried.connect_timeout, hurried.read_timeout) == (module.CONNECT_SECONDS, module.READ_SECONDS)
 
 
