@@ -13,9 +13,12 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import Violation
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,11 @@ def read_values(
     return read, violations
 
 
-def is_unset(value: object) -> bool:
-    """Whether a value, as a template renders it, means that the parameter is not given. A tab is a delimiter."""
+def is_unset(value: object) -> TypeIs[None]:
+    """Whether a value, as a template renders it, means that the parameter is not given. A tab is a delimiter.
+
+    To a type checker, any other value is not None.
+    """
     return value is None or (isinstance(value, str) and value.strip(" \r\n") in ("", "None"))
 
 

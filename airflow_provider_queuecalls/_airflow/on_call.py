@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_provider_queuecalls._airflow.compat import mask_secret, variable
+from airflow_provider_queuecalls._airflow.compat import mask, variable
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show
 from airflow_provider_queuecalls.value_types import PHONE_NUMBERS, read_phone_numbers
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: A function that gets the context and returns phone numbers.
 To: TypeAlias = "Callable[[Context], Any] | None"
-#: Airflow masks no shorter texts, and warns about them.
-SHORTEST_MASKED = 5
 
 
 def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
@@ -62,8 +60,7 @@ def numbers_to_call(to: To, to_variable: str | None, context: Context, endpoint:
     if not numbers:
         raise _invalid(source, "has no phone number", PHONE_NUMBERS.rule)
     for number in numbers:
-        if len(number) >= SHORTEST_MASKED:
-            mask_secret(number)
+        mask(number)
     return numbers
 
 

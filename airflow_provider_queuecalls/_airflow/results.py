@@ -20,7 +20,7 @@ from airflow_provider_queuecalls._airflow.compat import (
     BaseHook,
     Context,
     conf,
-    mask_secret,
+    mask,
 )
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
@@ -114,7 +114,7 @@ def receiver(what: str) -> tuple[str, tuple[str, ...]]:
 
 def _masked(url: str, secrets: Sequence[str]) -> str:
     for secret in (*secrets, url.rpartition("/")[2]):
-        mask_secret(secret)
+        mask(secret)
     return url
 
 

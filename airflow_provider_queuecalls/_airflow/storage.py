@@ -91,7 +91,7 @@ def writable_copy(
     If it was written, it is uploaded at the end, unless a stop is requested, which raises :class:`NotSent`. After an error it
     is uploaded too; if that fails, it is only logged, and the first error goes on.
     """
-    if is_unset(location) or location is None:
+    if is_unset(location):
         yield None
     elif (url := url_of(location)) is None:
         yield local_path(location)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret, running_task
+from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
@@ -31,9 +31,6 @@ from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.voice.speech import Speech, read_speech
 
 __all__ = ["QueueCallsHook"]
-
-#: Airflow masks no shorter secrets, and warns about them. Nothing here relies on its mask.
-SHORTEST_MASKED = 5
 
 
 class QueueCallsHook(BaseHook):
@@ -65,8 +62,7 @@ class QueueCallsHook(BaseHook):
             raise undefined_connection(self.queuecalls_conn_id) from None
         endpoint = Endpoint.from_connection(connection)
         for secret in endpoint.secrets:
-            if len(secret) >= SHORTEST_MASKED:
-                mask_secret(secret)
+            mask(secret)
         if endpoint.verify is False:
             self.log.warning(
                 "The connection has verify: false. Anybody between this machine and the service can read the PIN and the contacts."

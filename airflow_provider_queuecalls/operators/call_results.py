@@ -216,7 +216,7 @@ class CallResultsOperator(BaseOperator):
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
-            self._read = [self.contacts, *self._rules().lists], dataset_of(url)
+            self._read = [self.contacts, *ContactRules.of(self).lists], dataset_of(url)
             checked = self._checked(stack, wanted)
             with _safe_to_retry():
                 self._assert_sent(
@@ -256,12 +256,9 @@ class CallResultsOperator(BaseOperator):
         written = [self.output_path] if self._has_written and self.output_path is not None else []
         return next_list_lineage(files, database, written=written)
 
-    def _rules(self) -> ContactRules:
-        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
-
     def _checked(self, stack: ExitStack, wanted: NextList) -> CheckedContacts:
         """The list as it was sent."""
-        rules = self._rules()
+        rules = ContactRules.of(self)
         path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
         rules = replace(rules, suppress_max_age=None)  # it was new enough when the list was sent
         if wanted.span is None:  # when it was sent is not known, and by now the hours are others

@@ -368,7 +368,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         if self._delivered is None:
             return None
         delivery, sources = self._delivered
-        written = [] if is_unset(self.rejects_path) or self.rejects_path is None else [self.rejects_path]
+        written = [] if is_unset(self.rejects_path) else [self.rejects_path]
         return campaign_lineage(delivery, self.hook.endpoint.url, read=sources, written=written)
 
     def _campaign(self, context: Context) -> Campaign:
@@ -391,13 +391,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - subclasses use it
         """The contact file on this machine, wherever it comes from."""
-        rules = self._rules()
+        rules = ContactRules.of(self)
         with self._fetched(self.contacts) as path:
             yield ContactFile(path, rules, [self.contacts])
 
     def _fetched(self, location: Location, what: str = "The contact file") -> AbstractContextManager[LocalPath]:
         assert_elsewhere(self.rejects_path, "rejects_path", location, what)
         return fetched(location, what, self.log.info, self.stop)
-
-    def _rules(self, **others: Any) -> ContactRules:
-        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()} | others)

@@ -184,11 +184,11 @@ class SplitContactsOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Check the list, write the files, and return the parameters of each file's campaign."""
         with retried_only_if_safe(self), ExitStack() as stack:
-            rules = ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
+            rules = ContactRules.of(self)
             split = Split.read({name: getattr(self, name) for name in self.template_fields}, rules, _planned(context))
             ti = context["ti"]
             name = self.campaign_name
-            if is_unset(name) or name is None:
+            if is_unset(name):
                 name = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
