@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.listening import LOOPBACK, listen, url_to
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
 from airflow_provider_queuecalls.value_types import read_duration
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 #: The variables in which Airflow's configuration has the same settings.
 DATABASE, SECRET, URL = (f"AIRFLOW__QUEUECALLS__RESULTS_{name}" for name in ("DATABASE", "SECRET", "URL"))
-LOOPBACK = "127.0.0.1"
 RECEIVER_PORT, UI_PORT = 8098, 8099
 _AGE = Parameter(name="--older-than", type=ValueType("a duration such as 90d", read_duration), doc="", unit="days")
 
@@ -204,16 +204,8 @@ def _run_ui(options: argparse.Namespace) -> int:
 @contextmanager
 def _listener(options: argparse.Namespace, default_port: int) -> Iterator[tuple[socket.socket, str]]:
     """A socket that listens on the address of the options, and its URL."""
-    from airflow_provider_queuecalls.records.receiver import listen
-
-    wanted = default_port if options.port is None else options.port
-    try:
-        listener = listen(options.host, wanted)
-    except (OSError, OverflowError) as error:
-        raise QueueCallsError(f"Cannot listen on {options.host}:{wanted}: {error}.") from None
-    with listener:
-        host, port = listener.getsockname()[:2]
-        yield listener, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    with listen(options.host, default_port if options.port is None else options.port) as listener:
+        yield listener, url_to(listener)
 
 
 def _serve(server: uvicorn.Server, listener: socket.socket, greeting: str) -> None:
