@@ -13,9 +13,12 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import Violation
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,11 @@ def read_or_raise(
     return read
 
 
-def is_unset(value: object) -> bool:
-    """Whether a value, as a template renders it, means that the parameter is not given. A tab is a delimiter."""
+def is_unset(value: object) -> TypeIs[None]:
+    """Whether a value, as a template renders it, means that the parameter is not given. A tab is a delimiter.
+
+    To a type checker, any other value is not None.
+    """
     return value is None or (isinstance(value, str) and value.strip(" \r\n") in ("", "None"))
 
 

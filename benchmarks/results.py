@@ -39,10 +39,11 @@ import psutil
 
 from airflow_provider_queuecalls.cli import main as queuecalls
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET
+from airflow_provider_queuecalls.listening import listen
 from airflow_provider_queuecalls.records import database
 from airflow_provider_queuecalls.records.call_results import PostedResult
 from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.receiver import listen, server
+from airflow_provider_queuecalls.records.receiver import server
 from airflow_provider_queuecalls.records.results_url import results_url
 from tests.support.command import PROGRAM
 from tests.support.memory import peak

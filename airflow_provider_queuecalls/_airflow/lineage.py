@@ -1,4 +1,4 @@
-"""What OpenLineage gets to know about a campaign. Needs the extra ``openlineage``; nothing imports it at module level."""
+"""What is reported to OpenLineage about a campaign. Needs the extra ``openlineage``; nothing imports it at module level."""
 
 from __future__ import annotations
 

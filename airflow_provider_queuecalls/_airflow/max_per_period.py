@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow import settings
-from airflow_provider_queuecalls._airflow.compat import mask_secret
+from airflow_provider_queuecalls._airflow.compat import mask
 from airflow_provider_queuecalls._airflow.results import results_database
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS
@@ -85,7 +85,7 @@ def _secrets() -> tuple[str, ...]:
             problem = f"needs a secret: {error}"
         else:
             for secret in secrets:
-                mask_secret(secret)
+                mask(secret)
             return secrets
     rule = "used with both options in Airflow's configuration"
     raise InvalidContactRules([Violation(LIMIT.name, problem, rule, "this provider")])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow_provider_queuecalls._airflow.compat import mask_secret, variable
+from airflow_provider_queuecalls._airflow.compat import mask, variable
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show
 from airflow_provider_queuecalls.value_types import PHONE_NUMBERS, read_phone_numbers
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: A function that gets the context and returns phone numbers.
 To: TypeAlias = "Callable[[Context], Any] | None"
-#: Airflow masks no shorter texts, and warns about them.
-SHORTEST_MASKED = 5
 
 
 def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
@@ -30,15 +28,15 @@ def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
         rule = "a function that returns the phone numbers. Put the numbers into an Airflow Variable, and name it in to_variable"
     elif to is not None and to_variable is not None:
         problem, rule = "is given together with to_variable", "the only one"
-    elif isinstance(to_variable, str) and not show(to_variable):
-        name, problem = "to_variable", "may be a phone number"
+    elif to_variable is not None and not (isinstance(to_variable, str) and show(to_variable)):
+        name, problem = "to_variable", "may be a phone number" if isinstance(to_variable, str) else "is not a string"
         rule = "the name of an Airflow Variable that has the phone numbers"
     if problem:
         raise _invalid(name, problem, rule)
 
 
-def whom(to: Any, to_variable: Any) -> str:
-    """What tells apart who is called, as far as it is known before anybody is asked."""
+def recipients_id(to: Any, to_variable: Any) -> str:
+    """A text that identifies the people to call, without looking up their numbers."""
     if to is not None:
         return f"to {getattr(to, '__module__', '')}.{getattr(to, '__qualname__', type(to).__qualname__)}"
     return f"to_variable {to_variable}"
@@ -56,11 +54,13 @@ def numbers_to_call(to: To, to_variable: str | None, context: Context, endpoint:
         numbers = () if is_unset(value) else read_phone_numbers(value)
     except ValueError as problem:
         raise _invalid(source, str(problem), PHONE_NUMBERS.rule) from None
+    if not numbers and source == "to_variable":
+        wrong = "is not the name of an Airflow Variable that has a phone number"
+        raise _invalid(source, wrong, f"the name of one whose value is {PHONE_NUMBERS.rule}", show(to_variable))
     if not numbers:
         raise _invalid(source, "has no phone number", PHONE_NUMBERS.rule)
     for number in numbers:
-        if len(number) >= SHORTEST_MASKED:
-            mask_secret(number)
+        mask(number)
     return numbers
 
 
@@ -74,5 +74,5 @@ def as_contacts(numbers: Sequence[str]) -> Iterator[LocalCopy]:
         yield LocalCopy(file, "on-call.csv", "the numbers to notify")
 
 
-def _invalid(name: str, problem: str, rule: str) -> InvalidCampaign:
-    return InvalidCampaign([Violation(name, problem, rule, "QueueCallsNotifier")])
+def _invalid(name: str, problem: str, rule: str, value: str = "") -> InvalidCampaign:
+    return InvalidCampaign([Violation(name, problem, rule, "QueueCallsNotifier", value)])

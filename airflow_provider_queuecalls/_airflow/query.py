@@ -32,7 +32,7 @@ def query_result(
     Nothing is committed. ``parameters`` are bound by the driver, in its own style.
 
     Raises :class:`InvalidContacts` for a statement that cannot be run or gives no rows and for a connection that
-    isn't one to a database, :class:`CheckFailed` where another try may help. Neither says anything of a row.
+    is not to a database, :class:`CheckFailed` where another try may help. Neither says anything of a row.
     """
     values = _structured("parameters", parameters)
     hook = database_hook(conn_id, hook_params)
@@ -113,7 +113,7 @@ def _structured(name: str, value: object) -> Any:
 
 
 def database_hook(conn_id: str, hook_params: object, effect: str = NOTHING_SENT) -> Any:
-    """Airflow's hook for a database. Raises :class:`InvalidContacts` for a connection that isn't one to a database."""
+    """Airflow's hook for a database. Raises :class:`InvalidContacts` for a connection that is not to a database."""
     arguments = _structured("hook_params", hook_params) or {}
     try:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -137,7 +137,8 @@ def database_hook(conn_id: str, hook_params: object, effect: str = NOTHING_SENT)
         raise InvalidContacts(f"The connection {conn_id!r} {problem}. {effect}.") from None
     if not isinstance(hook, DbApiHook):
         raise InvalidContacts(
-            f"The connection {conn_id!r} is of type {connection.conn_type!r}, which is no database. {effect}."
+            f"The connection {conn_id!r} is of type {connection.conn_type!r}, which is not a database. {effect}. Use a "
+            "connection whose provider has a DbApiHook, such as postgres."
         )
     return hook
 

@@ -33,7 +33,7 @@ from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store, init_folder
 
-#: What ``receipts_path`` is for whoever accepts that there is no record.
+#: The value of ``receipts_path`` that turns the record off.
 NO_RECORD = "none"
 NO_RECORD_WARNING = (
     "receipts_path is 'none', so there is no record of what is sent. If the worker is lost or the task is cleared, the whole "
@@ -170,7 +170,8 @@ def _readable(campaign_name: str) -> str:
 def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, Store]]:
     """All records in one place, by their names there, or only those of the campaign or record of that name.
 
-    Raises :class:`QueueCallsError` if no place is set, and :class:`CheckFailed` if it cannot be read.
+    Raises :class:`QueueCallsError` if no place is set or it has no record of that name, and :class:`CheckFailed` if it cannot
+    be read.
     """
     path = _given(receipts_path)
     if path is None or path == NO_RECORD:
@@ -186,6 +187,11 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
     if name is not None:
         mine = re.compile(f"{re.escape(name)}|{re.escape(_readable(name))}-[0-9a-f]{{16}}")
         names = [each for each in names if mine.fullmatch(each)]
+        if not names:
+            place = _shown(path)
+            raise QueueCallsError(
+                f"There is no record of {name!r} in {place}. List all with: queuecalls records list --receipts {place}"
+            )
     return [(each, open_named(each)) for each in sorted(names)]
 
 

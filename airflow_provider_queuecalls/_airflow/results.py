@@ -20,7 +20,7 @@ from airflow_provider_queuecalls._airflow.compat import (
     BaseHook,
     Context,
     conf,
-    mask_secret,
+    mask,
 )
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
@@ -31,7 +31,7 @@ from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
 from airflow_provider_queuecalls.signed_url import read_secrets
 from airflow_provider_queuecalls.value_types import parse_flag
-from airflow_provider_queuecalls.voice.script_url import script_url
+from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import SPEAK, Speech, read_speech
 
 if TYPE_CHECKING:
@@ -86,6 +86,15 @@ def build_start_url(key: CampaignKey, speech: Speech) -> str:
     return _masked(script_url(base, key.digest, speech, secrets), secrets)
 
 
+def speaks(campaign: Campaign) -> bool:
+    """Whether the start_url of a campaign is one that :func:`build_start_url` has made: its script speaks call_parameters."""
+    try:
+        _, secrets = receiver(SPEAK.name)
+    except QueueCallsError:
+        return False  # none can have been made
+    return script_of(campaign.start_url or "", secrets) is not None
+
+
 def build_result_url(key: CampaignKey, result_url: object) -> str:
     """Return the URL at the receiver of the results of a campaign, as :func:`build_start_url` returns that of its script."""
     if not is_unset(result_url):
@@ -106,7 +115,7 @@ def receiver(what: str) -> tuple[str, tuple[str, ...]]:
 
 def _masked(url: str, secrets: Sequence[str]) -> str:
     for secret in (*secrets, url.rpartition("/")[2]):
-        mask_secret(secret)
+        mask(secret)
     return url
 
 
@@ -203,7 +212,7 @@ def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
         yield from database.rows(campaign_key)
 
 
-def describe_events(outlets: Iterable[Any], context: Context, counts: Mapping[str, Any]) -> None:
+def set_event_extra(outlets: Iterable[Any], context: Context, counts: Mapping[str, Any]) -> None:
     """Set the counts as the ``extra`` of the events of all assets among a task's outlets."""
     for outlet in outlets:
         if isinstance(outlet, Asset):

@@ -83,13 +83,15 @@ def suppression_lists_fetched(
 
 
 @contextmanager
-def writable_copy(location: Location | None, what: str, effect: str = NOTHING_SENT) -> Iterator[LocalPath | None]:
+def writable_copy(
+    location: Location | None, what: str, stop: StopRequest, effect: str = NOTHING_SENT
+) -> Iterator[LocalPath | None]:
     """Give a local path to write a file to, or None for no location.
 
-    If it was written, it is uploaded at the end. After an error it is uploaded too; if that fails, it is only logged, and the
-    first error goes on.
+    If it was written, it is uploaded at the end, unless a stop is requested, which raises :class:`NotSent`. After an error it
+    is uploaded too; if that fails, it is only logged, and the first error goes on.
     """
-    if is_unset(location) or location is None:
+    if is_unset(location):
         yield None
     elif (url := url_of(location)) is None:
         yield local_path(location)
@@ -100,11 +102,11 @@ def writable_copy(location: Location | None, what: str, effect: str = NOTHING_SE
                 yield file
             except BaseException:
                 try:
-                    _upload(file, url, what, effect)
+                    _upload(file, url, what, stop, effect)
                 except QueueCallsError as error:
                     logger.error("%s", error)
                 raise
-            _upload(file, url, what, effect)
+            _upload(file, url, what, stop, effect)
 
 
 def assert_elsewhere(
@@ -144,10 +146,11 @@ def remote_path(url: str) -> Any:
     return object_storage_path(url)
 
 
-def _upload(file: Path, url: str, what: str, effect: str) -> None:
-    """Copy the file to the URL, if it was written."""
+def _upload(file: Path, url: str, what: str, stop: StopRequest, effect: str) -> None:
+    """Copy the file to the URL, if it was written. An upload that has begun is completed: a part would replace the whole."""
     if not file.exists():
         return
+    stop.raise_if_requested()
     with (
         translate_storage_errors(f"{what} {show_path(url)}", "written", effect),
         file.open("rb") as here,

@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.query import database_hook, translate_database_errors
 from airflow_provider_queuecalls.exceptions import InvalidNextList, Violation
+from airflow_provider_queuecalls.parameters import show
 from airflow_provider_queuecalls.stopping import NOTHING_WRITTEN, StopRequest
 
 #: The columns before those of the rows. Two accounts may have campaigns of one name, so the key tells them apart.
@@ -33,8 +34,8 @@ def replace_rows(
     Without the hook's ``insert_rows``: it commits in between, and logs the rows if one of them cannot be inserted.
     """
     if not _TABLE.fullmatch(table):
-        rule = "the name of a table, with its schema and database where these are needed"
-        raise InvalidNextList([Violation("output_table", "is not a name", rule)])
+        rule = "[database.][schema.]table, each of letters, digits, _ and $, not starting with a digit"
+        raise InvalidNextList([Violation("output_table", "is not an unquoted name", rule, value=show(table))])
     hook = database_hook(conn_id, None, NOTHING_WRITTEN)
     translated = partial(translate_database_errors, effect=NOTHING_WRITTEN, hint="")
     names = (*CAMPAIGN, *columns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from airflow_provider_queuecalls import __version__
@@ -56,20 +57,24 @@ def _run(arguments: Sequence[str] | None) -> int:
         return int(options.run(options))
     except QueueCallsError as error:
         return _say_error(str(error))
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA_MODULES:
-            raise
-        extra = getattr(options, "extra", "sandbox")
-        return _say_error(
-            f"The {extra} command needs {error.name}, which is not installed: pip install 'airflow-provider-queuecalls[{extra}]'"
-        )
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # Python would exit with 1, which may mean that a list is not valid
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRA_MODULES:
+            package = f"airflow-provider-queuecalls[{options.extra}]"
+            return _say_error(
+                f"The command {options.command!r} needs {error.name}, which is not installed: pip install '{package}'"
+            )
+        traceback.print_exc()
+        return FAILED
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command and all its subcommands."""
     parser = argparse.ArgumentParser(prog="queuecalls", description="Calling campaigns with the queuecalls service.")
+    parser.set_defaults(extra="sandbox")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     for subcommand in SUBCOMMANDS:
         subcommand.add_parser(subparsers)
     return parser

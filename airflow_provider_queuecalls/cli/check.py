@@ -7,7 +7,6 @@ import json
 import re
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
@@ -17,13 +16,13 @@ from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_
 from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
 from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
-from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, QueueCallsError, Violation
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
 from airflow_provider_queuecalls.parameters import Parameter, read_or_raise, read_values
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import TIMESTAMP
 
-CLEAN, NOT_CLEAN, NOT_CHECKED = 0, 1, 2
+CLEAN, NOT_CLEAN = 0, 1
 #: The span of time in which calls are to be made.
 SPAN = (
     Parameter(name="from", type=TIMESTAMP, doc="When calls may start, for the calling hours."),
@@ -56,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="MIB",
         help=f"memory that the check may use, in MiB, at least {LEAST_MEMORY} (%(default)s); enough for files of any size",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, extra="results")
 
 
 def add_rules(parser: argparse._ActionsContainer) -> None:
@@ -77,9 +76,10 @@ def add_limit(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--max-per-period", metavar="X", help=option_help(limit))
 
 
-def option_help(parameter: Parameter) -> str:
+def option_help(parameter: Parameter, default: str = "") -> str:
     """What a parameter is and accepts, as it is written at a terminal: objects of Python are not, and others are options."""
     text = f"{parameter.doc} Accepts {parameter.rule}."
+    text = f"{text} Default: {default}." if default else text
     text = re.sub("a timedelta, |a datetime with a time zone, ", "", text)
     text = re.sub(
         r"\b(\w+)=(?:True|'(\w+)')", lambda match: f"--{match[1].replace('_', '-')} {match[2] or ''}".strip(), text
@@ -95,8 +95,9 @@ def given_rules(options: argparse.Namespace) -> dict[str, Any]:
 def add_span(parser: argparse._ActionsContainer, default_end: str) -> None:
     """Add the options for the span of time in which calls are to be made."""
     for parameter, default in zip(SPAN, ("now", default_end), strict=True):
-        description = f"{parameter.doc} Must be {parameter.rule}. Default: {default}."
-        parser.add_argument(f"--{parameter.name}", metavar="TIME", dest=f"span_{parameter.name}", help=description)
+        parser.add_argument(
+            f"--{parameter.name}", metavar="TIME", dest=f"span_{parameter.name}", help=option_help(parameter, default)
+        )
 
 
 def given_span(options: argparse.Namespace) -> tuple[int, int | None] | None:
@@ -122,22 +123,16 @@ def _assert_has_effect(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    try:
-        _assert_has_effect(options)
-        return check_file(
-            options.file,
-            given_rules(options),
-            rejects_path=options.rejects,
-            as_json=options.json,
-            memory_limit=options.memory_limit,
-            span=given_span(options) or (None, None),
-            max_per_period=options.max_per_period,
-        )
-    except (QueueCallsError, BrokenPipeError):
-        raise
-    except Exception:  # noqa: BLE001 - Python would exit with 1, which means that there are rejects
-        traceback.print_exc()
-        return NOT_CHECKED
+    _assert_has_effect(options)
+    return check_file(
+        options.file,
+        given_rules(options),
+        rejects_path=options.rejects,
+        as_json=options.json,
+        memory_limit=options.memory_limit,
+        span=given_span(options) or (None, None),
+        max_per_period=options.max_per_period,
+    )
 
 
 def check_file(

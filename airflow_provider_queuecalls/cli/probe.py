@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.value_types import counted
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--report",
-        metavar="FILE",
+        metavar="FILE.json",
         help="where to write the report as JSON, with its text beside it as .txt; default is queuecalls-probe-<time>.json",
     )
     parser.set_defaults(run=_run)
@@ -77,10 +78,12 @@ def _run(options: argparse.Namespace) -> int:
     if unknown := [name for name in options.only if name not in BY_NAME]:
         raise QueueCallsError(f"--only {unknown[0]!r} is not a step. The steps are {', '.join(BY_NAME)}.")
     number = _number(options.to)
+    path = _report_path(options.report)
     hook = QueueCallsHook(options.conn_id)
     endpoint = hook.endpoint
     if not options.yes and not _confirmed(number):
         return FAILED
+    _assert_writable(path)
     if not (start_url := options.start_url):
         start_url, said = _script(hook)
         print(f"Without --start-url, the script of all calls is {said}.")
@@ -94,15 +97,35 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nStopped. The report has what was seen until now.", file=sys.stderr)
     report = make_report(walk.learned)
-    path = Path(options.report or f"queuecalls-probe-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json")
+    print(f"\n{report.text}\nSettings to put into the connection:\n{json.dumps(dict(report.settings), indent=2)}")
     path.write_text(report.json, "utf-8")
     path.with_suffix(".txt").write_text(report.text, "utf-8")
-    print(f"\n{report.text}\nSettings to put into the connection:\n{json.dumps(dict(report.settings), indent=2)}")
     print(
         f"\nThe service has accepted at most {MOST_CALLS - sender.calls_left} calls. The report is in {path}, and its text, to attach to an "
         f"issue, in {path.with_suffix('.txt')}.\nA sandbox like this service: queuecalls sandbox --profile {path}"
     )
     return DONE
+
+
+def _report_path(given: str | None) -> Path:
+    path = Path(given or f"queuecalls-probe-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json")
+    if path.suffix != ".json":  # the text beside it must be another file
+        raise QueueCallsError(
+            f"--report is {show_path(given)}; it must be a file whose name ends in .json. Nothing was sent."
+        )
+    return path
+
+
+def _assert_writable(path: Path) -> None:
+    """Create the report's files before the first call: what calls have shown must not be lost."""
+    try:
+        for file in (path, path.with_suffix(".txt")):
+            file.open("a").close()
+    except OSError as error:
+        raise QueueCallsError(
+            f"The report cannot be written to {show_path(path)}: {error.strerror}. Nothing was sent. Choose another file "
+            "with --report."
+        ) from None
 
 
 def _script(hook: QueueCallsHook) -> tuple[str, str]:
@@ -166,7 +189,7 @@ class _Terminal:
         }
         return {name: answer for name, answer in given.items() if answer}
 
-    def tell(self, text: str) -> None:
+    def report(self, text: str) -> None:
         print(f"   {text}")
 
 

@@ -32,7 +32,8 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     text = "make a folder for records on this machine"
     parser = commands.add_parser(
         "init", help=text,
-        description=f"{text}, once. Without it, an unmounted share would look like a folder without records.",
+        description=f"{text}, once. The command puts a marker file into the folder, so that an unmounted share is not taken for an "
+        "empty one.",
     )  # fmt: skip
     parser.add_argument("folder", metavar="FOLDER", type=_folder, help="path of a folder that is new or empty")
     parser.add_argument("--group", action="store_true", help="let the folder's Unix group read and write all records")
@@ -77,7 +78,7 @@ def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_resolve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "put on record whether a campaign with an unknown outcome is queued"
+    text = "record whether a campaign with an unknown outcome was queued"
     parser = commands.add_parser(
         "resolve", help=text,
         description=f"{text}. Look for it in the vendor's campaign manager first. Then clear the task: it returns the result "
@@ -88,8 +89,8 @@ def _add_resolve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     decision.add_argument("--queued", action="store_true", help="the campaign is at the service")
     decision.add_argument("--not-queued", action="store_true", help="the campaign is not at the service")
     parser.add_argument("--calls", type=int, default=0, metavar="N", help="how many calls the queued campaign has (0)")
-    parser.add_argument("--by", metavar="WHO", help="who says so (the user who runs the command)")
-    parser.add_argument("--force", action="store_true", help="also if the request may still be under way")
+    parser.add_argument("--by", metavar="WHO", help="who checked it (the user who runs the command)")
+    parser.add_argument("--force", action="store_true", help="resolve it even if the request may still be running")
     parser.set_defaults(run=_run_resolve)
 
 
@@ -125,11 +126,7 @@ def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
     if (options.name is None) == (options.task is None):
         raise QueueCallsError("Name one campaign, or its task with --task.")
     if not (found := _stores(options)):
-        raise QueueCallsError(
-            "This task has no record in its state. Check DAG_ID, RUN_ID, TASK_ID, and MAP_INDEX."
-            if options.task
-            else "There is no such record. Show all of a folder with: queuecalls records list"
-        )
+        raise QueueCallsError("This task has no record in its state. Check DAG_ID, RUN_ID, TASK_ID, and MAP_INDEX.")
     if len(found) > 1:
         names = "".join(f"\n  {shlex.quote(name)}" for name, _ in found)
         raise QueueCallsError(f"{len(found)} records have this name. Use that of its folder:{names}")
@@ -156,7 +153,7 @@ def _run_list(options: argparse.Namespace) -> int:
             damaged.append(str(error))
             continue
         if entry is not None:
-            by = f" (says {entry.resolved_by})" if entry.resolved_by else ""
+            by = f" (recorded by {entry.resolved_by})" if entry.resolved_by else ""
             outcome = f"{OUTCOMES[entry.state]}{by}"
             table.add_row(entry.campaign_name, outcome, f"{entry.contacts:,}", entry.started_at, entry.service)
     Console().print(table)

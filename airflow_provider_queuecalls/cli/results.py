@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.listening import LOOPBACK, listen, url_to
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
 from airflow_provider_queuecalls.value_types import read_duration
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 #: The variables in which Airflow's configuration has the same settings.
 DATABASE, SECRET, URL = (f"AIRFLOW__QUEUECALLS__RESULTS_{name}" for name in ("DATABASE", "SECRET", "URL"))
-LOOPBACK = "127.0.0.1"
 RECEIVER_PORT, UI_PORT = 8098, 8099
 _AGE = Parameter(name="--older-than", type=ValueType("a duration such as 90d", read_duration), doc="", unit="days")
 
@@ -95,7 +95,9 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("name", metavar="CAMPAIGN", help="the campaign's name, or its key as 'list' shows it")
     _add_database(parser)
     parser.add_argument("--output", metavar="FILE", help="a new file, readable only by you (the terminal)")
-    parser.add_argument("--every-post", action="store_true", help="write every post that differs, not one per call")
+    parser.add_argument(
+        "--every-post", action="store_true", help="write every distinct post, not only the last result of each call"
+    )
     parser.set_defaults(run=_run_export)
     return parser
 
@@ -203,16 +205,8 @@ def _run_ui(options: argparse.Namespace) -> int:
 @contextmanager
 def _listener(options: argparse.Namespace, default_port: int) -> Iterator[tuple[socket.socket, str]]:
     """A socket that listens on the address of the options, and its URL."""
-    from airflow_provider_queuecalls.records.receiver import listen
-
-    wanted = default_port if options.port is None else options.port
-    try:
-        listener = listen(options.host, wanted)
-    except (OSError, OverflowError) as error:
-        raise QueueCallsError(f"Cannot listen on {options.host}:{wanted}: {error}.") from None
-    with listener:
-        host, port = listener.getsockname()[:2]
-        yield listener, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    with listen(options.host, default_port if options.port is None else options.port) as listener:
+        yield listener, url_to(listener)
 
 
 def _serve(server: uvicorn.Server, listener: socket.socket, greeting: str) -> None:

@@ -10,7 +10,8 @@ import sys
 
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.client.hosts import is_loopback
-from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN, LOOPBACK
+from airflow_provider_queuecalls.listening import LOOPBACK
+from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 
 #: The sandbox's settings that have an option of the same name.
 SETTINGS = (

@@ -88,7 +88,8 @@ def _run(options: argparse.Namespace) -> int:
 def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
     from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
-    from airflow_provider_queuecalls._airflow.results import build_campaign, row_values, with_campaign_row
+    from airflow_provider_queuecalls._airflow.results import build_campaign, row_values, speaks, with_campaign_row
+    from airflow_provider_queuecalls._airflow.settings import check_memory_mb
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -110,10 +111,13 @@ def _send(options: argparse.Namespace) -> int:
     open_store = records_at(options.receipts, log, dry_run=options.dry_run)
     key = hook.key_of(campaign.campaign_name or "")
     open_record = partial(called_numbers, options.max_per_period, campaign, key, log=log)
+    deliver_list = partial(
+        deliver, campaign, options.file, client, rules=rules, speaks=speaks(campaign), memory_limit=check_memory_mb(), log=log
+    )  # fmt: skip
     with progress_bar() as progress, open_record() as called:
-        checked = deliver(
-            campaign, options.file, client, ledger_opener(open_store, this_try, log), called=called, speaks=options.start_url is None,
-            rules=rules, rejects=nullcontext(options.rejects), dry_run=True, progress=progress, log=log,
+        checked = deliver_list(
+            ledger_opener(open_store, this_try, log), called=called, rejects=nullcontext(options.rejects), dry_run=True,
+            progress=progress,
         )  # fmt: skip
     # Python goes on to read the answer after a handler that raises nothing.
     _on_signals(signal.default_int_handler)
@@ -123,10 +127,8 @@ def _send(options: argparse.Namespace) -> int:
     _on_signals(stop)
     with ExitStack() as stack, open_record() as called:
         open_store = with_campaign_row(open_store, None, log, stack, row_values(campaign, hook.endpoint))
-        delivery = deliver(
-            campaign, options.file, client, ledger_opener(open_store, this_try, log), called=called, speaks=options.start_url is None,
-            rules=rules, expected_digest=checked.report.digest or "", log=log,
-        )  # fmt: skip
+        open_ledger = ledger_opener(open_store, this_try, log)
+        delivery = deliver_list(open_ledger, called=called, expected_digest=checked.report.digest or "")
     _print(delivery.result, options)
     return SENT
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_provider_queuecalls.cli.check import add_rules, given_rules, progress_bar
+from airflow_provider_queuecalls.cli.check import add_rules, given_rules, option_help, progress_bar
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.files import is_same_file
 from airflow_provider_queuecalls.contacts.split import (
@@ -49,8 +49,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--json", action="store_true", help="print the parameters of each campaign, as QueueCallsOperator takes them"
     )
     for parameter in PARAMETERS:
-        description = f"{parameter.doc} Must be {parameter.rule}. Default: {parameter.default_text}."
-        parser.add_argument(f"--{parameter.name.replace('_', '-')}", metavar="X", help=description)
+        default = "now" if parameter.name == "start" else parameter.default_text
+        option = f"--{parameter.name.replace('_', '-')}"
+        parser.add_argument(option, metavar="X", help=option_help(parameter, default))
     add_rules(parser.add_argument_group("check"))
     parser.set_defaults(run=_run)
 

@@ -255,6 +255,11 @@ class ContactRules:
         """The names of all rules."""
         return tuple(BY_NAME)
 
+    @classmethod
+    def of(cls, source: object, **others: Any) -> ContactRules:
+        """Return the rules that are attributes of an object, as of an operator, except for ``others``."""
+        return cls(**{name: getattr(source, name) for name in cls.names()} | others)
+
     def for_rows(self) -> ContactRules:
         """The same rules for a file that is written from rows: without a header line, comma-delimited, and with calling
         hours, with the time zone as the fourth cell."""

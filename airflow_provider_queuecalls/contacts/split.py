@@ -67,7 +67,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         doc="The time between the starts of files that max_contacts divides.",
     ),
     Parameter(
-        name="start", type=TIMESTAMP, default_doc="the time for which the run was scheduled, or now at the command line",
+        name="start", type=TIMESTAMP, default_doc="the time for which the run was scheduled",
         doc="The earliest start of the calls. Each file starts at this time or when its hours begin, rounded up to 15, 30, or 45 "
         "minutes past the hour.",
     ),

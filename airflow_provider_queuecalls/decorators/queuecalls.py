@@ -14,6 +14,7 @@ from airflow_provider_queuecalls._airflow.compat import (
     task_decorator_factory,
 )
 from airflow_provider_queuecalls._airflow.storage import ContactFile
+from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.parameters import describe
@@ -60,14 +61,14 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
 
         # Rows may have names, as a file with a header line. Checked before the function runs, which may take a while.
-        rules = self._rules(has_header=True)
+        rules = ContactRules.of(self, has_header=True)
         origin = f"the function {self.python_callable.__name__!r}"
         sources: list[Location] = []
         with ExitStack() as stack:
             given = self._call_function(context)
             table = read_table(given)
             if table is None and (isinstance(given, str | os.PathLike) or hasattr(type(given), "protocol")):
-                rules = self._rules()
+                rules = ContactRules.of(self)
                 sources.append(given)
                 contacts = stack.enter_context(self._fetched(given))
             else:
@@ -95,7 +96,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
             )
         if not isinstance(rows, Iterable) or isinstance(rows, bytes | bytearray | Mapping):
             raise InvalidContacts(f"{subject} returned {describe(rows)}. Nothing was sent. {_ACCEPTED}.")
-        given = self._rules(columns=None)
+        given = ContactRules.of(self, columns=None)
         if given.has_header or given.delimiter != ",":
             raise InvalidContacts(
                 f"{subject} returned rows, and has_header and delimiter apply to files only. Nothing was sent. Leave "

@@ -9,11 +9,12 @@ from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask_secret, running_task
+from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
-from airflow_provider_queuecalls._airflow.results import build_start_url, row_values, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import build_start_url, row_values, speaks, with_campaign_row
+from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -31,15 +32,12 @@ from airflow_provider_queuecalls.voice.speech import Speech, read_speech
 
 __all__ = ["QueueCallsHook"]
 
-#: Airflow masks no shorter secrets, and warns about them. Nothing here relies on its mask.
-SHORTEST_MASKED = 5
-
 
 class QueueCallsHook(BaseHook):
     """Queues campaigns at the ``queuecalls`` web service.
 
     :param queuecalls_conn_id: The id of the connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
-    :param stop: A request to stop, after which nothing is sent. Default: one of its own, which :meth:`close` makes.
+    :param stop: A request to stop, after which nothing is sent. Default: a new one, which :meth:`close` requests.
     """
 
     conn_name_attr = "queuecalls_conn_id"
@@ -64,8 +62,7 @@ class QueueCallsHook(BaseHook):
             raise undefined_connection(self.queuecalls_conn_id) from None
         endpoint = Endpoint.from_connection(connection)
         for secret in endpoint.secrets:
-            if len(secret) >= SHORTEST_MASKED:
-                mask_secret(secret)
+            mask(secret)
         if endpoint.verify is False:
             self.log.warning(
                 "The connection has verify: false. Anybody between this machine and the service can read the PIN and the contacts."
@@ -78,7 +75,7 @@ class QueueCallsHook(BaseHook):
         return Client(self.endpoint, stop=self.stop, log=self.log)
 
     def key_of(self, campaign_name: str) -> CampaignKey:
-        """Return which campaign that is: of this Connection's service and account."""
+        """Return the key of a campaign that this connection sends."""
         return CampaignKey.of(campaign_name, self.endpoint.url, self.endpoint.login)
 
     def script_url(self, campaign_name: str, speak: Mapping[str, Any] | None = None) -> str:
@@ -92,7 +89,7 @@ class QueueCallsHook(BaseHook):
         return build_start_url(self.key_of(campaign_name.strip()), read_speech(speak or {}) or Speech())
 
     def get_conn(self) -> Endpoint:
-        """Return what a request needs to know. There is no lasting connection: every campaign is one request."""
+        """Return the endpoint: URL, credentials, and timeouts."""
         return self.endpoint
 
     @clear_locals()
@@ -166,6 +163,8 @@ class QueueCallsHook(BaseHook):
                 expected_digest=expected_digest,
                 dry_run=dry_run,
                 called=called,
+                speaks=speaks(campaign),
+                memory_limit=check_memory_mb(),
                 log=self.log,
             )
 

@@ -1,4 +1,4 @@
-"""The notifier: phone whoever is on call."""
+"""The notifier: call the people who are on call."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseNotifier
-from airflow_provider_queuecalls._airflow.on_call import as_contacts, assert_names_no_numbers, numbers_to_call, whom
+from airflow_provider_queuecalls._airflow.on_call import (
+    as_contacts,
+    assert_names_no_numbers,
+    numbers_to_call,
+    recipients_id,
+)
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts.rules import PhoneFormat, UnknownZone
@@ -49,8 +55,8 @@ __all__ = ["QueueCallsNotifier"]
 
 #: After this time a notification is given up, whatever it waits for. A DAG's callbacks have 50 seconds in all.
 TOTAL_SECONDS = 20.0
-#: What it may wait for: the answer of a storage or a database, a connection, and twice the service (to take the request, and to respond).
-#: They add up to less.
+#: What it may wait for: one operation on the record, a connection, and twice the service (to take the request, and to respond). One of
+#: each adds up to less. The record takes several operations, so with a slow one the notification may be given up.
 RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
 #: What failed, in the contexts of tasks, DAG runs, and deadlines.
 DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
@@ -59,7 +65,7 @@ FAILED = "The notification failed: %s"
 
 
 class QueueCallsNotifier(BaseNotifier):
-    """Phone whoever is on call.
+    """Call the people who are on call.
 
     For ``on_failure_callback`` and the other callbacks of tasks and DAGs, and for deadlines (Airflow 3.1 or later). However
     many tasks fail at the same time, people are called once in ``min_interval``.
@@ -93,7 +99,7 @@ class QueueCallsNotifier(BaseNotifier):
         Plan; ``'vendor'``: every spelling that the service documents. Other common spellings are rewritten. Default:
         ``'nanp'``.
     :param calling_hours: The hours in which people may be called, by their own clocks, as QueueCallsOperator accepts them.
-        Whoever may not be called until expires_after is not called. Default: at any hour.
+        Numbers that may not be called during all of the time until expires_after are left out. Default: at any hour.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set, as
         QueueCallsOperator accepts it. Default: ``'skip'``.
     :param dry_run: Do everything except the request. Accepts true or false. Templated. Default: ``False``.
@@ -188,9 +194,13 @@ class QueueCallsNotifier(BaseNotifier):
         from asgiref.sync import sync_to_async
 
         stop = StopRequest()
-        # Threads of other kinds cannot ask Airflow for a connection there.
-        task = asyncio.ensure_future(sync_to_async(self._notify)(context, stop))
+        # Threads that asgiref does not know cannot ask Airflow for a connection there, and those that it shares may be
+        # busy: the time would pass before the notification has begun.
+        thread = ThreadPoolExecutor(1)
+        notify = sync_to_async(self._notify, thread_sensitive=False, executor=thread)
+        task = asyncio.ensure_future(notify(context, stop))
         done, _ = await asyncio.wait([task], timeout=TOTAL_SECONDS)
+        thread.shutdown(wait=False)
         if not done:
             self._give_up(stop)
 
@@ -232,9 +242,9 @@ class QueueCallsNotifier(BaseNotifier):
 
         given = self._read_parameters()
         endpoint = QueueCallsHook(self.queuecalls_conn_id).endpoint
-        client = Client(_hurried(endpoint), stop=stop, log=self.log)
+        client = Client(_with_short_timeouts(endpoint), stop=stop, log=self.log)
         now = time.time()
-        names = AlarmNames.of(str(self.dedup_key), whom(self.to, self.to_variable), given["min_interval"], now)
+        names = AlarmNames.of(str(self.dedup_key), recipients_id(self.to, self.to_variable), given["min_interval"], now)
         values = {
             "start_url": self.start_url,
             "campaign_name": names.campaign,
@@ -306,7 +316,7 @@ def _is_repeat(error: QueueCallsError) -> bool:
     return not (isinstance(error, OutcomeUnknown) and error.sent)
 
 
-def _hurried(endpoint: Endpoint) -> Endpoint:
+def _with_short_timeouts(endpoint: Endpoint) -> Endpoint:
     return replace(
         endpoint,
         connect_timeout=min(endpoint.connect_timeout, CONNECT_SECONDS),

@@ -12,10 +12,10 @@ from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, Ba
 from airflow_provider_queuecalls._airflow.max_per_period import sent_numbers
 from airflow_provider_queuecalls._airflow.results import (
     dataset_of,
-    describe_events,
     read_counts,
     read_rows,
     results_database_url,
+    set_event_extra,
 )
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, safe_to_retry
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
@@ -214,7 +214,7 @@ class CallResultsOperator(BaseOperator):
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
-            self._read = [self.contacts, *self._rules().lists], dataset_of(url)
+            self._read = [self.contacts, *ContactRules.of(self).lists], dataset_of(url)
             checked = self._checked(stack, wanted)
             with safe_to_retry():
                 self._assert_sent(
@@ -237,11 +237,11 @@ class CallResultsOperator(BaseOperator):
                 **joined.counts.as_dict(),
             }
         self._report(result)
-        describe_events(self.outlets, context, result)
+        set_event_extra(self.outlets, context, result)
         return result
 
     def on_kill(self) -> None:
-        """Stop: the join ends, and nothing is written."""
+        """Stop: the join ends, and nothing is written, unless the upload to a URL has begun."""
         self.stop.request()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
@@ -254,12 +254,9 @@ class CallResultsOperator(BaseOperator):
         written = [self.output_path] if self._has_written and self.output_path is not None else []
         return next_list_lineage(files, database, written=written)
 
-    def _rules(self) -> ContactRules:
-        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
-
     def _checked(self, stack: ExitStack, wanted: NextList) -> CheckedContacts:
         """The list as it was sent."""
-        rules = self._rules()
+        rules = ContactRules.of(self)
         path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
         rules = replace(rules, suppress_max_age=None)  # it was new enough when the list was sent
         if wanted.span is None:  # when it was sent is not known, and by now the hours are others
@@ -320,7 +317,7 @@ class CallResultsOperator(BaseOperator):
             campaign = wanted.campaign_key, wanted.campaign_name
             replace_rows(conn_id, table, campaign, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
             return table
-        with writable_copy(self.output_path, "The list", NOTHING_WRITTEN) as path:
+        with writable_copy(self.output_path, "The list", self.stop, NOTHING_WRITTEN) as path:
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
         return str(self.output_path).strip()
 

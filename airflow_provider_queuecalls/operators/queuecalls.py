@@ -17,6 +17,7 @@ from airflow_provider_queuecalls._airflow.results import (
     build_campaign,
     page_of_campaign,
     row_values,
+    speaks,
     update_campaign_row,
     with_campaign_row,
 )
@@ -83,7 +84,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ``'ask'``: ask under *Required Actions* in Airflow 3.1 or later, without a worker, and do as the person answers.
         Default: ``'fail'``.
     :param answer_timeout: With on_unknown='ask', how long to wait for the person's answer; the task fails after that.
-        Accepts a timedelta, a number of hours, or a text such as '2 days' or 'PT12H'. Default: no limit.
+        Accepts a timedelta, a number of hours, or a string such as '2 days' or 'PT12H'. Default: no limit.
     :param receipts_path: The folder for the records of what was sent. Accepts an absolute path of a folder that
         ``queuecalls records init`` has made, any URL of ObjectStoragePath, ``'database'`` for the results database if it
         is PostgreSQL, or ``'none'`` to keep no record. Default:
@@ -322,11 +323,11 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     self.hook.client,
                     open_ledger,
                     rules=rules,
-                    rejects=writable_copy(self.rejects_path, "The rejects file"),
+                    rejects=writable_copy(self.rejects_path, "The rejects file", self.stop),
                     expected_digest=expected_digest,
                     dry_run=dry_run,
                     called=called,
-                    speaks=is_unset(self.start_url),
+                    speaks=speaks(campaign),
                     memory_limit=check_memory_mb(),
                     log=self.log,
                 )
@@ -374,7 +375,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         if self._delivered is None:
             return None
         result, sources = self._delivered
-        written = [] if is_unset(self.rejects_path) or self.rejects_path is None else [self.rejects_path]
+        written = [] if is_unset(self.rejects_path) else [self.rejects_path]
         return campaign_lineage(result, self.hook.endpoint.url, read=sources, written=written)
 
     def _campaign(self, context: Context) -> Campaign:
@@ -397,13 +398,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - subclasses use it
         """The contact file on this machine, wherever it comes from."""
-        rules = self._rules()
+        rules = ContactRules.of(self)
         with self._fetched(self.contacts) as path:
             yield ContactFile(path, rules, [self.contacts])
 
     def _fetched(self, location: Location, what: str = "The contact file") -> AbstractContextManager[LocalPath]:
         assert_elsewhere(self.rejects_path, "rejects_path", location, what)
         return fetched(location, what, self.log.info, self.stop)
-
-    def _rules(self, **others: Any) -> ContactRules:
-        return ContactRules(**{name: getattr(self, name) for name in ContactRules.names()} | others)

@@ -76,8 +76,7 @@ class SplitContactsOperator(BaseOperator):
         minutes, or a string such as '30 minutes' or 'PT30M'. Default: all at once.
     :param start: The earliest start of the calls. Each file starts at this time or when its hours begin, rounded up to
         15, 30, or 45 minutes past the hour. Accepts a datetime with a time zone, an ISO 8601 time with an offset or the
-        name of a time zone, a UNIX time in seconds, or 0. Default: the time for which the run was scheduled, or now at
-        the command line.
+        name of a time zone, a UNIX time in seconds, or 0. Default: the time for which the run was scheduled.
     :param min_window: The shortest span that a file may get; with less left of the hours, its contacts get the next
         span. Accepts a timedelta, a number of minutes, or a string such as '30 minutes' or 'PT30M'. Default: 1 hour.
     :param phone_format: How phone numbers are written in the file. ``'nanp'``: 1 and ten digits of the North American
@@ -186,17 +185,17 @@ class SplitContactsOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Check the list, write the files, and return the parameters of each file's campaign."""
         with retried_only_if_safe(self), ExitStack() as stack:
-            rules = ContactRules(**{name: getattr(self, name) for name in ContactRules.names()})
+            rules = ContactRules.of(self)
             split = Split.read({name: getattr(self, name) for name in self.template_fields}, rules, _planned(context))
             ti = context["ti"]
             name = self.campaign_name
-            if is_unset(name) or name is None:
+            if is_unset(name):
                 name = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
             open_part = partial(self._part, rules.lists)
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
             hours = SpansCheck.of_split(rules, split)
-            with writable_copy(self.rejects_path, "The rejects file") as rejects_path:
+            with writable_copy(self.rejects_path, "The rejects file", self.stop) as rejects_path:
                 checked = stack.enter_context(
                     check(
                         path,
@@ -234,7 +233,7 @@ class SplitContactsOperator(BaseOperator):
         if url_of(location) is None:
             with translate_storage_errors(f"The folder of {show_path(location)}", "created"):
                 os.makedirs(os.path.dirname(local_path(location)) or ".", exist_ok=True)
-        with writable_copy(location, "The part") as path:
+        with writable_copy(location, "The part", self.stop) as path:
             yield path
 
 

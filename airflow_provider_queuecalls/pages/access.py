@@ -1,4 +1,4 @@
-"""Who may see what on the pages. They know no login: whoever serves them says who asks."""
+"""What a user may see. The app that serves the pages identifies the user."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from datetime import timezone, tzinfo
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -42,6 +42,8 @@ PERIOD = 14
 CAMPAIGNS, CALLS, NEEDING = 25, 25, 10
 #: The cookie in which the browser says what time zone its times are shown in.
 TIMEZONE = "queuecalls_timezone"
+#: The header with which live.js refreshes a page that a person has opened.
+REFRESH = "Queuecalls-Refresh"
 LINES_AT_ONCE = 1_000
 #: Nothing from outside is loaded, no other site shows these pages, and no cache keeps them.
 HEADERS = {
@@ -72,7 +74,7 @@ class Visit:
         """The time zone in which times are shown."""
         try:
             return ZoneInfo(self.request.cookies.get(TIMEZONE, "UTC"))
-        except (ValueError, OSError):  # no name of a time zone
+        except (ValueError, OSError, ZoneInfoNotFoundError):  # a browser may know other names than this machine
             return timezone.utc
 
     def given(self, name: str) -> str | None:
@@ -188,7 +190,8 @@ class Pages:
                 else []
             )
         may_read = visit.access.may_read_contacts(campaign.dag_id)
-        is_shown = may_read and visit.given("numbers") == "shown"
+        # The audit log has one entry for each time that a person looks, not one for every few seconds.
+        is_shown = may_read and visit.given("numbers") == "shown" and REFRESH not in visit.request.headers
         if is_shown:
             visit.access.record("show numbers", campaign)
         rows, minutes = figures.quarters(counts.quarters, visit.zone)

@@ -52,7 +52,7 @@ class Person(Protocol):
         """Show what was seen, and ask what only a person knows; nothing for what they do not know."""
         ...
 
-    def tell(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Show a line."""
         ...
 
@@ -194,7 +194,7 @@ class Walk:
         """What was refused before may have been refused for something else."""
         before = self.learned.seen.get("wrong_pin")
         if before and (before.status_code not in CREDENTIALS_REFUSED or not self._endpoint.basic_auth):
-            self._person.tell(f"The wrong PIN is tried again, {how}.")
+            self._person.report(f"The wrong PIN is tried again, {how}.")
             self._campaign(BY_NAME["wrong_pin"])
 
     def _send(self, step: Step, endpoint: Endpoint, parameters: Mapping[str, Any]) -> Seen:
@@ -219,7 +219,7 @@ class Walk:
         self._endpoint = replace(self._endpoint, url=there.geturl())
         self.learned.settings["host"] = there.geturl()
         self._ask_head(REDIRECTED, there.geturl())
-        self._person.tell("The service redirects to https on the same host. The next requests go there.")
+        self._person.report("The service redirects to https on the same host. The next requests go there.")
         return True
 
     def _keep(self, step: Step, seen: Seen) -> Seen:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import email
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -330,9 +329,3 @@ def server(receiver: Receiver) -> uvicorn.Server:
             timeout_graceful_shutdown=CLIENT_SECONDS,
         )
     )  # fmt: skip
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Listen on an address. Raises :class:`OSError`."""
-    family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server((host, port), family=family, backlog=2048)

@@ -5,7 +5,6 @@ has one module for each concern, named after it. Needs the extra ``sandbox``; no
 module level.
 """
 
-LOOPBACK = "127.0.0.1"
 #: Airflow masks login and PIN in its logs wherever they occur, so they shouldn't be everyday words.
 DEFAULT_LOGIN = "sandbox-login"
 DEFAULT_PIN = "sandbox-pin"

@@ -67,7 +67,7 @@ def _state(request: Request) -> State:
     return state
 
 
-Sandbox = Annotated[State, Depends(_state)]
+CurrentState = Annotated[State, Depends(_state)]
 Id = Annotated[int, InPath(ge=0, le=_LAST_ID)]
 Limit = Annotated[int, Query(ge=0, le=10_000, description="Return at most this many.")]
 Before = Annotated[int, Query(ge=0, le=_LAST_ID, description="Return only those with a smaller id.")]
@@ -85,21 +85,21 @@ router = APIRouter(
 
 @router.get("/campaigns")
 def campaigns(
-    sandbox: Sandbox, name: str | None = None, limit: Limit = 100, before: Before = _LAST_ID
+    sandbox: CurrentState, name: str | None = None, limit: Limit = 100, before: Before = _LAST_ID
 ) -> list[QueuedCampaign]:
     """The newest campaigns, in the order they were queued."""
     return sandbox.store.campaigns(name, newest=limit, before=before)
 
 
 @router.get("/campaigns/{campaign_id}")
-def campaign(sandbox: Sandbox, campaign_id: Id) -> QueuedCampaign:
+def campaign(sandbox: CurrentState, campaign_id: Id) -> QueuedCampaign:
     """One campaign."""
     return _found(sandbox.store.campaign(campaign_id), "campaign", campaign_id)
 
 
 @router.get("/campaigns/{campaign_id}/calls")
 def calls(
-    sandbox: Sandbox, campaign_id: Id, after: After = 0, limit: Limit = 100, state: CallState | None = None
+    sandbox: CurrentState, campaign_id: Id, after: After = 0, limit: Limit = 100, state: CallState | None = None
 ) -> list[Call]:
     """A campaign's calls, in the contact file's order."""
     _found(sandbox.store.campaign(campaign_id), "campaign", campaign_id)
@@ -107,19 +107,19 @@ def calls(
 
 
 @router.get("/calls/{call_id}")
-def call(sandbox: Sandbox, call_id: Id) -> Call:
+def call(sandbox: CurrentState, call_id: Id) -> Call:
     """One call."""
     return _found(sandbox.store.call(call_id), "call", call_id)
 
 
 @router.get("/attempts")
-def attempts(sandbox: Sandbox, limit: Limit = 100) -> list[DialedNumber]:
+def attempts(sandbox: CurrentState, limit: Limit = 100) -> list[DialedNumber]:
     """The calls and attempts of each phone number, most calls first."""
     return sandbox.store.dialed_numbers(limit)
 
 
 @router.get("/campaigns/{campaign_id}/attempts-outside-hours")
-def attempts_outside_hours(sandbox: Sandbox, campaign_id: Id) -> OutsideHours:
+def attempts_outside_hours(sandbox: CurrentState, campaign_id: Id) -> OutsideHours:
     """How many attempts of a campaign were outside the calling hours that the sandbox was started with, since its start."""
     _found(sandbox.store.campaign(campaign_id), "campaign", campaign_id)
     return OutsideHours(attempts=sandbox.outside_hours.counts[campaign_id])
@@ -127,7 +127,7 @@ def attempts_outside_hours(sandbox: Sandbox, campaign_id: Id) -> OutsideHours:
 
 @router.get("/journal")
 def journal(
-    sandbox: Sandbox, before: Before = _LAST_ID, limit: Limit = 100, campaign_id: int | None = None
+    sandbox: CurrentState, before: Before = _LAST_ID, limit: Limit = 100, campaign_id: int | None = None
 ) -> list[Entry]:
     """Requests to the service and callbacks, newest first, without secrets."""
     return sandbox.journal.newest(limit, before=before, campaign_id=campaign_id)
@@ -146,13 +146,13 @@ def faults() -> list[Fault]:
 
 
 @router.get("/faults/armed")
-def armed(sandbox: Sandbox) -> list[Armed]:
+def armed(sandbox: CurrentState) -> list[Armed]:
     """The faults that wait for the next requests."""
     return sandbox.faults.armed()
 
 
 @router.post("/faults/armed")
-def arm(sandbox: Sandbox, fault: ArmFault) -> Armed:
+def arm(sandbox: CurrentState, fault: ArmFault) -> Armed:
     """Arm a fault for the next requests."""
     try:
         return sandbox.faults.arm(fault.name, fault.times)
@@ -161,41 +161,41 @@ def arm(sandbox: Sandbox, fault: ArmFault) -> Armed:
 
 
 @router.delete("/faults/armed")
-def disarm_all(sandbox: Sandbox) -> list[Armed]:
+def disarm_all(sandbox: CurrentState) -> list[Armed]:
     """Disarm all faults."""
     sandbox.faults.disarm()
     return sandbox.faults.armed()
 
 
 @router.delete("/faults/armed/{armed_id}")
-def disarm(sandbox: Sandbox, armed_id: Id) -> list[Armed]:
+def disarm(sandbox: CurrentState, armed_id: Id) -> list[Armed]:
     """Disarm one fault."""
-    sandbox.faults.disarm(armed_id)
+    _found(sandbox.faults.disarm(armed_id) or None, "armed fault", armed_id)
     return sandbox.faults.armed()
 
 
 @router.get("/clock")
-def clock(sandbox: Sandbox) -> Clock:
+def clock(sandbox: CurrentState) -> Clock:
     """The sandbox's clock."""
     return Clock(now=sandbox.clock.now(), speed=sandbox.clock.speed)
 
 
 @router.put("/clock")
-def set_speed(sandbox: Sandbox, wanted: SetSpeed) -> Clock:
+def set_speed(sandbox: CurrentState, wanted: SetSpeed) -> Clock:
     """Change the clock's speed."""
     sandbox.set_speed(wanted.speed)
     return clock(sandbox)
 
 
 @router.post("/clock/advance")
-def advance(sandbox: Sandbox, wanted: Advance) -> Clock:
+def advance(sandbox: CurrentState, wanted: Advance) -> Clock:
     """Put the clock forward. Responds when everything due by then has happened."""
     sandbox.advance(wanted.seconds)
     return clock(sandbox)
 
 
 @router.post("/reset")
-def reset(sandbox: Sandbox) -> Clock:
+def reset(sandbox: CurrentState) -> Clock:
     """Delete everything, and set the clock to the real time."""
     sandbox.reset()
     return clock(sandbox)

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 BUSY_SECONDS = 60
 #: Threads that read at once; the next one waits for a connection.
 CONNECTIONS = 8
-VERSION = 4
+VERSION = 5
 #: Times are UNIX seconds of the sandbox's clock. A campaign's calls have consecutive ids from ``first_call_id`` on.
 _SCHEMA = """
 CREATE TABLE campaigns (
@@ -28,6 +28,7 @@ CREATE TABLE campaigns (
     first_call_id INTEGER NOT NULL,
     starts_at INTEGER NOT NULL,
     expires_at INTEGER,
+    ahead INTEGER NOT NULL,
     notes TEXT NOT NULL
 );
 CREATE INDEX campaigns_by_name ON campaigns (name);

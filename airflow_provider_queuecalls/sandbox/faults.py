@@ -94,10 +94,10 @@ class ArmedFaults:
         with self._database.reading() as db:
             return [Armed(*row) for row in db.execute("SELECT * FROM armed_faults ORDER BY id")]
 
-    def disarm(self, armed_id: int | None = None) -> None:
-        """Disarm one fault, or all."""
+    def disarm(self, armed_id: int | None = None) -> bool:
+        """Disarm one fault, or all. False if there was none."""
         with self._database.writing() as db:
-            db.execute("DELETE FROM armed_faults WHERE :id IS NULL OR id = :id", {"id": armed_id})
+            return db.execute("DELETE FROM armed_faults WHERE :id IS NULL OR id = :id", {"id": armed_id}).rowcount > 0
 
     def take(self) -> Fault | None:
         """The fault for the request that has just arrived."""

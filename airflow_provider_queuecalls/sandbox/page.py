@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 CAMPAIGNS, CALLS, ENTRIES = 25, 25, 12
 #: Leads to the newest campaign of a name, ``?name=…``: a name may contain characters that a path may not.
 CAMPAIGN_BY_NAME = "/campaigns"
-SPEEDS = ((0, "stands still"), (1, "real time"), (60, "a minute per second"), (3600, "an hour per second"))
+SPEEDS = ((0, "stopped"), (1, "real time"), (60, "a minute per second"), (3600, "an hour per second"))
 STEPS = ((60, "+1 min"), (3600, "+1 h"), (86_400, "+1 day"))
 STATES = tuple(Progress.__dataclass_fields__)
 #: The order of a bar's slices.

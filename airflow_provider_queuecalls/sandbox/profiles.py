@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.parameters import any_of, describe, show
 from airflow_provider_queuecalls.sandbox.responses import Names
 from airflow_provider_queuecalls.sandbox.settings import Settings
 
@@ -74,21 +75,29 @@ def read_profile(name: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise QueueCallsError(f"The profile {name!r} cannot be read as JSON ({type(error).__name__}).") from None
     settings = found.get("profile", found) if isinstance(found, dict) else None
-    if not isinstance(settings, dict) or not set(settings) <= set(NAMES):
+    if not isinstance(settings, dict):
         raise QueueCallsError(f"The profile {name!r} must be a JSON object with keys among {', '.join(NAMES)}.")
-    if wrong := [key for key, value in settings.items() if not _is_valid(key, value)]:
-        raise QueueCallsError(f"The profile {name!r} has values that are not valid: {', '.join(wrong)}.")
+    for key, value in settings.items():
+        if key not in NAMES:
+            raise QueueCallsError(f"The profile {name!r} has the key {key!r}; a key must be {any_of(NAMES)}.")
+        is_valid, rule = _compare(key, value)
+        if not is_valid:
+            shown = show(value) or describe(value)
+            raise QueueCallsError(f"The profile {name!r} is not valid: {key} is {shown}; it must be {rule}.")
     return settings
 
 
-def _is_valid(key: str, value: Any) -> bool:
+def _compare(key: str, value: Any) -> tuple[bool, str]:
+    """Whether a setting may have a value, and what is accepted."""
     if key in ("field_names", "response_names"):
-        known = (
-            {each.name for each in fields(Names)} if key == "response_names" else None
-        )  # field names: by the connection
         is_texts = isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-        return is_texts and (known is None or set(value) <= known)
+        if key == "field_names":  # the connection knows which there are
+            return is_texts, "a JSON object of strings"
+        known = [each.name for each in fields(Names)]
+        return is_texts and set(value) <= set(known), f"a JSON object of strings, with keys among {', '.join(known)}"
     hint = get_type_hints(Settings)[key]
     if choices := [choice for choice in get_args(hint) if isinstance(choice, str)]:
-        return value in choices
-    return isinstance(value, bool) if hint is bool else value is None or isinstance(value, str)
+        return value in choices, any_of(choices)
+    if hint is bool:
+        return isinstance(value, bool), "true or false"
+    return value is None or isinstance(value, str), "a string, or null"

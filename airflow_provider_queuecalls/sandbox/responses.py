@@ -37,6 +37,7 @@ class ResponseFormat(Protocol):
     """One format of responses."""
 
     media_type: str
+    names: Names
 
     def __init__(self, names: Mapping[str, str]) -> None: ...
 
@@ -55,10 +56,10 @@ class XmlResponses:
     media_type = "text/xml"
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = Names(**names)
+        self.names = Names(**names)
 
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
-        names = self._names
+        names = self.names
         yield f"{_DECLARATION}<queuecalls {names.status}={quoteattr(names.queued)}>\n{_repeated(fields)}"
         for page in pages:
             # A valid phone number contains nothing that XML would need escaped.
@@ -68,7 +69,7 @@ class XmlResponses:
         yield "</queuecalls>\n"
 
     def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
-        names = self._names
+        names = self.names
         errors = "".join(
             f"<{names.error} field={quoteattr(_legal(violation.parameter))}>{_text(str(violation))}</{names.error}>\n"
             for violation in violations
@@ -83,10 +84,10 @@ class JsonResponses:
     media_type = "application/json"
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = Names(**{"queued": "success", "failed": "failure", **names})
+        self.names = Names(**{"queued": "success", "failed": "failure", **names})
 
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:
-        names = self._names
+        names = self.names
         head = json.dumps({names.status: names.queued, names.error: None})[:-1]
         yield f'{head}, "result": {{"fields": {json.dumps(fields)}, "{names.call_id}s": ['
         separator = ""
@@ -96,7 +97,7 @@ class JsonResponses:
         yield "]}}\n"
 
     def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:
-        names = self._names
+        names = self.names
         errors = [{"field": violation.parameter, "message": str(violation)} for violation in violations]
         said = {names.status: names.failed, names.error: errors, "result": {"fields": dict(fields)}}
         return json.dumps(said) + "\n"
@@ -108,13 +109,13 @@ class TextResponses:
     media_type = "text/plain"
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = Names(**names)
+        self.names = Names(**names)
 
     def queued(self, fields: Mapping[str, str], pages: Iterable[Iterable[Call]]) -> Iterator[str]:  # noqa: ARG002
-        yield f"{self._names.queued}\n"
+        yield f"{self.names.queued}\n"
 
     def failed(self, fields: Mapping[str, str], violations: Iterable[Violation]) -> str:  # noqa: ARG002
-        return "".join([f"{self._names.failed}\n", *(f"{violation}\n" for violation in violations)])
+        return "".join([f"{self.names.failed}\n", *(f"{violation}\n" for violation in violations)])
 
 
 FORMATS: Mapping[str, type[ResponseFormat]] = {"xml": XmlResponses, "json": JsonResponses, "text": TextResponses}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import socket
 import sqlite3
@@ -22,12 +21,12 @@ from airflow_provider_queuecalls.client.connection import CAMPAIGN_NAME
 from airflow_provider_queuecalls.client.endpoint import CONN_TYPE, Endpoint
 from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.sandbox import LOOPBACK
+from airflow_provider_queuecalls.listening import LOOPBACK, listen, reachable_host, url_to
 from airflow_provider_queuecalls.sandbox.app import create_app
 from airflow_provider_queuecalls.sandbox.journal import MOST_ENTRIES, Entry
 from airflow_provider_queuecalls.sandbox.page import CAMPAIGN_BY_NAME
 from airflow_provider_queuecalls.sandbox.profiles import read_profile
-from airflow_provider_queuecalls.sandbox.responses import Names
+from airflow_provider_queuecalls.sandbox.responses import FORMATS
 from airflow_provider_queuecalls.sandbox.settings import Settings
 from airflow_provider_queuecalls.sandbox.state import State
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign
@@ -40,7 +39,7 @@ GRACE_SECONDS = 2
 
 
 class CannotStart(QueueCallsError):
-    """The sandbox cannot start: its address or its database cannot be used. The message says what to do."""
+    """The sandbox cannot start: its database cannot be used, or its web server fails. The message says what to do."""
 
 
 class _Server(uvicorn.Server):
@@ -170,10 +169,11 @@ def run_sandbox(
         such as a report of ``queuecalls probe``.
     :param settings: Fields of :class:`Settings`; they win over the profile.
 
-    Raises :class:`CannotStart`, and :class:`InvalidConnection` where login, PIN and field names make no valid connection.
+    Raises :class:`CannotStart`, :class:`QueueCallsError` where it cannot listen on the address, and :class:`InvalidConnection`
+    where login, PIN and field names make no valid connection.
     """
     with ExitStack() as stack:
-        listener = stack.enter_context(_listen(host, port))
+        listener = stack.enter_context(listen(host, port))
         read_settings = Settings(**{**(read_profile(profile) if profile else {}), **settings})
         connection = _connection_to(listener, read_settings)
         account = _read(connection)
@@ -188,7 +188,7 @@ def run_sandbox(
         thread = threading.Thread(target=server.run, args=([listener],), name="queuecalls-sandbox", daemon=True)
         thread.start()
         sandbox = Sandbox(
-            url=_url(listener), connection=json.dumps(connection), _state=state, _server=server, _thread=thread
+            url=url_to(listener), connection=json.dumps(connection), _state=state, _server=server, _thread=thread
         )
         try:
             server.ready.wait()
@@ -202,18 +202,18 @@ def run_sandbox(
 
 def _connection_to(listener: socket.socket, settings: Settings) -> dict[str, Any]:
     """The Airflow Connection that leads to the sandbox, as it is written in JSON."""
-    extra: dict[str, Any] = {"campaign_url": f"{_url(listener)}{CAMPAIGN_BY_NAME}?name={CAMPAIGN_NAME}"}
+    extra: dict[str, Any] = {"campaign_url": f"{url_to(listener)}{CAMPAIGN_BY_NAME}?name={CAMPAIGN_NAME}"}
     if settings.field_names:
         extra["field_names"] = dict(settings.field_names)
     if settings.basic_auth == "refused":
         extra["basic_auth"] = False
     if settings.response_names or settings.response_format == "text":
-        names = Names(**settings.response_names)
+        names = FORMATS[settings.response_format](settings.response_names).names
         extra["queued_values"] = {"text" if settings.response_format == "text" else names.status: names.queued}
-    if not is_loopback(_reachable(listener)):
+    if not is_loopback(reachable_host(listener)):
         extra["allow_http"] = True
     account = {"login": settings.login, "password": settings.pin}
-    return {"conn_type": CONN_TYPE, "host": _url(listener), **account, "extra": extra}
+    return {"conn_type": CONN_TYPE, "host": url_to(listener), **account, "extra": extra}
 
 
 def _read(connection: Mapping[str, Any]) -> Endpoint:
@@ -222,34 +222,9 @@ def _read(connection: Mapping[str, Any]) -> Endpoint:
     return Endpoint.from_connection(SimpleNamespace(**{**fields, "extra": json.dumps(connection["extra"])}))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    where = f"{host}:{port}"
-    try:
-        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server((host, port), family=family)
-    except OverflowError:
-        raise CannotStart(f"The sandbox cannot listen on {where}: the port must be a number from 0 to 65535.") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotStart(
-                f"The sandbox cannot listen on {where}: another program already does. Stop it, or choose another port."
-            ) from None
-        raise CannotStart(f"The sandbox cannot listen on {where}: {error.strerror}.") from None
-
-
 def _open(path: Path | None, settings: Settings) -> State:
     try:
         return State.open(path, settings)
     except (sqlite3.Error, OSError) as error:
         file = "a temporary file" if path is None else repr(str(path))
         raise CannotStart(f"The sandbox cannot use {file} as its database: {error}.") from None
-
-
-def _reachable(listener: socket.socket) -> str:
-    host = str(listener.getsockname()[0])
-    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104  # every address, so this machine's too
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = _reachable(listener), listener.getsockname()[1]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

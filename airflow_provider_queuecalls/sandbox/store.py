@@ -46,7 +46,8 @@ class QueuedCampaign:
 
     ``parameters`` are the form's texts word for word, by our parameters' names, without login and PIN; a parameter that
     wasn't posted is not in it. Times are UNIX seconds of the sandbox's clock, ``digest`` is the SHA-256 of the contact
-    file's bytes, ``contacts`` the number of its calls. ``notes`` are sentences about what differs from the request.
+    file's bytes, ``contacts`` the number of its calls. ``ahead`` is by how many seconds that clock was ahead of the real time
+    when it was queued. ``notes`` are sentences about what differs from the request.
     """
 
     id: int
@@ -59,14 +60,9 @@ class QueuedCampaign:
     first_call_id: int
     starts_at: int
     expires_at: int | None
+    ahead: int
     notes: Sequence[str]
     progress: Progress
-
-    @property
-    def ahead(self) -> int:
-        """How many seconds the times here are ahead of those that were posted: the sandbox's clock was put forward."""
-        posted = int(self.parameters.get("expiration_timestamp") or 0)
-        return self.expires_at - posted if self.expires_at and posted else 0
 
     @property
     def max_retries(self) -> int:
@@ -120,10 +116,11 @@ class Tally(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """When a campaign's calls may be attempted, and notes about times that could not be read."""
+    """When a campaign's calls may be attempted, by a clock that is ahead, and notes about times that could not be read."""
 
     starts_at: int
     expires_at: int | None
+    ahead: int
     notes: tuple[str, ...]
 
     @classmethod
@@ -132,7 +129,7 @@ class Plan(NamedTuple):
 
         A time that cannot be read is ignored.
         """
-        notes = []
+        notes, ahead = [], now - real_now
         times: dict[str, int | None] = {}
         for name in ("scheduled", "expiration"):
             moment = int(str(getattr(campaign, f"{name}_timestamp") or 0)) or None
@@ -140,8 +137,8 @@ class Plan(NamedTuple):
                 moment = read_expression(expression, real_now)
                 if moment is None:
                     notes.append(f"The sandbox cannot read {name}_time, and ignores it.")
-            times[name] = moment and now + moment - real_now
-        return cls(max(times["scheduled"] or now, now), times["expiration"], tuple(notes))
+            times[name] = moment and moment + ahead
+        return cls(max(times["scheduled"] or now, now), times["expiration"], ahead, tuple(notes))
 
 
 class Store:
@@ -174,7 +171,7 @@ class Store:
             )
             campaign = QueuedCampaign(
                 campaign_id, name, now, parameters, contacts.name, contacts.digest, contacts.contacts, call_id,
-                plan.starts_at, plan.expires_at, plan.notes, Progress(waiting=contacts.contacts),
+                plan.starts_at, plan.expires_at, plan.ahead, plan.notes, Progress(waiting=contacts.contacts),
             )  # fmt: skip
             row = {**asdict(campaign), "parameters": json.dumps(parameters), "notes": json.dumps(plan.notes)}
             del row["progress"]

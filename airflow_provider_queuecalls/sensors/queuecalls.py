@@ -13,7 +13,7 @@ from airflow_provider_queuecalls._airflow.compat import (
     BaseSensorOperator,
     PokeReturnValue,
 )
-from airflow_provider_queuecalls._airflow.results import describe_events, read_counts, results_database_url
+from airflow_provider_queuecalls._airflow.results import read_counts, results_database_url, set_event_extra
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, safe_to_retry
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.exceptions import CheckFailed
@@ -161,5 +161,5 @@ class QueueCallsResultsSensor(BaseSensorOperator):
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         self.log.info("Results of campaign %s (%s): %s", result["campaign_name"], result["ended_by"], result)
-        describe_events(self.outlets, context, result)
+        set_event_extra(self.outlets, context, result)
         return result

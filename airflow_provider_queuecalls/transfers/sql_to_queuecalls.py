@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_queuecalls._airflow.hidden_fields import revealed
 from airflow_provider_queuecalls._airflow.storage import ContactFile
+from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
         from airflow_provider_queuecalls._airflow.query import query_result
         from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
 
-        rules = self._rules()
+        rules = ContactRules.of(self)
         self.log.info("Running the query on %r", self.sql_conn_id)
         with (
             query_result(

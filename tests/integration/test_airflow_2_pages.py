@@ -170,8 +170,10 @@ def scheduler(dags: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait(reached: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
-    """Ask until there is something, or the process has ended; the watchdog breaks it off."""
+    """Ask until there is something, or the process has ended. Fails if patience does."""
+    end = time.monotonic() + PATIENCE_SECONDS
     while not (found := reached()) and process.poll() is None:
+        assert time.monotonic() < end, f"nothing came in {PATIENCE_SECONDS} s"
         time.sleep(0.3)
     return found
 

@@ -15,6 +15,7 @@ import requests
 from playwright.sync_api import Browser, expect
 
 from airflow_provider_queuecalls._airflow.results import page_of_campaign
+from airflow_provider_queuecalls.pages.app import TIMEZONE
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.support.airflow import Airflow, api_server
 from tests.support.browser import IN_AIRFLOW, watched_page
@@ -116,6 +117,23 @@ def test_phone_numbers_are_given_to_those_who_may_trigger_the_dag_and_each_time_
     assert planner.get(failed, timeout=60).text == f"phone_number,message_reference\n{NOT_REACHED},order-2\n"
     events = ("show numbers", "download results", "download not-reached")
     assert audit_log()[len(before) :] == [(event, "planner", "seen") for event in events]
+
+
+def test_a_page_that_stays_open_gets_numbers_once(server: Airflow, browser: Browser) -> None:
+    with watched_page(browser, server.url, IN_AIRFLOW) as (page, _):
+        token = signed_in(server, "planner").cookies["_token"]
+        # A first visit finds out the time zone, and loads the page once more.
+        cookies = {"_token": token, TIMEZONE: page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")}
+        page.context.add_cookies([{"name": name, "value": cookies[name], "url": server.url} for name in cookies])
+        before = audit_log()
+        with page.expect_response(lambda response: response.request.resource_type == "fetch") as refresh:
+            page.goto(f"{PAGES}{SPRING}?numbers=shown")
+        assert refresh.value.ok
+        assert not [number for number in NUMBERS if number in refresh.value.text()]
+        assert audit_log()[len(before) :] == [("show numbers", "planner", "seen")]
+        # The numbers stay, and so does the choice to see them.
+        page.get_by_role("link", name="reached 1", exact=True).click()
+        expect(page.locator("#calls")).to_contain_text(REACHED)
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 3), reason="the navigation of older Airflows is another")

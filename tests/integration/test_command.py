@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls.cli import main
 from tests.support.command import PROGRAM
 
 ANN, BOB = "16175550143", "16175550178"
@@ -178,3 +179,32 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65_536)
     except OSError:  # the other end is closed
         return b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "words"),
+    [
+        (["demo"], "fastapi", "The command 'demo' needs fastapi, which is not installed: pip install '{}[sandbox]'"),
+        (["sandbox"], "uvicorn", "The command 'sandbox' needs uvicorn, which is not installed: pip install '{}[sandbox]'"),
+        (["results", "serve"], "uvicorn", "The command 'results' needs uvicorn, which is not installed: pip install '{}[results]'"),
+        (["check", __file__, "--max-per-period", "3/24h"], "sqlalchemy", "The command 'check' needs sqlalchemy, which is not installed: pip install '{}[results]'"),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_not_installed_is_named_with_the_command_that_needs_it(
+    arguments: list[str], module: str, words: str
+) -> None:
+    program = PROGRAM.replace("sys.exit", f"sys.modules[{module!r}] = None; sys.exit")
+    settings = {"AIRFLOW__QUEUECALLS__RESULTS_DATABASE": "sqlite:////nowhere.db", "AIRFLOW__QUEUECALLS__RESULTS_SECRET": "x" * 16}  # fmt: skip
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **settings})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"queuecalls: {words.format('airflow-provider-queuecalls')}\n"
+
+
+@pytest.mark.parametrize("command", ["check", "hours", "split", "send"])
+def test_help_names_nothing_that_cannot_be_typed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    words = capsys.readouterr().out.split()
+    assert "--calling-hours" in words
+    assert {"timedelta,", "datetime"} & set(words) == set()

@@ -20,6 +20,7 @@ from airflow_provider_queuecalls.delivery import Delivery, deliver
 from airflow_provider_queuecalls.exceptions import (
     AlreadySent,
     InvalidCampaign,
+    InvalidContactRules,
     InvalidContacts,
     NotSent,
     OutcomeUnknown,
@@ -267,6 +268,16 @@ def test_the_hook_delivers_once(
     assert len(server.posts) == 1
     hook.deliver(small_list, CAMPAIGN, receipts_path=receipts, resend=True)
     assert len(server.posts) == 2
+
+
+def test_the_hook_limits_the_memory_of_the_check_by_airflows_configuration(
+    connect: Any, server: faults.FaultServer, small_list: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(server.url)
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__CHECK_MEMORY_MB", "8")
+    with pytest.raises(InvalidContactRules, match="is 8, which is too small"):
+        QueueCallsHook().deliver(small_list, CAMPAIGN, receipts_path="none")
+    assert server.posts == []
 
 
 # Calling hours.

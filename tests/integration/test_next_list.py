@@ -279,7 +279,9 @@ def test_rows_that_cannot_be_inserted_change_nothing_and_are_not_shown(
     for hidden in (REACHED, BUSY, "order-2", "run the query"):
         assert hidden not in f"{caught.value}{logged}"
     assert [row[0] for row in warehouse.do("SELECT phone_number FROM reached")] == ["from an earlier try"]
-    with pytest.raises(AirflowFailException, match="output_table is not a name"):
+    with pytest.raises(
+        AirflowFailException, match="output_table is 'reached; DROP TABLE reached', which is not an unquoted name"
+    ):
         joined(**{**given, "output_table": "reached; DROP TABLE reached"})
 
 

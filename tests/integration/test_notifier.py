@@ -22,14 +22,17 @@ from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.notifications import queuecalls as module
 from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
-from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
+from airflow_provider_queuecalls.records import engine
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.voice.script_url import script_of
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.conftest import HOME
 from tests.support.dag_run import run_dag_file
+from tests.support.fault_server import Exchange, FaultServer
 from tests.support.logs import Entry, everything_logged
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, first_of, for_this_airflow
+from tests.support.outcomes import QUEUED_XML
+from tests.support.patience import PATIENCE_SECONDS
 
 ANN, BOB = "16175550171", "16175550172"
 START_URL, SECRET = "https://ivr.example.com/say.vxml", "a-secret-of-the-receiver"
@@ -152,6 +155,8 @@ def test_a_function_or_the_connection_says_whom_to_call(
         ({"to": [ANN], "to_variable": None}, "to is not a function"),
         ({"to": lambda _: ANN}, "to is given together with to_variable"),
         ({"to_variable": ANN}, "to_variable may be a phone number"),
+        ({"to_variable": int(ANN)}, "to_variable is not a string"),
+        ({"to_variable": [ANN]}, "to_variable is not a string"),
         ({"min_interval": 0}, "min_interval"),
         ({"on_no_record": "shout"}, "on_no_record is 'shout'"),
     ],
@@ -242,7 +247,9 @@ def test_a_database_that_does_not_answer_leaves_time_to_call(
     notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(module, "TOTAL_SECONDS", PATIENCE_SECONDS)  # all of which others would wait for the connection
+    monkeypatch.setattr(
+        module, "TOTAL_SECONDS", engine.PATIENCE_SECONDS
+    )  # all of which others would wait for the connection
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts the connection, and nobody reads
         url = f"postgresql://someone:secret@127.0.0.1:{silent.getsockname()[1]}/results"
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
@@ -278,7 +285,8 @@ def secretive(_: Any) -> str:
     ("options", "words"),
     [
         ({"to": secretive, "to_variable": None}, "LookupError"),
-        ({"to_variable": "nobody"}, "has no phone number"),
+        ({"to_variable": "nobody"}, "to_variable is 'nobody', which is not the name of an Airflow Variable that has a"),
+        ({"to_variable": "not_defined"}, "to_variable is 'not_defined', which is not the name of an Airflow Variable"),
         ({"to_variable": None}, "notify_numbers has no phone number"),
         ({"start_url": "ftp:{{ nothing.at.all }}"}, "start_url does not start with http"),
         ({"queuecalls_conn_id": "nowhere"}, "is not defined"),
@@ -329,7 +337,7 @@ def test_a_dry_run_calls_nobody(notify: Notify, queuecalls_sandbox: Sandbox) -> 
 
 def test_what_a_notification_waits_for_adds_up_to_less_than_20_seconds() -> None:
     assert module.RECORD_SECONDS + module.CONNECT_SECONDS + 2 * module.READ_SECONDS < module.TOTAL_SECONDS == 20
-    hurried = module._hurried(Endpoint(url="https://x", login="", password="", pin=""))
+    hurried = module._with_short_timeouts(Endpoint(url="https://x", login="", password="", pin=""))
     assert (hurried.connect_timeout, hurried.read_timeout) == (module.CONNECT_SECONDS, module.READ_SECONDS)
 
 
@@ -365,6 +373,27 @@ def test_a_notification_that_hangs_is_given_up_and_calls_nobody_later(
         assert ended.wait(60)
     assert any("given up after" in problem for problem in errors(logged))
     assert queuecalls_sandbox.journal == []
+
+
+def test_in_a_triggerer_no_notification_waits_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("TOTAL_SECONDS", "READ_SECONDS"):
+        monkeypatch.setattr(module, limit, PATIENCE_SECONDS)
+    requests = threading.Barrier(2)
+
+    def respond_to_both(exchange: Exchange) -> None:
+        exchange.receive()
+        requests.wait(PATIENCE_SECONDS)
+        exchange.answer(200, QUEUED_XML)
+
+    async def in_a_triggerer() -> None:
+        await asyncio.gather(*(made(dedup_key=key).async_notify(context()) for key in ("load", "report")))
+
+    with FaultServer(respond_to_both) as service, everything_logged() as logged:
+        connection = {"conn_type": "queuecalls", "host": service.url, "login": "login", "password": "12345"}
+        monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
+        asyncio.run(in_a_triggerer())
+    assert errors(logged) == []
+    assert len(service.uploads) == 2
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow has deadlines from 3.1 on")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -61,7 +62,7 @@ def test_the_page_says_how_today_went_which_campaign_needs_somebody_and_whom_to_
     expect(today).to_contain_text(
         re.compile(r"2\s*campaigns\s*13\s*contacts\s*8%\s*reached\s*1\s*not reached\s*11\s*without a result")
     )
-    needing = page.get_by_role("region", name="What needs a person").get_by_role("listitem")
+    needing = page.get_by_role("region", name="Campaigns that need attention").get_by_role("listitem")
     expect(needing).to_have_count(1)
     expect(needing).to_contain_text("No result has arrived.")
     expect(needing.get_by_role("link", name="the campaign manager")).to_have_attribute("href", MANAGER)
@@ -81,9 +82,9 @@ def test_the_page_says_how_today_went_which_campaign_needs_somebody_and_whom_to_
     assert page.evaluate("window.notReloaded") is True
     assert page.evaluate("charts.values().next().value.data.datasets.map(each => each.data.at(-1))")[:3] == [2, 2, 9]
 
-    campaigns.filter(has_text=NAME).get_by_role("link", name="1 not reached: whom to call again").click()
+    campaigns.filter(has_text=NAME).get_by_role("link", name="1 not reached: call results").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(NAME)
-    calls = page.get_by_role("region", name="Whom to call again").get_by_role("row")
+    calls = page.locator("#calls").get_by_role("row")
     expect(calls).to_have_count(2)
     expect(calls.last).to_contain_text("1617•••••50")
     assert not [number for number in NUMBERS if number in page.content()]
@@ -120,8 +121,21 @@ def test_it_is_served_to_this_machine_only(url: str, database: Database, capsys:
     assert "--host is '0.0.0.0'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("zone", ["../etc", "Foo/Bar", "/"])
 @pytest.mark.parametrize("path", ["/?days=x&state=%00&dag='&before=1", f"/{SPRING}?group=x&before=9-&numbers=1"])
-def test_odd_urls_show_the_page(url: str, path: str) -> None:
-    response = requests.get(url + path, cookies={"queuecalls_timezone": "../etc"}, timeout=60)
+def test_odd_urls_and_time_zones_show_the_page(url: str, path: str, zone: str) -> None:
+    response = requests.get(url + path, cookies={"queuecalls_timezone": zone}, timeout=60)
     assert response.status_code == 200
     assert "<b>lost" not in response.text
+
+
+def test_a_page_says_that_it_is_not_current_while_the_database_cannot_be_read(
+    browser: Browser, url: str, tmp_path: Path
+) -> None:
+    with watched_page(browser, url) as (page, _), closing(sqlite3.connect(tmp_path / "results.db")) as damaging:
+        page.goto("/")
+        damaging.execute("ALTER TABLE queuecalls_campaigns RENAME TO elsewhere")
+        expect(page.locator("#message")).to_contain_text("The page cannot be refreshed.")
+        expect(page.locator("body")).to_have_class("lost")
+        damaging.execute("ALTER TABLE elsewhere RENAME TO queuecalls_campaigns")
+        expect(page.locator("body")).not_to_have_class("lost")

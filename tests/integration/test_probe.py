@@ -113,6 +113,17 @@ def test_the_probe_finds_what_a_service_differs_in(name: str, probe: Probe, tmp_
     assert {key: again[key] for key in learned} == learned
 
 
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [("result.txt", "must be a file whose name ends in .json"), ("nowhere/report.json", "No such file or directory")],
+)
+def test_nobody_is_called_if_the_report_cannot_be_written(file: str, words: str, probe: Probe, tmp_path: Path) -> None:
+    with service() as sandbox:
+        probed = probe(sandbox.url, "--yes", "--report", str(tmp_path / file))
+        assert (probed.code, sandbox.journal, list(tmp_path.glob("result.*"))) == (2, [], [])
+    assert words in probed.errors
+
+
 def test_the_settings_of_the_report_let_a_campaign_through(probe: Probe) -> None:
     with service(**STRANGE) as sandbox:
         probed = probe(sandbox.url, "--yes")

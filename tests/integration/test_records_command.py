@@ -149,7 +149,7 @@ def test_a_damaged_record_is_named_with_its_file_and_a_way_out(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "winter"], "There is no such record."),
+        (["show", "winter"], "There is no record of 'winter' in '{receipts}'. List all with: queuecalls records list"),
         (["show"], "Name one campaign"),
         (["list", "--receipts", "/no/such/folder"], "cannot be read"),
         (["list", "--receipts", "none"], "There are no records to list: receipts_path is 'none'. Name a folder"),
@@ -160,7 +160,7 @@ def test_what_cannot_be_shown_is_explained(
 ) -> None:
     given = arguments if "--receipts" in arguments else [*arguments, "--receipts", receipts]
     assert main(["records", *given]) == FAILED
-    assert said in capsys.readouterr().err
+    assert said.format(receipts=receipts) in capsys.readouterr().err
 
 
 def test_a_task_without_a_record_is_explained(

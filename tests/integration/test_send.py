@@ -138,6 +138,15 @@ def test_a_lost_response_ends_with_3_and_is_not_sent_again(send: Send, queuecall
     assert send("--yes", "--resend").returncode == 2, "the sandbox refuses a name that is taken"
 
 
+def test_the_memory_of_the_check_is_limited_by_airflows_configuration(
+    send: Send, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__CHECK_MEMORY_MB", "8")
+    done = send("--yes")
+    assert (done.returncode, queuecalls_sandbox.campaigns) == (2, [])
+    assert "is 8, which is too small" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

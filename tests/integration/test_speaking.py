@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import requests
 from defusedxml.ElementTree import fromstring
 
 from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.client import Campaign
+from airflow_provider_queuecalls.exceptions import InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.database import Database
@@ -156,6 +158,18 @@ def test_a_list_with_which_nothing_would_be_said_is_not_sent(  # noqa: PLR0917
         assert "The calls would say nothing: no contact has a call_parameter" in said
         assert said.endswith("for all of them. Nothing was sent.")
     assert len(service.posts) == is_sent
+
+
+def test_the_hook_sends_no_list_with_which_its_script_would_say_nothing(
+    configured: str, service: FaultServer, small_list: Path
+) -> None:
+    small_list.write_text(f"{NUMBERS[0]}\n")
+    hook = QueueCallsHook()
+    campaign = Campaign(start_url=hook.script_url("spring"), campaign_name="spring")
+    with pytest.raises(InvalidContacts, match="The calls would say nothing"):
+        hook.deliver(small_list, campaign, receipts_path="none")
+    hook.deliver(small_list, replace(campaign, call_parameters="Hello"), receipts_path="none")
+    assert len(service.posts) == 1
 
 
 @pytest.mark.parametrize(

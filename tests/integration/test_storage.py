@@ -149,6 +149,21 @@ def test_rejects_are_delivered_also_when_the_check_fails(bucket: Any, service: f
     assert service.requests == []
 
 
+def test_a_stopped_task_replaces_no_file(bucket: Any, temporary: Path) -> None:
+    bucket.put_object(Key="next.csv", Body=b"of yesterday")
+    stop = StopRequest()
+
+    def write() -> None:
+        with storage.writable_copy(url(bucket, "next.csv"), "The list", stop) as path:
+            Path(path or "").write_text("of today")
+            stop.request()
+
+    with pytest.raises(NotSent, match="was stopped"):
+        write()
+    assert read(bucket, "next.csv") == "of yesterday"
+    assert list(temporary.iterdir()) == []
+
+
 def test_rejects_that_cannot_be_delivered_keep_the_campaign_from_being_sent(
     bucket: Any, service: faults.FaultServer
 ) -> None:

@@ -26,8 +26,8 @@ function replace(old, fresh) {
 }
 
 async function refresh() {
-  const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (response.status === 401 || response.status === 403) throw new Error("signed out");
+  const response = await fetch(location.href, { headers: { Accept: "text/html", "Queuecalls-Refresh": "1" } });
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   document.querySelectorAll("[data-live]").forEach((old) => {
     const found = fresh.getElementById(old.id);

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest  # noqa: TC002
 import requests
 
+from airflow_provider_queuecalls.listening import LOOPBACK, listen
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.signed_url import read_secrets
@@ -124,7 +125,7 @@ def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "CLIENT_SECONDS", 0.3)
     database = Database(sqlite)
     app = module.Receiver(database, read_secrets(NEW))
-    listener = module.listen("127.0.0.1", 0)
+    listener = listen(LOOPBACK, 0)
     server = module.server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

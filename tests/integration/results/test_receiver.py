@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -20,7 +21,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.cli import main
+from airflow_provider_queuecalls.cli import main, results
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
@@ -222,8 +223,9 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
 
     assert main(["results", "prune", "--older-than", "1d"]) == 0
     assert "Deleted 0 results" in capsys.readouterr().out
-    time.sleep(1.1)  # times are in seconds
-    assert main(["results", "prune", "--older-than", "0.1 seconds"]) == 0
+    in_two_days = time.time() + 2 * 86_400
+    monkeypatch.setattr(results, "time", SimpleNamespace(time=lambda: in_two_days))
+    assert main(["results", "prune", "--older-than", "1d"]) == 0
     assert stored(sqlite, key) == []
 
 

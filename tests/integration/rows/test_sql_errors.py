@@ -164,11 +164,16 @@ def test_a_database_that_is_down_is_safe_to_try_again(monkeypatch: pytest.Monkey
     ("connection", "words"),
     [
         (None, "is not defined"),
-        ({"conn_type": "queuecalls"}, "is of type 'queuecalls', which is no database"),
+        (
+            {"conn_type": "queuecalls"},
+            "is of type 'queuecalls', which is not a database. Nothing was sent. Use a connection whose provider ",
+        ),
         ({"conn_type": "nosuchtype"}, "cannot be used"),
     ],
 )
-def test_a_connection_to_no_database_is_an_error(connection: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_is_not_to_a_database_is_an_error(
+    connection: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE", raising=False)
     if connection:
         monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))

@@ -92,6 +92,8 @@ def test_faults_can_be_armed_listed_and_disarmed(queuecalls_sandbox: Sandbox) ->
     assert (once["times"], always["times"]) == (1, None)
     assert get(queuecalls_sandbox, "/api/faults/armed") == [once, always]
     assert ask(queuecalls_sandbox, "DELETE", f"/api/faults/armed/{once['id']}").json() == [always]
+    again = ask(queuecalls_sandbox, "DELETE", f"/api/faults/armed/{once['id']}")
+    assert (again.status_code, again.json()["detail"]) == (404, f"There is no armed fault {once['id']}.")
     assert post(queuecalls_sandbox).status_code == 503
     assert ask(queuecalls_sandbox, "DELETE", "/api/faults/armed").json() == []
     assert [fault["name"] for fault in get(queuecalls_sandbox, "/api/faults")] == [fault.name for fault in FAULTS]

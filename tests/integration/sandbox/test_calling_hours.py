@@ -42,6 +42,14 @@ def test_attempts_outside_hours_are_counted_and_shown(sandbox: Sandbox, put_forw
     assert ask(sandbox, "GET", "/api/campaigns/1/attempts-outside-hours").status_code == 404
 
 
+def test_a_campaign_without_an_expiration_is_compared_by_its_own_time_too(sandbox: Sandbox) -> None:
+    sandbox.advance(hours=12)
+    post(sandbox, f"{NEW_YORK}\n", scheduled_timestamp=str(NOON))
+    sandbox.advance(seconds=sandbox.campaigns[-1].starts_at - int(sandbox.now.timestamp()))
+    assert get(sandbox, "/api/campaigns/1/attempts-outside-hours") == {"attempts": 0}
+    assert sandbox.calls[0].attempts == 1
+
+
 def test_without_calling_hours_nothing_is_compared(queuecalls_sandbox: Sandbox) -> None:
     post(queuecalls_sandbox, f"{HONOLULU}\n18005550102\n")
     queuecalls_sandbox.advance(seconds=5)

@@ -48,6 +48,18 @@ def test_a_profile_can_be_sent_to_with_the_connection_that_leads_to_it(
             assert [each.name for each in sandbox.campaigns] == ["by profile"]
 
 
+@pytest.mark.parametrize("response_format", ["xml", "json", "text"])
+def test_a_profile_with_some_words_can_be_sent_to(
+    response_format: str, contacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"response_format": response_format, "response_names": {"status": "state"}}))
+    with run_sandbox(profile=str(profile), speed=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)
+        campaign = Campaign(start_url=START_URL, campaign_name="by profile")
+        assert QueueCallsHook().queue_calls(contacts, campaign).outcome is Outcome.QUEUED
+
+
 def test_settings_win_over_a_profile(profile_file: Path) -> None:
     with run_sandbox(profile=str(profile_file), response_names={"queued": "fine"}) as sandbox:
         assert json.loads(sandbox.connection)["extra"]["queued_values"] == {"status": "fine"}
@@ -75,8 +87,13 @@ def test_the_command_lists_profiles(capsys: pytest.CaptureFixture[str]) -> None:
     ("content", "words"),
     [
         ("[]", "must be a JSON object"),
-        ('{"color": "red"}', "must be a JSON object"),
-        ('{"duplicates": "maybe"}', "duplicates"),
+        ('{"color": "red"}', "has the key 'color'; a key must be 'field_names', "),
+        ('{"duplicates": "maybe"}', "duplicates is 'maybe'; it must be 'queue', 'drop', or 'refuse'."),
+        ('{"checks_pin": null}', "checks_pin is None; it must be true or false."),
+        (
+            '{"response_names": {"color": "red"}}',
+            "response_names is a dict of 1; it must be a JSON object of strings, ",
+        ),
         ("{", "cannot be read"),
     ],
 )

@@ -249,7 +249,7 @@ def attempts(number: str, part: Part, retries: int, interval: int) -> Iterator[i
     """When the sandbox attempts to call a number."""
     start, end = part.span or (0, 0)
     parameters = {"max_retries": str(retries), "retry_interval": str(interval)}
-    campaign = QueuedCampaign(1, "x", start, parameters, "x", "x", 1, 1, start, end, (), Progress())
+    campaign = QueuedCampaign(1, "x", start, parameters, "x", "x", 1, 1, start, end, 0, (), Progress())
     call = Call(1, 1, 1, number, None, None, "waiting", 0, None, None, None, None, start)
     while call.due_at is not None:
         before, call = call, next_state(call, campaign, seed=1)
