@@ -216,10 +216,10 @@ def _raise_unless_queued(response: Response) -> Response:
             **details,
         )
     if response.outcome is Outcome.NOT_ACCEPTED:
-        when = "later" if response.retry_after is None else f"after {response.retry_after:.0f} s"
+        wait = "" if response.retry_after is None else f", after {response.retry_after:.0f} s"
         raise NotAccepted(
             f"The service did not accept {name} now ({response.problem}). Nothing was queued; it is safe to try again "
-            f"{when}.{said}",
+            f"later{wait}.{said}",
             retry_after=response.retry_after,
             **details,
         )

@@ -176,7 +176,7 @@ def test_what_was_not_accepted_is_retried_by_airflow(run_dag: Any, connect: Any)
         run = run_dag()
     assert len(server.posts) == 2
     assert (run.states["queue"], run.tries) == ("success", 2)
-    assert "it is safe to try again after 0 s." in run.printed
+    assert "it is safe to try again later, after 0 s." in run.printed
     assert_nothing_leaked(run)
 
 
