@@ -85,7 +85,8 @@ def write(form: Locator, label: str, value: dict[str, Any]) -> None:
 
 def new_connection(page: Page, conn_id: str) -> Locator:
     """The form for a new connection of our type."""
-    page.goto("/connections")
+    if not page.url.endswith("/connections"):
+        page.goto("/connections")
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
     form.get_by_label("Connection ID").fill(conn_id)
