@@ -31,7 +31,7 @@ AS_OF_3.2.2 = 2026-06-05
 LOWEST = 2.11.0
 AS_OF_LOWEST = 2025-07-02
 
-.PHONY: demo quick test test-all test-newest test-lowest test-prerelease cluster-test check docs wheel bench cluster-bench tables hooks clean
+.PHONY: demo quick test test-all test-newest test-lowest test-prerelease cluster-test check docs wheel bench cluster-bench tables pictures hooks clean
 .PHONY: chromium postgresql redis
 .DELETE_ON_ERROR:
 # Some hundred processes import Airflow: nobody should compile it anew each time.
@@ -109,6 +109,9 @@ cluster-bench: $(VENV)/.cluster postgresql redis
 
 tables: $(VENV)/.ready
 	$(VENV)/bin/python tools/tables.py
+
+pictures: $(VENV)/.ready chromium
+	$(VENV)/bin/python tools/pictures.py
 
 hooks: $(VENV)/.ready
 	$(VENV)/bin/pre-commit install
