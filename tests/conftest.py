@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import gc
 import json
 import logging
 import os
@@ -36,8 +35,6 @@ os.environ.update(
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
 )
 (HOME / "dags").mkdir()
-# Airflow's modules are a million objects. Looking through them for garbage as often as usual takes a tenth of the time.
-gc.set_threshold(50_000, 20, 100)
 # A machine that is busy or stands still for a second says nothing about the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
