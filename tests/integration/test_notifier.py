@@ -247,9 +247,8 @@ def test_a_database_that_does_not_answer_leaves_time_to_call(
     notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(
-        module, "TOTAL_SECONDS", engine.PATIENCE_SECONDS
-    )  # all of which others would wait for the connection
+    # All of which others would wait for the connection.
+    monkeypatch.setattr(module, "TOTAL_SECONDS", engine.PATIENCE_SECONDS)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts the connection, and nobody reads
         url = f"postgresql://someone:secret@127.0.0.1:{silent.getsockname()[1]}/results"
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
@@ -286,7 +285,11 @@ def secretive(_: Any) -> str:
     [
         ({"to": secretive, "to_variable": None}, "LookupError"),
         ({"to_variable": "nobody"}, "to_variable is 'nobody', which is not the name of an Airflow Variable that has a"),
-        ({"to_variable": "not_defined"}, "to_variable is 'not_defined', which is not the name of an Airflow Variable"),
+        pytest.param(
+            {"to_variable": "not_defined"},
+            "to_variable is 'not_defined', which is not the name of an Airflow Variable",
+            marks=pytest.mark.skipif((3, 0) <= AIRFLOW < (3, 1), reason="Airflow 3.0 looks only a task's Variables up"),
+        ),
         ({"to_variable": None}, "notify_numbers has no phone number"),
         ({"start_url": "ftp:{{ nothing.at.all }}"}, "start_url does not start with http"),
         ({"queuecalls_conn_id": "nowhere"}, "is not defined"),
