@@ -9,8 +9,8 @@ VENV ?= .venv
 AIRFLOW_VERSION ?= 3.3.2
 INSTALL_OPTIONS ?=
 EXTRA ?= dev
-# One more than there are cores, since tests wait a lot.
-WORKERS ?= $(shell expr $$(nproc) + 1)
+# Twice as many as there are cores, since tests wait a lot.
+WORKERS ?= $(shell expr $$(nproc) \* 2)
 PYTEST = AIRFLOW_VERSION='$(AIRFLOW_VERSION)' $(VENV)/bin/python -m pytest -o cache_dir=$(VENV)/.pytest_cache
 PARALLEL = --numprocesses=$(WORKERS) --maxprocesses=4
 # A module stays in one process (tests/conftest.py), and the longest modules come first.
