@@ -41,7 +41,9 @@ class Clock:
             self._speed = speed
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward."""
+        """Put the clock forward. Raises :class:`ValueError` for a negative number."""
+        if seconds < 0:
+            raise ValueError(f"the clock cannot be put back, by {-seconds:g} s")
         with self._lock:
             self._settle()
             self._ahead += seconds

@@ -131,7 +131,8 @@ class Sandbox:
     def advance(self, **duration: float) -> None:
         """Put the clock forward, by what :class:`datetime.timedelta` takes: ``advance(hours=2)``.
 
-        Returns when everything that is due by then has happened, callbacks included.
+        Returns when everything that is due by then has happened, callbacks included. Raises :class:`ValueError` for a
+        negative duration.
         """
         self._state.advance(timedelta(**duration).total_seconds())
 

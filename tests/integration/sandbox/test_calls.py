@@ -51,6 +51,13 @@ def test_the_clock_stands_still_until_it_is_advanced(queuecalls_sandbox: Sandbox
     assert queuecalls_sandbox.now - before == timedelta(hours=1, seconds=45)
 
 
+def test_the_clock_cannot_be_put_back(queuecalls_sandbox: Sandbox) -> None:
+    before = queuecalls_sandbox.now
+    with pytest.raises(ValueError, match="the clock cannot be put back, by 60 s"):
+        queuecalls_sandbox.advance(minutes=-1)
+    assert queuecalls_sandbox.now == before
+
+
 def test_a_faster_clock_dials_without_being_advanced(listener: Listener) -> None:
     with run_sandbox(speed=100_000) as sandbox:
         before = sandbox.now
