@@ -6,6 +6,7 @@ They end with the last of these modules: an idle scheduler takes a tenth of a pr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,11 +22,12 @@ EXAMPLES = REPOSITORY / "example_dags"
 SLOTS = 16
 
 
-def calling_tomorrow(dag_id: str) -> str:
-    """The code of an example, which calls in tomorrow's window: calls that begin shortly before the end of today's would expire."""
+def calling_tomorrow(dag_id: str, folder: Path) -> Path:
+    """Copy an example to a folder so that it calls in tomorrow's window, which begins in the future at any time of the day."""
     code = (EXAMPLES / f"{dag_id}.py").read_text()
     assert "timedelta(hours=6)" in code
-    return code.replace("timedelta(hours=6)", "timedelta(hours=30)")
+    (copy := folder / f"{dag_id}.py").write_text(code.replace("timedelta(hours=6)", "timedelta(hours=30)"))
+    return copy
 
 
 @pytest.fixture(scope="package")

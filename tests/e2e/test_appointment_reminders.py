@@ -31,7 +31,7 @@ def test_what_people_press_becomes_three_lists_and_who_opts_out_is_not_called_ag
     (dags / "sql").mkdir(parents=True)
     statement = (EXAMPLES / "sql" / "appointments.sql").read_text()
     (dags / "sql" / "appointments.sql").write_text(statement.replace("%(day)s", ":day"))
-    (dags / f"{DAG_ID}.py").write_text(calling_tomorrow(DAG_ID))
+    calling_tomorrow(DAG_ID, dags)
     with closing(sqlite3.connect(warehouse)) as connection, connection:
         connection.execute("CREATE TABLE appointments (day TEXT, mobile TEXT, reference TEXT, spoken_time TEXT)")
         rows = [("2026-01-02", number, name, "Tuesday at 9:30") for name, number in PEOPLE.items()]

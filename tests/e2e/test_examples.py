@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.e2e.conftest import EXAMPLES
+from tests.e2e.conftest import EXAMPLES, calling_tomorrow
 from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW
 
@@ -34,10 +34,10 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(live_airflow: Airflow) -> Iterator[Live]:
+def live(live_airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with run_sandbox(speed=0) as sandbox, live_airflow.connections({"queuecalls_default": sandbox.connection}):
-        files = [EXAMPLES / f"{name}.py" for name in (CAMPAIGN, IN_PARTS)]
-        live_airflow.add_dags(files, [EXPORT, CAMPAIGN, IN_PARTS])
+        campaign = calling_tomorrow(CAMPAIGN, tmp_path_factory.mktemp("examples"))
+        live_airflow.add_dags([campaign, EXAMPLES / f"{IN_PARTS}.py"], [EXPORT, CAMPAIGN, IN_PARTS])
         yield Live(live_airflow, sandbox)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
+from tests.e2e.conftest import calling_tomorrow
 from tests.support.airflow import Airflow
-from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
@@ -21,7 +21,7 @@ def test_those_not_reached_are_called_again_by_the_next_dag(airflow_with_results
     files.mkdir()
     (files / "calls.csv").write_text(f"{REACHED},appointment-1\n{BUSY},appointment-2,9:30\n")
     with run_sandbox(speed=0) as sandbox, airflow.connections({"queuecalls_default": sandbox.connection}):
-        airflow.add_dags([REPOSITORY / "example_dags" / f"{SECOND}.py"], [FIRST, SECOND])
+        airflow.add_dags([calling_tomorrow(SECOND, tmp_path)], [FIRST, SECOND])
         given = {"contacts": str(files / "calls.csv"), "folder": str(files)}
         airflow.trigger(FIRST, "first", **given, dry_run=False)
         airflow.wait(lambda: len(sandbox.campaigns) == 1, "the first campaign")

@@ -90,7 +90,7 @@ def _do(database: str, statement: str, *values: object) -> list[Any]:
 @pytest.fixture(scope="module")
 def live(airflow_with_results: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     made, files = (tmp_path_factory.mktemp(name) for name in ("made", "files"))
-    (made / f"{DAG_ID}.py").write_text(calling_tomorrow(DAG_ID))
+    calling_tomorrow(DAG_ID, made)
     with ExitStack() as stack:
         warehouse = stack.enter_context(postgres_server()).new_database("warehouse")
         _do(warehouse, "CREATE TABLE appointments (day DATE, mobile BIGINT, reference TEXT, spoken_time TEXT)")

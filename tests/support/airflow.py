@@ -96,8 +96,10 @@ class Airflow:
         for entity in entities:
             entity["extra"] = json.dumps(entity.get("extra", {}))
         self._change_connections({"action": "create", "entities": entities})
-        yield
-        self._change_connections({"action": "delete", "entities": list(connections)})
+        try:
+            yield
+        finally:
+            self._change_connections({"action": "delete", "entities": list(connections)})
 
     def _change_connections(self, action: Mapping[str, Any]) -> None:
         done = self._ask("PATCH", "connections", {"actions": [action]})
