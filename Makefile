@@ -1,5 +1,5 @@
 # make demo       sets everything up and runs the main job through a real Airflow
-# make quick      sets everything up and runs the unit tests: no browser, no database, less than a minute
+# make quick      sets everything up and runs the unit tests: no browser, no database, about a minute
 # make test       sets everything up and runs all tests
 # make test-all   does so with every Airflow that is supported
 
