@@ -195,7 +195,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     #: Rendered, these may name a person.
     hidden_fields: Sequence[str] = ("message_reference", "call_parameters")
     ui_color = "#d9ece6"
-    #: The delivery and its source files, for OpenLineage, which asks after the task has ended, also if it failed.
+    #: The result and its source files, for OpenLineage, which asks after the task has ended, also if it failed.
     _delivered: tuple[Mapping[str, Any], Sequence[Location]] | None = None
 
     def __init__(
