@@ -6,7 +6,8 @@ import errno
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +26,15 @@ from airflow_provider_queuecalls._airflow.stores import (
     TaskStateStore,
     conditional_library,
 )
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, NoRecord, QueueCallsError, Violation
+from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
+    InvalidCampaign,
+    InvalidContactRules,
+    InvalidContacts,
+    NoRecord,
+    QueueCallsError,
+    Violation,
+)
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
@@ -72,7 +81,9 @@ def records_at(
     path = _given(receipts_path)
     if path is None:
         state = context and context.get("task_state_store")
-        if state is None and not dry_run:
+        if state is None and dry_run:
+            return lambda _: NoStore()
+        if state is None:
             raise _invalid(*NOT_SET)
         return lambda key: TaskStateStore(state, context and context["ti"], key.sender_digest)
     if path == NO_RECORD:
@@ -108,6 +119,23 @@ def machine_records(folder: Path) -> OpenStore:
 def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[CampaignKey], Ledger]:
     """How a try opens the record of any campaign."""
     return lambda key: Ledger(open_store(key), key, this_try, first_result=first_result, log=log)
+
+
+@contextmanager
+def earlier_try_named(open_store: OpenStore, key: CampaignKey) -> Iterator[None]:
+    """Say in errors of the check what an earlier try has sent: what fails now, and sends nothing, may follow a success.
+
+    Nobody should send the list under another name because a contact file is gone that was sent an hour ago.
+    """
+    try:
+        yield
+    except (InvalidCampaign, InvalidContactRules, InvalidContacts, CheckFailed) as error:
+        try:
+            earlier = ledger_opener(open_store, Try(0, ""), log=None)(key).describe_earlier_try()
+        except QueueCallsError as unread:
+            earlier = str(unread)
+        error.args = ("\n".join([str(error), *earlier.splitlines()]),)
+        raise
 
 
 def describe_records() -> str:

@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-    from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
+    from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at
     from airflow_provider_queuecalls._airflow.results import build_campaign, row_values, speaks, with_campaign_row
     from airflow_provider_queuecalls._airflow.settings import check_memory_mb
     from airflow_provider_queuecalls.client.client import Client
@@ -114,7 +114,7 @@ def _send(options: argparse.Namespace) -> int:
     deliver_list = partial(
         deliver, campaign, options.file, client, rules=rules, speaks=speaks(campaign), memory_limit=check_memory_mb(), log=log
     )  # fmt: skip
-    with progress_bar() as progress, open_record() as called:
+    with progress_bar() as progress, earlier_try_named(open_store, key), open_record() as called:
         checked = deliver_list(
             ledger_opener(open_store, this_try, log), called=called, rejects=nullcontext(options.rejects), dry_run=True,
             progress=progress,

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at
+from airflow_provider_queuecalls._airflow.receipts import describe_records, earlier_try_named, ledger_opener, records_at
 from airflow_provider_queuecalls._airflow.results import build_start_url, row_values, speaks, with_campaign_row
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import Location
@@ -152,6 +152,7 @@ class QueueCallsHook(BaseHook):
         with ExitStack() as stack:
             known = row_values(campaign, self.endpoint)
             open_store = with_campaign_row(open_store, running_task(), self.log, stack, known)
+            stack.enter_context(earlier_try_named(open_store, key))
             called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=self.log))
             return deliver(
                 campaign,

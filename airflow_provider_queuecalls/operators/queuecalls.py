@@ -12,7 +12,7 @@ from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, ask_if_unknown, read_parameters, record_answer
-from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at
+from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at
 from airflow_provider_queuecalls._airflow.results import (
     build_campaign,
     page_of_campaign,
@@ -308,6 +308,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             }
             open_store = with_campaign_row(open_store, context["ti"], self.log, stack, known)
             key = self.hook.key_of(campaign.campaign_name or "")
+            stack.enter_context(earlier_try_named(open_store, key))
             called = stack.enter_context(called_numbers(self.max_per_period, campaign, key, log=self.log))
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))

@@ -97,6 +97,11 @@ class Entry:
         return CampaignKey(campaign_name=self.campaign_name, service=self.service, account=self.account)
 
     @property
+    def sender(self) -> str:
+        """Who sent the campaign, for messages."""
+        return f"try {self.try_number} on host {self.host}"
+
+    @property
     def may_be_under_way(self) -> bool:
         """Whether its request may not have ended yet."""
         if self.ended_at is not None:

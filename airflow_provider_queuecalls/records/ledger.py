@@ -180,6 +180,24 @@ class Ledger:
             return f"{entry.under_way_hint} A result arrived at {arrived}, but an earlier request may have queued its call."
         return f" But the first result of its calls arrived at {arrived}, so it was queued."
 
+    def describe_earlier_try(self) -> str:
+        """What the record says of a request that has queued the campaign, or may have; nothing where there is none.
+
+        For errors of a try that sends nothing. Raises as :meth:`read`.
+        """
+        entry = self.read()[1]
+        if entry is None or entry.state not in (State.COMPLETE, State.RECEIPT):
+            return ""
+        if entry.result is not None:
+            return (
+                f"Campaign {entry.campaign_name!r} was already queued by {entry.sender} at {entry.queued_at}. If this is a retry, "
+                "leave the task as it is."
+            )
+        return (
+            f"Campaign {entry.campaign_name!r} may be queued: {entry.sender} started to send it at {entry.started_at} and recorded "
+            f"no response.{self.hint(entry)} Look for it in the vendor's campaign manager before you send its list again."
+        )
+
     @property
     def follows_broken_off(self) -> bool:
         """Whether all that is on record are requests with the same permission to send, which have queued nothing."""
@@ -259,18 +277,17 @@ class Ledger:
 
     def _result_of(self, entry: Entry) -> Mapping[str, Any]:
         name = entry.campaign_name
-        who = f"try {entry.try_number} on host {entry.host}"
         if entry.result is None:
             raise OutcomeUnknown(
-                f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {who} started to send it at "
-                f"{entry.started_at} and recorded no response ({self._store.location}).{self.hint(entry)} It will not be sent again "
+                f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {entry.sender} started to send "
+                f"it at {entry.started_at} and recorded no response ({self._store.location}).{self.hint(entry)} It will not be sent again "
                 f"automatically. Look for it in the vendor's campaign manager, or ask their support.\n{self.how_to_resolve}",
                 campaign_name=name,
                 sent=False,
             )
         if entry.digest != self._written().digest:
             raise AlreadySent(
-                f"Campaign {name!r} was already queued by {who} at {entry.queued_at}, with a list that differs from this one: the "
+                f"Campaign {name!r} was already queued by {entry.sender} at {entry.queued_at}, with a list that differs from this one: the "
                 "contact file, a suppression list, or a rule of the check has changed. Nothing was sent. If this is a retry, "
                 "leave the task as it is: the first list is queued. If this is a new list, set another campaign_name; contacts "
                 "who are on both lists are then called twice.",

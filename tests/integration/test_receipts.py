@@ -167,6 +167,39 @@ def test_a_lost_answer_stops_whoever_comes_next(sends: Any, connect: Any) -> Non
         assert len(server.posts) == 1
 
 
+def test_a_check_that_fails_says_what_an_earlier_try_has_sent(
+    sends: Any, small_list: Path, bucket: Any, connect: Any
+) -> None:
+    """Else somebody sends the list under another name, since its task failed and says that nothing was sent."""
+    is_gone = {"contacts": str(small_list.with_name("gone.csv"))}
+    is_gone_from_a_storage = {"contacts": f"s3://storage@{bucket.name}/gone.csv"}
+    with faults.FaultServer(faults.answer(200, QUEUED), faults.close()) as server:
+        connect(server.url)
+        for changes in (is_gone, {"max_rejects": -1}):
+            assert "try 1" not in fails(sends, **changes)
+        sends()
+        for changes in (is_gone, is_gone_from_a_storage, {"max_rejects": -1}, {"max_per_period": "often"}):
+            message = fails(sends, **changes)
+            assert "\nCampaign 'spring' was already queued by try 1 on host " in message
+            assert message.endswith(" If this is a retry, leave the task as it is.")
+        fails(sends, campaign_name="summer")
+        assert "\nCampaign 'summer' may be queued: try 1 on host " in fails(sends, campaign_name="summer", **is_gone)
+        assert len(server.posts) == 2
+
+
+def test_a_check_that_fails_says_so_if_the_record_cannot_be_read(service: faults.FaultServer, tmp_path: Path) -> None:
+    message = fails(send, contacts="/no/such/file.csv", receipts_path=str(tmp_path / "no such folder"))
+    assert message.startswith("The contact file '/no/such/file.csv' does not exist")
+    assert "\nThe record of campaign 'spring' in " in message
+
+
+def fails(sends: Callable[..., Any], **changes: Any) -> str:
+    """The message of the task's failure."""
+    with pytest.raises(AirflowFailException) as caught:
+        sends(**changes)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("where", "problem"),
     [
