@@ -116,15 +116,15 @@ def _timestamp(value: object, parameter: Parameter) -> int:
 
 def _parse_time(text: str) -> datetime:
     """Read ISO 8601 with an offset, or without one and followed by a zone's name."""
-    from zoneinfo import ZoneInfo
-
     from dateutil.parser import isoparse  # the standard library's reads less of ISO 8601 before Python 3.11
+
+    from airflow_provider_queuecalls.clocks import clocks
 
     stamp, _, zone = re.sub(r"\[(.+)\]$", r" \1", text).rpartition(" ")
     try:
         if (stamp and "/" in zone) or zone == "UTC":
-            moment = isoparse(stamp)
-            return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+            moment, clock = isoparse(stamp), timezone.utc if zone == "UTC" else clocks(zone)[0]
+            return moment if moment.tzinfo else moment.replace(tzinfo=clock)
         return isoparse(text)
     except (ValueError, KeyError, OSError):
         raise ValueError("is not a time in ISO 8601") from None

@@ -22,7 +22,7 @@ from phonenumbers.tzdata import TIMEZONE_DATA
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from airflow_provider_queuecalls.contacts.clocks import clocks, offset, tzdata
+from airflow_provider_queuecalls.clocks import clocks, offset, tzdata
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "airflow_provider_queuecalls" / "contacts" / "area_codes.csv"

@@ -19,7 +19,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from airflow_provider_queuecalls.contacts.clocks import clocks, offsets
+from airflow_provider_queuecalls.clocks import clocks, offsets
 from airflow_provider_queuecalls.contacts.places import PACIFIC, Place, area_codes, country
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, show
 from airflow_provider_queuecalls.value_types import read_duration, read_structure

@@ -11,8 +11,8 @@ from itertools import islice
 from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
+from airflow_provider_queuecalls.clocks import tzdata
 from airflow_provider_queuecalls.contacts.call_limit import NumberCheck
-from airflow_provider_queuecalls.contacts.clocks import tzdata
 from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.duckdb_session import translate_errors
 from airflow_provider_queuecalls.contacts.files import Source, is_same_file, open_source, show_role

@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from airflow_provider_queuecalls.contacts.clocks import clocks
+from airflow_provider_queuecalls.clocks import clocks
 
 CANADA = frozenset({"AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU", "ON", "PE", "QC", "SK", "YT"})
 #: Territories on the other side of the date line or close to it. No hour of the day suits them and the mainland.

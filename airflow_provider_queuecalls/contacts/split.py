@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO, Literal, TypeAlias
 
+from airflow_provider_queuecalls.clocks import clocks
 from airflow_provider_queuecalls.contacts.calling_hours import LONGEST_SPAN, CallingHours, Span, common_spans
 from airflow_provider_queuecalls.contacts.check import CheckedContacts
-from airflow_provider_queuecalls.contacts.clocks import clocks
 from airflow_provider_queuecalls.contacts.files import complete_file, show_role
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import blocks

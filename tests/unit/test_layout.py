@@ -24,7 +24,7 @@ ROOT = Path(package.__file__).parent
 REPOSITORY = ROOT.parent
 #: What the package consists of, from the bottom up. A module imports from its own folder and from lower layers only.
 LAYERS = (
-    {"outcome", "exceptions", "stopping", "progress", "parameters", "value_types", "signed_url", "listening"},
+    {"outcome", "exceptions", "stopping", "progress", "parameters", "clocks", "value_types", "signed_url", "listening"},
     {"client"},
     {"contacts", "voice"},
     {"records"},

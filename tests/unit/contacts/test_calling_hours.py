@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from datetime import date, datetime, timedelta, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.contacts import clocks
+from airflow_provider_queuecalls import clocks
 from airflow_provider_queuecalls.contacts.calling_hours import (
     DAYS,
     CallingHours,
@@ -265,32 +263,3 @@ def test_every_entry_of_a_named_set_has_a_source_and_a_day() -> None:
     assert all(entry.source and date.fromisoformat(entry.looked_up) for entry in entries())
     for name in set_names():
         assert CallingHours.read(name).regions == named_set(name)
-
-
-OLD_AND_NEW = """
-from airflow_provider_queuecalls.contacts import clocks
-print(clocks.tzdata(), [clocks.offset(clock, 1800000000) // 3600 for clock in clocks.clocks("America/Vancouver")])
-"""
-
-
-@pytest.mark.skipif(version("tzdata") < "2026.6", reason="the package is older than the changes in Canada")
-@pytest.mark.parametrize(
-    ("system", "expected"), [("2099a", "('2099a', False) [-7]"), ("2025b", "[-7]"), (None, "[-7]")]
-)
-def test_the_newest_time_zone_data_is_used(tmp_path: Path, system: str | None, expected: str) -> None:
-    """Even if it is not the system's, which Python prefers."""
-    if system:
-        (tmp_path / "tzdata.zi").write_text(f"# version {system}\n")
-    environment = {**os.environ, "PYTHONTZPATH": str(tmp_path)}
-    ran = subprocess.run([sys.executable, "-c", OLD_AND_NEW], capture_output=True, text=True, check=True, cwd=ROOT, env=environment)  # fmt: skip
-    assert ran.stdout.strip().endswith(expected)
-
-
-def test_with_old_time_zone_data_both_clocks_must_be_within_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "tzdata", lambda: ("2025b", True))
-    clocks.clocks.cache_clear()
-    try:
-        assert len(clocks.clocks("America/Vancouver")) == 2
-        assert len(clocks.clocks("America/Los_Angeles")) == 1
-    finally:
-        clocks.clocks.cache_clear()
