@@ -147,10 +147,10 @@ TABLES = {
 _ENTRY = re.compile(r"^ +:param (\w+):.*\n(?: {8,}\S.*\n)*", re.MULTILINE)
 
 
-def _check(hours: str) -> list[Parameter]:
-    """Return the parameters of the check for an operator that sends nothing, with its own sentence about calling hours."""
-    doc = f"{hours} A value that renders to an empty string is an error."
-    return [replace(p, doc=doc) if p.name == "calling_hours" else p for p in CHECK_PARAMETERS]
+def _check(**docs: str) -> list[Parameter]:
+    """Return the parameters of the check for an operator that sends nothing, with its own sentence about some of them."""
+    empty = "A value that renders to an empty string is an error."
+    return [replace(p, doc=f"{docs[p.name]} {empty}") if p.name in docs else p for p in CHECK_PARAMETERS]
 
 
 #: The public classes with parameters that are declared in a table: file and class, with the parameters in order.
@@ -170,12 +170,15 @@ DOCUMENTED = {
     ],
     ("operators/call_results.py", "CallResultsOperator"): [
         *NEXT_LIST_PARAMETERS,
-        *_check("The same hours as in the task that sent the list: contacts who were outside them are left out."),
+        *_check(
+            suppress_max_age="Has no effect: the suppression lists were new enough when the list was sent.",
+            calling_hours="The same hours as in the task that sent the list: contacts who were outside them are left out.",
+        ),
     ],
     ("operators/split_contacts.py", "SplitContactsOperator"): [
         *SPLIT_PARAMETERS,
         *_check(
-            "The hours in which people may be called, by their own clocks. Each file gets a span that is within them."
+            calling_hours="The hours in which people may be called, by their own clocks. Each file gets a span that is within them."
         ),
     ],
     ("sensors/queuecalls.py", "QueueCallsResultsSensor"): WAIT_PARAMETERS,

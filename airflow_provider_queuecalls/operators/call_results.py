@@ -68,10 +68,9 @@ class CallResultsOperator(BaseOperator):
     """Join the list that was sent with the results of its calls, and write who was reached or who was not.
 
     The list is checked again with the same rules, so that exactly the contacts that were sent are joined: give ``contacts``
-    and the rules of the check as they were given to QueueCallsOperator. ``suppress_max_age`` has no effect here, and
-    ``calling_hours`` only together with ``queued``. If the
-    digest of the list is not the one in ``queued``, the task fails. With ``campaign_name``, only the number of contacts can
-    be compared: if it differs, a warning is logged, and ``select='missing'`` fails.
+    and the rules of the check as they were given to QueueCallsOperator. ``calling_hours`` need ``queued``. If the digest of
+    the list is not the one in ``queued``, the task fails. With ``campaign_name``, only the number of contacts can be
+    compared: if it differs, a warning is logged, and ``select='missing'`` fails.
 
     A CSV file is a contact file for the next campaign, which accepts it with ``has_header=True``. Every parameter is
     templated, and accepts what a template renders.
@@ -118,9 +117,9 @@ class CallResultsOperator(BaseOperator):
         keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
         renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
-    :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
-        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
+    :param suppress_max_age: Has no effect: the suppression lists were new enough when the list was sent. A value that
+        renders to an empty string is an error. Accepts a timedelta, a number of days, or a string such as '31 days' or
+        'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The same hours as in the task that sent the list: contacts who were outside them are left out.
