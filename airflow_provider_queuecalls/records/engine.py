@@ -13,6 +13,8 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
+#: The drivers of each kind of database, the better one first. Those that are asynchronous cannot be used.
+_DRIVERS = {"sqlite": ("pysqlite",), "postgresql": ("psycopg", "psycopg2")}
 #: How long a statement waits for another process that writes, or for PostgreSQL to accept a connection.
 PATIENCE_SECONDS = 10
 ACCEPTED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -38,6 +40,7 @@ def make_engine(url: str, *, create: bool, patience: float) -> Engine:
     from sqlalchemy.pool import QueuePool
 
     parsed = parse_url(url)
+    parsed = parsed.set(drivername=_with_driver(parsed.drivername))
     # Errors must not repeat the values of a statement: they are people's data.
     options: dict[str, Any] = {"future": True, "hide_parameters": True, "poolclass": QueuePool, "pool_pre_ping": True}
     # Nor must the log: with logging_level=DEBUG, SQLAlchemy would log every row.
@@ -57,7 +60,6 @@ def make_engine(url: str, *, create: bool, patience: float) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    parsed = parsed.set(drivername=_postgres_driver(parsed.drivername))
     return create_engine(parsed, connect_args={"connect_timeout": int(patience)}, pool_size=10, **options)
 
 
@@ -90,16 +92,23 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
-def _postgres_driver(name: str) -> str:
-    """The URL's driver, or for a URL without one the installed driver that SQLAlchemy can use."""
+def _with_driver(name: str) -> str:
+    """The kind of database with its driver: the URL's, or else the first one that is installed."""
     import sqlalchemy
 
-    if name.startswith("postgresql+"):
-        return name
-    if name not in ("postgresql", "postgres"):
+    kind, _, chosen = name.partition("+")
+    kind = "postgresql" if kind == "postgres" else kind
+    if kind not in _DRIVERS:
         raise QueueCallsError(f"The results database cannot be {name!r}. It must be {ACCEPTED}.")
-    drivers = ("psycopg", "psycopg2") if int(sqlalchemy.__version__.partition(".")[0]) >= 2 else ("psycopg2",)
-    for driver in drivers:
-        if find_spec(driver):
-            return f"postgresql+{driver}"
-    raise QueueCallsError(f"PostgreSQL needs a driver, which is not installed: pip install {' or '.join(drivers)}.")
+    is_old = int(sqlalchemy.__version__.partition(".")[0]) < 2
+    usable = [driver for driver in _DRIVERS[kind] if driver != "psycopg" or not is_old]
+    if chosen and chosen not in usable:
+        raise QueueCallsError(
+            f"The results database cannot use the driver {chosen!r}. It must be {' or '.join(map(repr, usable))}, or left out: "
+            f"{ACCEPTED}."
+        )
+    wanted = [chosen] if chosen else usable
+    for driver in wanted:
+        if driver == "pysqlite" or find_spec(driver):
+            return f"{kind}+{driver}"
+    raise QueueCallsError(f"PostgreSQL needs a driver, which is not installed: pip install {' or '.join(wanted)}.")

@@ -189,6 +189,11 @@ def test_a_database_is_opened_while_another_program_writes(url: str) -> None:
         ("nonsense", "no valid URL"),
         ("mysql://user:s3cret@host/db", "cannot be 'mysql'"),
         (
+            "postgresql+asyncpg://user:s3cret@host/db",
+            "cannot use the driver 'asyncpg'.* must be .*'psycopg2', or left out",
+        ),
+        ("sqlite+aiosqlite:///{}/results.db", "cannot use the driver 'aiosqlite'.* must be 'pysqlite', or left out"),
+        (
             "postgresql://user:s3cret@127.0.0.1:1/db",
             "cannot be used: OperationalError. Check that the server can be reached",
         ),
