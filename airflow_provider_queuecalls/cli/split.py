@@ -23,7 +23,8 @@ from airflow_provider_queuecalls.contacts.split import (
     would_be_replaced,
     write_parts,
 )
-from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
+from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
 
@@ -73,6 +74,10 @@ def _run(options: argparse.Namespace) -> int:
         os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
         yield location
 
+    for parameter, location in (("folder", split.folder), ("carry_over_path", split.carry_over_path)):
+        if location and "://" in location:
+            rule = "on this machine; for a storage, use SplitContactsOperator"
+            raise InvalidContactRules([Violation(parameter, "is a URL", rule, value=show_path(location))])
     assert_not_read(split.carry_over_path)
     try:
         with (

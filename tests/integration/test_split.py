@@ -174,6 +174,19 @@ def test_the_command_never_replaces_the_list_by_what_is_carried_over(
     assert not (tmp_path / "parts").exists()
 
 
+@pytest.mark.parametrize("option", ["--folder", "--carry-over-path"])
+def test_the_command_makes_no_folder_for_a_url(
+    option: str, contacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = {"--folder": "parts", option: "s3://storage@bucket/parts"}
+    command = ["split", str(contacts), "--by", "size", "--max-contacts", "5"]
+    assert main([*command, *(text for pair in where.items() for text in pair)]) == 2
+    assert "'s3://storage@bucket/parts', which is a URL; it must be on this machine" in capsys.readouterr().err
+    assert not (tmp_path / "parts").exists()
+    assert not (tmp_path / "s3:").exists()
+
+
 def test_the_command_writes_the_same_files(contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "parts")
     command = [
