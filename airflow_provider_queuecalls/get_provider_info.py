@@ -79,8 +79,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_per_period": {
                         "description": (
-                            "How often a number may be called in a period of time, such as 3/24h, by all campaigns of this "
-                            "Airflow: the default of the parameter max_per_period. It needs results_database and results_secret."
+                            "How often a number may be called in a period of time, such as 3/24h, by all campaigns that operators and "
+                            "deliver() send: the default of the parameter max_per_period. It needs results_database and results_secret."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

@@ -35,7 +35,7 @@ PARAMETERS = (
         },
     ),
     Parameter(
-        name="answer_timeout", unit="hours", default_doc="no limit",
+        name="answer_timeout", unit="hours", default_doc="until the run ends",
         type=ValueType("a timedelta, a number of hours, or a string such as '2 days' or 'PT12H'", read_duration),
         doc="With on_unknown='ask', how long to wait for the person's answer; the task fails after that.",
     ),

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -58,14 +58,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_run, extra="results")
 
 
-def add_rules(parser: argparse._ActionsContainer) -> None:
-    """Add an option for each parameter of the check."""
-    for parameter in PARAMETERS:
+def add_rules(parser: argparse._ActionsContainer, without: Collection[str] = ()) -> None:
+    """Add an option for each parameter of the check, except those that have no effect on the command."""
+    for parameter in (each for each in PARAMETERS if each.name not in without):
         option = f"--{parameter.name.replace('_', '-')}"
         if parameter.default is False:
             parser.add_argument(option, action="store_true", help=parameter.doc)
         elif parameter.default == ():
-            parser.add_argument(option, action="append", metavar="PATH", help=f"{parameter.doc} May be given again.")
+            parser.add_argument(option, action="append", metavar="PATH", help=f"{_doc(parameter)} May be given again.")
         else:
             parser.add_argument(option, metavar="X", help=option_help(parameter))
 
@@ -78,7 +78,7 @@ def add_limit(parser: argparse._ActionsContainer) -> None:
 
 def option_help(parameter: Parameter, default: str = "") -> str:
     """What a parameter is and accepts, as it is written at a terminal: objects of Python are not, and others are options."""
-    text = f"{parameter.doc} Accepts {parameter.rule}."
+    text = f"{_doc(parameter)} Accepts {parameter.rule}."
     text = f"{text} Default: {default}." if default else text
     text = re.sub("a timedelta, |a datetime with a time zone, ", "", text)
     text = re.sub(
@@ -87,9 +87,14 @@ def option_help(parameter: Parameter, default: str = "") -> str:
     return text.replace("%", "%%")
 
 
+def _doc(parameter: Parameter) -> str:
+    """What a parameter is, without words that are about templates."""
+    return parameter.doc.replace("A value that renders to an empty string", "An empty value")
+
+
 def given_rules(options: argparse.Namespace) -> dict[str, Any]:
     """The parameters of the check among the options."""
-    return {parameter.name: getattr(options, parameter.name) for parameter in PARAMETERS}
+    return {parameter.name: getattr(options, parameter.name, None) for parameter in PARAMETERS}
 
 
 def add_span(parser: argparse._ActionsContainer, default_end: str) -> None:

@@ -88,9 +88,10 @@ class QueueCallsNotifier(BaseNotifier):
         minutes. Default: 1 hour.
     :param expires_after: When the service stops calling, counted from the notification. Accepts a timedelta, a number
         of minutes, or a string such as '1 hour' or 'PT30M', from 1 to 1,440 minutes. Default: 30 minutes.
-    :param on_no_record: What to do if the record of earlier calls cannot be reached or is damaged, or no place for it
-        is set. ``'call'``: call all the same; then each machine keeps a record of its own in its temporary folder, and
-        each of them may call once in min_interval; ``'skip'``: log an error and call nobody. Default: ``'call'``.
+    :param on_no_record: What to do if the record of earlier calls cannot be reached or is damaged, or if no
+        receipts_path is set. ``'call'``: call all the same; then each machine keeps a record of its own in its
+        temporary folder, and each of them may call once in min_interval; ``'skip'``: log an error and call nobody.
+        Default: ``'call'``.
     :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
         whole number from 0 to 10. Default: 1.
     :param retry_interval: The time between two attempts to call a number. Accepts a timedelta, a number of seconds, or

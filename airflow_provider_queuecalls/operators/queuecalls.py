@@ -84,7 +84,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         ``'ask'``: ask under *Required Actions* in Airflow 3.1 or later, without a worker, and do as the person answers.
         Default: ``'fail'``.
     :param answer_timeout: With on_unknown='ask', how long to wait for the person's answer; the task fails after that.
-        Accepts a timedelta, a number of hours, or a string such as '2 days' or 'PT12H'. Default: no limit.
+        Accepts a timedelta, a number of hours, or a string such as '2 days' or 'PT12H'. Default: until the run ends.
     :param receipts_path: The folder for the records of what was sent. Accepts an absolute path of a folder that
         ``queuecalls records init`` has made, any URL of ObjectStoragePath, ``'database'`` for the results database if it
         is PostgreSQL, or ``'none'`` to keep no record. Default:

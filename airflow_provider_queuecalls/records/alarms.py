@@ -32,7 +32,7 @@ PARAMETERS = (
     ),
     Parameter(
         name="on_no_record", type=CHOICE, default="call",
-        doc="What to do if the record of earlier calls cannot be reached or is damaged, or no place for it is set.",
+        doc="What to do if the record of earlier calls cannot be reached or is damaged, or if no receipts_path is set.",
         choices={
             "call": "call all the same; then each machine keeps a record of its own in its temporary folder, and each of them "
             "may call once in min_interval",

@@ -34,8 +34,8 @@ class CampaignRow:
     """A campaign as the database knows it. Times are seconds since 1970 in UTC.
 
     ``campaign_key`` is the digest of a :class:`~airflow_provider_queuecalls.records.entry.CampaignKey`: campaigns of one
-    name that other accounts send are other campaigns. ``expires_at`` is the time after which the service makes no first
-    attempt; None if the campaign doesn't expire. ``calls_from`` is when the calls start, ``calls`` how many of them the
+    name that other accounts send are other campaigns. ``expires_at`` is the time at which the service stops
+    calling; None if the campaign doesn't expire. ``calls_from`` is when the calls start, ``calls`` how many of them the
     service has queued, ``collects_results`` whether the service posts their results here, ``campaign_url`` where a person
     finds the campaign in the vendor's campaign manager, and ``zones`` a JSON object of the contacts by time zone; None
     where that is not known.

@@ -55,8 +55,8 @@ class QueueCallsResultsSensor(BaseSensorOperator):
     :param queuecalls_conn_id: The Airflow connection that sent the campaign called campaign_name: other accounts may have
         campaigns of that name. Default: ``'queuecalls_default'``.
 
-    ``poke_interval``, ``timeout``, and the other parameters of Airflow's sensors apply. While the triggerer waits, it
-    bridges a loss of the database; the modes fail the try, unless ``silent_fail=True``.
+    ``poke_interval``, ``timeout``, and the other parameters of Airflow's sensors apply. In the triggerer, the
+    sensor keeps waiting if the database cannot be reached. With ``deferrable=False``, the try fails, unless ``silent_fail=True``.
 
     Pushes a dict to XCom, and sets it as the ``extra`` of the events of all assets in ``outlets``: ``campaign_name``,
     ``contacts``, ``results`` (calls with a result), ``by_result``, ``by_callee_type``, and ``by_choice`` (counts by value), ``attempts``,

@@ -93,3 +93,10 @@ def test_states_with_hours_of_their_own_have_a_bar_of_their_own(
     assert found["America/New_York (NY)"] == {"zone": "America/New_York (NY)", "contacts": 1, "open": [[start, start + 13 * 3600]]}  # fmt: skip
     assert found["America/New_York (FL)"]["open"] == [[start, start + 12 * 3600]]
     assert found["all known zones"]["open"] == [[start + 3 * 3600, start + 12 * 3600]]
+
+
+@pytest.mark.parametrize("option", ["--on-invalid", "--max-rejects", "--on-empty"])
+def test_the_chart_has_no_option_without_effect(option: str, contacts: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["hours", contacts, *MORNING, option, "fail"])
+    assert f"unrecognized arguments: {option} fail" in capsys.readouterr().err
