@@ -23,6 +23,10 @@ MAX_DEPTH = 200
 #: The longest tag, string or number; and how many names the JSON objects may have that are open at one time.
 TOKEN_BYTES, MOST_NAMES = 2 << 20, 160_000
 _TEXT_CHARACTERS, _STATUS_CHARACTERS, _STATUSES = 16 << 10, 32, 8
+#: What an error says, in some services, if there is none.
+_NO_ERROR = frozenset(
+    {"", "false", "n/a", "nil", "no", "no error", "no errors", "none", "null", "ok", "success", "successful"}
+)
 #: A token of JSON; of a string only the beginning.
 _JSON_TOKEN = re.compile(
     r'[ \t\r\n]*([{}\[\],:"]|true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?=[ \t\r\n,\]}]))'
@@ -46,11 +50,15 @@ class Findings:
     values: list[tuple[int, str, str]] = field(default_factory=list)
     statuses: dict[int, set[str]] = field(default_factory=dict)
     error_depth: int | None = None
+    #: Whether any error says something: "none" or a code of zeros proves nothing, and a campaign that is not queued needs proof.
+    error_says: bool = False
     call_ids: list[str] = field(default_factory=list)
     call_id_count: int = 0
 
-    def found(self, name: str, value: object, depth: int) -> None:
-        """Take in one attribute, element or member."""
+    def found(self, name: str, value: object, depth: int, *, in_error: bool = False) -> None:
+        """Take in one attribute, element or member. ``in_error`` is whether it is a part of an error."""
+        if (in_error or name == "error") and _says_something(value):
+            self.error_says = True
         text = str(value).strip().lower() if name != "call_id" and isinstance(value, str | int) else ""
         if 0 < len(text) <= VALUE_CHARACTERS and len(self.values) < KEPT_VALUES:
             self.values.append((depth, name, text))
@@ -68,7 +76,17 @@ class Findings:
             if len(seen) < _STATUSES:
                 seen.add(value.strip().lower()[:_STATUS_CHARACTERS])
         elif name == "error":
-            self.error_depth = depth if self.error_depth is None else min(depth, self.error_depth)
+            self.found_error(depth)
+
+    def found_error(self, depth: int) -> None:
+        """Take in that there is an error, which may have parts."""
+        self.error_depth = depth if self.error_depth is None else min(depth, self.error_depth)
+
+
+def _says_something(error: object) -> bool:
+    """Whether a value says that there was an error, rather than that there was none."""
+    text = str(error).lower().strip(" \t\r\n.!")
+    return bool(text.strip("0.+-")) and text not in _NO_ERROR
 
 
 class XmlParser:
@@ -80,6 +98,7 @@ class XmlParser:
         self._findings = findings
         self._outline = outline
         self._open: list[str] = []
+        self._in_error = 0
         self._text = ""
         self._parser: Any = DefusedXMLParser(target=self, forbid_dtd=True)
         self._fed = 0
@@ -100,10 +119,11 @@ class XmlParser:
             raise Unreadable("it is nested too deeply")
         self._end_of_text()
         if self._open and self._open[-1].lower() == "error":
-            self._findings.found("error", True, len(self._open) - 2)
-        for name, value in attributes.items():
-            self._findings.found(_local(name).lower(), value, len(self._open))
+            self._findings.found_error(len(self._open) - 2)
         self._open.append(_local(tag))
+        self._in_error += self._open[-1].lower() == "error"
+        for name, value in attributes.items():
+            self._findings.found(_local(name).lower(), value, len(self._open) - 1, in_error=self._in_error > 0)
         if not self._outline.has_room:
             return
         self._outline.markup("<")
@@ -124,7 +144,8 @@ class XmlParser:
     def end(self, _: str) -> None:
         """Take in an end tag."""
         text, name = self._end_of_text(), self._open.pop()
-        self._findings.found(name.lower(), text, len(self._open) - 1)
+        self._findings.found(name.lower(), text, len(self._open) - 1, in_error=self._in_error > 0)
+        self._in_error -= name.lower() == "error"
         if self._outline.has_room:
             self._outline.markup("</")
             self._outline.name(name)
@@ -168,11 +189,12 @@ def _local(tag: str) -> str:
 @dataclass
 class _Container:
     """A JSON object or array that is open; ``name`` is that of the member it is the value of, ``hashes`` are those of
-    an object's own names, which may be long."""
+    an object's own names, which may be long, and ``in_error`` is whether it is an error or a part of one."""
 
     is_object: bool
     name: str
     depth: int
+    in_error: bool
     hashes: set[int] = field(default_factory=set)
     empty: bool = True
 
@@ -243,23 +265,23 @@ class JsonParser:
         container = self._open[-1] if self._open else None
         # The items of an array stand for what the array is called: "call_ids": [1, 2].
         name = self._name if container is None or container.is_object else container.name.removesuffix("s")
-        depth = container.depth if container else -1
+        depth, in_error = (container.depth, container.in_error) if container else (-1, False)
         if container and container.empty:
             container.empty = False
             if container.name == "error":
-                self._findings.found("error", True, container.depth - container.is_object)
+                self._findings.found_error(container.depth - container.is_object)
         if token in ("{", "["):
             if len(self._open) >= MAX_DEPTH:
                 raise Unreadable("it is nested too deeply")
             is_object = token == "{"
-            self._open.append(_Container(is_object, name, depth + is_object))
+            self._open.append(_Container(is_object, name, depth + is_object, name == "error" or in_error))
             self._outline.markup(token)
             self._expected = "name or end" if is_object else "value or end"
             return
         self._expected = "comma or end" if self._open else "end"
         value = text if token == '"' else json.loads(token)
         if name != "call_id" or (isinstance(value, str | int) and not isinstance(value, bool)):
-            self._findings.found(name, value, depth)
+            self._findings.found(name, value, depth, in_error=in_error)
         if not self._outline.has_room:
             return
         if isinstance(value, str):

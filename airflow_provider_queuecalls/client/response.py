@@ -178,8 +178,10 @@ def _outcome_of_body(body: _Body) -> tuple[Outcome, str]:
     error = findings.error_depth is not None and (depth is None or findings.error_depth <= depth)
     if statuses and statuses <= QUEUED_STATUSES and not error:
         return Outcome.QUEUED, ""
-    if (failed or (error and not statuses)) and not findings.call_id_count:
+    if (failed or (error and findings.error_says and not statuses)) and not findings.call_id_count:
         return Outcome.REFUSED, "the response says that it failed"
+    if error and not statuses and not findings.error_says:
+        return Outcome.UNKNOWN, "the response has an error that does not say what failed"
     if statuses or error:
         return Outcome.UNKNOWN, "the response contradicts itself or has an unknown status"
     return (
