@@ -44,6 +44,7 @@ class RemoteStore:
     """A folder with one small JSON object for each entry, in any storage of ObjectStoragePath, below the URL ``root``."""
 
     clear_note = ""
+    other_names_count = False
 
     def __init__(self, root: str, name: str, operation_seconds: float | None = None) -> None:
         self.location = show_path(f"{root}/{name}")
@@ -134,6 +135,7 @@ class TaskStateStore:
 
     location = "the task's state"
     clear_note = " and keep its state (Airflow asks about that from 3.4 on)"
+    other_names_count = True
     exclusive = True
 
     def __init__(self, state: Any, ti: Any, sender: str) -> None:

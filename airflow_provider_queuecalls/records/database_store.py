@@ -33,6 +33,7 @@ class DatabaseStore:
     location = "the results database"
     exclusive = True
     clear_note = ""
+    other_names_count = False
 
     def __init__(self, open_database: Callable[[], Database], name: str) -> None:
         self._open_database = open_database

@@ -82,8 +82,9 @@ class Ledger:
         """The result on record, if this campaign was queued with this very list; None if it may be sent.
 
         If the last entry is an intent, this try may send. The earlier request ended before the end of the contact file, so
-        nothing was queued. Raises :class:`AlreadySent` where another list was sent, and :class:`OutcomeUnknown` where a complete
-        request has no receipt. ``resend`` overrules both, once in a scope.
+        nothing was queued; if that request had a permission to resend, only this permission goes on. Raises
+        :class:`AlreadySent` where another list was sent, and :class:`OutcomeUnknown` where a complete request has no receipt.
+        ``resend`` overrules both, once in a scope.
         """
         with self._translate_store_errors("read"):
             self._generation, self._found = self._last()
@@ -99,11 +100,16 @@ class Ledger:
             host=platform.node(),
             started_at=utc_now(),
             resend_scopes=(*scopes, *(() if this_try.resend_scope in scopes else (this_try.resend_scope,))),
-            sent_before=found is not None and (found.sent_before or found.state in (State.COMPLETE, State.RECEIPT)),
+            sent_before=found is not None
+            and found.key == self._key
+            and (found.sent_before or found.state in (State.COMPLETE, State.RECEIPT)),
         )
-        if found is None or found.state in (State.OPEN, State.INTENT) or found.started_at < this_try.forgets_before:
+        if found is None or found.state is State.OPEN or found.started_at < this_try.forgets_before:
             return None
-        if this_try.resend and this_try.resend_scope not in scopes:
+        is_same_permission = this_try.resend_scope in scopes
+        if found.state is State.INTENT and (is_same_permission or not found.sent_before):
+            return None
+        if this_try.resend and not is_same_permission:
             return None
         return self._result_of(found)
 
@@ -186,8 +192,10 @@ class Ledger:
         For errors of a try that sends nothing. Raises as :meth:`read`.
         """
         entry = self.read()[1]
-        if entry is None or entry.state not in (State.COMPLETE, State.RECEIPT):
+        if entry is None or entry.state is State.OPEN or (entry.state is State.INTENT and not entry.sent_before):
             return ""
+        if entry.state is State.INTENT:
+            return _broken_off(entry)
         if entry.result is not None:
             return (
                 f"Campaign {entry.campaign_name!r} was already queued by {entry.sender} at {entry.queued_at}. If this is a retry, "
@@ -248,7 +256,9 @@ class Ledger:
         generation, stored = last
         try:
             entry = Entry.from_json(stored)
-            if (about := entry.key) != self._key:
+            about = entry.key
+            counts = self._store.other_names_count and about.sender_digest == self._key.sender_digest
+            if about != self._key and not counts:
                 raise ValueError(f"it is about campaign {about.campaign_name[:100]!r} at {about.service[:100]}")
         except ValueError as problem:
             raise self._damaged(generation, problem) from None
@@ -277,6 +287,9 @@ class Ledger:
 
     def _result_of(self, entry: Entry) -> Mapping[str, Any]:
         name = entry.campaign_name
+        if entry.state is State.INTENT:
+            again = "If it is to be sent again, run the task with resend."
+            raise AlreadySent(f"{_broken_off(entry)} Nothing was sent. {again}", campaign_name=name)
         if entry.result is None:
             raise OutcomeUnknown(
                 f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {entry.sender} started to send "
@@ -284,6 +297,13 @@ class Ledger:
                 f"automatically. Look for it in the vendor's campaign manager, or ask their support.\n{self.how_to_resolve}",
                 campaign_name=name,
                 sent=False,
+            )
+        if entry.key != self._key:
+            raise AlreadySent(
+                f"This task has queued campaign {name!r}, by {entry.sender} at {entry.queued_at}, and its campaign_name is now "
+                f"{self._key.campaign_name!r}. Nothing was sent. If this is a retry, set a campaign_name that is the same on every try. "
+                "If the list is to be sent again under the new name, run the task with resend.",
+                campaign_name=name,
             )
         if entry.digest != self._written().digest:
             raise AlreadySent(
@@ -311,6 +331,13 @@ class Ledger:
                 campaign_name=name,
                 sent=False,
             ) from None
+
+
+def _broken_off(entry: Entry) -> str:
+    return (
+        f"Campaign {entry.campaign_name!r} has been sent, or may have been, before {entry.sender} began to send it again at "
+        f"{entry.started_at}. That request was broken off before the end of the list."
+    )
 
 
 class Overtaken(Exception):

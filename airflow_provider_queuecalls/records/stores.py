@@ -39,6 +39,8 @@ class Store(Protocol):
     command_arguments: str
     #: What to mind when the task is cleared, after "Then clear this task".
     clear_note: str
+    #: Whether it is the record of one task, so that what was sent under another name counts, too.
+    other_names_count: bool
 
     @property
     def exclusive(self) -> bool:
@@ -80,6 +82,7 @@ class NoStore:
     location = "no store"
     exclusive = False
     command_arguments = clear_note = ""
+    other_names_count = False
 
     def location_of(self, generation: int) -> str:  # noqa: ARG002
         return self.location
@@ -103,6 +106,7 @@ class LocalStore:
 
     exclusive = True
     clear_note = ""
+    other_names_count = False
 
     def __init__(self, root: Path, name: str) -> None:
         self._root = root

@@ -14,6 +14,7 @@ class MemoryStore:
     location = "memory"
     exclusive = True
     clear_note = ""
+    other_names_count = False
     command_arguments = "spring --receipts /memory"
 
     def __init__(self) -> None:

@@ -274,6 +274,67 @@ def test_a_result_proves_nothing_where_an_earlier_request_may_have_queued_its_ca
     assert last(store).sent_before
 
 
+@pytest.mark.parametrize("before", ["queued", "unknown"])
+def test_a_resend_that_is_broken_off_permits_nobody_else_to_send(before: str, store: MemoryStore) -> None:
+    sent(store) if before == "queued" else started(store, complete=True)
+    started(store, complete=False, scope="run-1/4", resend=True, number=2)
+    for list_ in (LIST, OTHER_LIST):
+        with pytest.raises(AlreadySent, match=r"before try 2 on .* Nothing was sent.* with resend") as caught:
+            ledger(store, scope="run-1/5").find(list_, 3)
+        assert str(caught.value).startswith(ledger(store).describe_earlier_try())
+    assert ledger(store, scope="run-1/4").find(LIST, 3) is None
+    assert ledger(store, scope="run-1/5", resend=True).find(LIST, 3) is None
+
+
+class StateOfOneTask(MemoryStore):
+    """As the state of a task: it has one record, whatever the campaign is called."""
+
+    other_names_count = True
+
+
+def renamed(store: MemoryStore, *, scope: str = "run-1/3", resend: bool = False) -> Ledger:
+    return Ledger(store, replace(KEY, campaign_name="spring-2"), Try(2, scope, resend))
+
+
+def test_a_task_that_has_queued_a_campaign_does_not_send_it_under_another_name() -> None:
+    """Such as a name with the time of the try."""
+    store = StateOfOneTask()
+    sent(store)
+    with pytest.raises(
+        AlreadySent, match=r"has queued campaign 'spring', .* is now 'spring-2'. Nothing was sent"
+    ) as caught:
+        renamed(store).find(LIST, 3)
+    assert "with resend" in str(caught.value)
+    assert "'spring' was already queued" in renamed(store).describe_earlier_try()
+    again = renamed(store, scope="run-1/4", resend=True)
+    assert again.find(LIST, 3) is None
+    again.record_intent()
+    again.withdraw()
+    assert last(store).campaign_name == "spring"
+
+
+def test_a_task_whose_outcome_is_unknown_does_not_send_under_another_name() -> None:
+    store = StateOfOneTask()
+    started(store, complete=True)
+    with pytest.raises(OutcomeUnknown, match="whether campaign 'spring' was queued"):
+        renamed(store).find(LIST, 3)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_queued_nothing_permits_another_name(refused: bool) -> None:
+    store = StateOfOneTask()
+    earlier = started(store, complete=refused)
+    if refused:
+        earlier.withdraw()
+    ours = renamed(store)
+    assert ours.find(LIST, 3) is None
+    ours.record_intent(complete=True)
+    ours.record_receipt({**RESULT, "campaign_name": "spring-2"})
+    assert (last(store).campaign_name, last(store).sent_before) == ("spring-2", False)
+    with pytest.raises(AlreadySent, match="has queued campaign 'spring-2'"):
+        ledger(store).find(LIST, 3)
+
+
 @pytest.mark.parametrize("queued", [False, True])
 @pytest.mark.parametrize("change", [sent_anyway, answered_by_another, sent_again])
 def test_an_answer_is_refused_if_the_record_has_changed(change: Any, queued: bool, store: MemoryStore) -> None:
