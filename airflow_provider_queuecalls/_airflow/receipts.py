@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -114,6 +115,14 @@ def machine_records(folder: Path) -> OpenStore:
         return LocalStore(root, f"{_readable(key.campaign_name)}-{key.digest}")
 
     return open_store
+
+
+def try_of(ti: Any, *, resend: bool) -> Try:
+    """This try of a task, or of a program if ``ti`` is None: each call of a program is a permission of its own to resend."""
+    if ti is None:
+        return Try(1, f"program/{secrets.token_hex(8)}", resend)
+    # Clear raises max_tries, a retry does not.
+    return Try(ti.try_number, f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}", resend)
 
 
 def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[CampaignKey], Ledger]:

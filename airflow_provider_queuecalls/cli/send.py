@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import secrets
 import signal
 import sys
 import traceback
@@ -87,13 +86,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-    from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at
+    from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at, try_of
     from airflow_provider_queuecalls._airflow.results import build_campaign, row_values, speaks, with_campaign_row
     from airflow_provider_queuecalls._airflow.settings import check_memory_mb
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-    from airflow_provider_queuecalls.records.ledger import Try
 
     log = _stderr_logger()
     hook = QueueCallsHook(options.conn_id)
@@ -106,8 +104,7 @@ def _send(options: argparse.Namespace) -> int:
     rules = ContactRules(**given_rules(options))
     values = {name: getattr(options, name) for name in Campaign.names()}
     campaign = build_campaign(values, hook.endpoint, speak=options.speak)
-    # Each call of the command is a permission of its own to send again.
-    this_try = Try(1, f"command/{secrets.token_hex(8)}", options.resend)
+    this_try = try_of(None, resend=options.resend)
     open_store = records_at(options.receipts, log, dry_run=options.dry_run)
     key = hook.key_of(campaign.campaign_name or "")
     open_record = partial(called_numbers, options.max_per_period, campaign, key, log=log)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from functools import cached_property
@@ -12,7 +11,13 @@ from typing import Any
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-from airflow_provider_queuecalls._airflow.receipts import describe_records, earlier_try_named, ledger_opener, records_at
+from airflow_provider_queuecalls._airflow.receipts import (
+    describe_records,
+    earlier_try_named,
+    ledger_opener,
+    records_at,
+    try_of,
+)
 from airflow_provider_queuecalls._airflow.results import build_start_url, row_values, speaks, with_campaign_row
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import Location
@@ -26,7 +31,6 @@ from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, clear_locals
 from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
 from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.ledger import Try
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.voice.speech import Speech, read_speech
 
@@ -141,24 +145,24 @@ class QueueCallsHook(BaseHook):
         :param rejects_path: a local file for the rejects, each with line and reason
         :param expected_digest: ``"any"``, or the digest of the only list that may be sent
         :param dry_run: do everything except the request
-        :param resend: send a campaign that was sent before, or may have been
+        :param resend: send a campaign that was sent before, or may have been: in a task once per run, and once more each time
+            the task is cleared; automatic retries never resend. Elsewhere, each call sends
 
         Raises what :func:`airflow_provider_queuecalls.delivery.deliver` raises.
         """
-        # Each call is a permission of its own to send again.
-        this_try = Try(1, f"hook/{secrets.token_hex(8)}", resend)
+        task = running_task()
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
         key = self.key_of(campaign.campaign_name or "")
         with ExitStack() as stack:
             known = row_values(campaign, self.endpoint)
-            open_store = with_campaign_row(open_store, running_task(), self.log, stack, known)
+            open_store = with_campaign_row(open_store, task, self.log, stack, known)
             stack.enter_context(earlier_try_named(open_store, key))
             called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=self.log))
             return deliver(
                 campaign,
                 contacts,
                 self.client,
-                ledger_opener(open_store, this_try, self.log),
+                ledger_opener(open_store, try_of(task, resend=resend), self.log),
                 rules=rules,
                 rejects=nullcontext(rejects_path),
                 expected_digest=expected_digest,

@@ -12,7 +12,7 @@ from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, ask_if_unknown, read_parameters, record_answer
-from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at
+from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at, try_of
 from airflow_provider_queuecalls._airflow.results import (
     build_campaign,
     page_of_campaign,
@@ -49,7 +49,7 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campa
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.ledger import Ledger
 from airflow_provider_queuecalls.records.stores import OpenStore
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import parse_flag
@@ -391,10 +391,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         # Before anything is sent: people need the link most where the outcome stays unknown.
         url = self.hook.endpoint.url_of_campaign(key.campaign_name) or page_of_campaign(key.digest)
         CampaignLink.push(self, context, url)
-        ti = context["ti"]
-        # Clear raises max_tries, a retry does not.
-        scope = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}"
-        return ledger_opener(open_store, Try(ti.try_number, scope, resend), self.log)(key)
+        return ledger_opener(open_store, try_of(context["ti"], resend=resend), self.log)(key)
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - subclasses use it

@@ -27,6 +27,7 @@ from airflow_provider_queuecalls.exceptions import (
     QueueCallsError,
     Refused,
 )
+from airflow_provider_queuecalls.hooks import queuecalls as hook_module
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.records.entry import Entry, State
@@ -267,6 +268,24 @@ def test_the_hook_delivers_once(
     assert hook.deliver(small_list, CAMPAIGN, receipts_path=receipts).result == first.result
     assert len(server.posts) == 1
     hook.deliver(small_list, CAMPAIGN, receipts_path=receipts, resend=True)
+    assert len(server.posts) == 2
+
+
+def test_retries_of_a_task_that_calls_the_hook_never_resend(
+    connect: Any, server: faults.FaultServer, small_list: Path, receipts_folder: Path, mocker: MockerFixture
+) -> None:
+    connect(server.url)
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1, max_tries=2)
+    mocker.patch.object(hook_module, "running_task", return_value=ti)
+
+    def resend() -> Outcome:
+        return QueueCallsHook().deliver(small_list, CAMPAIGN, receipts_path=str(receipts_folder), resend=True).outcome
+
+    for ti.try_number in (1, 2, 3):
+        assert resend() is Outcome.QUEUED
+    assert len(server.posts) == 1
+    ti.max_tries = 5  # it was cleared
+    assert resend() is Outcome.QUEUED
     assert len(server.posts) == 2
 
 
