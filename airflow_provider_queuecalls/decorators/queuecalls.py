@@ -13,6 +13,7 @@ from airflow_provider_queuecalls._airflow.compat import (
     determine_kwargs,
     task_decorator_factory,
 )
+from airflow_provider_queuecalls._airflow.hidden_fields import revealed
 from airflow_provider_queuecalls._airflow.storage import ContactFile
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
@@ -35,8 +36,9 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         call_parameter, or mappings with these names (or those of ``columns``; other keys are not sent, and logged).
         Or it returns a DataFrame of pandas or polars or an Arrow table with these columns (or, with pyarrow, any
         object with ``__arrow_c_stream__``), or the path or URL of a contact file, as ``contacts`` takes it
-    :param op_args: positional arguments of the function (templated)
-    :param op_kwargs: keyword arguments of the function (templated)
+    :param op_args: positional arguments of the function (templated); may be contacts, so their rendered values are shown
+        as ``***``
+    :param op_kwargs: keyword arguments of the function, as ``op_args``
 
     Contacts are written to a temporary contact file as they come, one line each, so line 7 in a report is row 7, and
     memory does not grow with their number. An error of the function fails the task like any other, and nothing is sent.
@@ -47,6 +49,8 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         *DecoratedOperator.template_fields,
         *(name for name in QueueCallsOperator.template_fields if name != "contacts"),
     )
+
+    hidden_fields = (*QueueCallsOperator.hidden_fields, "op_args", "op_kwargs")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(contacts="", **kwargs)
@@ -82,8 +86,9 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
             yield ContactFile(contacts, rules, sources)
 
     def _call_function(self, context: Context) -> Any:
-        context_merge(context, self.op_kwargs)
-        return self.python_callable(*self.op_args, **determine_kwargs(self.python_callable, self.op_args, context))
+        args, kwargs = revealed(self.op_args), revealed(self.op_kwargs)
+        context_merge(context, kwargs)
+        return self.python_callable(*args, **determine_kwargs(self.python_callable, args, context))
 
     def _assert_rows(self, rows: object, origin: str) -> None:
         from airflow_provider_queuecalls.contacts.from_columns import is_lazy

@@ -183,3 +183,18 @@ def test_the_examples_function_calls_nobody_unless_told_to(
     assert set(run.states.values()) == {"success"}
     assert "1000 contacts queued as 1000 calls" in run.printed
     assert len(sandbox.numbers) == 1000
+
+
+def test_arguments_of_the_function_are_not_shown(run_dag: Any, sandbox: Sandbox) -> None:
+    """Contacts that come from an upstream task are arguments."""
+    run = run_dag("""
+@task.queuecalls(start_url="https://ivr.example.com/x")
+def queue(number, reference):
+    return [(number, reference)]
+
+queue("{{ '1617' ~ '5550143' }}", reference="{{ 'order' ~ '-1' }}")
+""")
+    assert called(sandbox) == [(ANN, "order-1", None)]
+    assert "op_kwargs" in run.kept
+    for value in (ANN, "order-1"):
+        assert value not in run.kept + run.printed
