@@ -18,6 +18,7 @@ from airflow_provider_queuecalls.parameters import read_values, show
 CONN_TYPE = "queuecalls"
 DEFAULT_CONN_ID = "queuecalls_default"
 _BY_NAME = {entry.name: entry for entry in FIELDS}
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class AirflowConnection(Protocol):
@@ -139,6 +140,8 @@ def _url(read: Mapping[str, Any]) -> tuple[str, list[Violation]]:
         if ours and theirs and ours != theirs
     ]
     scheme, port = host.scheme or read["schema"] or "https", host.port or read["port"]
+    if port == _DEFAULT_PORTS.get(scheme):  # written or not, it is the same service, with the same records
+        port = None
     name = str(host.hostname)
     address = f"{f'[{name}]' if ':' in name else name}{f':{port}' if port else ''}"
     try:
