@@ -49,8 +49,11 @@ def safe_to_retry() -> Iterator[None]:
 
 
 def _wait_before_retry(task: BaseOperator, seconds: float | None) -> None:
-    """Let Airflow wait as long as the service asked for, where it can (3.3) and nobody chose a policy."""
-    if seconds is not None and hasattr(task, "retry_policy") and task.retry_policy is None:
+    """Let Airflow wait as long as the service asked for if that is longer than the task's own delay, where it can (3.3) and
+    nobody chose a policy."""
+    if seconds is None or seconds <= task.retry_delay.total_seconds():
+        return
+    if hasattr(task, "retry_policy") and task.retry_policy is None:
         from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryRule
 
         rule = RetryRule(NotAccepted, retry_delay=timedelta(seconds=seconds), reason="The service asked to wait")
