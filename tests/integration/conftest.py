@@ -142,10 +142,10 @@ def small_list(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def large_list(tmp_path: Path) -> Path:
-    """Too long for the socket buffers."""
-    return write_rows(tmp_path / "many-calls.csv", LARGE_BYTES // 12)
+@pytest.fixture(scope="session")
+def large_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Too long for the socket buffers. Nobody changes it: it is the same for all tests."""
+    return write_rows(tmp_path_factory.mktemp("large") / "many-calls.csv", LARGE_BYTES // 12)
 
 
 def write_rows(path: Path, rows: int) -> Path:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from tests.support.patience import PATIENCE_SECONDS
+
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = "import sys; from airflow_provider_queuecalls.cli import main; sys.exit(main())"
 
@@ -27,7 +29,7 @@ class Program(subprocess.Popen[str]):
     def logged(self) -> str:
         """Wait for the end; return what was written to the file ``stderr``."""
         assert not isinstance(self._log, int)
-        self.wait(60)
+        self.wait(PATIENCE_SECONDS)
         self._log.seek(0)
         return str(self._log.read())
 

@@ -15,6 +15,7 @@ import requests
 
 from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.sandbox.server import Sandbox
+from tests.support.patience import PATIENCE_SECONDS
 
 START_URL = "https://voice.example/start"
 LOGIN, PIN = "a-sender", "it's-secret"
@@ -29,7 +30,7 @@ def post(sandbox: Sandbox, rows: str = "16175550100\n", headers: Any = None, **f
     connection = json.loads(sandbox.connection)
     fields = {"login": connection["login"], "pin": connection["password"], "start_url": START_URL, **form}
     file = {"phone_number_list": (fields.pop("file_name", "contacts.csv"), rows.encode())}
-    return requests.post(sandbox.url + DEFAULT_PATH, data=fields, files=file, headers=headers, timeout=60)
+    return requests.post(sandbox.url + DEFAULT_PATH, data=fields, files=file, headers=headers, timeout=PATIENCE_SECONDS)
 
 
 def post_form(
@@ -38,7 +39,7 @@ def post_form(
     """Post a form as it is. Values may be lists, for repeated fields."""
     files = {"phone_number_list": ("contacts.csv", file)} if file is not None else {"nothing": ("", b"")}
     return requests.post(
-        sandbox.url + DEFAULT_PATH, data=form, files=options.pop("files", files), timeout=30, **options
+        sandbox.url + DEFAULT_PATH, data=form, files=options.pop("files", files), timeout=PATIENCE_SECONDS, **options
     )
 
 
@@ -54,7 +55,7 @@ def ask(sandbox: Sandbox, method: str, path: str, body: Any = None, **headers: s
     """Send a request to the sandbox's API."""
     data = None if body is None else json.dumps(body)
     headers = {"Content-Type": "application/json", **headers}
-    return requests.request(method, sandbox.url + path, data=data, headers=headers, timeout=30)
+    return requests.request(method, sandbox.url + path, data=data, headers=headers, timeout=PATIENCE_SECONDS)
 
 
 def get(sandbox: Sandbox, path: str) -> Any:
@@ -96,7 +97,7 @@ class Listener:
     def wait_for(self, callbacks: int) -> None:
         """Wait until so many have been received."""
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.received) >= callbacks, timeout=60)
+            assert self._arrived.wait_for(lambda: len(self.received) >= callbacks, PATIENCE_SECONDS)
 
 
 @contextmanager

@@ -19,18 +19,20 @@ from tests.support.outcomes import MIDWAY, QUEUED_XML, assert_outcome, queue, sa
 
 @pytest.mark.parametrize("size", [0, LARGE_BYTES // 2, LARGE_BYTES + 12], ids=["emptied", "cut", "grown"])
 def test_a_file_whose_size_changes_during_the_upload_is_not_sent_completely(
-    size: int, connect: Connect, large_list: Path
+    size: int, connect: Connect, tmp_path: Path
 ) -> None:
+    contacts = write_rows(tmp_path / "calls.csv", LARGE_BYTES // 12)
+
     def change(exchange: Exchange) -> None:
         exchange.receive(MIDWAY)
-        os.truncate(large_list, size)
+        os.truncate(contacts, size)
         exchange.receive()
         if exchange.request.received == exchange.request.length:
             exchange.answer(200, QUEUED_XML)
 
     with FaultServer(change) as server:
         connect(server.url)
-        result = queue(large_list)
+        result = queue(contacts)
     assert_outcome(result, NotSent, None)
     assert MIDWAY <= server.posts[0].received < server.posts[0].length
     assert server.connections == 1

@@ -92,11 +92,12 @@ CASES: dict[str, Case] = {
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 def test_what_the_service_does_decides_the_outcome(
-    case: Case, connect: Connect, small_list: Path, large_list: Path
+    case: Case, connect: Connect, request: pytest.FixtureRequest
 ) -> None:
+    contacts: Path = request.getfixturevalue("large_list" if case.large else "small_list")
     with FaultServer(case.act) as server:
         connect(server.url, **case.extra)
-        result = queue(large_list if case.large else small_list)
+        result = queue(contacts)
     assert_outcome(result, case.error, case.status_code)
     assert (server.connections, len(server.posts)) == (1, 1)
 

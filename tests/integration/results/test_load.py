@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
 from urllib.parse import urlsplit
 
-import pytest  # noqa: TC002
+import pytest
 import requests
 
 from airflow_provider_queuecalls.listening import LOOPBACK, listen
@@ -97,6 +97,8 @@ def test_two_receivers_store_every_acknowledged_result_once_in_a_database_that_c
 
 def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1_100:
+        pytest.skip(f"a process may open {hard} files only")
     with ExitStack() as stack:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
@@ -114,6 +116,7 @@ def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
         # On a busy machine, a body may be late, and the limit of what waits may be reached.
         answers = Counter(client.recv(12)[-3:] for client in clients)
         assert answers.keys() <= {b"200", b"408", b"503"}
+        assert 100 <= answers[b"200"] <= len(stored(sqlite))
         # The bodies are 64 MB, and as much may wait for the database. Without that limit it was 927 MiB.
         assert peak(process.pid) - before < 400
         assert requests.get(f"{base}/health", timeout=60).status_code == 200

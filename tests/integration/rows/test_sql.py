@@ -31,7 +31,7 @@ from tests.support.warehouse import (
     sqlite_database,
 )
 
-ROWS, GROWTH_MB = 400_000, 64
+ROWS, GROWTH_MB = 200_000, 32
 
 
 def test_a_query_in_a_file_becomes_a_campaign_in_its_order(

@@ -16,7 +16,7 @@ from tests.support.memory import growth
 from tests.support.moved import IS_AIRFLOW_2, for_this_airflow, serialized_dag
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
-ROWS, GROWTH_MB = 400_000, 64
+ROWS, GROWTH_MB = 200_000, 32
 
 
 def test_what_a_function_yields_is_called_in_its_order(run_dag: Any, sandbox: Sandbox, temporary: Path) -> None:

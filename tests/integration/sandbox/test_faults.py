@@ -19,6 +19,7 @@ from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.faults import FAULTS, Fault
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.integration.conftest import write_rows
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sandbox import START_URL, Listener, post
 
 OUTCOMES: dict[Outcome, type[Any]] = {
@@ -95,7 +96,7 @@ def test_the_sandbox_can_stop_while_a_client_waits_for_a_response(listener: List
         client = threading.Thread(target=send, args=[sandbox])
         client.start()
         listener.wait_for(1)  # so the campaign is queued
-    client.join(timeout=30)
+    client.join(PATIENCE_SECONDS)
     assert not client.is_alive()
 
 

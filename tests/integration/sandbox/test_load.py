@@ -16,6 +16,7 @@ from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import write_rows
 from tests.support.command import command
 from tests.support.memory import peak, untraced
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sandbox import START_URL, post, refused_fields
 
 MILLION = 1_000_000
@@ -28,16 +29,16 @@ def test_a_million_calls_need_little_memory(tmp_path: Path, monkeypatch: pytest.
         url = re.findall(r"http://[\d.:]+\d", printed)[0]
         monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", re.findall(r"QUEUECALLS_DEFAULT='(.*)'", printed)[0])
 
-        requests.get(url, timeout=30)
+        requests.get(url, timeout=PATIENCE_SECONDS)
         before = peak(process.pid)
         response = QueueCallsHook().queue_calls(contacts, Campaign(start_url=START_URL, campaign_name="million"))
 
         assert response.call_id_count == MILLION
-        last = requests.get(f"{url}/campaigns/1?page=40000&numbers=shown", timeout=30).text
+        last = requests.get(f"{url}/campaigns/1?page=40000&numbers=shown", timeout=PATIENCE_SECONDS).text
         assert str(int(response.call_ids[0]) + MILLION - 1) in last
-        advanced = requests.post(f"{url}/api/clock/advance", json={"seconds": 99}, timeout=60)
+        advanced = requests.post(f"{url}/api/clock/advance", json={"seconds": 99}, timeout=PATIENCE_SECONDS)
         assert advanced.status_code == 200
-        (campaign,) = requests.get(f"{url}/api/campaigns", timeout=30).json()
+        (campaign,) = requests.get(f"{url}/api/campaigns", timeout=PATIENCE_SECONDS).json()
         assert campaign["progress"]["waiting"] == MILLION - 100 * 50
         assert peak(process.pid) - before < 48
 
@@ -53,7 +54,7 @@ def test_fifty_simultaneous_campaigns_are_all_queued_while_the_page_responds(que
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        assert requests.get(queuecalls_sandbox.url, timeout=30).status_code == 200
+        assert requests.get(queuecalls_sandbox.url, timeout=PATIENCE_SECONDS).status_code == 200
     for thread in threads:
         thread.join()
 
@@ -70,9 +71,11 @@ def test_fifty_simultaneous_campaigns_are_all_queued_while_the_page_responds(que
 def test_an_upload_is_not_held_in_memory(tmp_path: Path) -> None:
     with command("sandbox", "--port", "0") as (process, printed):
         url = re.findall(r"http://[\d.:]+\d", printed)[0] + DEFAULT_PATH
-        requests.head(url, timeout=30)
+        requests.head(url, timeout=PATIENCE_SECONDS)
         before = peak(process.pid)
-        response = requests.post(url, files={"phone_number_list": ("c.csv", b"1" * (64 << 20))}, timeout=60)
+        response = requests.post(
+            url, files={"phone_number_list": ("c.csv", b"1" * (64 << 20))}, timeout=PATIENCE_SECONDS
+        )
 
         assert "phone_number_list" in refused_fields(response)
         assert peak(process.pid) - before < 24

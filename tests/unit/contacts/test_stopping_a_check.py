@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.lines import BLOCK_BYTES
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.stopping import StopRequest
+from tests.support.command import Program
 
 RULES: dict[str, Any] = {"on_invalid": "skip", "duplicates": "drop"}
 
@@ -121,26 +121,33 @@ def test_closing_the_session_ends_a_query_that_is_running() -> None:
     assert running.done()
 
 
-PROGRAM = f"""
-import sys, tempfile
+KILLED_AT_LOOK = f"""
+import os, signal, sys
 from airflow_provider_queuecalls.contacts import ContactRules, check
-tempfile.gettempdir()  # tries the directory out with a file of its own
-print("started", flush=True)
-check(sys.argv[1], ContactRules(suppress=[sys.argv[2]], **{RULES!r})).close()
+from airflow_provider_queuecalls.stopping import StopRequest
+
+class KilledAtLook(StopRequest):
+    looks = int(sys.argv[4])
+
+    def raise_if_requested(self):
+        self.looks -= 1
+        if self.looks == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+rules = ContactRules(suppress=[sys.argv[2]], **{RULES!r})
+check(sys.argv[1], rules, stop=KilledAtLook(), rejects_path=sys.argv[3])
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere temporary files have a name")
-@pytest.mark.parametrize("looks", [0, 10, 50])
-def test_a_check_that_is_killed_leaves_no_file(files: tuple[Path, Path], workspace: Path, looks: int) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *files], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(workspace)}
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        for _ in range(looks):
-            assert list(workspace.iterdir()) == []
-            if process.poll() is None:
-                threading.Event().wait(0.01)
-        process.kill()
+@pytest.mark.parametrize("share", [0.2, 0.6, 1])
+def test_a_check_that_is_killed_leaves_no_file(
+    files: tuple[Path, Path], tmp_path: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    whole, rejects = StopAtLook(0), tmp_path / "rejects.csv"
+    run_check(files, whole, rejects)
+    monkeypatch.setenv("TMPDIR", str(workspace))
+    with Program(KILLED_AT_LOOK, *map(str, files), str(rejects), str(int(whole.looks * share))) as process:
+        _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
     assert list(workspace.iterdir()) == []

@@ -176,7 +176,7 @@ def test_a_second_user_shares_the_records_or_gets_to_know_whose_they_are(group: 
 
     child = FORK.Process(target=as_nobody_else)
     child.start()
-    heard = said.get(timeout=20)
+    heard = said.get(timeout=PATIENCE_SECONDS)
     child.join()
     if group:
         assert heard == [(1, ENTRY), True, None]
@@ -219,22 +219,22 @@ def test_a_disk_that_is_full_leaves_no_part_of_an_entry(store: LocalStore) -> No
     assert files(store) == []
 
 
-def _create(folder: str, start: Any, wins: Any) -> None:
+WORKERS = 8
+
+
+def _create(folder: str, together: Any, results: Any) -> None:
     store = LocalStore(Path(folder), "spring")
-    start.wait()
-    if store.create(1, {"pid": os.getpid()}):
-        wins.put(os.getpid())
+    together.wait()
+    results.put(store.create(1, {"pid": os.getpid()}))
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_of_many_at_once_one_creates_the_entry(kind: str, root: Path) -> None:
-    start, wins = FORK.Event(), FORK.Queue()
+    together, results = FORK.Barrier(WORKERS, timeout=PATIENCE_SECONDS), FORK.Queue()
     make = threading.Thread if kind == "threads" else FORK.Process
-    workers = [make(target=_create, args=(str(root), start, wins)) for _ in range(8)]
+    workers = [make(target=_create, args=(str(root), together, results)) for _ in range(WORKERS)]
     for worker in workers:
         worker.start()
-    start.set()
+    assert sorted(results.get(timeout=PATIENCE_SECONDS) for _ in workers) == [False] * (WORKERS - 1) + [True]
     for worker in workers:
         worker.join()
-    assert wins.get(timeout=PATIENCE_SECONDS)
-    assert wins.empty()
