@@ -6,8 +6,10 @@ import json
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from tests.support.logs import Entry, everything_logged
 from tests.support.moved import IS_AIRFLOW_2, dag_bag, serialized_dag, xcom_model, xcom_value
@@ -33,6 +35,12 @@ class Run:
     links: list[str]
     kept: str
     printed: str
+
+
+def noon_tomorrow() -> datetime:
+    """A ``run_after`` with which an example calls in a window that begins in the future, at any time of the day: one that a
+    run of today gets may end before it is used."""
+    return (datetime.now(ZoneInfo("America/New_York")) + timedelta(days=1)).replace(hour=12)
 
 
 def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
-from tests.support.dag_run import run_dag_file
+from tests.support.dag_run import noon_tomorrow, run_dag_file
 from tests.support.memory import growth
 from tests.support.moved import IS_AIRFLOW_2, serialized_dag
 from tests.support.postgres import Postgres
@@ -91,7 +91,7 @@ def test_the_example_calls_nobody_unless_told_to(
         ({"day": "2026-01-04"}, "there is nobody to call", []),
         ({"dry_run": False}, "2 contacts queued as 2 calls", [ANN, BOB]),
     ):
-        run = run_dag_file(file, "queue_calls_from_sql", capfd, run_conf=conf)
+        run = run_dag_file(file, "queue_calls_from_sql", capfd, run_conf=conf, run_after=noon_tomorrow())
         assert set(run.states.values()) == ({"skipped"} if "nobody" in said else {"success"})
         assert said in run.printed
         assert [call.phone_number for call in sandbox.calls] == numbers
