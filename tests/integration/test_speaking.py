@@ -22,11 +22,9 @@ from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
-from tests.conftest import HOME
 from tests.integration.conftest import NUMBERS, ResultsReceiver
-from tests.support.dag_run import run_dag_file
+from tests.support.dag_run import run_dag_code
 from tests.support.fault_server import FaultServer
-from tests.support.moved import for_this_airflow
 from tests.support.multipart import parse
 from tests.support.receiver import NEW
 from tests.support.task import execute, failure_of
@@ -78,10 +76,7 @@ def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # 
     monkeypatch: pytest.MonkeyPatch, capfd: Any,
 ) -> None:  # fmt: skip
     sqlite_database(small_list.parent / "people.db", monkeypatch)
-    file = HOME / "dags" / "speaking.py"
-    file.write_text(for_this_airflow(DAG_FILE.format(contacts=str(small_list))))
-    run = run_dag_file(file, "speaking", capfd)
-    file.unlink()
+    run = run_dag_code(DAG_FILE.format(contacts=str(small_list)), "speaking", capfd)
 
     assert run.states == dict.fromkeys(("queue", "query", "function"), "success"), run.printed
     # Airflow 3 logs what it is asked to mask, at the level DEBUG.
