@@ -117,12 +117,28 @@ def live(airflow_with_results: Airflow, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(autouse=True)
-def people(live: Live) -> None:
-    """Everybody has an appointment, and nobody was called yet."""
+def people(live: Live) -> Iterator[None]:
+    """Everybody has an appointment, and nobody was called yet. In the end, Airflow has kept nothing about them."""
     live.sandbox.reset()
     live.do("DELETE FROM appointments")
     for number, reference in PEOPLE:
         live.do("INSERT INTO appointments VALUES ('2026-01-02', %s, %s, '9:30')", number, reference)
+    yield
+    texts = kept(live)
+    for secret in {NEW, *(word for person in (*PEOPLE, LATE) for word in person)}:
+        assert not [text for text in texts if secret in text]
+
+
+def kept(live: Live) -> list[str]:
+    """What Airflow keeps of all runs: XCom, rendered fields, questions, and each log."""
+    database = live.airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
+    statements = (
+        "SELECT key, value::text FROM xcom",
+        "SELECT rendered_fields::text FROM rendered_task_instance_fields",
+        "SELECT subject, body FROM hitl_detail",
+    )
+    logs = (path.read_text(errors="replace") for path in live.airflow.home.rglob("*.log"))
+    return [*(str(_do(database, statement)) for statement in statements), *logs]
 
 
 def test_everybody_who_was_approved_is_called_once_and_who_was_not_reached_once_more(live: Live) -> None:
@@ -147,6 +163,12 @@ def test_everybody_who_was_approved_is_called_once_and_who_was_not_reached_once_
     assert live.result("real", "call_again")["contacts"] == 1
     assert live.sandbox.numbers == {number: 2 if number == BUSY else 1 for number in CALLED}
     assert list(live.bucket.objects.all()) == []
+
+    xcom, fields, questions, *logs = kept(live)
+    assert "call_ids" in xcom
+    assert "collect_results" in fields
+    assert "people?" in questions
+    assert any("Queued campaign" in log for log in logs)
 
 
 def test_unless_told_otherwise_nobody_is_called(live: Live) -> None:
@@ -180,23 +202,3 @@ def test_a_list_that_is_another_one_since_it_was_approved_is_not_called(live: Li
     assert live.sandbox.journal == []
     assert path.exists()
     path.unlink()
-
-
-def test_airflow_keeps_nothing_about_people(live: Live) -> None:
-    """Looks at all that the tests before this one have left."""
-    database = live.airflow.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
-    kept = [
-        str(_do(database, statement))
-        for statement in (
-            "SELECT key, value::text FROM xcom",
-            "SELECT rendered_fields::text FROM rendered_task_instance_fields",
-            "SELECT subject, body FROM hitl_detail",
-        )
-    ]
-    kept += [path.read_text(errors="replace") for path in live.airflow.home.rglob("*.log")]
-    assert "call_ids" in kept[0]
-    assert "collect_results" in kept[1]
-    assert "people?" in kept[2]
-    assert any("Queued campaign" in log for log in kept[3:])
-    for secret in {NEW, *(word for person in (*PEOPLE, LATE) for word in person)}:
-        assert not [text for text in kept if secret in text]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -20,8 +20,8 @@ from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME, Connect
 from tests.support import fault_server as faults
-from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import AIRFLOW, for_this_airflow
+from tests.support.dag_run import Run, run_dag_code
+from tests.support.moved import AIRFLOW
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sandbox import START_URL
 
@@ -39,18 +39,15 @@ RunOperator = Callable[..., Run]
 
 
 @pytest.fixture
-def run(database: None, small_list: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[RunOperator]:
+def run(database: None, small_list: Path, capfd: pytest.CaptureFixture[str]) -> RunOperator:
     """Run a DAG of one task, which has these parameters."""
-    file = HOME / "dags" / f"{DAG_ID}.py"
 
     def run_operator(operator: str = "(task_id='queue', {parameters})", **parameters: object) -> Run:
         given = {"contacts": str(small_list), "start_url": START_URL, **parameters}
         call = operator.format(parameters=", ".join(f"{name}={value!r}" for name, value in given.items()))
-        file.write_text(for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, operator=call)), encoding="utf-8")
-        return run_dag_file(file, DAG_ID, capfd)
+        return run_dag_code(DAG_FILE.format(dag_id=DAG_ID, operator=call), DAG_ID, capfd)
 
-    yield run_operator
-    file.unlink()
+    return run_operator
 
 
 def campaign_behind(link: str) -> str:

@@ -14,10 +14,9 @@ import pytest
 
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.conftest import HOME
 from tests.support import fault_server as faults
-from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, for_this_airflow
+from tests.support.dag_run import Run, noon_tomorrow, run_dag_code, run_dag_file
+from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.multipart import Part, parse
 from tests.support.task import execute
 
@@ -71,19 +70,16 @@ def contacts(tmp_path: Path) -> Path:
 @pytest.fixture
 def run_dag(
     database: None, contacts: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Run]]:
+) -> Callable[..., Run]:
     """Write a DAG file with our operator between two other tasks, and run it."""
     dag_id = "dag_" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
-    file = HOME / "dags" / f"{dag_id}.py"
 
     def run(operator: str = OPERATOR, **more: str) -> Run:
         arguments = "".join(f"{name}={value}, " for name, value in more.items())
         call = operator.format(start_url=START_URL, more=arguments)
-        file.write_text(for_this_airflow(DAG_FILE.format(dag_id=dag_id, contacts=str(contacts), operator=call)))
-        return run_dag_file(file, dag_id, capfd)
+        return run_dag_code(DAG_FILE.format(dag_id=dag_id, contacts=str(contacts), operator=call), dag_id, capfd)
 
-    yield run
-    file.unlink()
+    return run
 
 
 @pytest.fixture
@@ -200,6 +196,7 @@ def test_the_example_with_approval_checks_first_and_then_queues(
 ) -> None:
     run = run_dag_file(
         *(examples / "queue_calls_with_approval.py", "queue_calls_with_approval", capfd),
+        run_after=noon_tomorrow(),
         run_conf={"contacts": str(contacts)},
         mark_success_pattern="approve",
     )
@@ -228,7 +225,7 @@ def test_a_list_that_changed_since_it_was_checked_is_not_sent(  # noqa: PLR0917
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="the example DAGs are written for Airflow 3")
 def test_the_example_dag_makes_a_dry_run_unless_told_otherwise(examples: Path, connect: Any, capfd: Any) -> None:
     connect("http://127.0.0.1:1", login=LOGIN, password=PIN)
-    run = run_dag_file(examples / "queue_calls.py", "queue_calls", capfd)
+    run = run_dag_file(examples / "queue_calls.py", "queue_calls", capfd, run_after=noon_tomorrow())
     assert set(run.states.values()) == {"success"}
     assert "3000 contacts would be called (dry run)" in run.printed
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.conftest import HOME
-from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import IS_AIRFLOW_2, dag_bag, for_this_airflow
+from tests.support.dag_run import Run, run_dag_code, run_dag_file
+from tests.support.moved import IS_AIRFLOW_2, dag_bag
 
 START_URL = "https://ivr.example.com/x.vxml"
 PARTS = 3
@@ -63,18 +62,15 @@ def receipts_among(entries: Iterable[bytes]) -> dict[str, Any]:
 @pytest.fixture
 def run_dag(
     database: None, lists: list[Path], receipts: Any, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Run]]:
+) -> Callable[..., Run]:
     """Write a DAG file with a mapped task, and run it."""
     dag_id = f"mapped_{abs(hash(request.node.name))}"
-    file = HOME / "dags" / f"{dag_id}.py"
 
     def run(expand: str, given: list[Any]) -> Run:
         text = DAG_FILE.format(dag_id=dag_id, lists=given, start_url=START_URL, receipts=receipts[0], expand=expand)
-        file.write_text(for_this_airflow(text))
-        return run_dag_file(file, dag_id, capfd)
+        return run_dag_code(text, dag_id, capfd)
 
-    yield run
-    file.unlink()
+    return run
 
 
 def test_each_list_of_an_upstream_task_is_a_campaign_with_a_name_and_a_receipt(

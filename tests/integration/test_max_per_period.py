@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.conftest import HOME
-from tests.support.dag_run import run_dag_file
-from tests.support.moved import for_this_airflow
+from tests.support.dag_run import run_dag_code
 from tests.support.warehouse import sqlite_database
 
 if TYPE_CHECKING:
@@ -50,11 +48,11 @@ def test_nobody_is_called_more_often_than_the_limit_by_the_tasks_of_a_run(  # no
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", "a-secret-of-this-run")
     warehouse = sqlite_database(tmp_path / "warehouse.db", monkeypatch)
     warehouse.do("CREATE TABLE people (phone_number)", f"INSERT INTO people VALUES ('{BOB}'), ('{DOT}')")
-    contacts, file = tmp_path / "calls.csv", HOME / "dags" / "max_per_period.py"
+    contacts = tmp_path / "calls.csv"
     contacts.write_text(f"{ANN}\n{BOB}\n")
     numbers = {"ann": ANN, "bob": BOB, "cat": CAT, "dot": DOT}
-    file.write_text(for_this_airflow(DAG_FILE.format(receipts=str(receipts_folder), contacts=str(contacts), **numbers)))
-    run = run_dag_file(file, "max_per_period", capfd)
+    code = DAG_FILE.format(receipts=str(receipts_folder), contacts=str(contacts), **numbers)
+    run = run_dag_code(code, "max_per_period", capfd)
     assert run.states == dict.fromkeys(("function", "query", "queue"), "success")
     assert queuecalls_sandbox.numbers == dict.fromkeys(numbers.values(), 1)
     assert ": 1 valid, 2 called_too_often" in run.printed

@@ -28,12 +28,11 @@ from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.conftest import HOME
 from tests.integration.conftest import ResultsReceiver
-from tests.support.dag_run import run_dag_file
+from tests.support.dag_run import run_dag_code
 from tests.support.in_storage import read, url
 from tests.support.logs import everything_logged
-from tests.support.moved import AIRFLOW, for_this_airflow
+from tests.support.moved import AIRFLOW
 from tests.support.sending import send
 from tests.support.task import execute
 from tests.support.warehouse import Database as Warehouse
@@ -334,14 +333,8 @@ def test_a_dag_writes_it_and_passes_the_counts_on_with_the_asset(
     # dag.test() of 3.0 refuses an asset that no scheduler has activated, and that of 2.11 records no event.
     outlets = [] if AIRFLOW == (3, 0) else '[Asset("not_reached")]'
     templates = {"queued": "{{ " + repr(stored["queued"]) + " }}", "output": f"{tmp_path}/{{{{ dag.dag_id }}}}.csv"}
-    file = HOME / "dags" / f"{DAG_ID}.py"
-    file.write_text(
-        for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, outlets=outlets, parameters={**stored, **templates}))
-    )
-    try:
-        run = run_dag_file(file, DAG_ID, capfd)
-    finally:
-        file.unlink()
+    code = DAG_FILE.format(dag_id=DAG_ID, outlets=outlets, parameters={**stored, **templates})
+    run = run_dag_code(code, DAG_ID, capfd)
     assert run.states == {"queue": "success"}, run.printed
     assert (run.xcom["output"], run.xcom["rows"]) == (f"{tmp_path}/{DAG_ID}.csv", 1)
     assert AIRFLOW < (3, 1) or newest_extra() == run.xcom

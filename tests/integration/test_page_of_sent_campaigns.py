@@ -17,10 +17,8 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.pages.app import local_pages
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.conftest import HOME
 from tests.integration.conftest import ResultsReceiver
-from tests.support.dag_run import run_dag_file
-from tests.support.moved import for_this_airflow
+from tests.support.dag_run import run_dag_code
 from tests.support.sandbox import START_URL
 from tests.support.sending import send
 
@@ -74,11 +72,8 @@ def test_what_the_hook_and_the_command_send_is_listed(
     QueueCallsHook().deliver(small_list, campaign, receipts_path="none")
     options = ["--start-url", START_URL, "--campaign-name", "by the command", "--receipts", "none", "--yes"]
     assert main(["send", str(small_list), *options]) == 0
-    file = HOME / "dags" / f"{DAG_ID}.py"
     code = DAG_FILE.format(dag_id=DAG_ID, start_url=START_URL, contacts=str(small_list))
-    file.write_text(for_this_airflow(code), encoding="utf-8")
-    assert run_dag_file(file, DAG_ID, capfd).states == {"queue": "success"}
-    file.unlink()
+    assert run_dag_code(code, DAG_ID, capfd).states == {"queue": "success"}
 
     shown = pages.get("/").text.replace("<wbr>", "")
     assert all(f"by the {name}</a>" in shown for name in ("hook", "command", "hook in a task"))

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,10 @@ NAME, LOST_NAME = "reminders.call.spring", "<b>lost</b>"
 MANAGER = "https://manager.example/spring"
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+@contextmanager
+def campaigns(folder: Path) -> Iterator[Database]:
     """A campaign with half of its results, one whose outcome is unknown, and one of which only results are known."""
-    with closing(Database(f"sqlite:///{tmp_path}/results.db")) as database:
+    with closing(Database(f"sqlite:///{folder}/results.db")) as database:
         now = int(time.time())
         zones = '{"America/New_York": 4}'
         database.put_campaign(
@@ -40,18 +40,58 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture
-def url(database: Database) -> Iterator[str]:
+@contextmanager
+def pages(database: Database) -> Iterator[str]:
+    """The URL of the pages."""
     with command("results", "serve", "--ui", "--port", "0", "--database", str(database.url)) as (_, printed):
         yield re.findall(r"Open (\S+) in", printed)[0]
 
 
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
     """The page. It may request nothing from another host, and its script may have no errors."""
-    with watched_page(browser, url) as (page, wrong):
+    noon = f"Etc/GMT{time.gmtime().tm_hour - 12:+}"  # there, no test sees the next day begin
+    with watched_page(browser, url, timezone=noon) as (page, wrong):
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.goto("/")
+        yield page
+
+
+@pytest.fixture(scope="module")
+def shared_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """For all tests that only look."""
+    with campaigns(tmp_path_factory.mktemp("shared")) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def shared_url(shared_database: Database) -> Iterator[str]:
+    with pages(shared_database) as url:
+        yield url
+
+
+@pytest.fixture
+def shared_page(browser: Browser, shared_url: str) -> Iterator[Page]:
+    with opened(browser, shared_url) as page:
+        yield page
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """For a test that changes it."""
+    with campaigns(tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def url(database: Database) -> Iterator[str]:
+    with pages(database) as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    with opened(browser, url) as page:
         yield page
 
 
@@ -104,27 +144,29 @@ def test_the_page_says_how_today_went_which_campaign_needs_somebody_and_whom_to_
 
 @pytest.mark.parametrize("path", ["/", f"/{SPRING}", f"/{LOST}", f"/{NOT_RECORDED}"])
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
-def test_everybody_can_read_and_use_it(page: Page, path: str, scheme: str, width: int) -> None:
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    page.set_viewport_size({"width": width, "height": 844})
-    page.goto(path)
-    for details in page.locator("details").all():
+def test_everybody_can_read_and_use_it(shared_page: Page, path: str, scheme: str, width: int) -> None:
+    shared_page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    shared_page.set_viewport_size({"width": width, "height": 844})
+    shared_page.goto(path)
+    for details in shared_page.locator("details").all():
         details.locator("summary").press("Enter")
 
-    assert serious_problems(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious_problems(shared_page) == []
+    assert shared_page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_it_is_served_to_this_machine_only(url: str, database: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    assert requests.get(url, headers={"Host": "attacker.example"}, timeout=60).status_code == 400
-    assert main(["results", "serve", "--ui", "--host", "0.0.0.0", "--database", str(database.url)]) == 2
+def test_it_is_served_to_this_machine_only(
+    shared_url: str, shared_database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert requests.get(shared_url, headers={"Host": "attacker.example"}, timeout=60).status_code == 400
+    assert main(["results", "serve", "--ui", "--host", "0.0.0.0", "--database", str(shared_database.url)]) == 2
     assert "--host is '0.0.0.0'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("zone", ["../etc", "Foo/Bar", "/"])
 @pytest.mark.parametrize("path", ["/?days=x&state=%00&dag='&before=1", f"/{SPRING}?group=x&before=9-&numbers=1"])
-def test_odd_urls_and_time_zones_show_the_page(url: str, path: str, zone: str) -> None:
-    response = requests.get(url + path, cookies={"queuecalls_timezone": zone}, timeout=60)
+def test_odd_urls_and_time_zones_show_the_page(shared_url: str, path: str, zone: str) -> None:
+    response = requests.get(shared_url + path, cookies={"queuecalls_timezone": zone}, timeout=60)
     assert response.status_code == 200
     assert "<b>lost" not in response.text
 

@@ -15,6 +15,7 @@ import pytest
 from airflow_provider_queuecalls.client.connection import DEFAULT_HOST, FIELDS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
 from airflow_provider_queuecalls.value_types import SECRET
+from tests.support.command import newly_imported
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +158,8 @@ def test_no_link_says_that_the_vendors_page_is_this_providers_documentation(mana
 
 
 def test_the_metadata_import_nothing_but_the_standard_library_and_us() -> None:
-    code = (
-        "import sys; before = set(sys.modules); import airflow_provider_queuecalls.get_provider_info as info\n"
-        "info.get_provider_info(); roots = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "print(sorted(roots - set(sys.stdlib_module_names) - {'airflow_provider_queuecalls'}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    modules = newly_imported("import airflow_provider_queuecalls.get_provider_info as info; info.get_provider_info()")
+    assert {name.partition(".")[0] for name in modules} - sys.stdlib_module_names == {"airflow_provider_queuecalls"}
 
 
 def test_our_options_are_airflows(airflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sqlite3
@@ -18,6 +17,7 @@ from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME
+from tests.support.command import newly_imported
 from tests.support.moved import for_this_airflow
 from tests.support.sandbox import START_URL, post
 
@@ -56,14 +56,9 @@ def test_the_documented_example_passes(database: None, tmp_path: Path) -> None:
     assert "3 passed" in printed
 
 
-def test_the_plugin_imports_nothing_but_itself(tmp_path: Path) -> None:
-    code = (
-        "import json, sys, pytest; before = set(sys.modules); import airflow_provider_queuecalls.pytest_plugin;"
-        "print(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    modules = json.loads(run("-c", code, folder=tmp_path, PYTHONPATH=str(ROOT)))
-
-    assert modules == ["airflow_provider_queuecalls", "airflow_provider_queuecalls.pytest_plugin"]
+def test_the_plugin_imports_nothing_but_itself() -> None:
+    modules = newly_imported("import airflow_provider_queuecalls.pytest_plugin", after="import pytest")
+    assert modules == {"airflow_provider_queuecalls", "airflow_provider_queuecalls.pytest_plugin"}
 
 
 def test_the_sandbox_is_empty_at_the_start_of_each_test(queuecalls_sandbox: Sandbox) -> None:

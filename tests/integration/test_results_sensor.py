@@ -21,9 +21,8 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from tests.conftest import HOME
-from tests.support.dag_run import Run, run_dag_file
-from tests.support.moved import first_of, for_this_airflow
+from tests.support.dag_run import Run, run_dag_code
+from tests.support.moved import first_of
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -112,9 +111,8 @@ async def event_of(trigger: Any) -> Any:
 
 
 def run(capfd: Any, **parameters: Any) -> Run:
-    file = HOME / "dags" / f"{DAG_ID}.py"
-    file.write_text(for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, parameters={"campaign_name": NAME, **parameters})))
-    return run_dag_file(file, DAG_ID, capfd)
+    code = DAG_FILE.format(dag_id=DAG_ID, parameters={"campaign_name": NAME, **parameters})
+    return run_dag_code(code, DAG_ID, capfd)
 
 
 @pytest.mark.parametrize("mode", [{}, {"deferrable": False}, {"deferrable": False, "mode": "reschedule"}])

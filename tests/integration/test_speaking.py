@@ -22,11 +22,9 @@ from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
-from tests.conftest import HOME
 from tests.integration.conftest import NUMBERS, ResultsReceiver
-from tests.support.dag_run import run_dag_file
+from tests.support.dag_run import run_dag_code
 from tests.support.fault_server import FaultServer
-from tests.support.moved import for_this_airflow
 from tests.support.multipart import parse
 from tests.support.receiver import NEW
 from tests.support.task import execute, failure_of
@@ -59,9 +57,12 @@ with DAG("speaking", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
 
 
 @pytest.fixture
-def configured(results_receiver: ResultsReceiver) -> str:
-    """Airflow's configuration leads to a running receiver; gives its URL."""
-    return results_receiver.url
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Airflow's configuration names a receiver, which nobody asks; gives its URL."""
+    url = "https://results.example.com"
+    for name, value in {"URL": url, "SECRET": NEW, "DATABASE": f"sqlite:///{tmp_path}/results.db"}.items():
+        monkeypatch.setenv(f"AIRFLOW__QUEUECALLS__RESULTS_{name}", value)
+    return url
 
 
 def scripts(service: FaultServer) -> list[str]:
@@ -71,13 +72,11 @@ def scripts(service: FaultServer) -> list[str]:
 
 
 def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # noqa: PLR0917
-    database: None, configured: str, service: FaultServer, small_list: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
-) -> None:
+    database: None, results_receiver: ResultsReceiver, service: FaultServer, small_list: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: Any,
+) -> None:  # fmt: skip
     sqlite_database(small_list.parent / "people.db", monkeypatch)
-    file = HOME / "dags" / "speaking.py"
-    file.write_text(for_this_airflow(DAG_FILE.format(contacts=str(small_list))))
-    run = run_dag_file(file, "speaking", capfd)
-    file.unlink()
+    run = run_dag_code(DAG_FILE.format(contacts=str(small_list)), "speaking", capfd)
 
     assert run.states == dict.fromkeys(("queue", "query", "function"), "success"), run.printed
     # Airflow 3 logs what it is asked to mask, at the level DEBUG.
@@ -85,7 +84,7 @@ def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # 
     choices, prompts = {"1": "confirmed", "9": "do not call"}, {"offer": "Marque 1."}
     speech = Speech(language="es-US", repeat=3, choices=choices, prompts=prompts)
     made = scripts(service)
-    assert made[0] == script_url(configured, run.xcom["campaign_key"], speech, [NEW])
+    assert made[0] == script_url(results_receiver.url, run.xcom["campaign_key"], speech, [NEW])
     assert [script and script[1] for script in (script_of(url, [NEW]) for url in made[1:])] == [Speech(), Speech()]
     assert len({url.split("/")[-3] for url in made}) == 3
     for url in made:
@@ -95,7 +94,7 @@ def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # 
 
 
 def test_the_key_that_somebody_presses_is_stored_with_the_result_of_the_call(
-    configured: str, connect: Any, tmp_path: Path
+    results_receiver: ResultsReceiver, connect: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "calls.csv").write_text(
         "16175550111,ann,Hello Ann\n16175550119,bob,Hello Bob\n16175550100,cay,Hello Cay\n"
@@ -111,7 +110,7 @@ def test_the_key_that_somebody_presses_is_stored_with_the_result_of_the_call(
         key = execute(QueueCallsOperator(task_id="call", speak=speak, **given))["campaign_key"]
         sandbox.advance(hours=1)
         heard = {entry.fields["message_reference"]: entry.transcript for entry in sandbox.journal if entry.transcript}
-    with closing(Database(f"sqlite:///{tmp_path}/results.db")) as database:
+    with closing(Database(results_receiver.database)) as database:
         choices = {row["message_reference"]: row["choice"] for row in database.rows(key)}
     assert choices == {"ann": "confirmed", "bob": "do not call", "cay": None}
     assert heard["cay"] == ("Hello Cay … Press 1 or 9.", "[presses nothing]") * 2
@@ -193,14 +192,11 @@ def test_the_hook_sends_no_list_with_which_its_script_would_say_nothing(
     ],
 )
 def test_a_script_that_cannot_be_made_fails_the_task_and_nothing_is_sent(  # noqa: PLR0917
-    given: dict[str, Any], option: str, value: str, said: str, service: FaultServer, small_list: Path,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any], option: str, value: str, said: str, configured: str, service: FaultServer, small_list: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    settings = {
-        "RESULTS_URL": "https://results.example.com", "RESULTS_SECRET": NEW, "RESULTS_DATABASE": f"sqlite:///{tmp_path}/results.db",
-    }  # fmt: skip
-    for name, configured in (settings | {option: value}).items():
-        monkeypatch.setenv(f"AIRFLOW__QUEUECALLS__{name}", configured)
+    if option:
+        monkeypatch.setenv(f"AIRFLOW__QUEUECALLS__{option}", value)
     operator = QueueCallsOperator(task_id="call", contacts=str(small_list), receipts_path="none", **given)
     operator.render_template_fields({})
     error = failure_of(operator)

@@ -17,9 +17,8 @@ from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.conftest import HOME
-from tests.support.dag_run import run_dag_file
-from tests.support.moved import IS_AIRFLOW_2, for_this_airflow
+from tests.support.dag_run import run_dag_code
+from tests.support.moved import IS_AIRFLOW_2
 
 pytestmark = pytest.mark.usefixtures("airflow")
 NEW_YORK, LOS_ANGELES, TOLL_FREE = "12125550100", "13105550100", "18005550100"
@@ -98,10 +97,9 @@ with DAG(
 def test_a_run_splits_for_the_time_for_which_it_was_planned(
     database: None, contacts: Path, tmp_path: Path, queuecalls_sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    file = HOME / "dags" / "split_by_hours.py"
-    file.write_text(for_this_airflow(DAG_FILE.format(contacts=str(contacts), folder=str(tmp_path / "parts"))))
+    code = DAG_FILE.format(contacts=str(contacts), folder=str(tmp_path / "parts"))
     planned = {"execution_date": PLANNED} if IS_AIRFLOW_2 else {"run_after": PLANNED, "logical_date": PLANNED}
-    run = run_dag_file(file, "split_by_hours", capfd, **planned)
+    run = run_dag_code(code, "split_by_hours", capfd, **planned)
     assert run.states == {"split": "success", "queue0": "success", "queue1": "success"}
     assert [campaign["calls_from"] for campaign in run.xcom] == [
         int(PLANNED.timestamp()) + 8_100,

@@ -19,12 +19,10 @@ from airflow_provider_queuecalls.contacts.build_list import build_suppression_li
 from airflow_provider_queuecalls.exceptions import InvalidContacts, NotSent
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
-from tests.conftest import HOME
 from tests.support import fault_server as faults
-from tests.support.dag_run import run_dag_file
+from tests.support.dag_run import run_dag_code
 from tests.support.in_storage import failure, read, run, sent, url
 from tests.support.logs import everything_logged
-from tests.support.moved import for_this_airflow
 from tests.support.s3 import make_older
 
 ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
@@ -115,21 +113,18 @@ with DAG("all_in_storage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo
 """
 
 
-def test_a_dag_run_has_all_its_files_in_storage(  # noqa: PLR0917
+def test_a_dag_run_has_all_its_files_in_storage(
     bucket: Any,
     database: None,
     service: faults.FaultServer,
     temporary: Path,
-    request: pytest.FixtureRequest,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     content = f"phone_number,message_reference,age\n{ANN},ref,44\nnobody\n{BOB}\n"
     bucket.put_object(Key="all_in_storage/calls.csv", Body=content.encode())
     bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
-    file = HOME / "dags" / "all_in_storage.py"
-    file.write_text(for_this_airflow(DAG_FILE.format(bucket=url(bucket, "").rstrip("/"))))
-    request.addfinalizer(file.unlink)
-    first, again = (run_dag_file(file, "all_in_storage", capfd) for _ in range(2))
+    code = DAG_FILE.format(bucket=url(bucket, "").rstrip("/"))
+    first, again = (run_dag_code(code, "all_in_storage", capfd) for _ in range(2))
     assert first.states == again.states == {"queue": "success"}
     assert sent(service) == f"{ANN},ref\n".encode()
     assert read(bucket, "rejects.csv").splitlines()[1:] == ["3,invalid_number,nobody", f"4,suppressed,{BOB}"]

@@ -31,12 +31,15 @@ IN_AIRFLOW = "/queuecalls/"
 
 
 @contextmanager
-def watched_page(browser: Browser, url: str, scripts: str = "") -> Iterator[tuple[Page, list[str]]]:
+def watched_page(
+    browser: Browser, url: str, scripts: str = "", timezone: str | None = None
+) -> Iterator[tuple[Page, list[str]]]:
     """A page of the site at the URL, and what must stay empty: requests to other sites, and errors of its scripts.
 
-    ``scripts`` is a part of the URLs of the scripts that are ours. Default: all are.
+    ``scripts`` is a part of the URLs of the scripts that are ours. Default: all are. ``timezone`` is that of the person who looks
+    at the page.
     """
-    page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
+    page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900}, timezone_id=timezone)
     page.set_default_timeout(PATIENCE_SECONDS * 1000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(error.stack or str(error)) if scripts in (error.stack or "") else None)  # fmt: skip

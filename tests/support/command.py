@@ -34,6 +34,16 @@ class Program(subprocess.Popen[str]):
         return str(self._log.read())
 
 
+def newly_imported(code: str, after: str = "pass") -> set[str]:
+    """The modules that a new process imports for some code, besides those that it has imported before."""
+    program = (
+        f"import sys; {after}; before = set(sys.modules); {code}; print('imported:', *(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    # Airflow prints as well, also at the end.
+    return set(done.stdout.partition("imported: ")[2].partition("\n")[0].split())
+
+
 @contextmanager
 def command(*arguments: str) -> Iterator[tuple[Program, str]]:
     """Run ``queuecalls``; give the process and what it had printed when it was ready."""

@@ -6,11 +6,14 @@ import json
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
+from tests.conftest import HOME
 from tests.support.logs import Entry, everything_logged
-from tests.support.moved import IS_AIRFLOW_2, dag_bag, serialized_dag, xcom_model, xcom_value
+from tests.support.moved import IS_AIRFLOW_2, dag_bag, for_this_airflow, serialized_dag, xcom_model, xcom_value
 
 if TYPE_CHECKING:
     import pytest
@@ -33,6 +36,22 @@ class Run:
     links: list[str]
     kept: str
     printed: str
+
+
+def noon_tomorrow() -> datetime:
+    """A ``run_after`` with which an example calls in a window that begins in the future, at any time of the day: one that a
+    run of today gets may end before it is used."""
+    return (datetime.now(ZoneInfo("America/New_York")) + timedelta(days=1)).replace(hour=12)
+
+
+def run_dag_code(code: str, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:
+    """Run a DAG as :func:`run_dag_file` does, from a file that exists only during the run. The code is for the newest Airflow."""
+    file = HOME / "dags" / f"{dag_id}.py"
+    file.write_text(for_this_airflow(code), encoding="utf-8")
+    try:
+        return run_dag_file(file, dag_id, capfd, **options)
+    finally:
+        file.unlink()
 
 
 def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:

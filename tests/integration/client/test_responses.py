@@ -15,6 +15,8 @@ from tests.support.outcomes import MIDWAY, QUEUED_XML, Case, assert_outcome, dri
 
 QUEUED_JSON = b'{"status":"success","error":null,"result":{"call_ids":[1,2,3]}}'
 SHORT = {"read_timeout": 1.0}
+#: In which the head of the response arrives.
+AMPLE = {"read_timeout": 3.0}
 
 
 def half_in_chunks(exchange: Exchange) -> None:
@@ -35,7 +37,7 @@ CASES: dict[str, Case] = {
     "http_103_as_the_answer": Case(answer(103), OutcomeUnknown, 103),
     "a_continue_before_the_answer": Case(raw(head(100) + head(200) + QUEUED_XML), None),
     "http_503_with_retry_after": Case(answer(503, b"", [("Retry-After", "0")]), OutcomeUnknown, 503),
-    "http_401_with_a_dripping_body": Case(dripping_body(401), Refused, 401, extra=SHORT),
+    "http_401_with_a_dripping_body": Case(dripping_body(401), Refused, 401, extra=AMPLE),
     # Early answers: the body isn't read
     "http_401_early_then_closed": Case(answer(401, b"no", receive=0), Refused, 401, large=True),
     "http_413_early_then_closed": Case(answer(413, b"too large", receive=0), Refused, 413, large=True),
@@ -84,7 +86,7 @@ CASES: dict[str, Case] = {
     "half_an_answer_of_no_stated_length": Case(raw(head(200) + QUEUED_XML[:40]), OutcomeUnknown),
     "half_a_head": Case(raw(head(200)[:-4]), OutcomeUnknown),
     "dripping_headers": Case(raw(head(200, [("X", "y" * 60_000)]), pause=0.02), OutcomeUnknown, None, extra=SHORT),
-    "a_dripping_body": Case(dripping_body(200), OutcomeUnknown, extra=SHORT),
+    "a_dripping_body": Case(dripping_body(200), OutcomeUnknown, extra=AMPLE),
     "something_else_than_http": Case(raw(b"220 mail.example ESMTP\r\n"), OutcomeUnknown, None),
     "an_answer_without_a_head": Case(raw(QUEUED_XML), OutcomeUnknown, None),
 }  # fmt: skip

@@ -125,7 +125,7 @@ def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
 def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_queuecalls.records import receiver as module
 
-    monkeypatch.setattr(module, "CLIENT_SECONDS", 0.3)
+    monkeypatch.setattr(module, "CLIENT_SECONDS", 2)
     database = Database(sqlite)
     app = module.Receiver(database, read_secrets(NEW))
     listener = listen(LOOPBACK, 0)
@@ -133,15 +133,17 @@ def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPa
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     path = results_url("http://h", KEY, [NEW]).removeprefix("http://h")
+    answers = {
+        b"": b"",
+        b"POST / HTTP": b"",
+        f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx".encode(): b"HTTP/1.1 408",
+    }
     try:
-        for sent, answer in (
-            (b"", b""),
-            (b"POST / HTTP", b""),
-            (f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx".encode(), b"HTTP/1.1 408"),
-        ):
-            with socket.create_connection(listener.getsockname(), timeout=30) as client:
+        with ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(listener.getsockname(), 30)) for _ in answers]
+            for client, sent in zip(clients, answers, strict=True):
                 client.sendall(sent)
-                assert client.recv(12) == answer
+            assert [client.recv(12) for client in clients] == [*answers.values()]
     finally:
         server.should_exit = True
         thread.join()

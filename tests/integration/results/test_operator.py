@@ -49,14 +49,19 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/results.db"
 
 
-@pytest.fixture(params=["url", "connection"])
-def configured(request: pytest.FixtureRequest, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Airflow's configuration leads to a running receiver and to its database; gives the receiver's URL."""
+@pytest.fixture
+def configured(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's configuration names a receiver, which is not running, and its database."""
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", "https://results.example.com/")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", f"{NEW},an-older-secret-of-ours\n")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+
+
+@pytest.fixture
+def running(configured: None, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The receiver is running; gives its URL."""
     with receiver(url) as (_, base):
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", f"{base}/")
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", f"{NEW},an-older-secret-of-ours\n")
-        monkeypatch.setenv("AIRFLOW_CONN_RESULTS_DB", url)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url if request.param == "url" else "results_db")
         yield base
 
 
@@ -74,9 +79,14 @@ def counts(url: str) -> ResultCounts:
     return found
 
 
-def test_results_come_home_and_the_url_is_shown_nowhere(
-    configured: str, sandbox: Sandbox, url: str, parameters: dict[str, Any], mocker: MockerFixture
-) -> None:
+@pytest.mark.parametrize("named", ["url", "connection"])
+def test_results_come_home_and_the_url_is_shown_nowhere(  # noqa: PLR0917
+    named: str, running: str, sandbox: Sandbox, url: str, parameters: dict[str, Any], mocker: MockerFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if named == "connection":
+        monkeypatch.setenv("AIRFLOW_CONN_RESULTS_DB", url)
+        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", "results_db")
     opened, closed = (mocker.spy(Database, name) for name in ("__init__", "close"))
     later = sandbox.now + timedelta(hours=1)
     with everything_logged() as logged:
@@ -93,14 +103,14 @@ def test_results_come_home_and_the_url_is_shown_nowhere(
     sandbox.advance(hours=2)
     after = counts(url)
     assert (after.name, after.results, after.by_result) == (NAME, 2, {"completed": 1, "failed": 1})
-    made = results_url(configured, result["campaign_key"], [NEW])
+    made = results_url(running, result["campaign_key"], [NEW])
     assert sandbox.campaigns[0].parameters["result_url"] == made
     signature = made.rpartition("/")[2]
     assert signature not in f"{result}{logged}"
 
 
 def test_accounts_that_send_campaigns_of_one_name_do_not_share_their_results(
-    configured: str, url: str, parameters: dict[str, Any], connect: Any, capsys: pytest.CaptureFixture[str]
+    running: str, url: str, parameters: dict[str, Any], connect: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys, waits = list[str](), list[dict[str, Any]]()
     with faults.FaultServer(faults.answer(200, b'<queuecalls status="queued"/>')) as service:
@@ -108,7 +118,7 @@ def test_accounts_that_send_campaigns_of_one_name_do_not_share_their_results(
             connect(service.url, login=login)
             queued = send(**parameters)
             keys.append(queued["campaign_key"])
-            target = results_url(configured, keys[-1], [NEW])
+            target = results_url(running, keys[-1], [NEW])
             assert target.encode() in service.posts[-1].body
             for call in ("1", "2") if login == "one" else ("1",):
                 assert requests.post(target, {"call_id": call}, timeout=30).status_code == 200
@@ -122,7 +132,7 @@ def test_accounts_that_send_campaigns_of_one_name_do_not_share_their_results(
 
 
 def test_a_campaign_whose_outcome_is_unknown_is_listed_as_such(
-    configured: str, url: str, parameters: dict[str, Any], connect: Any
+    configured: None, url: str, parameters: dict[str, Any], connect: Any
 ) -> None:
     with faults.FaultServer(faults.close()) as service:
         connect(service.url)
@@ -140,7 +150,7 @@ def calls_of(url: str, key: str) -> int | None:
 
 
 def test_the_page_knows_how_many_calls_were_queued_if_the_response_or_a_person_says_so(
-    configured: str, url: str, parameters: dict[str, Any], connect: Any
+    configured: None, url: str, parameters: dict[str, Any], connect: Any
 ) -> None:
     ids, no_ids = '<queuecalls status="queued"><call call_id="1"/></queuecalls>', '<queuecalls status="queued"/>'
     responses = [faults.answer(200, ids.encode()), faults.answer(200, no_ids.encode()), faults.close()]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ import pytest
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
-from tests.support.dag_run import run_dag_file
+from tests.support.command import newly_imported
+from tests.support.dag_run import noon_tomorrow, run_dag_file
 from tests.support.memory import growth
 from tests.support.moved import IS_AIRFLOW_2, serialized_dag
 from tests.support.postgres import Postgres
@@ -91,7 +90,7 @@ def test_the_example_calls_nobody_unless_told_to(
         ({"day": "2026-01-04"}, "there is nobody to call", []),
         ({"dry_run": False}, "2 contacts queued as 2 calls", [ANN, BOB]),
     ):
-        run = run_dag_file(file, "queue_calls_from_sql", capfd, run_conf=conf)
+        run = run_dag_file(file, "queue_calls_from_sql", capfd, run_conf=conf, run_after=noon_tomorrow())
         assert set(run.states.values()) == ({"skipped"} if "nobody" in said else {"success"})
         assert said in run.printed
         assert [call.phone_number for call in sandbox.calls] == numbers
@@ -237,11 +236,10 @@ def test_every_other_parameter_is_templated() -> None:
 
 
 def test_parsing_a_dag_imports_no_database() -> None:
-    code = (
-        "import sys; from airflow_provider_queuecalls._airflow.compat import BaseOperator; before = set(sys.modules)\n"
-        "import airflow_provider_queuecalls.transfers.sql_to_queuecalls\n"
-        "names = ('sqlparse', 'sqlite3', 'psycopg2', 'psycopg', 'pandas', 'duckdb', 'airflow.providers')\n"
-        "print('heavy:', [name for name in set(sys.modules) - before if name.startswith(names)])"
+    modules = newly_imported(
+        "import airflow_provider_queuecalls.transfers.sql_to_queuecalls",
+        after="from airflow_provider_queuecalls._airflow.compat import BaseOperator",
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "heavy: []" in done.stdout
+    assert "airflow_provider_queuecalls.transfers.sql_to_queuecalls" in modules
+    heavy = ("sqlparse", "sqlite3", "psycopg2", "psycopg", "pandas", "duckdb", "airflow.providers")
+    assert [name for name in modules if name.startswith(heavy)] == []

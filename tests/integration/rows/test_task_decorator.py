@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_queuecalls.decorators.queuecalls import DecoratedQueueCallsOperator
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.dag_run import run_dag_file
+from tests.support.dag_run import noon_tomorrow, run_dag_file
 from tests.support.decorated import called, decorated
 from tests.support.memory import growth
 from tests.support.moved import IS_AIRFLOW_2, for_this_airflow, serialized_dag
@@ -174,12 +174,12 @@ def test_it_has_no_parameter_contacts(airflow: Any) -> None:
 def test_the_examples_function_calls_nobody_unless_told_to(
     examples: Path, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    file = examples / "queue_calls_from_function.py"
-    run = run_dag_file(file, "queue_calls_from_function", capfd)
+    example = (examples / "queue_calls_from_function.py", "queue_calls_from_function", capfd)
+    run = run_dag_file(*example, run_after=noon_tomorrow())
     assert set(run.states.values()) == {"success"}
     assert "1000 contacts would be called (dry run)" in run.printed
     assert sandbox.journal == []
-    run = run_dag_file(file, "queue_calls_from_function", capfd, run_conf={"region": "midwest", "dry_run": False})
+    run = run_dag_file(*example, run_after=noon_tomorrow(), run_conf={"region": "midwest", "dry_run": False})
     assert set(run.states.values()) == {"success"}
     assert "1000 contacts queued as 1000 calls" in run.printed
     assert len(sandbox.numbers) == 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from openapi_spec_validator import validate
 
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
-from airflow_provider_queuecalls.sandbox.server import Sandbox
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.sandbox import START_URL, Listener, ask, get, post
 
 
@@ -125,6 +126,13 @@ def test_the_clocks_speed_can_be_changed(queuecalls_sandbox: Sandbox, listener: 
     assert queuecalls_sandbox.calls[0].state == "failed"
 
 
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Sandbox]:
+    """A sandbox for requests that it must refuse."""
+    with run_sandbox(speed=0) as sandbox:
+        yield sandbox
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "problem"),
     [
@@ -146,9 +154,9 @@ def test_the_clocks_speed_can_be_changed(queuecalls_sandbox: Sandbox, listener: 
     ],
 )  # fmt: skip
 def test_an_invalid_request_is_refused_with_the_reason(
-    queuecalls_sandbox: Sandbox, asked: tuple[str, str, Any], status: int, problem: str
+    strict: Sandbox, asked: tuple[str, str, Any], status: int, problem: str
 ) -> None:
-    response = ask(queuecalls_sandbox, *asked)
+    response = ask(strict, *asked)
 
     assert response.status_code == status
     assert problem in response.json()["detail"]

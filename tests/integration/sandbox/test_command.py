@@ -18,7 +18,7 @@ from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.command import Program, command
+from tests.support.command import command, newly_imported
 from tests.support.sandbox import CONTACTS, FORM, LOGIN, PIN
 
 
@@ -32,12 +32,9 @@ def test_the_command_names_the_missing_extra(
     assert "pip install 'airflow-provider-queuecalls[sandbox]'" in capsys.readouterr().err
 
 
-def test_importing_the_command_loads_no_heavy_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # coverage itself imports sqlite3
+def test_importing_the_command_loads_no_heavy_module() -> None:
     heavy = {"airflow", "defusedxml", "fastapi", "pydantic", "requests", "sqlite3", "starlette", "uvicorn"}
-    process = Program("import sys, airflow_provider_queuecalls.cli; print(*sys.modules)")
-
-    modules = {module.partition(".")[0] for module in process.communicate(timeout=60)[0].split()}
+    modules = newly_imported("import airflow_provider_queuecalls.cli")
     assert "airflow_provider_queuecalls" in modules
     assert not modules & heavy
 

@@ -131,8 +131,8 @@ def test_campaign_url_leads_to_the_newest_campaign_of_a_name() -> None:
 @pytest.mark.parametrize(
     "path", ["campaigns/7", "campaigns", "campaigns?name=", "campaigns?name=winter", "campaigns?name=%ff%00"]
 )
-def test_an_unknown_campaign_is_a_404_with_a_link_back(page: Page, path: str) -> None:
-    missing = requests.get(page.url + path, timeout=30)
+def test_an_unknown_campaign_is_a_404_with_a_link_back(queuecalls_sandbox: Sandbox, path: str) -> None:
+    missing = requests.get(f"{queuecalls_sandbox.url}/{path}", timeout=30)
 
     assert missing.status_code == 404
     assert 'href="/"' in missing.text

@@ -141,13 +141,15 @@ def dribble(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "problem"), [(hang(), "(ReadTimeout)"), (dribble, "(not within 0.3 seconds)")], ids=["silent", "slow"]
+    ("act", "limit", "problem"),
+    [(hang(), 0.3, "(ReadTimeout)"), (dribble, 2, "(not within 2 seconds)")],  # in which the next byte has to come
+    ids=["silent", "slow"],
 )
 def test_a_script_that_takes_too_long_fails_the_call(
-    queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, act: Callable[[Exchange], None], problem: str
-) -> None:
+    queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, act: Callable[[Exchange], None], limit: float, problem: str
+) -> None:  # fmt: skip
     assert callbacks.TIMEOUT_SECONDS == 5
-    monkeypatch.setattr(callbacks, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(callbacks, "TIMEOUT_SECONDS", limit)
     with FaultServer(act) as server:
         post(queuecalls_sandbox, start_url=server.url)
         queuecalls_sandbox.advance(seconds=1)

@@ -15,6 +15,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.results import SMALL_BYTES, ResultsInMemory
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.exceptions import CheckFailed
+from tests.support.command import newly_imported
 from tests.unit.contacts.checking import ANN, BOB, Contacts, file_size_limit, report
 
 
@@ -65,12 +66,9 @@ def test_no_file_stays_open(contacts: Contacts, content: str) -> None:
 
 
 def test_importing_loads_no_module_that_takes_long() -> None:
-    program = (
-        "import sys, airflow_provider_queuecalls.contacts, airflow_provider_queuecalls.contacts.from_rows;"
-        "print({'airflow', 'difflib', 'duckdb', 'pandas'} & set(sys.modules))"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=os.getcwd())
-    assert run.stdout == "set()\n"
+    modules = newly_imported("import airflow_provider_queuecalls.contacts.from_rows")
+    assert "airflow_provider_queuecalls.contacts" in modules
+    assert modules.isdisjoint({"airflow", "difflib", "duckdb", "pandas"})
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import subprocess
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +18,7 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConne
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
+from tests.support.command import newly_imported
 from tests.support.logs import everything_logged
 from tests.support.moved import AIRFLOW, serialized_dag
 from tests.unit.records.memory_store import FailingStore, MemoryStore
@@ -240,13 +239,12 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
         "sqlite3",
         "airflow_provider_queuecalls.hooks.queuecalls",
     )
-    code = (
-        "import sys; from airflow_provider_queuecalls._airflow.compat import BaseOperator; before = set(sys.modules)\n"
-        "import airflow_provider_queuecalls.operators.queuecalls, airflow_provider_queuecalls.get_provider_info\n"
-        f"print('heavy:', [name for name in {heavy!r} if name in set(sys.modules) - before])"
+    modules = newly_imported(
+        "import airflow_provider_queuecalls.operators.queuecalls, airflow_provider_queuecalls.get_provider_info",
+        after="from airflow_provider_queuecalls._airflow.compat import BaseOperator",
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "heavy: []" in done.stdout
+    assert "airflow_provider_queuecalls.operators.queuecalls" in modules
+    assert modules.isdisjoint(heavy)
 
 
 @pytest.mark.parametrize(("value", "problem"), [("a lot", "is not a number"), ("8", "is 8"), ("-1", "is -1")])
