@@ -249,12 +249,13 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
     assert "heavy: []" in done.stdout
 
 
-@pytest.mark.parametrize(("value", "problem"), [("a lot", "is not a number"), ("8", "is 8"), ("-1", "is -1")])
+@pytest.mark.parametrize(("value", "problem"), [("a lot", "not a number"), ("255", "too small"), ("-1", "too small")])
 def test_the_memory_of_a_check_is_a_setting_that_is_validated(
     value: str, problem: str, contacts: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__CHECK_MEMORY_MB", value)
-    assert problem in str(failure(contacts=contacts))
+    message = f"check_memory_mb is '{value}', which is {problem}; it must be a whole number of MiB, at least 256"
+    assert message in str(failure(contacts=contacts))
 
 
 def test_a_larger_memory_for_the_check_is_accepted(contacts: str, monkeypatch: pytest.MonkeyPatch) -> None:
