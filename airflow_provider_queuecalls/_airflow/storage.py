@@ -77,9 +77,8 @@ def suppression_lists_fetched(
 ) -> Iterator[ContactRules]:
     """Give the same rules, with the suppression lists on this machine. ``fetch`` gets each of them and its role."""
     with ExitStack() as stack:
-        yield replace(
-            rules, suppress=[stack.enter_context(fetch(path, "The suppression list")) for path in rules.lists]
-        )
+        lists = [stack.enter_context(fetch(path, "The suppression list")) for path in rules.lists]
+        yield replace(rules, suppress=lists or None)
 
 
 @contextmanager
