@@ -23,7 +23,7 @@ from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.files import LocalCopy, is_same_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
-from airflow_provider_queuecalls.parameters import is_unset, show_path
+from airflow_provider_queuecalls.parameters import describe, is_location, is_unset, show_path
 from airflow_provider_queuecalls.progress import Throttle
 from airflow_provider_queuecalls.stopping import NOTHING_SENT, StopRequest
 
@@ -88,10 +88,16 @@ def writable_copy(
     """Give a local path to write a file to, or None for no location.
 
     If it was written, it is uploaded at the end, unless a stop is requested, which raises :class:`NotSent`. After an error it
-    is uploaded too; if that fails, it is only logged, and the first error goes on.
+    is uploaded too; if that fails, it is only logged, and the first error goes on. Raises :class:`InvalidContacts` for a value
+    that is neither a path nor a URL.
     """
     if is_unset(location):
         yield None
+    elif not is_location(location):
+        raise InvalidContacts(
+            f"{what} is given as {describe(location)}, not as a path. {effect}. Give a local path, a file:// URL, or a URL of "
+            "ObjectStoragePath, such as s3://conn@bucket/key."
+        )
     elif (url := url_of(location)) is None:
         yield local_path(location)
     else:
@@ -160,18 +166,15 @@ def _upload(file: Path, url: str, what: str, stop: StopRequest, effect: str) -> 
 
 def url_of(location: object) -> str | None:
     """The URL of a file that is not in this machine's file system; None for a local one."""
-    # An ObjectStoragePath has a protocol, and is not a PathLike in every version.
-    is_path = isinstance(location, os.PathLike) or hasattr(type(location), "protocol")
-    text = str(location) if is_path else location
-    if isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text.strip()):
-        return None if text.strip().lower().startswith("file://") else text.strip()
+    text = str(location).strip() if is_location(location) else ""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return None if text.lower().startswith("file://") else text
     return None
 
 
 def local_path(location: Any) -> LocalPath:
     """The path of a ``file://`` URL; anything else is returned as it is, and the check reports what is wrong with it."""
-    is_path = isinstance(location, str | os.PathLike) or hasattr(location, "protocol")  # as ObjectStoragePath has
-    text = str(location).strip() if is_path else ""
+    text = str(location).strip() if is_location(location) else ""
     if not text.lower().startswith("file://"):
         return cast("LocalPath", location)
     parts = urlsplit(text)

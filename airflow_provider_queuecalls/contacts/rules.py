@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_known, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_known, is_location, read_values
 from airflow_provider_queuecalls.value_types import CHOICE, FLAG, read_duration, read_structure, type_name
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
         text = value.strip()
         is_list = text.startswith(("[", "("))
         value = read_structure(text) if is_list else [part for part in text.split(",") if part.strip()]
-    if isinstance(value, os.PathLike) or hasattr(value, "protocol"):
+    if is_location(value):
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise ValueError(type_name(value))

@@ -23,7 +23,7 @@ from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, InvalidContacts, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values, show_path
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_location, read_values, show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration, type_name
 
@@ -36,7 +36,7 @@ _QUARTER = 900
 
 
 def _location(value: object, _: Parameter) -> str:
-    if not isinstance(value, str | os.PathLike) and not hasattr(value, "protocol"):  # as ObjectStoragePath has
+    if not is_location(value):
         raise ValueError(type_name(value))
     if not (text := str(value).strip()):
         raise ValueError("is empty")

@@ -18,6 +18,7 @@ from airflow_provider_queuecalls._airflow.question import ask_if_unknown
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts, OutcomeUnknown
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.parameters import describe
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from tests.support.logs import everything_logged
@@ -247,6 +248,17 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "value", [5, True, ["rejects.csv"], {}, datetime(2026, 12, 1, tzinfo=timezone.utc), b"rejects.csv"]
+)
+def test_a_rejects_path_that_is_not_a_path_is_not_retried(value: Any, contacts: str) -> None:
+    error = failure(contacts=contacts, rejects_path=value)
+    assert isinstance(error, InvalidContacts)
+    assert f"The rejects file is given as {describe(value)}, not as a path. Nothing was sent. Give a local" in str(
+        error
+    )
 
 
 @pytest.mark.parametrize(("value", "problem"), [("a lot", "not a number"), ("255", "too small"), ("-1", "too small")])
