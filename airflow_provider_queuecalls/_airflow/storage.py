@@ -129,7 +129,7 @@ def assert_elsewhere(
 
 
 def is_same_location(location: Location, other: Location | None) -> bool:
-    """Whether two locations lead to the same existing file, or are the same object of a storage."""
+    """Whether two locations lead to the same file, or are the same object of a storage; neither need exist."""
     url, other_url = url_of(location), url_of(other)
     if url is None or other_url is None:
         return url is None and other_url is None and is_same_file(local_path(location), local_path(other))
