@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
-from airflow_provider_queuecalls.contacts import ContactRules
+from airflow_provider_queuecalls.contacts import ContactRules, files
 from airflow_provider_queuecalls.contacts.files import LocalCopy, is_same_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.parameters import describe, is_location, is_unset, show_path
@@ -112,6 +112,27 @@ def writable_copy(
                     logger.error("%s", error)
                 raise
             _upload(file, url, what, stop, effect)
+
+
+def keep_first(location: str, content: bytes, what: str) -> bytes:
+    """Create a file with this content unless there is one, and return what it contains then. ``what`` is its role."""
+    with translate_storage_errors(f"{what} {show_path(location)}", "written"):
+        if (url := url_of(location)) is None:
+            return files.keep_first(local_path(location), content)
+        path = remote_path(url)
+        path.fs.invalidate_cache()  # another worker may have written meanwhile
+        if not path.exists():  # some libraries replace a file, whatever they are asked for
+            create_object(path.fs, path.path, content)
+        return cast("bytes", path.fs.cat_file(path.path))
+
+
+def create_object(storage: Any, path: str, content: bytes, **limits: float) -> bool:
+    """Create an object in one step. False, and nothing is changed, where there is one, if the storage's library can."""
+    try:
+        storage.pipe_file(path, content, mode="create", **limits)
+    except FileExistsError:
+        return False
+    return True
 
 
 def assert_elsewhere(

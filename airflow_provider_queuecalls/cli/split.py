@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--folder",
         metavar="FOLDER",
         required=True,
-        help="where to write the files; it is created",
+        help="where to write the files; it is created, and has the files of one split",
     )
     parser.add_argument(
         "--campaign-name", metavar="NAME", help="what the campaigns' names begin with; default is the name of FILE"
@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
                 split,
                 hours,
                 files,
+                campaign_name=name,
                 sources=sources,
                 rules=rules,
                 stop=StopRequest(),

@@ -309,6 +309,19 @@ def complete_file(path: str | os.PathLike[str]) -> Iterator[str]:
         raise
 
 
+def keep_first(path: str | os.PathLike[str], content: bytes) -> bytes:
+    """Create a file with this content unless there is one, and return what it contains then."""
+    with suppress(FileExistsError), open(path, "xb", buffering=0) as file:
+        try:
+            write_all(file, content)
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(path)
+            raise
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def path_of(file: BinaryIO) -> str:
     """Return the path at which another reader or writer in this process finds a temporary file."""
     return path_without_name(file) or file.name

@@ -13,12 +13,13 @@ from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from airflow_provider_queuecalls.contacts.calling_hours import Span
 from airflow_provider_queuecalls.contacts.check import CheckedContacts
-from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, show_role
+from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, keep_first, show_role
 from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.contacts.split import CARRY_OVER, SpansCheck, Split, quarter, span_name
+from airflow_provider_queuecalls.contacts.split_record import assert_same_split, record_of
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -99,6 +100,9 @@ class Files(Protocol):
     def write(self, location: str) -> AbstractContextManager[Any]:
         """Give a local path for a file, which is at its location once it is left without an error. Makes its folder."""
 
+    def keep_first(self, location: str, content: bytes) -> bytes:
+        """Create a file unless it exists, and return what it contains then. Makes its folder."""
+
 
 class LocalFiles:
     """The :class:`Files` of a split on this machine."""
@@ -111,6 +115,10 @@ class LocalFiles:
         os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
         yield location
 
+    def keep_first(self, location: str, content: bytes) -> bytes:
+        os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
+        return keep_first(location, content)
+
 
 def write_parts(
     checked: CheckedContacts,
@@ -118,6 +126,7 @@ def write_parts(
     hours: SpansCheck | None,
     files: Files,
     *,
+    campaign_name: str,
     sources: Sources,
     rules: ContactRules,
     stop: StopRequest,
@@ -125,7 +134,8 @@ def write_parts(
     """Write each contact of a checked list to the file of its part. Returns the parts in the order of their spans.
 
     With a ``carry_over_path``, the last of them may have no contact: that file is always replaced. Raises
-    :class:`InvalidContacts` if a part would replace one of the ``sources``, the rejects, or what is carried over.
+    :class:`InvalidContacts` if the folder has the parts of another split, before anything is written, or if a part would
+    replace one of the ``sources``, the rejects, or what is carried over.
     """
 
     def open_part(name: str) -> AbstractContextManager[Any]:
@@ -140,6 +150,8 @@ def write_parts(
     by_key: dict[object, _Group] = {}
     is_nanp = rules.phone_format == "nanp"
     try:
+        record = record_of(checked, split, hours, campaign_name)
+        assert_same_split(record, files.keep_first(split.record, record), split.folder)
         with ExitStack() as stack:
             for line in (line for block in blocks(checked.upload.file, stop=stop) for line in block.lines):
                 key = line[:4] if is_nanp else line.partition(b",")[0]

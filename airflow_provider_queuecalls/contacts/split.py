@@ -19,6 +19,8 @@ from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, 
 SplitBy: TypeAlias = Literal["calling_hours", "size"]
 #: The name of the part that no campaign calls today.
 CARRY_OVER = "carry_over"
+#: The name of the file in the folder that records which list was split, and how.
+RECORD = "queuecalls-split.json"
 #: A span that a part gets is not longer, even if the hours have no end.
 LONGEST_PART = 86_400
 _QUARTER = 900
@@ -117,6 +119,11 @@ class Split:
             start=read["start"] or start,
             min_window=int(read["min_window"].total_seconds()),
         )
+
+    @property
+    def record(self) -> str:
+        """The path or URL of the record of this split."""
+        return f"{self.folder.rstrip('/')}/{RECORD}"
 
     def location(self, part: str) -> str:
         """The path or URL of the part with this name."""

@@ -18,6 +18,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     assert_elsewhere,
     fetched,
     is_same_location,
+    keep_first,
     local_path,
     suppression_lists_fetched,
     translate_storage_errors,
@@ -55,7 +56,9 @@ class SplitContactsOperator(BaseOperator):
 
     :param contacts: The contact file. Accepts what QueueCallsOperator accepts. Required.
     :param folder: Where to write the files. Accepts a local folder, which is created, or a URL of ObjectStoragePath.
-        Their names follow from the spans, and are the same on every try. Required.
+        Their names follow from the spans, and are the same on every try. A folder has the files of one split: if another
+        list, campaign_name, max_contacts, or span would change who is in which file, the task fails, so that nobody is
+        called twice. Required.
     :param campaign_name: What the campaigns' names begin with. Default: a name of the task instance that is the same on
         every try.
     :param carry_over_path: The file for contacts whose hours do not begin today, by their own calendar. It is always
@@ -210,6 +213,7 @@ class SplitContactsOperator(BaseOperator):
                 split,
                 hours,
                 files,
+                campaign_name=str(name),
                 sources=sources,
                 rules=rules,
                 stop=self.stop,
@@ -245,6 +249,10 @@ class _Files:
         _make_folder(location)
         with writable_copy(location, "The part", self.stop) as path:
             yield path
+
+    def keep_first(self, location: str, content: bytes) -> bytes:
+        _make_folder(location)
+        return keep_first(location, content, "The record of the split")
 
 
 def _make_folder(location: str) -> None:

@@ -75,7 +75,7 @@ def test_the_memory_of_a_split_does_not_depend_on_the_number_of_rows(tmp_path: P
         "    with open(path, 'rb') as file:\n"
         "        checked = CheckedContacts(None, Upload(file, path.name, path.stat().st_size))\n"
         "        split = Split.read({**how, 'folder': f'{sys.argv[1]}/{path.stem}'}, rules, 0)\n"
-        "        given = {'sources': (), 'rules': rules, 'stop': StopRequest()}\n"
+        "        given = {'campaign_name': 'x', 'sources': (), 'rules': rules, 'stop': StopRequest()}\n"
         "        parts = write_parts(checked, split, None, LocalFiles(), **given)\n"
         "    assert sum(part.contacts for part in parts) == int(path.stem)\n"
         "    peaks.append(peak())\n"

@@ -113,6 +113,40 @@ def test_a_run_splits_for_the_time_for_which_it_was_planned(
     assert queuecalls_sandbox.numbers == {NEW_YORK: 1, LOS_ANGELES: 1}
 
 
+def test_a_list_that_has_changed_is_not_split_again_so_nobody_is_in_two_campaigns(
+    contacts: Path,
+    tmp_path: Path,
+    receipts_folder: Path,
+    queuecalls_sandbox: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+
+    def queue(parts: list[dict[str, Any]]) -> None:
+        for part in parts:
+            campaign = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name=part["campaign_name"])
+            QueueCallsHook().deliver(part["contacts"], campaign, receipts_path=str(receipts_folder))
+
+    numbers = [f"1212555010{digit}" for digit in range(5)]
+    two: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "by": "size", "max_contacts": 2}
+    contacts.write_text("".join(f"{number}\n" for number in numbers[1:]))
+    parts = split(contacts, **two)
+    queue(parts)
+    contacts.write_text("".join(f"{number}\n" for number in numbers))
+    with pytest.raises(AirflowFailException, match=r"has the parts of another split\. What differs: the list"):
+        queue(split(contacts, **two))
+    for name in ("1", "2"):  # splits that are mapped, and share a folder
+        with pytest.raises(AirflowFailException, match="What differs: campaign_name, the list"):
+            split(contacts, campaign_name=name, **two)
+    command = ["--folder", f"{tmp_path}/parts", "--campaign-name", parts[0]["campaign_name"].rpartition(".")[0]]
+    assert main(["split", str(contacts), *command, "--by", "size", "--max-contacts", "2"]) == 2
+    assert "What differs: the list" in capsys.readouterr().err
+    contacts.write_text("".join(f"{number}\n" for number in numbers[1:]))
+    assert split(contacts, **two) == parts
+    queue(parts)
+    assert queuecalls_sandbox.numbers == dict.fromkeys(numbers[1:], 1)
+
+
 def test_a_list_that_is_not_valid_is_not_split(contacts: Path, tmp_path: Path) -> None:
     from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 
