@@ -136,6 +136,11 @@ def is_unset(value: object) -> TypeIs[None]:
     return value is None or (isinstance(value, str) and value.strip(" \r\n") in ("", "None"))
 
 
+def is_location(value: object) -> bool:
+    """Whether a value is a path or URL: a text, a PathLike, or an ObjectStoragePath, which is not a PathLike in every version."""
+    return isinstance(value, str | os.PathLike) or hasattr(type(value), "protocol")
+
+
 def any_of(choices: Iterable[str]) -> str:
     """Return the quoted choices as a list in English."""
     *others, last = [repr(choice) for choice in choices]
@@ -201,8 +206,8 @@ def path_to_show(location: object) -> str | None:
     outside of a date, it may be a phone number, and its digits are shown as ``#``. A URL is shown without its password
     and query.
     """
-    text = str(location) if isinstance(location, os.PathLike) or hasattr(type(location), "protocol") else location
-    if not isinstance(text, str) or not text.isprintable() or _OF_ROWS & set(unicodedata.normalize("NFKC", text)):
+    text = str(location) if is_location(location) else ""
+    if not text or not text.isprintable() or _OF_ROWS & set(unicodedata.normalize("NFKC", text)):
         return None
     text = text.strip()
     if url := _URL.fullmatch(text):

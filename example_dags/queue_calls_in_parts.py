@@ -89,7 +89,7 @@ with DAG(
 
     @task
     def remove_parts(parts: list[dict[str, Any]]) -> None:
-        """Delete the parts, also if campaigns failed."""
+        """Delete the parts, also if campaigns failed. The record of the split stays, so that another list is not split here."""
         for part in parts:
             ObjectStoragePath(part["contacts"]).unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_queuecalls._airflow.compat import conf
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
+from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show
 
@@ -19,18 +20,16 @@ def option(name: str) -> str | None:
 
 
 def check_memory_mb() -> int:
-    """The memory that a check may use, in MiB. Raises :class:`InvalidContactRules` if it is not a whole number."""
+    """The memory that a check may use, in MiB. Raises :class:`InvalidContactRules` if it is not a number or too small."""
     value = option("check_memory_mb")
     if value is None:
         return MEMORY_LIMIT
     try:
-        return int(value)
+        if (memory := int(value)) >= LEAST_MEMORY:
+            return memory
+        problem = "is too small"
     except ValueError:
-        rule = f"a whole number of MiB; default is {MEMORY_LIMIT}"
-        raise InvalidContactRules(
-            [
-                Violation(
-                    "check_memory_mb", "is not a number", rule, f"[{SECTION}] in Airflow's configuration", show(value)
-                )
-            ]
-        ) from None
+        problem = "is not a number"
+    rule = f"a whole number of MiB, at least {LEAST_MEMORY}; default is {MEMORY_LIMIT}"
+    where = f"[{SECTION}] in Airflow's configuration"
+    raise InvalidContactRules([Violation("check_memory_mb", problem, rule, where, show(value))])

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
-from airflow_provider_queuecalls.contacts import ContactRules
+from airflow_provider_queuecalls.contacts import ContactRules, files
 from airflow_provider_queuecalls.contacts.files import LocalCopy, is_same_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
-from airflow_provider_queuecalls.parameters import is_unset, show_path
+from airflow_provider_queuecalls.parameters import describe, is_location, is_unset, show_path
 from airflow_provider_queuecalls.progress import Throttle
 from airflow_provider_queuecalls.stopping import NOTHING_SENT, StopRequest
 
@@ -77,9 +77,8 @@ def suppression_lists_fetched(
 ) -> Iterator[ContactRules]:
     """Give the same rules, with the suppression lists on this machine. ``fetch`` gets each of them and its role."""
     with ExitStack() as stack:
-        yield replace(
-            rules, suppress=[stack.enter_context(fetch(path, "The suppression list")) for path in rules.lists]
-        )
+        lists = [stack.enter_context(fetch(path, "The suppression list")) for path in rules.lists]
+        yield replace(rules, suppress=lists or None)
 
 
 @contextmanager
@@ -89,10 +88,16 @@ def writable_copy(
     """Give a local path to write a file to, or None for no location.
 
     If it was written, it is uploaded at the end, unless a stop is requested, which raises :class:`NotSent`. After an error it
-    is uploaded too; if that fails, it is only logged, and the first error goes on.
+    is uploaded too; if that fails, it is only logged, and the first error goes on. Raises :class:`InvalidContacts` for a value
+    that is neither a path nor a URL.
     """
     if is_unset(location):
         yield None
+    elif not is_location(location):
+        raise InvalidContacts(
+            f"{what} is given as {describe(location)}, not as a path. {effect}. Give a local path, a file:// URL, or a URL of "
+            "ObjectStoragePath, such as s3://conn@bucket/key."
+        )
     elif (url := url_of(location)) is None:
         yield local_path(location)
     else:
@@ -107,6 +112,27 @@ def writable_copy(
                     logger.error("%s", error)
                 raise
             _upload(file, url, what, stop, effect)
+
+
+def keep_first(location: str, content: bytes, what: str) -> bytes:
+    """Create a file with this content unless there is one, and return what it contains then. ``what`` is its role."""
+    with translate_storage_errors(f"{what} {show_path(location)}", "written"):
+        if (url := url_of(location)) is None:
+            return files.keep_first(local_path(location), content)
+        path = remote_path(url)
+        path.fs.invalidate_cache()  # another worker may have written meanwhile
+        if not path.exists():  # some libraries replace a file, whatever they are asked for
+            create_object(path.fs, path.path, content)
+        return cast("bytes", path.fs.cat_file(path.path))
+
+
+def create_object(storage: Any, path: str, content: bytes, **limits: float) -> bool:
+    """Create an object in one step. False, and nothing is changed, where there is one, if the storage's library can."""
+    try:
+        storage.pipe_file(path, content, mode="create", **limits)
+    except FileExistsError:
+        return False
+    return True
 
 
 def assert_elsewhere(
@@ -124,7 +150,7 @@ def assert_elsewhere(
 
 
 def is_same_location(location: Location, other: Location | None) -> bool:
-    """Whether two locations lead to the same existing file, or are the same object of a storage."""
+    """Whether two locations lead to the same file, or are the same object of a storage; neither need exist."""
     url, other_url = url_of(location), url_of(other)
     if url is None or other_url is None:
         return url is None and other_url is None and is_same_file(local_path(location), local_path(other))
@@ -161,18 +187,15 @@ def _upload(file: Path, url: str, what: str, stop: StopRequest, effect: str) -> 
 
 def url_of(location: object) -> str | None:
     """The URL of a file that is not in this machine's file system; None for a local one."""
-    # An ObjectStoragePath has a protocol, and is not a PathLike in every version.
-    is_path = isinstance(location, os.PathLike) or hasattr(type(location), "protocol")
-    text = str(location) if is_path else location
-    if isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text.strip()):
-        return None if text.strip().lower().startswith("file://") else text.strip()
+    text = str(location).strip() if is_location(location) else ""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        return None if text.lower().startswith("file://") else text
     return None
 
 
 def local_path(location: Any) -> LocalPath:
     """The path of a ``file://`` URL; anything else is returned as it is, and the check reports what is wrong with it."""
-    is_path = isinstance(location, str | os.PathLike) or hasattr(location, "protocol")  # as ObjectStoragePath has
-    text = str(location).strip() if is_path else ""
+    text = str(location).strip() if is_location(location) else ""
     if not text.lower().startswith("file://"):
         return cast("LocalPath", location)
     parts = urlsplit(text)

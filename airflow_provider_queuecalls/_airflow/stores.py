@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_queuecalls._airflow.storage import problem_of, remote_path
+from airflow_provider_queuecalls._airflow.storage import create_object, problem_of, remote_path
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.records.stores import (
     MARKER,
@@ -98,11 +98,7 @@ class RemoteStore:
 
     def _create(self, name: str, content: bytes, seconds: float | None = None) -> bool:
         storage, root, limit = self._open(seconds)
-        try:
-            storage.pipe_file(f"{root}/{name}", content, mode="create", **limit)
-        except FileExistsError:
-            return False
-        return True
+        return create_object(storage, f"{root}/{name}", content, **limit)
 
     def _open(self, seconds: float | None = None) -> tuple[Any, str, dict[str, float]]:
         """The storage's file system, the root in it, and the time limit of an operation, where the storage takes one."""

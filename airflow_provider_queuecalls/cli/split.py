@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_provider_queuecalls.cli.check import add_rules, given_rules, option_help, progress_bar
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.files import is_same_file
-from airflow_provider_queuecalls.contacts.split import (
-    CARRY_OVER,
-    PARAMETERS,
-    SpansCheck,
-    Split,
-    has_zones,
-    would_be_replaced,
-    write_parts,
-)
+from airflow_provider_queuecalls.contacts.parts import LocalFiles, assert_kept, has_zones, write_parts
+from airflow_provider_queuecalls.contacts.split import CARRY_OVER, PARAMETERS, SpansCheck, Split
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -38,14 +27,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="Exit code: 0 the files are written; 1 the list is not valid; 2 it could not be split.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
-    parser.add_argument("--folder", metavar="FOLDER", required=True, help="where to write the files; it is created")
+    parser.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        required=True,
+        help="where to write the files; it is created, and has the files of one split",
+    )
     parser.add_argument(
         "--campaign-name", metavar="NAME", help="what the campaigns' names begin with; default is the name of FILE"
     )
     parser.add_argument(
-        "--carry-over-path", metavar="OUT", help="write contacts whose hours do not begin today to this file"
+        "--carry-over-path",
+        metavar="OUT",
+        help="write contacts whose hours do not begin today to this file, which is always replaced",
     )
-    parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
+    parser.add_argument("--rejects", metavar="OUT", dest="rejects_path", help="write the rejects to this CSV file")
     parser.add_argument(
         "--json", action="store_true", help="print the parameters of each campaign, as QueueCallsOperator takes them"
     )
@@ -61,37 +57,35 @@ def _run(options: argparse.Namespace) -> int:
     rules = ContactRules(**given_rules(options))
     split = Split.read(vars(options), rules, int(time.time()))
     hours = SpansCheck.of_split(rules, split)
-    read = (("The contact file", options.file), *(("The suppression list", each) for each in rules.lists))
-
-    def assert_not_read(location: str | None) -> None:
-        for what, path in read:
-            if is_same_file(path, location):
-                raise would_be_replaced(what, path)
-
-    @contextmanager
-    def open_part(location: str) -> Iterator[str]:
-        assert_not_read(location)
-        os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
-        yield location
-
+    sources = [("The contact file", options.file), *(("The suppression list", each) for each in rules.lists)]
+    files = LocalFiles()
     for parameter, location in (("folder", split.folder), ("carry_over_path", split.carry_over_path)):
         if location and "://" in location:
             rule = "on this machine; for a storage, use SplitContactsOperator"
             raise InvalidContactRules([Violation(parameter, "is a URL", rule, value=show_path(location))])
-    assert_not_read(split.carry_over_path)
+    assert_kept(split.carry_over_path, [*sources, ("The rejects file", split.rejects_path)], files)
+    name = options.campaign_name or Path(options.file).stem
     try:
         with (
             progress_bar() as progress,
-            check(options.file, rules, rejects_path=options.rejects, progress=progress, hours=hours) as checked,
+            check(options.file, rules, rejects_path=split.rejects_path, progress=progress, hours=hours) as checked,
         ):
-            parts = write_parts(checked, split, hours, open_part, rules=rules, stop=StopRequest())
+            parts = write_parts(
+                checked,
+                split,
+                hours,
+                files,
+                campaign_name=name,
+                sources=sources,
+                rules=rules,
+                stop=StopRequest(),
+            )
             has_header = has_zones(checked)
     except InvalidContacts as error:
         if error.report is None:
             raise
         print(f"queuecalls: {error}", file=sys.stderr)
         return 1
-    name = options.campaign_name or Path(options.file).stem
     campaigns = [part.campaign(split.location(part.name), name, has_header=has_header) for part in parts]
     if options.json:
         called = [each for each, part in zip(campaigns, parts, strict=True) if part.name != CARRY_OVER]

@@ -160,13 +160,15 @@ def show_role(what: str, path: str | os.PathLike[str]) -> str:
 
 
 def is_same_file(path: object, other: object) -> bool:
-    """Whether two values are paths that lead to the same existing file."""
+    """Whether two values are paths that lead to the same file, which need not exist."""
     if not isinstance(path, str | os.PathLike) or not isinstance(other, str | os.PathLike):
         return False  # an integer would be a file descriptor
-    try:
-        return os.path.samefile(path, other)
-    except (OSError, ValueError):
-        return False
+    with suppress(OSError, ValueError):
+        try:
+            return os.path.samefile(path, other)
+        except FileNotFoundError:
+            return os.path.realpath(path) == os.path.realpath(other)
+    return False
 
 
 # Compressed files.
@@ -305,6 +307,19 @@ def complete_file(path: str | os.PathLike[str]) -> Iterator[str]:
         with suppress(OSError):
             os.unlink(partial)
         raise
+
+
+def keep_first(path: str | os.PathLike[str], content: bytes) -> bytes:
+    """Create a file with this content unless there is one, and return what it contains then."""
+    with suppress(FileExistsError), open(path, "xb", buffering=0) as file:
+        try:
+            write_all(file, content)
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(path)
+            raise
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def path_of(file: BinaryIO) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_known, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_known, is_location, read_values
 from airflow_provider_queuecalls.value_types import CHOICE, FLAG, read_duration, read_structure, type_name
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
         text = value.strip()
         is_list = text.startswith(("[", "("))
         value = read_structure(text) if is_list else [part for part in text.split(",") if part.strip()]
-        if value in ([], ()):
-            raise ValueError("contains no path")
-    if isinstance(value, os.PathLike) or hasattr(value, "protocol"):
+    if is_location(value):
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, bytes):
         raise ValueError(type_name(value))
@@ -86,6 +84,8 @@ def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
     paths = [path.strip() if isinstance(path, str) else path for path in texts]
     if not all(isinstance(path, str | os.PathLike) and path not in ("", "None") for path in paths):
         raise ValueError("has an entry that is not a path")
+    if not paths:  # as where the upstream task has found no list, which must not switch suppression off
+        raise ValueError("contains no path")
     return tuple(paths)
 
 
@@ -134,9 +134,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         {"fail": "fail the task", "drop": "keep its first row only", "keep": "keep all of its rows"},
     ),
     Parameter(
-        name="suppress", type=ValueType("a path or URL, or a list of them", _paths, shown=False), default=(), default_doc="none",
+        name="suppress", type=ValueType("a path or URL, or a list of them", _paths, shown=False), default_doc="none",
         doc="Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that renders to an "
-        "empty string is an error.",
+        "empty string is an error, and so is an empty list.",
         empty_is_unset=False,
     ),
     Parameter(
@@ -201,7 +201,8 @@ class ContactRules:
     :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
         keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
-        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
+        renders to an empty string is an error, and so is an empty list. Accepts a path or URL, or a list of them.
+        Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
         changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
         timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
@@ -274,7 +275,7 @@ class ContactRules:
     @property
     def lists(self) -> tuple[str | os.PathLike[str], ...]:
         """The paths of the suppression lists."""
-        return self.suppress if isinstance(self.suppress, tuple) else ()  # always a tuple once normalized
+        return self.suppress if isinstance(self.suppress, tuple) else ()  # a tuple or None once normalized
 
     def allows(self, rejected: int, contacts: int) -> bool:
         """Whether this many rejected rows out of ``contacts`` are within ``max_rejects``."""

@@ -1,42 +1,33 @@
-"""Splits a list into contact files for several campaigns: by the span in which contacts may be called, and by size.
-
-The whole list is checked first, so that nobody is in two parts. Contacts keep their order within a part.
-"""
+"""How a list is split into contact files for several campaigns: by the span in which contacts may be called, and by size."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from airflow_provider_queuecalls.clocks import clocks
 from airflow_provider_queuecalls.contacts.calling_hours import LONGEST_SPAN, CallingHours, Span, common_spans
-from airflow_provider_queuecalls.contacts.check import CheckedContacts
-from airflow_provider_queuecalls.contacts.files import complete_file, show_role
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
-from airflow_provider_queuecalls.contacts.lines import blocks
-from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.places import Place
-from airflow_provider_queuecalls.contacts.report import show_span
-from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, InvalidContacts, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values, show_path
-from airflow_provider_queuecalls.stopping import StopRequest
-from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, counted, read_duration, type_name
+from airflow_provider_queuecalls.contacts.rules import ContactRules
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_location, read_values
+from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, read_duration, type_name
 
 SplitBy: TypeAlias = Literal["calling_hours", "size"]
 #: The name of the part that no campaign calls today.
 CARRY_OVER = "carry_over"
+#: The name of the file in the folder that records which list was split, and how.
+RECORD = "queuecalls-split.json"
 #: A span that a part gets is not longer, even if the hours have no end.
 LONGEST_PART = 86_400
 _QUARTER = 900
 
 
 def _location(value: object, _: Parameter) -> str:
-    if not isinstance(value, str | os.PathLike) and not hasattr(value, "protocol"):  # as ObjectStoragePath has
+    if not is_location(value):
         raise ValueError(type_name(value))
     if not (text := str(value).strip()):
         raise ValueError("is empty")
@@ -77,19 +68,21 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
 )  # fmt: skip
 
-#: Where the parts are written to.
+#: Where the parts, and what belongs to no part, are written to.
 _WHERE = (
     Parameter(name="folder", type=_LOCATION, required=True, doc=""),
     Parameter(name="carry_over_path", type=_LOCATION, doc=""),
+    Parameter(name="rejects_path", type=_LOCATION, doc=""),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How a list is split: the values of :data:`PARAMETERS`, with times in seconds, and where the parts are written to."""
+    """How a list is split: the values of :data:`PARAMETERS`, with times in seconds, and where files are written to."""
 
     folder: str
     carry_over_path: str | None
+    rejects_path: str | None
     by: str
     max_contacts: int | None
     stagger: int
@@ -119,6 +112,7 @@ class Split:
         return cls(
             folder=read["folder"],
             carry_over_path=read["carry_over_path"],
+            rejects_path=read["rejects_path"],
             by=read["by"],
             max_contacts=read["max_contacts"],
             stagger=int(read["stagger"].total_seconds()),
@@ -126,30 +120,16 @@ class Split:
             min_window=int(read["min_window"].total_seconds()),
         )
 
+    @property
+    def record(self) -> str:
+        """The path or URL of the record of this split."""
+        return f"{self.folder.rstrip('/')}/{RECORD}"
+
     def location(self, part: str) -> str:
         """The path or URL of the part with this name."""
         if part == CARRY_OVER and self.carry_over_path is not None:
             return self.carry_over_path
         return f"{self.folder.rstrip('/')}/{part}.csv"
-
-
-@dataclass
-class Part:
-    """One file: its name, how many contacts it has, and when they are called (None: by size only, or not today)."""
-
-    name: str
-    span: Span | None
-    contacts: int = 0
-
-    def __str__(self) -> str:
-        times = f", called from {show_span(self.span)}" if self.span else ""
-        return f"{counted(self.contacts, 'contact')}{times}"
-
-    def campaign(self, location: str, campaign_name: str, *, has_header: bool) -> dict[str, Any]:
-        """The parameters of QueueCallsOperator for this part."""
-        times = {"scheduled_timestamp": self.span.start, "expiration_timestamp": self.span.end} if self.span else {}
-        header = {"has_header": True} if has_header else {}
-        return {"contacts": location, "campaign_name": f"{campaign_name}.{self.name}", **times, **header}
 
 
 class SpansCheck(HoursCheck):
@@ -220,111 +200,6 @@ def quarter(moment: int) -> int:
     return later + _QUARTER if later % 3_600 == 0 else later
 
 
-@dataclass
-class _Group:
-    """The contacts that are called in one span, in files of at most ``max_contacts``."""
-
-    span: Span | None
-    name: str
-    split: Split
-    parts: list[Part] = field(default_factory=list)
-    files: ExitStack = field(default_factory=ExitStack)
-    _file: BinaryIO | None = None
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next contact needs another file."""
-        if self._file is None:
-            return True
-        return self.name != CARRY_OVER and self.parts[-1].contacts == self.split.max_contacts
-
-    def begin_part(self, open_part: Callable[[str], AbstractContextManager[Any]], header: bytes) -> None:
-        """Complete the file, and begin another one."""
-        self.files.close()
-        path = self.files.enter_context(open_part(self.split.location(self._next_part().name)))
-        partial = self.files.enter_context(complete_file(path))
-        self._file = self.files.enter_context(open(partial, "wb"))  # noqa: SIM115
-        self._file.write(header)
-
-    def write(self, line: bytes) -> None:
-        """Add a contact to the last part."""
-        self._file.write(line)  # type: ignore[union-attr]
-        self.parts[-1].contacts += 1
-
-    def _next_part(self) -> Part:
-        number = len(self.parts)
-        span = self.span
-        if span and number and self.split.stagger:
-            latest = span.end - self.split.min_window
-            later = quarter(span.start + number * self.split.stagger)
-            span = Span(later if later <= latest else self.parts[-1].span.start, span.end)  # type: ignore[union-attr]
-        name = CARRY_OVER if self.name == CARRY_OVER else f"{self.name}_{number + 1}"
-        self.parts.append(Part(name, span))
-        return self.parts[-1]
-
-
-def write_parts(
-    checked: CheckedContacts,
-    split: Split,
-    hours: SpansCheck | None,
-    open_part: Callable[[str], AbstractContextManager[Any]],
-    *,
-    rules: ContactRules,
-    stop: StopRequest,
-) -> list[Part]:
-    """Write each contact of a checked list to the file of its part. Returns the parts in the order of their spans.
-
-    ``open_part`` gets where a part is to be, and gives a local path for it; the file is there once it is left without an
-    error. It raises an error if the part would replace a file that is read.
-    """
-    named = has_zones(checked)
-    header = b"phone_number,message_reference,call_parameter,time_zone\n" if named else b""
-    groups: dict[Span | None, _Group] = {}
-    by_key: dict[object, _Group] = {}
-    is_nanp = rules.phone_format == "nanp"
-    try:
-        with ExitStack() as stack:
-            for line in (line for block in blocks(checked.upload.file, stop=stop) for line in block.lines):
-                key = line[:4] if is_nanp else line.partition(b",")[0]
-                zone = line.rpartition(b",")[2] if named else b""
-                if (group := by_key.get((key, zone))) is None:
-                    if len(by_key) > 100_000:
-                        by_key.clear()  # the spellings of other countries' numbers have no end
-                    span = _span(key, zone, hours) if hours else None
-                    if span not in groups:
-                        groups[span] = _Group(span, _group_name(span) if hours else "part", split)
-                        stack.push(groups[span].files)
-                    group = by_key[key, zone] = groups[span]
-                if group.is_full:
-                    group.begin_part(open_part, header)
-                group.write(line + b"\n")
-    except OSError as error:
-        raise CheckFailed(
-            f"The parts cannot be written to the folder {show_path(split.folder)}: {error.strerror or type(error).__name__}. "
-            "Make room there, or choose another folder."
-        ) from None
-    ordered = sorted(groups.values(), key=lambda group: group.span or Span(0, 0))
-    return [part for group in ordered for part in group.parts]
-
-
-def would_be_replaced(what: str, path: str | os.PathLike[str]) -> InvalidContacts:
-    """The error for a file that is read and that a part would replace. ``what`` is its role, as a message begins."""
-    return InvalidContacts(
-        f"{show_role(what, path)} would be replaced by one of the files into which the list is split. It is unchanged. Choose "
-        "another folder, or another file for carry_over_path."
-    )
-
-
-def has_zones(checked: CheckedContacts) -> bool:
-    """Whether the rows of a checked list have a fourth cell, which names their time zone."""
-    return checked.columns[-1] == TIME_ZONE
-
-
-def _span(key: bytes, zone: bytes, hours: SpansCheck) -> Span | None:
-    text = key.decode()
-    number = int(f"{text}0000000") if len(key) == 4 else number_called(text, "vendor") or 0
-    return hours.part_of(hours.place(number, zone.decode()))
-
-
-def _group_name(span: Span | None) -> str:
+def span_name(span: Span | None) -> str:
+    """What the names of the parts with this span begin with."""
     return "_".join(f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H%MZ}" for at in span or ()) or CARRY_OVER

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from airflow_provider_queuecalls._airflow.storage import ContactFile
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.parameters import describe
+from airflow_provider_queuecalls.parameters import describe, is_location
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context, TaskDecorator
@@ -71,7 +70,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         with ExitStack() as stack:
             given = self._call_function(context)
             table = read_table(given)
-            if table is None and (isinstance(given, str | os.PathLike) or hasattr(type(given), "protocol")):
+            if table is None and is_location(given):
                 rules = ContactRules.of(self)
                 sources.append(given)
                 contacts = stack.enter_context(self._fetched(given))

@@ -30,6 +30,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, open_contacts
 from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, clear_locals
 from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
+from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.voice.speech import Speech, read_speech
@@ -40,7 +41,8 @@ __all__ = ["QueueCallsHook"]
 class QueueCallsHook(BaseHook):
     """Queues campaigns at the ``queuecalls`` web service.
 
-    :param queuecalls_conn_id: The id of the connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
+    :param queuecalls_conn_id: The id of the connection, of type ``queuecalls``. None, ``''``, and ``'None'``, as templates
+        render them, stand for the default. Default: ``'queuecalls_default'``.
     :param stop: A request to stop, after which nothing is sent. Default: a new one, which :meth:`close` requests.
     """
 
@@ -50,16 +52,18 @@ class QueueCallsHook(BaseHook):
     hook_name = "queuecalls"
 
     def __init__(
-        self, queuecalls_conn_id: str = DEFAULT_CONN_ID, *, stop: StopRequest | None = None, **kwargs: Any
+        self, queuecalls_conn_id: str | None = DEFAULT_CONN_ID, *, stop: StopRequest | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.queuecalls_conn_id = queuecalls_conn_id
+        self.queuecalls_conn_id = DEFAULT_CONN_ID if is_unset(queuecalls_conn_id) else queuecalls_conn_id
         self.stop = stop or StopRequest()
 
     @cached_property
     @clear_locals()
     def endpoint(self) -> Endpoint:
         """The Connection, read and checked. Raises :class:`InvalidConnection`."""
+        if not isinstance(self.queuecalls_conn_id, str):  # a template may render to anything
+            raise undefined_connection(self.queuecalls_conn_id)
         try:
             connection = self.get_connection(self.queuecalls_conn_id)
         except AirflowNotFoundException:

@@ -116,7 +116,8 @@ class CallResultsOperator(BaseOperator):
     :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
         keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
-        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
+        renders to an empty string is an error, and so is an empty list. Accepts a path or URL, or a list of them.
+        Default: none.
     :param suppress_max_age: Has no effect: the suppression lists were new enough when the list was sent. A value that
         renders to an empty string is an error. Accepts a timedelta, a number of days, or a string such as '31 days' or
         'PT12H'. Default: no limit.

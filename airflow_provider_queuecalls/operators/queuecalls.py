@@ -79,7 +79,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     :param dry_run: Do everything except the request. Accepts true or false. A value that renders to an empty string is
         an error. Default: ``False``.
     :param resend: Send a campaign that was sent before, or may have been. ``True`` sends once per run, and once more each
-        time the task is cleared. Automatic retries never resend. Accepts true or false. Default: ``False``.
+        time the task is cleared. Automatic retries never resend. Accepts true or false. A value that renders to an empty
+        string is an error. Default: ``False``.
     :param on_unknown: What to do if nothing shows whether the campaign was queued. ``'fail'``: fail the task;
         ``'ask'``: ask under *Required Actions* in Airflow 3.1 or later, without a worker, and do as the person answers.
         Default: ``'fail'``.
@@ -92,7 +93,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         which Clear discards from 3.4 on. Airflow before 3.3 has none, so the task fails and sends nothing.
     :param collect_results: Make the ``result_url`` of the campaign: that of the receiver at ``[queuecalls] results_url`` of
         Airflow's configuration, signed with ``results_secret``. It appears in no log, rendered template, or XCom. Accepts true or
-        false. Default: ``False``.
+        false. A value that renders to an empty string is an error. Default: ``False``.
     :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Default: ``'queuecalls_default'``.
     :param start_url: The VoiceXML script that runs when a call connects. Accepts an absolute http(s) URL without
         credentials, whitespace, or control characters, of at most 255 bytes in UTF-8. Default: none; give it or speak.
@@ -147,7 +148,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
         keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
-        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
+        renders to an empty string is an error, and so is an empty list. Accepts a path or URL, or a list of them.
+        Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
         changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
         timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
@@ -175,8 +177,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     are stored), ``campaign_name``, ``contacts`` (how many were sent), ``rejected``, ``duplicates``, ``suppressed``,
     ``call_ids`` (the first 1,000), ``call_id_count``, ``digest``, ``queued_at``, ``expiration_timestamp`` (a UNIX time, or
     None), ``calls_from`` (with calling hours: when calls may start, as a UNIX time), ``zones`` (with calling hours: the
-    counts by time zone), ``dry_run``, and ``response`` (what may be shown of the response). If the connection has a
-    ``campaign_url``, the key ``campaign_url`` is pushed before the request.
+    counts by time zone), ``dry_run``, and ``response`` (what may be shown of the response). The URL of the link to
+    the campaign is pushed before the request under the key ``campaign_url``: that of the connection's ``campaign_url``, else
+    that of the campaign's page if there is a results database. Without a URL, Airflow 3 stores ``''`` there, and Airflow 2
+    nothing.
 
     Airflow's retries apply to :class:`~airflow_provider_queuecalls.exceptions.NotSent`,
     :class:`~airflow_provider_queuecalls.exceptions.NotAccepted`, and

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
@@ -18,6 +18,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     assert_elsewhere,
     fetched,
     is_same_location,
+    keep_first,
     local_path,
     suppression_lists_fetched,
     translate_storage_errors,
@@ -26,6 +27,7 @@ from airflow_provider_queuecalls._airflow.storage import (
 )
 from airflow_provider_queuecalls.client.campaign import default_campaign_name
 from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.parts import assert_kept, has_zones, write_parts
 from airflow_provider_queuecalls.contacts.rules import (
     Delimiter,
     Duplicates,
@@ -35,15 +37,7 @@ from airflow_provider_queuecalls.contacts.rules import (
     Quoting,
     UnknownZone,
 )
-from airflow_provider_queuecalls.contacts.split import (
-    CARRY_OVER,
-    SpansCheck,
-    Split,
-    SplitBy,
-    has_zones,
-    would_be_replaced,
-    write_parts,
-)
+from airflow_provider_queuecalls.contacts.split import CARRY_OVER, SpansCheck, Split, SplitBy
 from airflow_provider_queuecalls.exceptions import clear_locals
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -62,12 +56,16 @@ class SplitContactsOperator(BaseOperator):
 
     :param contacts: The contact file. Accepts what QueueCallsOperator accepts. Required.
     :param folder: Where to write the files. Accepts a local folder, which is created, or a URL of ObjectStoragePath.
-        Their names follow from the spans, and are the same on every try. Required.
+        Their names follow from the spans, and are the same on every try. A folder has the files of one split: if another
+        list, campaign_name, max_contacts, or span would change who is in which file, the task fails, so that nobody is
+        called twice. Required.
     :param campaign_name: What the campaigns' names begin with. Default: a name of the task instance that is the same on
         every try.
-    :param carry_over_path: The file for contacts whose hours do not begin today, by their own calendar. Accepts what
+    :param carry_over_path: The file for contacts whose hours do not begin today, by their own calendar. It is always
+        replaced, by an empty file if there are none: give the task that reads it ``on_empty='skip'``. Accepts what
         ``contacts`` accepts. Default: they get their next span, within seven days.
-    :param rejects_path: Where to write the rejects as CSV, each with line and reason. Default: not written.
+    :param rejects_path: Where to write the rejects as CSV, each with line and reason. It must not be one of the other
+        files. Accepts what ``contacts`` accepts. Default: not written.
     :param by: How the list is split. ``'calling_hours'``: a file for each span in which contacts may be called, which
         requires calling_hours; ``'size'``: files of at most max_contacts, in the order of the list. Default:
         ``'calling_hours'``.
@@ -100,7 +98,8 @@ class SplitContactsOperator(BaseOperator):
     :param duplicates: What to do with a phone number that occurs more than once. ``'fail'``: fail the task; ``'drop'``:
         keep its first row only; ``'keep'``: keep all of its rows. Default: ``'fail'``.
     :param suppress: Suppression lists (do-not-call lists): contacts with these phone numbers are left out. A value that
-        renders to an empty string is an error. Accepts a path or URL, or a list of them. Default: none.
+        renders to an empty string is an error, and so is an empty list. Accepts a path or URL, or a list of them.
+        Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
         changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
         timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
@@ -191,11 +190,13 @@ class SplitContactsOperator(BaseOperator):
             name = self.campaign_name
             if is_unset(name):
                 name = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
+            sources = [("The contact file", self.contacts), *(("The suppression list", each) for each in rules.lists)]
+            files = _Files(self.stop)
+            assert_kept(split.carry_over_path, [*sources, ("The rejects file", split.rejects_path)], files)
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
-            open_part = partial(self._part, rules.lists)
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
             hours = SpansCheck.of_split(rules, split)
-            with writable_copy(self.rejects_path, "The rejects file", self.stop) as rejects_path:
+            with writable_copy(split.rejects_path, "The rejects file", self.stop) as rejects_path:
                 checked = stack.enter_context(
                     check(
                         path,
@@ -207,13 +208,22 @@ class SplitContactsOperator(BaseOperator):
                     )
                 )
             self.log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
-            parts = write_parts(checked, split, hours, open_part, rules=rules, stop=self.stop)
+            parts = write_parts(
+                checked,
+                split,
+                hours,
+                files,
+                campaign_name=str(name),
+                sources=sources,
+                rules=rules,
+                stop=self.stop,
+            )
             has_header = has_zones(checked)
         for part in parts:
             self.log.info("Wrote %s: %s", show_path(split.location(part.name)), part)
-        if not parts:
-            self.log.warning("No contact is left to call.")
         called = [part for part in parts if part.name != CARRY_OVER]
+        if not called:
+            self.log.warning("No contact is left to call.")
         return [part.campaign(split.location(part.name), name, has_header=has_header) for part in called]
 
     def on_kill(self) -> None:
@@ -221,20 +231,34 @@ class SplitContactsOperator(BaseOperator):
         self.stop.request()
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
-        for parameter in ("rejects_path", "carry_over_path"):
-            assert_elsewhere(getattr(self, parameter), parameter, location, what)
+        assert_elsewhere(self.rejects_path, "rejects_path", location, what)
         return fetched(location, what, self.log.info, self.stop)
 
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of a split, on this machine or in a storage of ObjectStoragePath."""
+
+    stop: StopRequest
+
+    def is_same(self, location: Any, other: Any) -> bool:
+        return is_same_location(location, other)
+
     @contextmanager
-    def _part(self, lists: Sequence[Location], location: str) -> Iterator[LocalPath | None]:
-        for what, read in (("The contact file", self.contacts), *(("The suppression list", each) for each in lists)):
-            if is_same_location(read, location):
-                raise would_be_replaced(what, url_of(read) or local_path(read))
-        if url_of(location) is None:
-            with translate_storage_errors(f"The folder of {show_path(location)}", "created"):
-                os.makedirs(os.path.dirname(local_path(location)) or ".", exist_ok=True)
+    def write(self, location: str) -> Iterator[LocalPath | None]:
+        _make_folder(location)
         with writable_copy(location, "The part", self.stop) as path:
             yield path
+
+    def keep_first(self, location: str, content: bytes) -> bytes:
+        _make_folder(location)
+        return keep_first(location, content, "The record of the split")
+
+
+def _make_folder(location: str) -> None:
+    if url_of(location) is None:
+        with translate_storage_errors(f"The folder of {show_path(location)}", "created"):
+            os.makedirs(os.path.dirname(local_path(location)) or ".", exist_ok=True)
 
 
 def _planned(context: Context) -> int:

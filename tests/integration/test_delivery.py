@@ -294,7 +294,7 @@ def test_the_hook_limits_the_memory_of_the_check_by_airflows_configuration(
 ) -> None:
     connect(server.url)
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__CHECK_MEMORY_MB", "8")
-    with pytest.raises(InvalidContactRules, match="is 8, which is too small"):
+    with pytest.raises(InvalidContactRules, match="check_memory_mb is '8', which is too small"):
         QueueCallsHook().deliver(small_list, CAMPAIGN, receipts_path="none")
     assert server.posts == []
 

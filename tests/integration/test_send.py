@@ -144,7 +144,7 @@ def test_the_memory_of_the_check_is_limited_by_airflows_configuration(
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__CHECK_MEMORY_MB", "8")
     done = send("--yes")
     assert (done.returncode, queuecalls_sandbox.campaigns) == (2, [])
-    assert "is 8, which is too small" in done.stderr
+    assert "check_memory_mb is '8', which is too small" in done.stderr
 
 
 @pytest.mark.parametrize(

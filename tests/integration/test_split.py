@@ -111,13 +111,47 @@ def test_a_run_splits_for_the_time_for_which_it_was_planned(
     assert queuecalls_sandbox.numbers == {NEW_YORK: 1, LOS_ANGELES: 1}
 
 
+def test_a_list_that_has_changed_is_not_split_again_so_nobody_is_in_two_campaigns(
+    contacts: Path,
+    tmp_path: Path,
+    receipts_folder: Path,
+    queuecalls_sandbox: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+
+    def queue(parts: list[dict[str, Any]]) -> None:
+        for part in parts:
+            campaign = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name=part["campaign_name"])
+            QueueCallsHook().deliver(part["contacts"], campaign, receipts_path=str(receipts_folder))
+
+    numbers = [f"1212555010{digit}" for digit in range(5)]
+    two: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "by": "size", "max_contacts": 2}
+    contacts.write_text("".join(f"{number}\n" for number in numbers[1:]))
+    parts = split(contacts, **two)
+    queue(parts)
+    contacts.write_text("".join(f"{number}\n" for number in numbers))
+    with pytest.raises(AirflowFailException, match=r"has the parts of another split\. What differs: the list"):
+        queue(split(contacts, **two))
+    for name in ("1", "2"):  # splits that are mapped, and share a folder
+        with pytest.raises(AirflowFailException, match="What differs: campaign_name, the list"):
+            split(contacts, campaign_name=name, **two)
+    command = ["--folder", f"{tmp_path}/parts", "--campaign-name", parts[0]["campaign_name"].rpartition(".")[0]]
+    assert main(["split", str(contacts), *command, "--by", "size", "--max-contacts", "2"]) == 2
+    assert "What differs: the list" in capsys.readouterr().err
+    contacts.write_text("".join(f"{number}\n" for number in numbers[1:]))
+    assert split(contacts, **two) == parts
+    queue(parts)
+    assert queuecalls_sandbox.numbers == dict.fromkeys(numbers[1:], 1)
+
+
 def test_a_list_that_is_not_valid_is_not_split(contacts: Path, tmp_path: Path) -> None:
     from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 
     with pytest.raises(AirflowFailException) as caught:
         split(contacts, unknown_zone="fail")
     assert isinstance(caught.value.__context__, InvalidContacts)
-    with pytest.raises(AirflowFailException, match="carry_over_path are the same file"):
+    with pytest.raises(AirflowFailException, match=r"The contact file .* would be replaced by one of the files"):
         split(contacts, carry_over_path=str(contacts))
     assert not (tmp_path / "parts").exists()
 
@@ -147,17 +181,52 @@ def test_a_part_never_replaces_a_file_that_is_read(
     other.write_text(f"{NEW_YORK}\n")
     suppressed.parent.mkdir()
     suppressed.write_text(f"{LOS_ANGELES}\n")
-    command = ["--by", "size", "--max-contacts", "5", "--folder"]
+    command = ["--campaign-name", "x", "--by", "size", "--max-contacts", "5", "--folder"]
     for what, path, folder, lists in (
         ("contact file", own, tmp_path, None),
         ("suppression list", other, suppressed.parent, str(suppressed)),
     ):
         before = {file: file.read_text() for file in tmp_path.rglob("*.csv")}
         with pytest.raises(AirflowFailException, match=f"The {what} '.*part_1.csv' would be replaced"):
-            split(path, folder=str(folder), suppress=lists, **BY_SIZE)
+            split(path, folder=str(folder), suppress=lists, campaign_name="x", **BY_SIZE)
         assert main(["split", str(path), *command, str(folder), *(["--suppress", lists] if lists else [])]) == 2
         assert f"The {what} " in capsys.readouterr().err
         assert {file: file.read_text() for file in tmp_path.rglob("*.csv")} == before
+
+
+@pytest.mark.parametrize(
+    ("rejects_path", "carry_over_path", "kept"),
+    [
+        (f"parts/{SPAN}.csv", None, "rejects file"),
+        (f"parts/{SPAN}.csv", "parts/tomorrow.csv", "rejects file"),
+        ("same.csv", "./same.csv", "rejects file"),
+        (None, f"parts/{SPAN}.csv", "file of those carried over"),
+    ],
+)
+def test_no_file_that_a_split_writes_replaces_another(  # noqa: PLR0917
+    rejects_path: str | None,
+    carry_over_path: str | None,
+    kept: str,
+    contacts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    options = ["--calling-hours", "08:00-21:00", "--on-invalid", "skip", "--unknown-zone", "skip", "--folder", "parts"]
+    options += ["--start", PLANNED.isoformat(), "--campaign-name", "x"]
+    paths = {"rejects_path": rejects_path, "carry_over_path": carry_over_path}
+    with pytest.raises(AirflowFailException, match=f"The {kept} .* would be replaced by one of the files"):
+        split(contacts, folder="parts", campaign_name="x", **paths)
+    for option, path in (("--rejects", rejects_path), ("--carry-over-path", carry_over_path)):
+        options += [option, path] if path else []
+    assert main(["split", str(contacts), *options]) == 2
+    assert f"The {kept} " in capsys.readouterr().err
+    if rejects_path and kept == "rejects file" and (tmp_path / rejects_path).exists():
+        assert "outside_hours" in (tmp_path / rejects_path).read_text()
 
 
 def test_the_command_never_replaces_the_list_by_what_is_carried_over(
@@ -185,6 +254,24 @@ def test_the_command_makes_no_folder_for_a_url(
     assert not (tmp_path / "s3:").exists()
 
 
+def test_the_command_replaces_what_was_carried_over_the_day_before(
+    contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carried_over = tmp_path / "tomorrow.csv"
+    command = ["split", str(contacts), "--calling-hours", "08:00-21:00", "--unknown-zone", "strictest"]
+    command += ["--carry-over-path", str(carried_over)]
+    assert main([*command, "--folder", str(tmp_path / "1"), "--start", "2099-01-15T20:30-05:00"]) == 0
+    assert NEW_YORK in carried_over.read_text()
+    assert main([*command, "--folder", str(tmp_path / "2"), "--start", "2099-01-16T06:00-05:00"]) == 0
+    assert carried_over.read_text() == ""
+    assert "tomorrow.csv: 0 contacts\n" in capsys.readouterr().out
+    command += ["--folder", str(tmp_path / "2"), "--start", "2099-01-16T06:00-05:00", "--json"]
+    assert main(command) == 0
+    campaigns = json.loads(capsys.readouterr().out)
+    assert len(campaigns) == 3
+    assert str(carried_over) not in [campaign["contacts"] for campaign in campaigns]
+
+
 def test_the_command_writes_the_same_files(contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "parts")
     command = [
@@ -201,7 +288,7 @@ def test_the_command_writes_the_same_files(contacts: Path, tmp_path: Path, capsy
     assert "no known time zone" in capsys.readouterr().err
     command += ["--on-invalid", "skip", "--unknown-zone", "skip"]
     assert main([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [{**part, "campaign_name": part["campaign_name"].replace("x.", "calls.", 1)} for part in split(contacts, campaign_name="x")]  # fmt: skip
+    assert json.loads(capsys.readouterr().out) == split(contacts, campaign_name="calls")
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert f"{SPAN}.csv: 1 contact, called from 2099-01-15 13:15 to 2099-01-16 01:55 UTC" in shown

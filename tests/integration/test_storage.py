@@ -6,17 +6,20 @@ import gzip
 import json
 import os
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_queuecalls import progress
 from airflow_provider_queuecalls._airflow import storage
-from airflow_provider_queuecalls._airflow.compat import object_storage_path
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, object_storage_path
 from airflow_provider_queuecalls.contacts.build_list import build_suppression_list
+from airflow_provider_queuecalls.contacts.split import RECORD
 from airflow_provider_queuecalls.exceptions import InvalidContacts, NotSent
+from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support import fault_server as faults
@@ -142,6 +145,43 @@ def test_rejects_are_delivered_also_when_the_check_fails(bucket: Any, service: f
     assert show_path(url(bucket, "calls.csv")) in str(error)
     assert "2,invalid_number,nobody" in read(bucket, "rejects.csv")
     assert service.requests == []
+
+
+def test_a_folder_in_storage_has_the_parts_of_one_split(bucket: Any, temporary: Path) -> None:
+    given: dict[str, Any] = {
+        "contacts": url(bucket, "calls.csv"),
+        "folder": url(bucket, "parts"),
+        "campaign_name": "spring",
+    }
+
+    def split(**parameters: Any) -> Any:
+        task = SplitContactsOperator(task_id="split", calling_hours="08:00-21:00", **{**given, **parameters})
+        planned = SimpleNamespace(run_after=datetime(2099, 1, 15, 11, tzinfo=timezone.utc))
+        ti = SimpleNamespace(dag_id="d", task_id="split", run_id="r", map_index=-1)
+        return task.execute({"ti": ti, "dag_run": planned})  # type: ignore[typeddict-item]
+
+    bucket.put_object(Key="calls.csv", Body=f"{ANN}\n{CAY}\n".encode())
+    bucket.put_object(Key="tomorrow.csv", Body=f"{BOB}\n".encode())
+    parts = split(carry_over_path=url(bucket, "tomorrow.csv"))
+    assert [part["campaign_name"] for part in parts] == ["spring.2099-01-15T1315Z_2099-01-16T0155Z_1"]
+    assert parts[0]["contacts"].startswith(url(bucket, "parts/2099"))
+    assert read(bucket, "tomorrow.csv") == ""
+    record = read(bucket, f"parts/{RECORD}")
+    assert json.loads(record)["campaign_name"] == "spring"
+    assert split() == parts
+    bucket.put_object(Key="calls.csv", Body=f"{BOB}\n{ANN}\n{CAY}\n".encode())
+    with pytest.raises(AirflowFailException, match=r"has the parts of another split\. What differs: the list"):
+        split()
+    assert read(bucket, f"parts/{RECORD}") == record
+    assert read(bucket, parts[0]["contacts"].partition("/parts/")[2].join(("parts/", ""))) == f"{ANN}\n{CAY}\n"
+    # Of two tries at the same moment, the second finds the record of the first.
+    path = storage.remote_path(url(bucket, f"parts/{RECORD}"))
+    assert not storage.create_object(path.fs, path.path, b"other")
+    assert storage.keep_first(url(bucket, f"parts/{RECORD}"), b"other", "The record of the split") == record.encode()
+    same = {"rejects_path": url(bucket, "x/../same.csv"), "carry_over_path": url(bucket, "same.csv")}
+    with pytest.raises(AirflowFailException, match=r"The rejects file .* would be replaced"):
+        split(folder=url(bucket, "others"), **same)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_stopped_task_replaces_no_file(bucket: Any, temporary: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_value_that_is_not_a_path_is_not_shown(value: Any) -> None:
 def test_data_in_place_of_a_path_appears_in_no_message(value: str, tmp_path: Path) -> None:
     good = tmp_path / "calls.csv"
     good.write_text(f"{NUMBER}\n")
-    for path, lists in ((value, []), (good, [value])):
+    for path, lists in ((value, None), (good, [value])):
         with pytest.raises(InvalidContacts) as caught:
             check(path, ContactRules(suppress=lists))
         assert "does not exist on" in str(caught.value)

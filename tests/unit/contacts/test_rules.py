@@ -30,10 +30,10 @@ def test_what_protects_people_does_not_disappear_because_a_template_renders_to_n
         ContactRules(**rendered)
 
 
-@pytest.mark.parametrize("text", ["\t", ",", " , ", "[]", "()"])
-def test_a_text_without_a_path_is_not_an_empty_list_of_suppression_lists(text: str) -> None:
+@pytest.mark.parametrize("value", ["\t", ",", " , ", "[]", "()", [], ()])
+def test_a_value_without_a_path_does_not_switch_suppression_off(value: Any) -> None:
     with pytest.raises(InvalidContactRules, match="suppress contains no path"):
-        ContactRules(suppress=text)
+        ContactRules(suppress=value)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_text_without_a_path_is_not_an_empty_list_of_suppression_lists(text: s
         ("suppress", '["a,b.csv"]', ("a,b.csv",)),
         ("suppress", "['a.csv']", ("a.csv",)),
         ("suppress", Path("a.csv"), (Path("a.csv"),)),
-        ("suppress", [], ()),
+        ("suppress", ["a.csv"], ("a.csv",)),
         ("suppress_max_age", 31, timedelta(days=31)),
         ("suppress_max_age", "31", timedelta(days=31)),
         ("suppress_max_age", "31 days", timedelta(days=31)),

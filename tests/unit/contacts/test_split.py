@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.parts import LocalFiles, Part, has_zones, write_parts
 from airflow_provider_queuecalls.contacts.places import area_codes
-from airflow_provider_queuecalls.contacts.split import CARRY_OVER, Part, SpansCheck, Split, has_zones, write_parts
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContactRules, InvalidContacts
+from airflow_provider_queuecalls.contacts.split import CARRY_OVER, RECORD, SpansCheck, Split
+from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContactRules, InvalidContacts
 from airflow_provider_queuecalls.sandbox.dialer import next_state
 from airflow_provider_queuecalls.sandbox.store import Call, Progress, QueuedCampaign
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -35,17 +38,22 @@ RULES: dict[str, Any] = {
 
 
 def split_file(
-    path: Path, *, start: int = SIX, carry_over: bool = False, values: Any = None, **given: Any
+    path: Path, *, start: int = SIX, carry_over: bool = False, values: Any = None, again: bool = False, **given: Any
 ) -> tuple[list[Part], bool]:
-    """Split a file into the folder ``parts`` beside it. Returns the parts, and whether they have a column of zones."""
+    """Split a file into the folder ``parts`` beside it, which is emptied unless the file is split again. Returns the parts,
+    and whether they have a column of zones."""
     rules = ContactRules(**{**RULES, **given})
     folder = path.with_name("parts")
-    folder.mkdir(exist_ok=True)
+    if folder.exists() and not again:
+        shutil.rmtree(folder)
     where = {"folder": folder, "carry_over_path": folder / f"{CARRY_OVER}.csv" if carry_over else None}
     split = Split.read({**where, **(values or {})}, rules, start)
     hours = SpansCheck.of_split(rules, split)
     with check(path, rules, hours=hours) as checked:
-        return write_parts(checked, split, hours, nullcontext, rules=rules, stop=StopRequest()), has_zones(checked)
+        parts = write_parts(
+            checked, split, hours, LocalFiles(), campaign_name="x", sources=(), rules=rules, stop=StopRequest()
+        )
+        return parts, has_zones(checked)
 
 
 def rows_of(path: Path, part: Part) -> list[str]:
@@ -77,7 +85,7 @@ def test_each_span_gets_a_file_that_keeps_the_order(path: Path) -> None:
     }  # fmt: skip
     # A retry gives the same files.
     before = {file.name: file.read_bytes() for file in path.with_name("parts").iterdir()}
-    assert split_file(path)[0] == parts
+    assert split_file(path, again=True)[0] == parts
     assert {file.name: file.read_bytes() for file in path.with_name("parts").iterdir()} == before
 
 
@@ -106,6 +114,94 @@ def test_what_cannot_be_called_today_is_called_tomorrow_or_carried_over(path: Pa
     assert rows_of(path, parts[0]) == [NEW_YORK]
     # With less left than that, the hours of today are over.
     assert by_utc(split_file(path, start=late, values={"min_window": "4 hours"})[0][0]) == "28 13:15 29 01:55"
+
+
+def test_what_an_earlier_split_has_carried_over_is_replaced_if_nobody_is(path: Path) -> None:
+    for zone, header in (("", ""), (",zone", "phone_number,message_reference,call_parameter,time_zone\n")):
+        path.write_text(f"phone_number{zone}\n{NEW_YORK}{zone and ',America/New_York'}\n")
+        columns = {"time_zone": "zone"} if zone else None
+        late = SIX + 15 * 3600
+        parts, _ = split_file(path, start=late, carry_over=True, has_header=True, columns=columns)
+        assert [(part.name, part.contacts) for part in parts] == [(CARRY_OVER, 1)]
+        carried_over = path.with_name("parts") / f"{CARRY_OVER}.csv"
+        kept = carried_over.rename(path.with_name("kept.csv"))
+        parts, named = split_file(path, carry_over=True, has_header=True, columns=columns)
+        assert [(part.name == CARRY_OVER, part.contacts) for part in parts] == [(False, 1), (True, 0)]
+        assert carried_over.read_text() == header
+        # Both are contact files for the next day.
+        rules: dict[str, Any] = {"has_header": named, "columns": {"time_zone": "time_zone"} if named else None}
+        with pytest.raises(EmptyContacts):
+            check(carried_over, ContactRules(on_empty="skip", calling_hours="08:00-21:00", **rules))
+        with check(kept, ContactRules(calling_hours="00:00-24:00", **rules)) as checked:
+            assert checked.report.valid == 1
+    by_size: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "columns": None, "has_header": True}
+    parts, _ = split_file(path, carry_over=True, values={"by": "size", "max_contacts": 5}, **by_size)
+    assert [(part.name, part.contacts) for part in parts] == [("part_1", 1), (CARRY_OVER, 0)]
+    assert not rows_of(path, parts[1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed", "what"),
+    [
+        ([TOLL_FREE, NEW_YORK, LOS_ANGELES], {}, "the list"),
+        ([LOS_ANGELES, NEW_YORK], {}, "the list"),
+        ([NEW_YORK, LOS_ANGELES], {"values": {"max_contacts": 3}}, "max_contacts"),
+        ([NEW_YORK, LOS_ANGELES], {"start": SIX + 4 * 3600}, "the spans"),
+        ([NEW_YORK, LOS_ANGELES], {"calling_hours": "09:00-21:00"}, "the spans"),
+        (
+            [NEW_YORK, LOS_ANGELES],
+            {"calling_hours": None, "unknown_zone": "fail", "values": {"by": "size", "max_contacts": 2}},
+            "the spans",
+        ),
+    ],
+)
+def test_a_folder_has_the_parts_of_one_split(path: Path, rows: list[str], changed: Any, what: str) -> None:
+    given: dict[str, Any] = {"unknown_zone": "strictest", "values": {"max_contacts": 2}}
+    path.write_text(f"{NEW_YORK}\n{LOS_ANGELES}\n")
+    parts, _ = split_file(path, **given)
+    before = {file.name: file.read_bytes() for file in path.with_name("parts").iterdir()}
+    path.write_text("".join(f"{row}\n" for row in rows))
+    with pytest.raises(InvalidContacts, match=rf"has the parts of another split. What differs: {what}") as caught:
+        split_file(path, again=True, **{**given, **changed})
+    assert "No part was written" in str(caught.value)
+    assert "some of them would be called twice" in str(caught.value)
+    assert NEW_YORK not in str(caught.value)
+    assert {file.name: file.read_bytes() for file in path.with_name("parts").iterdir()} == before
+    # What changes no part is not refused: the same list a little later, or with another stagger.
+    path.write_text(f"{NEW_YORK}\n{LOS_ANGELES}\n")
+    other = {"max_contacts": 2, "stagger": "30 minutes"}
+    assert split_file(path, again=True, **{**given, "start": SIX + 60, "values": other})[0] == parts
+
+
+def test_the_record_of_a_split_has_no_phone_number(path: Path) -> None:
+    path.write_text(f"{NEW_YORK},Ann\n{LOS_ANGELES}\n")
+    split_file(path)
+    record = path.with_name("parts").joinpath(RECORD).read_text()
+    assert json.loads(record) == {
+        "campaign_name": "x",
+        "digest": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        "max_contacts": None,
+        "spans": {
+            "NY America/New_York": "2026-11-27T1315Z_2026-11-28T0155Z",
+            "CA America/Los_Angeles": "2026-11-27T1615Z_2026-11-28T0455Z",
+        },
+    }
+    # A record that cannot be read is not taken for that of this split.
+    for text in ("", "[]", "5", '{"digest": '):
+        path.with_name("parts").joinpath(RECORD).write_text(text)
+        with pytest.raises(InvalidContacts, match=r"What differs: campaign_name, the list"):
+            split_file(path, again=True)
+
+
+def test_a_split_that_failed_halfway_is_completed_by_the_next_try(path: Path) -> None:
+    path.write_text("".join(f"1212555{number:04}\n" for number in range(4)))
+    blocked = path.with_name("parts") / "2026-11-27T1315Z_2026-11-28T0155Z_2.csv"
+    blocked.mkdir(parents=True)
+    with pytest.raises(CheckFailed):
+        split_file(path, again=True, values={"max_contacts": 2})
+    blocked.rmdir()
+    parts, _ = split_file(path, again=True, values={"max_contacts": 2})
+    assert [rows_of(path, part) for part in parts] == [["12125550000", "12125550001"], ["12125550002", "12125550003"]]
 
 
 def test_numbers_without_a_zone_are_called_when_everybody_may_be(path: Path) -> None:
@@ -187,7 +283,7 @@ def test_a_folder_that_cannot_be_written_to_is_reported(path: Path) -> None:
     with pytest.raises(
         CheckFailed, match=r"The parts cannot be written to the folder '.*/parts': Is a directory\. Make room"
     ):
-        split_file(path)
+        split_file(path, again=True)
 
 
 numbers = st.sampled_from([*sorted(area_codes()), 800]).flatmap(

@@ -16,6 +16,7 @@ from airflow_provider_queuecalls._airflow.question import ask_if_unknown
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts, OutcomeUnknown
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.parameters import describe
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from tests.support.command import newly_imported
@@ -247,12 +248,24 @@ def test_parsing_a_dag_imports_nothing_heavy() -> None:
     assert modules.isdisjoint(heavy)
 
 
-@pytest.mark.parametrize(("value", "problem"), [("a lot", "is not a number"), ("8", "is 8"), ("-1", "is -1")])
+@pytest.mark.parametrize(
+    "value", [5, True, ["rejects.csv"], {}, datetime(2026, 12, 1, tzinfo=timezone.utc), b"rejects.csv"]
+)
+def test_a_rejects_path_that_is_not_a_path_is_not_retried(value: Any, contacts: str) -> None:
+    error = failure(contacts=contacts, rejects_path=value)
+    assert isinstance(error, InvalidContacts)
+    assert f"The rejects file is given as {describe(value)}, not as a path. Nothing was sent. Give a local" in str(
+        error
+    )
+
+
+@pytest.mark.parametrize(("value", "problem"), [("a lot", "not a number"), ("255", "too small"), ("-1", "too small")])
 def test_the_memory_of_a_check_is_a_setting_that_is_validated(
     value: str, problem: str, contacts: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__CHECK_MEMORY_MB", value)
-    assert problem in str(failure(contacts=contacts))
+    message = f"check_memory_mb is '{value}', which is {problem}; it must be a whole number of MiB, at least 256"
+    assert message in str(failure(contacts=contacts))
 
 
 def test_a_larger_memory_for_the_check_is_accepted(contacts: str, monkeypatch: pytest.MonkeyPatch) -> None:
