@@ -124,7 +124,7 @@ def check(
         ):
             for each in texts:
                 with translate_errors(each.shown, memory_limit):
-                    read_suppression_list(each, results)
+                    read_suppression_list(each, results, str(rules.phone_format))
             hours = hours or HoursCheck.of(rules)
             layout = find_layout(source, rules)
             validator = RowValidator(rules, layout.with_zone() if hours and hours.keeps_zone else layout, hours)

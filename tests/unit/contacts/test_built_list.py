@@ -62,6 +62,17 @@ def test_a_built_list_suppresses_what_its_sources_do(contacts: Contacts, lists: 
     assert (built.stat().st_mode & 0o777, all_in_one.stat().st_mode & 0o777) == (0o600, 0o600)
 
 
+def test_a_built_list_has_digits_without_a_plus_only_for_contacts_in_the_vendors_format(
+    contacts: Contacts, lists: Lists, tmp_path: Path
+) -> None:
+    path, built = contacts(f"+{EVE}\n{BOB}\n"), tmp_path / "built"
+    sources = lists(f"{EVE}\n")
+    with pytest.raises(InvalidContacts, match="digits without \\+ must be a North American number"):
+        build_suppression_list(built, sources)
+    assert build_suppression_list(built, sources, phone_format="vendor").numbers == 1
+    assert sent(path, phone_format="vendor", suppress=[built]) == f"{BOB}\n".encode()
+
+
 def test_the_age_of_a_built_list_is_that_of_its_oldest_source(contacts: Contacts, lists: Lists, tmp_path: Path) -> None:
     path, built, again = contacts(BOB), tmp_path / "built", tmp_path / "again"
     sources = lists(ANN, CAT, DAN)
@@ -121,7 +132,7 @@ LINES = st.lists(PIECES, max_size=5).map("".join) | st.from_regex(r"\A[0-9]{2,4}
 def test_duckdb_reads_the_rows_of_a_list_as_the_validator_does(lines: list[str]) -> None:
     import tempfile
 
-    validator = _ListRowValidator()
+    validator = _ListRowValidator("nanp")
     rows = [validator(line.encode(), first=False) for line in [ANN, *lines]]
     expected = sorted({row.number for row in rows if row.number is not None})
     with tempfile.TemporaryDirectory() as directory:
@@ -230,6 +241,9 @@ def test_the_command_builds_a_list_and_stops_at_a_signal(contacts: Contacts, lis
     stopped = run("suppression", "build", tmp_path / "built", *sources, program=SIGNALED)
     assert (stopped.returncode, stopped.stderr) == (2, "queuecalls: The building was stopped. Nothing was written.\n")
     assert sorted(tmp_path.iterdir()) == sorted(sources)
+    abroad = contacts(EVE)
+    assert run("suppression", "build", tmp_path / "abroad", abroad).returncode == 2
+    assert run("suppression", "build", tmp_path / "abroad", abroad, "--phone-format", "vendor").returncode == 0
     built = run("suppression", "build", tmp_path / "built", *sources)
     assert built.returncode == 0, built.stderr
     assert "Wrote 2 numbers of 2 lists. suppress_max_age counts from " in built.stdout
