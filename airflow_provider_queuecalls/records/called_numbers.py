@@ -31,8 +31,9 @@ _LOCK = 0x71756576
 _PARTS_AT_ONCE = 8
 _RESULTS_AT_ONCE = 10_000
 
-#: A campaign counts if its calls start less than the period before or after those of this campaign, or have not ended then.
-_COUNTS = "(starts_at > :start - :period AND starts_at < :start + :period OR starts_at <= :start AND ends_at > :start)"
+#: A campaign counts if its calls end less than the period before those of this campaign start, and start less than the
+#: period after they end. It does not matter which of them is on record first. A campaign without a known end ends at its start.
+_COUNTS = "ends_at > :start - :period AND starts_at < :end + :period"
 _OTHERS = f"FROM queuecalls_requests WHERE campaign_key <> :campaign_key AND {_COUNTS}"
 _OWN = "FROM queuecalls_requests WHERE campaign_key = :campaign_key"
 _HASHES = "SELECT hashes FROM queuecalls_numbers WHERE token IN (SELECT token {which} AND key_name = :key_name)"
@@ -128,6 +129,7 @@ class CalledNumbers(OwnNumbers):
     :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
 
     :param start: when its calls start, as a UNIX time; default is now
+    :param end: when its calls end, as a UNIX time; default is at their start
     """
 
     def __init__(
@@ -138,14 +140,20 @@ class CalledNumbers(OwnNumbers):
         *,
         campaign_key: str = "",
         start: int | None = None,
+        end: int | None = None,
         log: logging.Logger | Any | None = None,
     ) -> None:
         super().__init__(database, all_secrets, campaign_key)
         self.limit = limit
         self._start = max(int(time.time()), start or 0)
         self._which |= {"start": self._start, "period": limit.period}
+        self.expect_end(end)
         self._token = secrets.token_hex(16)
         self._log = log or logging.getLogger(__name__)
+
+    def expect_end(self, end: int | None) -> None:
+        """Set when the calls end, before the check: the latest time that is possible if only the check finds out."""
+        self._which["end"] = max(self._start, end or 0)
 
     def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
         """The hashes of the numbers that other campaigns call, by their key."""
@@ -167,12 +175,12 @@ class CalledNumbers(OwnNumbers):
         :param ends_at: when the calls end, as a UNIX time; None if that is not known
         :param is_retry: all earlier requests of this campaign are known to have queued nothing
         """
+        self.expect_end(ends_at)
         request = self._which | {
             "token": self._token,
             "key_name": self.key.name,
             "contacts": contacts,
             "now": int(time.time()),
-            "end": ends_at or self._start,
         }
         with (
             translate_errors("The record of called numbers", 2 * sent.memory_mb),

@@ -319,7 +319,8 @@ def _forget_numbers(connection: Connection, key: str, outcome: str) -> None:
 #: The tables with the numbers of requests, by the requests' tokens.
 NUMBERS_OF_REQUEST = ("queuecalls_requests", "queuecalls_numbers")
 _LAST_REQUEST = "SELECT token FROM queuecalls_requests WHERE campaign_key = :key ORDER BY recorded_at DESC LIMIT 1"
-_OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE starts_at < :until AND ends_at < :until"
+#: No request ends before it starts.
+_OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE ends_at < :until"
 #: Whole seconds, so that calls and results are those of the same time.
 _OLDEST = """SELECT max(received_at) FROM
     (SELECT received_at FROM queuecalls_results WHERE received_at < :before ORDER BY received_at LIMIT :most) AS oldest"""

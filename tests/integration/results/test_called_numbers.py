@@ -144,10 +144,12 @@ def test_a_try_that_was_killed_keeps_its_place(call: Call, run_sql: Any, monkeyp
 
 @pytest.mark.parametrize(
     ("starts", "ends", "allowed"),
-    [(-25, -25, 1), (-23, -23, 0), (-25, 1, 0), (23, 23, 0), (25, 26, 1)],
-    ids=["before the period", "within", "not ended", "starts soon", "starts later"],
+    [(-25, -25, 1), (-23, -23, 0), (-25, 1, 0), (-30, -1, 0), (23, 23, 0), (25, 26, 1)],
+    ids=["before the period", "within", "not ended", "ended within", "starts soon", "starts later"],
 )
-def test_what_counts_is_when_calls_start(call: Call, run_sql: Any, starts: int, ends: int, allowed: int) -> None:
+def test_what_counts_is_when_calls_start_and_end(
+    call: Call, run_sql: Any, starts: int, ends: int, allowed: int
+) -> None:
     call("first", ANN)
     now = int(time.time())
     run_sql(
@@ -166,6 +168,35 @@ def test_a_campaign_for_later_counts_from_its_start(call: Call) -> None:
     with pytest.raises(AirflowFailException) as caught:
         call("fourth", ANN, scheduled_time="+3 days")
     assert isinstance(cause_of(caught), InvalidCampaign)
+
+
+@pytest.mark.parametrize("longer_first", [True, False])
+def test_campaigns_that_overlap_count_in_either_order(call: Call, longer_first: bool) -> None:
+    now = int(time.time()) + HOUR
+    long = {"scheduled_timestamp": now, "expiration_timestamp": now + 6 * 24 * HOUR}
+    short = {"scheduled_timestamp": now + 5 * 24 * HOUR, "expiration_timestamp": now + 5 * 24 * HOUR + HOUR}
+    first, second = (long, short) if longer_first else (short, long)
+    call("first", ANN, **first)
+    assert counts(call("second", ANN, BOB, **second)) == (1, 1)
+
+
+def test_the_time_between_an_end_and_a_start_counts(call: Call) -> None:
+    monday = int(time.time()) + 48 * HOUR
+    days = [
+        {"scheduled_timestamp": monday + days * 24 * HOUR, "expiration_timestamp": monday + (days * 24 + 13) * HOUR}
+        for days in range(-1, 2)
+    ]
+    call("monday", ANN, **days[1])
+    assert counts(call("sunday", ANN, BOB, **days[0])) == (1, 1)
+    assert counts(call("tuesday", ANN, CAT, **days[2])) == (1, 1)
+    assert counts(call("again", ANN, **days[2], max_per_period="1/10h")) == (1, 0)
+
+
+def test_an_end_that_calling_hours_choose_counts(call: Call, run_sql: Any) -> None:
+    call("first", ANN)
+    later = int(time.time()) + 30 * HOUR
+    run_sql("UPDATE queuecalls_requests SET starts_at = :later, ends_at = :later", later=later)
+    assert counts(call("second", ANN, BOB, calling_hours="00:00-24:00")) == (1, 1)
 
 
 def test_the_attempts_of_results_count(call: Call, database: Database) -> None:
