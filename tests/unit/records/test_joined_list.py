@@ -129,6 +129,12 @@ def test_every_result_is_joined_as_in_plain_python(
     assert counts.completed + counts.failed + counts.other + counts.missing == counts.contacts
 
 
+@pytest.mark.parametrize("posted", ["+4512345678", "4512345678", "tel:+4512345678"])
+def test_a_number_of_another_country_is_joined_with_and_without_its_plus(posted: str) -> None:
+    with closing(join([("+4512345678", "", "")], [call(posted)])) as joined:
+        assert (joined.counts.failed, joined.counts.unjoined) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("select", "expected"),
     [
