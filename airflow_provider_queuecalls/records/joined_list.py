@@ -227,7 +227,7 @@ class JoinedList:
             f"SELECT row, rank, chosen FROM unknown JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}",
         )
         self.counts.unjoined += self._duckdb.value(
-            f"SELECT count(*) FROM unknown ANTI JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}"
+            f"SELECT count(rank) FROM unknown ANTI JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}"
         )
 
     def _join_rows(self, first: int, last: int) -> str:
