@@ -186,7 +186,9 @@ def deliver(
             is_retry = ledger.follows_broken_off
             with _nothing_sent():
                 stack.enter_context(
-                    called.recorded(limit, checked.report.valid, campaign.expires_at, is_retry=is_retry)
+                    called.recorded(
+                        limit, checked.report.valid, campaign.expires_at, token=ledger.token, is_retry=is_retry
+                    )
                 )
         return _send(delivery, campaign, checked.upload, client, ledger, record=record, log=log)
 

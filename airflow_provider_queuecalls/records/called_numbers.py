@@ -7,7 +7,6 @@ nothing was queued. The hashes are keyed, and the key is not in the database.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -148,7 +147,6 @@ class CalledNumbers(OwnNumbers):
         self._start = max(int(time.time()), start or 0)
         self._which |= {"start": self._start, "period": limit.period}
         self.expect_end(end)
-        self._token = secrets.token_hex(16)
         self._log = log or logging.getLogger(__name__)
 
     def expect_end(self, end: int | None) -> None:
@@ -165,7 +163,9 @@ class CalledNumbers(OwnNumbers):
             yield from self._stream(connection, _ATTEMPTS, _RESULTS_AT_ONCE)
 
     @contextmanager
-    def recorded(self, sent: LimitCheck, contacts: int, ends_at: int | None, *, is_retry: bool) -> Iterator[None]:
+    def recorded(
+        self, sent: LimitCheck, contacts: int, ends_at: int | None, *, token: str, is_retry: bool
+    ) -> Iterator[None]:
         """Have the numbers on record while the request is made. They stay unless it is known that nothing was queued.
 
         Of two campaigns at the same moment, the second one on record finds the first one's numbers. Raises
@@ -173,11 +173,12 @@ class CalledNumbers(OwnNumbers):
 
         :param sent: the check that found out who is sent
         :param ends_at: when the calls end, as a UNIX time; None if that is not known
+        :param token: that of the request's entries in the record of what was sent, by which a person's answer removes it
         :param is_retry: all earlier requests of this campaign are known to have queued nothing
         """
         self.expect_end(ends_at)
+        self._which["token"] = token
         request = self._which | {
-            "token": self._token,
             "key_name": self.key.name,
             "contacts": contacts,
             "now": int(time.time()),
@@ -219,7 +220,7 @@ class CalledNumbers(OwnNumbers):
         hashes.seek(0)
         with self._usable(writes=True) as connection:
             for part, each in enumerate(iter(lambda: hashes.read(PART_BYTES), b"")):
-                connection.execute(text(_ADD_PART), {"token": self._token, "part": part, "hashes": each})
+                connection.execute(text(_ADD_PART), {"token": request["token"], "part": part, "hashes": each})
             if self._database.is_shared:  # in SQLite, nobody else writes until the transaction ends
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             counting = self._counting(connection)
@@ -251,7 +252,7 @@ class CalledNumbers(OwnNumbers):
         try:
             with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
                 for table in reversed(NUMBERS_OF_REQUEST):
-                    values = {"campaign_key": self._which["campaign_key"], "token": self._token}
+                    values = {name: self._which[name] for name in ("campaign_key", "token")}
                     connection.execute(text(f"DELETE FROM {table} WHERE token IN {tokens}"), values)  # noqa: S608
         except QueueCallsError as error:
             self._log.error("Numbers that were not called still count for max_per_period: %s", error)

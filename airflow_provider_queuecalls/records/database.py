@@ -197,17 +197,20 @@ class Database:
             ON CONFLICT (campaign_key) DO UPDATE SET {changes}"""  # noqa: S608
         with self.transaction() as connection:
             connection.execute(text(put), row)
-            _forget_numbers(connection, campaign.campaign_key, campaign.outcome)
 
-    def update_campaign(self, key: str, columns: Mapping[str, Any]) -> None:
-        """Change columns of a campaign, among them its outcome, if it has a row."""
+    def resolve_campaign(self, key: str, columns: Mapping[str, Any], token: str) -> None:
+        """Change columns of a campaign, among them its outcome, if it has a row.
+
+        If it is not queued, the request with this token no longer counts for ``max_per_period``; earlier ones still do.
+        """
         from sqlalchemy import text
 
         changes = ", ".join(f"{name} = :{name}" for name in columns)
         update = f"UPDATE queuecalls_campaigns SET {changes} WHERE campaign_key = :key"  # noqa: S608  # the names are ours
         with self.transaction() as connection:
             connection.execute(text(update), {**columns, "key": key})
-            _forget_numbers(connection, key, columns["outcome"])
+            if columns["outcome"] == OUTCOMES[State.OPEN]:
+                _forget_numbers(connection, token)
 
     def key_of(self, campaign: str) -> str:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
@@ -301,24 +304,20 @@ class Database:
             tokens = [row[0] for row in connection.execute(text(_OLD_REQUESTS), until)]
         for token in tokens:  # one at a time: a receiver waits for the end of each
             with self.transaction() as connection:
-                for table in NUMBERS_OF_REQUEST:
-                    connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
+                _forget_numbers(connection, token)
         return len(tokens)
 
 
-def _forget_numbers(connection: Connection, key: str, outcome: str) -> None:
-    """Let the last request of a campaign no longer count for ``max_per_period`` if it is known not to be queued."""
+def _forget_numbers(connection: Connection, token: str) -> None:
+    """Delete the numbers of a request, if it has any on record."""
     from sqlalchemy import text
 
-    if outcome == OUTCOMES[State.OPEN]:
-        token = connection.execute(text(_LAST_REQUEST), {"key": key}).scalar()
-        for table in NUMBERS_OF_REQUEST:
-            connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
+    for table in NUMBERS_OF_REQUEST:
+        connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
 
 
 #: The tables with the numbers of requests, by the requests' tokens.
 NUMBERS_OF_REQUEST = ("queuecalls_requests", "queuecalls_numbers")
-_LAST_REQUEST = "SELECT token FROM queuecalls_requests WHERE campaign_key = :key ORDER BY recorded_at DESC LIMIT 1"
 #: No request ends before it starts.
 _OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE ends_at < :until"
 #: Whole seconds, so that calls and results are those of the same time.

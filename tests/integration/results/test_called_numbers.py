@@ -125,6 +125,19 @@ def test_a_campaign_that_a_person_has_not_found_does_not_count(
         assert counts(call("second", ANN)) == (1, 0)
 
 
+def test_the_answer_about_a_request_without_a_limit_leaves_the_earlier_one(
+    call: Call, connect: Any, receipts_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(answer(200, QUEUED), answer(500), answer(200, QUEUED)) as server:
+        connect(server.url)
+        call("first", ANN)
+        with suppress(AirflowFailException):
+            call("first", ANN, run_id="manual__2", resend=True, max_per_period=None)
+        resolve = ["records", "resolve", "first", "--not-queued", "--receipts", str(receipts_folder), "--force"]
+        assert main(resolve) == 0, capsys.readouterr()
+        assert counts(call("second", ANN, BOB)) == (1, 1)
+
+
 def test_a_try_that_was_killed_keeps_its_place(call: Call, run_sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
@@ -206,6 +219,13 @@ def test_the_attempts_of_results_count(call: Call, database: Database) -> None:
         database.add(sent["campaign_key"], read_result(fields.items()))
     assert counts(call("second", ANN, BOB, CAT, max_per_period="3/24h")) == (2, 1)
     assert counts(call("third", ANN, BOB, CAT, max_per_period="3/24h")) == (1, 2)
+
+
+def test_the_attempts_to_a_number_of_another_country_count(call: Call, database: Database) -> None:
+    sent = call("first", "+4512345678", BOB, max_per_period="3/24h", phone_format="vendor")
+    fields = {"phone_number": "+4512345678", "call_id": "1", "result": "failed", "attempts": "3"}
+    database.add(sent["campaign_key"], read_result(fields.items()))
+    assert counts(call("second", "+4512345678", BOB, max_per_period="3/24h", phone_format="vendor")) == (1, 1)
 
 
 def test_numbers_of_an_older_secret_count_as_long_as_it_is_kept(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +370,7 @@ def test_all_campaigns_that_are_sent_while_another_one_is_recorded_count_togethe
         expected = (
             nullcontext() if may_be_called else pytest.raises(CheckFailed, match=r"1 contact of this one .*2/24h")
         )
-        with expected, mine.recorded(sent, 1, None, is_retry=False):
+        with expected, mine.recorded(sent, 1, None, token="mine", is_retry=False):
             pass
     assert not waiting
 
@@ -364,7 +384,7 @@ def test_a_campaign_with_another_secret_during_the_check_is_named_as_the_problem
     with LimitCheck(mine, 128, StopRequest()) as sent, check(path, limit=sent):
         put_on_record(database, tmp_path, "other", NEWER, [BOB])
         expected = pytest.raises(CheckFailed, match="another results_secret, so its numbers could not be compared")
-        with expected, mine.recorded(sent, 1, None, is_retry=False):
+        with expected, mine.recorded(sent, 1, None, token="mine", is_retry=False):
             pass
 
 
@@ -375,6 +395,6 @@ def put_on_record(database: Database, folder: Path, name: str, secret: str, numb
     with (
         LimitCheck(record, 128, StopRequest()) as sent,
         check(path, limit=sent),
-        record.recorded(sent, len(numbers), None, is_retry=False),
+        record.recorded(sent, len(numbers), None, token=name, is_retry=False),
     ):
         pass
