@@ -68,7 +68,7 @@ def build_suppression_list(
                     f"{show_role('The suppression list', location)} is to be read and written. "
                     "Nothing was written. Write to another file."
                 )
-            lists.append(open_suppression_list(location, rules, stop))
+            lists.append(open_suppression_list(location, rules, stop, memory_limit))
             opened.callback(lists[-1].file.close)
         built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         changed = min(each.changed for each in lists)

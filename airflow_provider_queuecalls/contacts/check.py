@@ -113,7 +113,7 @@ def check(
         stack.callback(source.file.close)
         lists = []
         for location in rules.lists:
-            lists.append(open_suppression_list(location, rules, stop))
+            lists.append(open_suppression_list(location, rules, stop, memory_limit))
             opened.callback(lists[-1].file.close)
         built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         size = source.size + sum(each.size for each in lists)

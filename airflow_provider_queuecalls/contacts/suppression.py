@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from airflow_provider_queuecalls.contacts.built_list import is_built, oldest_change
+from airflow_provider_queuecalls.contacts.duckdb_session import translate_errors
 from airflow_provider_queuecalls.contacts.files import Source, open_source
 from airflow_provider_queuecalls.contacts.phone_numbers import AREA_CODE, LOCAL_NUMBER, number_called
 from airflow_provider_queuecalls.contacts.results import Results
@@ -69,8 +70,14 @@ class SuppressionList(Source):
     built: bool
 
 
-def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest) -> SuppressionList:
-    """Open a suppression list. Raises :class:`InvalidContacts` if it is empty or older than the rules allow."""
+def open_suppression_list(
+    path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest, memory_limit: int
+) -> SuppressionList:
+    """Open a suppression list.
+
+    Raises :class:`InvalidContacts` if it is empty, damaged, or older than the rules allow, and :class:`CheckFailed` if another
+    try may help.
+    """
     source = open_source(path, "The suppression list", stop)
     try:
         if not source.size:
@@ -78,7 +85,9 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
                 f"{source.shown} is empty, as after a failed export. If no number is to be suppressed, remove the list from "
                 "suppress, or write a header line to it."
             )
-        changed = oldest_change(source, stop) if (built := is_built(source)) else source.modified
+        with translate_errors(source.shown, memory_limit):
+            built = is_built(source)
+            changed = oldest_change(source, stop, memory_limit // 2) if built else source.modified
         age = timedelta(seconds=time.time() - changed)
         if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
             of_a_list, again = ("was built of a list that ", " and build it") if built else ("", "")

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.contacts import results_in_duckdb
+from airflow_provider_queuecalls.contacts import ContactRules, built_list, check, results_in_duckdb
 from airflow_provider_queuecalls.contacts.build_list import build_suppression_list
+from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.suppression import _ListRowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent
 from tests.support.command import PROGRAM
@@ -205,6 +206,33 @@ def test_a_damaged_list_is_an_error_though_its_metadata_is_whole(
     content = (tmp_path / "built").read_bytes()
     (tmp_path / "built").write_bytes(content[:1000] + bytes(500) + content[1500:])
     assert "is incomplete or damaged" in str(refused(contacts(BOB), suppress=[tmp_path / "built"]))
+
+
+@pytest.mark.parametrize(
+    "metadata", ["{", "[]", '{"version": 1}', '{"version": 1, "checksum": "1 16175551234 16175551234"}']
+)
+def test_a_list_with_damaged_metadata_is_an_error(contacts: Contacts, tmp_path: Path, metadata: str) -> None:
+    import duckdb
+
+    options = f"FORMAT parquet, KV_METADATA {{{built_list.KEY}: '{metadata}'}}"
+    duckdb.execute(f"COPY (SELECT CAST({ANN} AS BIGINT) AS number) TO '{tmp_path / 'built'}' ({options})")
+    assert "is incomplete or damaged" in str(refused(contacts(BOB), suppress=[tmp_path / "built"]))
+
+
+@pytest.mark.parametrize("name", ["OutOfMemoryException", "IOException"])
+def test_a_lack_of_memory_is_not_taken_for_damage(
+    contacts: Contacts, lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import duckdb
+
+    def fail(*_: object) -> None:
+        raise getattr(duckdb, name)("SECRET")
+
+    build_suppression_list(tmp_path / "built", lists(ANN))
+    monkeypatch.setattr(Session, "run", fail)
+    with pytest.raises(CheckFailed, match=r"could not be checked: .* It is safe to try again") as caught:
+        check(contacts(BOB), ContactRules(suppress=tmp_path / "built"))
+    assert "SECRET" not in str(caught.value)
 
 
 def test_a_building_that_is_stopped_leaves_nothing(
