@@ -114,7 +114,7 @@ class OwnNumbers:
         try:
             with (
                 translate_sqlalchemy_errors(self._database.url),
-                self._database.transaction() if writes else self._database.reading() as connection,
+                self._database.transaction() if writes else self._database.reading(unlimited=True) as connection,
             ):
                 yield connection
         except CheckFailed:

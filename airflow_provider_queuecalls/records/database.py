@@ -90,7 +90,7 @@ class Database:
     :param url: ``sqlite:///FILE``, or the URL of a PostgreSQL database as SQLAlchemy writes it.
     :param create: make the SQLite file if there is none; without it, that is an error.
     :param patience: how many seconds a statement waits for another process that writes, or for PostgreSQL to accept a
-        connection, at least 2.
+        connection, at least 2. PostgreSQL works on a statement for at most a minute, unless it may be a long one.
 
     Raises :class:`QueueCallsError` if the database cannot be used, and SQLAlchemy's errors, without values, where a
     later operation fails.
@@ -113,7 +113,7 @@ class Database:
             with self._engine.connect() as connection:
                 current = is_current(connection)
             if not current:
-                with self.transaction() as connection:
+                with self.transaction(unlimited=True) as connection:
                     upgrade(connection)
 
     def close(self) -> None:
@@ -130,13 +130,16 @@ class Database:
             connection.execute(text(VERSION))
         self._assert_same_file()
 
-    def transaction(self) -> AbstractContextManager[Connection]:
-        """A connection that writes, and whose changes are committed at the end of the ``with``."""
-        return self._writer.begin()
+    def transaction(self, *, unlimited: bool = False) -> AbstractContextManager[Connection]:
+        """A connection that writes, and whose changes are committed at the end of the ``with``.
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        """A connection that reads."""
-        return self._engine.connect()
+        :param unlimited: its statements may take long
+        """
+        return self._writer.execution_options(unlimited=unlimited).begin()
+
+    def reading(self, *, unlimited: bool = False) -> AbstractContextManager[Connection]:
+        """A connection that reads. ``unlimited``: its statements may take long."""
+        return self._engine.execution_options(unlimited=unlimited).connect()
 
     def add(self, key: str, posted: PostedResult) -> bool:
         """Commit one posted result of the campaign with this key; return whether it is new. Nothing is overwritten."""
@@ -265,7 +268,8 @@ class Database:
         choices = "LEFT JOIN queuecalls_choices USING (campaign_key, call_key)"
         query = f"SELECT {columns} FROM queuecalls_results AS post {calls} {choices}"  # noqa: S608  # the names are ours
         rows = _of(query, key, "ORDER BY post.received_at, digest")
-        with self._engine.connect().execution_options(stream_results=True, max_row_buffer=1000) as connection:
+        options = {"stream_results": True, "max_row_buffer": 1000, "unlimited": True}
+        with self._engine.connect().execution_options(**options) as connection:
             for row in () if every_post else connection.execute(_of(WITHOUT_RESULT, key)).mappings():
                 yield {**dict.fromkeys(ROW), **row}
             for row in connection.execute(rows).mappings():
@@ -280,14 +284,14 @@ class Database:
 
         deleted, count = 0, 1
         while count:
-            with self.transaction() as connection:
+            with self.transaction(unlimited=True) as connection:
                 oldest = {"before": before, "most": PRUNED_AT_ONCE}
                 until = {"until": connection.execute(text(_OLDEST), oldest).scalar()}
                 connection.execute(text(_PRUNE_CALLS), until)
                 count = connection.execute(text(_PRUNE_RESULTS), until).rowcount
                 connection.execute(text(_PRUNE_CHOICES), until)
             deleted += count
-        with self.transaction() as connection:
+        with self.transaction(unlimited=True) as connection:
             connection.execute(text(_PRUNE_CHOICES), {"until": before - 1})
             for statement in (_PRUNE_CAMPAIGNS, _PRUNE_TALLIES, _PRUNE_BREAKDOWNS):
                 connection.execute(text(statement), {"before": before})
@@ -303,7 +307,7 @@ class Database:
             until = {"until": min(before, int(time.time()) - longest)}
             tokens = [row[0] for row in connection.execute(text(_OLD_REQUESTS), until)]
         for token in tokens:  # one at a time: a receiver waits for the end of each
-            with self.transaction() as connection:
+            with self.transaction(unlimited=True) as connection:
                 _forget_numbers(connection, token)
         return len(tokens)
 
