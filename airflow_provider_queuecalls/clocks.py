@@ -36,7 +36,8 @@ def tzdata() -> tuple[str, bool]:
     for path in (Path(directory, "tzdata.zi") for directory in zoneinfo.TZPATH):
         if path.is_file():
             with path.open(encoding="ascii") as file:
-                system = file.readline().removeprefix("# version").strip()
+                found = re.match(r"# version (\d{4}[a-z]+)$", file.readline())
+                system = found[1] if found else ""
             break
     try:
         package = str(import_module("tzdata").IANA_VERSION)

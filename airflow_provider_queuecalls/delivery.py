@@ -141,6 +141,8 @@ def deliver(
     expected_digest = parse_digest(expected_digest)
     with attach_campaign_name(name), ExitStack() as stack:
         given, hours = campaign, None if rules.calling_hours is None else HoursCheck.of(rules, *campaign.span())
+        if called and hours:
+            called.expect_end(hours.last_end)
         limit = stack.enter_context(LimitCheck(called, memory_limit // 2, client.stop)) if called else None
         with rejects or nullcontext() as rejects_path, _nothing_sent():
             checked = stack.enter_context(
@@ -184,7 +186,9 @@ def deliver(
             is_retry = ledger.follows_broken_off
             with _nothing_sent():
                 stack.enter_context(
-                    called.recorded(limit, checked.report.valid, campaign.expires_at, is_retry=is_retry)
+                    called.recorded(
+                        limit, checked.report.valid, campaign.expires_at, token=ledger.token, is_retry=is_retry
+                    )
                 )
         return _send(delivery, campaign, checked.upload, client, ledger, record=record, log=log)
 

@@ -151,7 +151,8 @@ def any_of(choices: Iterable[str]) -> str:
 
 #: A text is taken for a path if it begins as one, or ends as the name of a file of rows.
 _PATH = re.compile(
-    r"(?:/|~|\.{1,2}/|[A-Za-z]:[\\/]).*|.*\.(?:csv|tsv|psv|txt|dat|gz|gzip|zst|zstd|zip|xlsx?|json|parquet)", re.I
+    r"(?:/|~|\.{1,2}/|[A-Za-z]:[\\/]).*|.*\.(?:csv|tsv|psv|txt|dat|gz|gzip|zst|zstd|zip|xlsx?|json|jsonl|ndjson|parquet|qc)",
+    re.I,
 )
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)")
 #: Characters that separate or quote cells.

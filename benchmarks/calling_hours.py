@@ -70,7 +70,7 @@ with ExitStack() as stack:
     checked = stack.enter_context(check(given["path"], rules, hours=HoursCheck.of(rules, *given["span"]), limit=limit))
     report = checked.report
     if called:
-        stack.enter_context(called.recorded(limit, report.valid, None, is_retry=False))
+        stack.enter_context(called.recorded(limit, report.valid, None, token="new", is_retry=False))
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024, dict(report.reasons)]))
 """

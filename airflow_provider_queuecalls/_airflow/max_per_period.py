@@ -54,8 +54,8 @@ def called_numbers(
         database = results_database()
     except QueueCallsError as error:
         raise CheckFailed(f"max_per_period cannot be checked: {str(error).rstrip('.')}. Nothing was sent.") from None
-    start = int(str(campaign.scheduled_timestamp or 0))
-    with closing(CalledNumbers(database, limit, secrets, campaign_key=key.digest, start=start, log=log)) as called:
+    times = {"start": campaign.calls_from, "end": campaign.expires_at}
+    with closing(CalledNumbers(database, limit, secrets, campaign_key=key.digest, **times, log=log)) as called:
         yield called
 
 

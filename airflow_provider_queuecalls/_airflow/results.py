@@ -242,14 +242,17 @@ def first_result(entry: Entry) -> str | None:
 
 
 def update_campaign_row(entry: Entry) -> None:
-    """Let the campaign's row, if there is one, say what a person has put on record. An error is only logged."""
+    """Let the campaign's row, if there is one, say what a person has put on record. An error is only logged.
+
+    :param entry: the person's answer, with the token of the request that it is about
+    """
     from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
     if settings.option("results_database") is None:
         return
     try:
         with closing(results_database()) as database, translate_sqlalchemy_errors(database.url):
-            database.update_campaign(entry.key.digest, _row_values_from_record(entry.to_json()))
+            database.resolve_campaign(entry.key.digest, _row_values_from_record(entry.to_json()), entry.token)
     except QueueCallsError as error:
         log.warning("The outcome of campaign %s is missing in the results database: %s", entry.campaign_name, error)
 

@@ -157,17 +157,19 @@ def check_file(
     """
     problem = ""
     read = ContactRules(**rules)
+    hours = HoursCheck.of(read, *span)
+    expected = (span[0], hours.last_end if hours else span[1])
     try:
         with (
             progress_bar() as progress,
-            _limit(max_per_period, span[0], memory_limit) as limit,
+            _limit(max_per_period, expected, memory_limit) as limit,
             check(
                 path,
                 read,
                 rejects_path=rejects_path,
                 progress=progress,
                 memory_limit=memory_limit,
-                hours=HoursCheck.of(read, *span),
+                hours=hours,
                 limit=limit,
             ) as checked,
         ):
@@ -186,7 +188,9 @@ def check_file(
 
 
 @contextmanager
-def _limit(max_per_period: str | None, start: int | None, memory_limit: int) -> Iterator[LimitCheck | None]:
+def _limit(
+    max_per_period: str | None, span: tuple[int | None, int | None], memory_limit: int
+) -> Iterator[LimitCheck | None]:
     """How often numbers may be called, by the record in the results database; the environment says where that is."""
     read = read_or_raise(LIMIT_PARAMETERS, {"max_per_period": max_per_period}, InvalidContactRules)
     if max_per_period is None:
@@ -200,7 +204,7 @@ def _limit(max_per_period: str | None, start: int | None, memory_limit: int) -> 
     secrets = read_secrets(from_environment(SECRET))
     database = Database(from_environment(DATABASE), create=False)
     with (
-        closing(CalledNumbers(database, read["max_per_period"], secrets, start=start)) as called,
+        closing(CalledNumbers(database, read["max_per_period"], secrets, start=span[0], end=span[1])) as called,
         LimitCheck(called, memory_limit // 2, StopRequest()) as limit,
     ):
         yield limit

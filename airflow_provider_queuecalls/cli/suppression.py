@@ -7,6 +7,7 @@ import signal
 
 from airflow_provider_queuecalls.cli.check import progress_bar
 from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT
+from airflow_provider_queuecalls.contacts.rules import BY_NAME
 from airflow_provider_queuecalls.exceptions import NotSent, QueueCallsError
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -34,6 +35,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Call Registry as a flat text file (202,5550143), or a list that was built",
     )
     build.add_argument(
+        "--phone-format",
+        choices=BY_NAME["phone_format"].choices,
+        help="that of the contacts (nanp); with vendor, digits without + may be a number of another country",
+    )
+    build.add_argument(
         "--memory-limit",
         type=int,
         default=MEMORY_LIMIT,
@@ -52,7 +58,12 @@ def _run_build(options: argparse.Namespace) -> int:
     try:
         with progress_bar("Building") as progress:
             built = build_suppression_list(
-                options.out, options.files, memory_limit=options.memory_limit, progress=progress, stop=stop
+                options.out,
+                options.files,
+                phone_format=options.phone_format,
+                memory_limit=options.memory_limit,
+                progress=progress,
+                stop=stop,
             )
     except NotSent:
         raise QueueCallsError("The building was stopped. Nothing was written.") from None

@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, advance_of,
 from airflow_provider_queuecalls.contacts.duckdb_session import copy_to_parquet, translate_errors
 from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, show_role
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.contacts.rules import ContactRules
+from airflow_provider_queuecalls.contacts.rules import ContactRules, PhoneFormat
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
@@ -35,6 +35,7 @@ def build_suppression_list(
     path: str | os.PathLike[str],
     sources: Sequence[str | os.PathLike[str]],
     *,
+    phone_format: PhoneFormat | None = None,
     memory_limit: int = MEMORY_LIMIT,
     progress: Progress | None = None,
     stop: StopRequest | None = None,
@@ -45,6 +46,8 @@ def build_suppression_list(
 
     :param path: The file to write.
     :param sources: The suppression lists: text files as ``suppress`` accepts them, or built lists.
+    :param phone_format: That of the contacts: digits without ``+`` that are not a North American number are accepted with
+        ``'vendor'`` only. Default: ``'nanp'``.
     :param memory_limit: The memory that may be used, in MiB, at least 256. Default: 512, enough for lists of any size.
     :param progress: Called with (done, total), in bytes.
     :param stop: Ends the building once it is requested: :class:`NotSent` is raised, and nothing is written.
@@ -53,6 +56,7 @@ def build_suppression_list(
     parsed, or if it would be replaced, and :class:`CheckFailed` if another try may help.
     """
     assert_enough(memory_limit)
+    rules = ContactRules(phone_format=phone_format)
     stop = stop or StopRequest()
     shown = f"The suppression list {show_path(path)}"
     _assert_writable(path, shown)
@@ -64,7 +68,7 @@ def build_suppression_list(
                     f"{show_role('The suppression list', location)} is to be read and written. "
                     "Nothing was written. Write to another file."
                 )
-            lists.append(open_suppression_list(location, ContactRules(), stop))
+            lists.append(open_suppression_list(location, rules, stop, memory_limit))
             opened.callback(lists[-1].file.close)
         built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         changed = min(each.changed for each in lists)
@@ -74,7 +78,7 @@ def build_suppression_list(
             closing(_Builder(memory_limit // 2, stop, advance_of(progress, total), built=built)) as builder,
         ):
             for each in texts:
-                read_suppression_list(each, builder)
+                read_suppression_list(each, builder, str(rules.phone_format))
             parts, checksum = builder.sorted_numbers()
             for each in lists:
                 each.assert_unchanged()

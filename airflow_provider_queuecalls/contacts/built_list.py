@@ -24,7 +24,6 @@ _MAGIC = b"PAR1"
 KEY = "queuecalls_suppression_list"
 VERSION = 1
 CHECKSUM = "concat_ws(' ', count(*), sum(number), bit_xor(number))"
-_MEMORY_MB = 64
 
 
 def is_built(source: Source) -> bool:
@@ -32,33 +31,40 @@ def is_built(source: Source) -> bool:
     return os.pread(source.file.fileno(), len(_MAGIC), 0) == _MAGIC
 
 
-def oldest_change(source: Source, stop: StopRequest) -> float:
+def oldest_change(source: Source, stop: StopRequest, memory_mb: int) -> float:
     """Return when the oldest source of a built list was last changed, as a UNIX time.
 
-    Raises :class:`InvalidContacts` for another Parquet file, and for one that is damaged: it could give other numbers.
+    Raises :class:`InvalidContacts` for another Parquet file, and for one that is damaged: it could give other numbers. What
+    says nothing about the file, such as a lack of memory, is DuckDB's own error.
     """
     import duckdb
 
     path = {"path": source.address()}
-    with closing(Session(_MEMORY_MB, stop)) as session:
+    with closing(Session(memory_mb, stop)) as session:
         try:
             value = dict(session.stream("SELECT key, value FROM parquet_kv_metadata($path)", path)).get(KEY.encode())
-            metadata = json.loads(value) if value else {}
+            metadata = json.loads(value or "{}")
             if metadata.get("version") != VERSION:
                 raise InvalidContacts(
                     f"{source.shown} is a Parquet file, but not of this version of queuecalls suppression build. Export the "
                     "list as CSV, and build it again."
                 )
             ((checksum,),) = session.stream(f"SELECT {CHECKSUM} FROM read_parquet($path)", path)
-            damaged = checksum != metadata["checksum"]
-        except duckdb.Error:  # its text may show what the file has
-            damaged = True
-    if damaged:
-        raise InvalidContacts(
-            f"{source.shown} is a Parquet file that is incomplete or damaged. Build it again with queuecalls suppression "
-            "build."
-        )
-    return datetime.fromisoformat(metadata["oldest_change"]).timestamp()
+            if checksum == metadata["checksum"]:
+                return datetime.fromisoformat(metadata["oldest_change"]).timestamp()
+        except (duckdb.OutOfMemoryException, duckdb.IOException):
+            raise
+        except (
+            duckdb.Error,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # their texts may show what the file has
+            pass
+    raise InvalidContacts(
+        f"{source.shown} is a Parquet file that is incomplete or damaged. Build it again with queuecalls suppression build."
+    )
 
 
 def metadata_of(oldest_change: float, checksum: str) -> str:

@@ -113,7 +113,7 @@ def check(
         stack.callback(source.file.close)
         lists = []
         for location in rules.lists:
-            lists.append(open_suppression_list(location, rules, stop))
+            lists.append(open_suppression_list(location, rules, stop, memory_limit))
             opened.callback(lists[-1].file.close)
         built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         size = source.size + sum(each.size for each in lists)
@@ -124,7 +124,7 @@ def check(
         ):
             for each in texts:
                 with translate_errors(each.shown, memory_limit):
-                    read_suppression_list(each, results)
+                    read_suppression_list(each, results, str(rules.phone_format))
             hours = hours or HoursCheck.of(rules)
             layout = find_layout(source, rules)
             validator = RowValidator(rules, layout.with_zone() if hours and hours.keeps_zone else layout, hours)

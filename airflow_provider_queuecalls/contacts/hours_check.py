@@ -56,6 +56,12 @@ class HoursCheck:
         ends = [self._latest_end(place) for place in places]
         return None if None in ends else min((end for end in ends if end is not None), default=None)
 
+    @property
+    def last_end(self) -> int | None:
+        """The end of the campaign, or the latest one that a list of North American numbers may give it."""
+        ends = map(self._latest_end, dict.fromkeys(area_codes().values()))
+        return self.end or max((end for end in ends if end is not None), default=None)
+
     def span(self, places: Iterable[Place]) -> Span | None:
         """The span of a campaign to these places, up to the latest end unless one is given. None if there is none."""
         end = self.end or self.latest_end(places)

@@ -21,12 +21,16 @@ _WRITTEN_INTERNATIONAL = re.compile(r"(?:[Tt][Ee][Ll]:)?\+[2-9](?:[ .-]{0,3}[0-9
 SPREADSHEET = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[Ee][+-]?[0-9]+|[0-9]+\.0*")
 _MOST_DIGITS = 15
 _LEAST, _WITHOUT_ONE = 2_000_000_000, 10_000_000_000
-_POSTED = "TRY_CAST(regexp_replace(split_part(phone_number, ';', 1), '[^0-9]', '', 'g') AS BIGINT)"
-#: The number of the column ``phone_number`` of call results, in DuckDB's SQL. See :func:`number_posted`.
-NUMBER_POSTED = (
+_SUBSCRIBER = "split_part(phone_number, ';', 1)"
+_POSTED = f"TRY_CAST(regexp_replace({_SUBSCRIBER}, '[^0-9]', '', 'g') AS BIGINT)"
+#: The number of the column ``phone_number``, in DuckDB's SQL, to compare contacts with call results: one of the two may have a
+#: ``+`` that the other one does not have.
+NUMBER_COMPARED = (
     f"CASE WHEN {_POSTED} >= {_LEAST} AND {_POSTED} < {_WITHOUT_ONE} THEN {_WITHOUT_ONE} + {_POSTED} "
     f"WHEN {_POSTED} > 0 AND {_POSTED} < {10**_MOST_DIGITS} THEN {_POSTED} END"
 )
+#: The number of the column ``phone_number`` of call results, in DuckDB's SQL. See :func:`number_posted`.
+NUMBER_POSTED = f"CASE WHEN contains({_SUBSCRIBER}, '+') AND {_POSTED} < {_WITHOUT_ONE} THEN nullif({_POSTED}, 0) ELSE {NUMBER_COMPARED} END"
 
 
 def number_called(text: str, phone_format: str) -> int | None:
@@ -81,12 +85,14 @@ def digits(phone_number: str) -> str:
 
 def number_posted(phone_number: str) -> int | None:
     """Return the number of a call result as an integer, or None if it has none. Its spelling is not documented: ten digits that
-    begin with 2 to 9 are taken for a North American number without its 1. :data:`NUMBER_POSTED` is the same in SQL."""
+    begin with 2 to 9 are taken for a North American number without its 1, unless they have a ``+``. :data:`NUMBER_POSTED` is the
+    same in SQL."""
     text = digits(phone_number).lstrip("0")
     if not 0 < len(text) <= _MOST_DIGITS:
         return None
     number = int(text)
-    return _WITHOUT_ONE + number if _LEAST <= number < _WITHOUT_ONE else number
+    is_international = "+" in phone_number.partition(";")[0]
+    return _WITHOUT_ONE + number if _LEAST <= number < _WITHOUT_ONE and not is_international else number
 
 
 def masked(phone_number: str) -> str:

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from airflow_provider_queuecalls.contacts.built_list import is_built, oldest_change
+from airflow_provider_queuecalls.contacts.duckdb_session import translate_errors
 from airflow_provider_queuecalls.contacts.files import Source, open_source
-from airflow_provider_queuecalls.contacts.phone_numbers import AREA_CODE, LOCAL_NUMBER
+from airflow_provider_queuecalls.contacts.phone_numbers import AREA_CODE, LOCAL_NUMBER, number_called
 from airflow_provider_queuecalls.contacts.results import Results
 from airflow_provider_queuecalls.contacts.rows import REASONS, Layout, RowResult, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: A list may have a header line, any number of columns, quotes, and every spelling of a phone number.
+#: A list may have a header line, any number of columns, quotes, and every spelling of a phone number. Of digits without a
+#: ``+``, the vendor's format accepts nearly all: :class:`_ListRowValidator` does so only where the contacts have it too.
 _LIST_RULES = ContactRules(phone_format="vendor", normalize=True, quoting="allow")
 _LIST_LAYOUT = Layout(positions=(0,), columns=("phone_number",), cells=None)
 #: A row of the full list of the US National Do Not Call Registry, a flat text file of area code and number:
@@ -33,20 +35,30 @@ _MEANINGS = {
     **REASONS,
     "quoted_cell": "quotes that do more than open and close a cell; quote as in RFC 4180",
     "invalid_number": "the first cell is not a phone number (cells are separated by commas); accepted are 16175551234, (617) 555-1234, +44 20 7183 8750, and "
-    "an area code with the number in the next cell, as in 617,5551234",
+    "an area code with the number in the next cell, as in 617,5551234; digits without + must be a North American number, "
+    "unless phone_format='vendor'",
 }
 
 
 class _ListRowValidator(RowValidator):
-    """Checks a row of a suppression list, which is never sent."""
+    """Checks a row of a suppression list, which is never sent.
 
-    def __init__(self) -> None:
+    Unless ``phone_format`` is ``'vendor'``, digits without a ``+`` must be a North American number. Otherwise a list with
+    customer ids or local numbers in its first column would pass, and suppress nobody.
+    """
+
+    def __init__(self, phone_format: str) -> None:
         super().__init__(_LIST_RULES, _LIST_LAYOUT)
+        self._needs_plus = phone_format != "vendor"
 
     def _valid_row(self, line: bytes, cells: Sequence[str]) -> RowResult:
         if len(cells) == 2 and _REGISTRY_ROW.fullmatch(",".join(cells)):
             return RowResult(None, int("1" + "".join(cells)), line)
-        return super()._valid_row(line, cells)
+        result = super()._valid_row(line, cells)
+        has_plus = "+" in cells[0].partition(";")[0]
+        if self._needs_plus and not has_plus and number_called(str(result.number), "nanp") is None:
+            return RowResult("invalid_number")
+        return result
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,14 @@ class SuppressionList(Source):
     built: bool
 
 
-def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest) -> SuppressionList:
-    """Open a suppression list. Raises :class:`InvalidContacts` if it is empty or older than the rules allow."""
+def open_suppression_list(
+    path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest, memory_limit: int
+) -> SuppressionList:
+    """Open a suppression list.
+
+    Raises :class:`InvalidContacts` if it is empty, damaged, or older than the rules allow, and :class:`CheckFailed` if another
+    try may help.
+    """
     source = open_source(path, "The suppression list", stop)
     try:
         if not source.size:
@@ -67,7 +85,9 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
                 f"{source.shown} is empty, as after a failed export. If no number is to be suppressed, remove the list from "
                 "suppress, or write a header line to it."
             )
-        changed = oldest_change(source, stop) if (built := is_built(source)) else source.modified
+        with translate_errors(source.shown, memory_limit):
+            built = is_built(source)
+            changed = oldest_change(source, stop, memory_limit // 2) if built else source.modified
         age = timedelta(seconds=time.time() - changed)
         if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
             of_a_list, again = ("was built of a list that ", " and build it") if built else ("", "")
@@ -81,9 +101,12 @@ def open_suppression_list(path: str | os.PathLike[str], rules: ContactRules, sto
     return SuppressionList(**vars(source), changed=changed, built=built)
 
 
-def read_suppression_list(source: Source, results: Results) -> None:
-    """Add the numbers of a suppression list that is text to the results. Every row of it must be valid."""
-    counts = results.add_suppression_list(source, _ListRowValidator())
+def read_suppression_list(source: Source, results: Results, phone_format: str) -> None:
+    """Add the numbers of a suppression list that is text to the results. Every row of it must be valid.
+
+    :param phone_format: that of the contacts
+    """
+    counts = results.add_suppression_list(source, _ListRowValidator(phone_format))
     invalid = {reason: counts[reason] for reason in REASONS if reason in counts and reason != "header"}
     if invalid:
         reasons = "".join(

@@ -7,7 +7,6 @@ nothing was queued. The hashes are keyed, and the key is not in the database.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -31,8 +30,9 @@ _LOCK = 0x71756576
 _PARTS_AT_ONCE = 8
 _RESULTS_AT_ONCE = 10_000
 
-#: A campaign counts if its calls start less than the period before or after those of this campaign, or have not ended then.
-_COUNTS = "(starts_at > :start - :period AND starts_at < :start + :period OR starts_at <= :start AND ends_at > :start)"
+#: A campaign counts if its calls end less than the period before those of this campaign start, and start less than the
+#: period after they end. It does not matter which of them is on record first. A campaign without a known end ends at its start.
+_COUNTS = "ends_at > :start - :period AND starts_at < :end + :period"
 _OTHERS = f"FROM queuecalls_requests WHERE campaign_key <> :campaign_key AND {_COUNTS}"
 _OWN = "FROM queuecalls_requests WHERE campaign_key = :campaign_key"
 _HASHES = "SELECT hashes FROM queuecalls_numbers WHERE token IN (SELECT token {which} AND key_name = :key_name)"
@@ -114,7 +114,7 @@ class OwnNumbers:
         try:
             with (
                 translate_sqlalchemy_errors(self._database.url),
-                self._database.transaction() if writes else self._database.reading() as connection,
+                self._database.transaction() if writes else self._database.reading(unlimited=True) as connection,
             ):
                 yield connection
         except CheckFailed:
@@ -128,6 +128,7 @@ class CalledNumbers(OwnNumbers):
     :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
 
     :param start: when its calls start, as a UNIX time; default is now
+    :param end: when its calls end, as a UNIX time; default is at their start
     """
 
     def __init__(
@@ -138,14 +139,19 @@ class CalledNumbers(OwnNumbers):
         *,
         campaign_key: str = "",
         start: int | None = None,
+        end: int | None = None,
         log: logging.Logger | Any | None = None,
     ) -> None:
         super().__init__(database, all_secrets, campaign_key)
         self.limit = limit
         self._start = max(int(time.time()), start or 0)
         self._which |= {"start": self._start, "period": limit.period}
-        self._token = secrets.token_hex(16)
+        self.expect_end(end)
         self._log = log or logging.getLogger(__name__)
+
+    def expect_end(self, end: int | None) -> None:
+        """Set when the calls end, before the check: the latest time that is possible if only the check finds out."""
+        self._which["end"] = max(self._start, end or 0)
 
     def earlier(self) -> Iterable[tuple[NumberKey, Iterator[bytes]]]:
         """The hashes of the numbers that other campaigns call, by their key."""
@@ -157,7 +163,9 @@ class CalledNumbers(OwnNumbers):
             yield from self._stream(connection, _ATTEMPTS, _RESULTS_AT_ONCE)
 
     @contextmanager
-    def recorded(self, sent: LimitCheck, contacts: int, ends_at: int | None, *, is_retry: bool) -> Iterator[None]:
+    def recorded(
+        self, sent: LimitCheck, contacts: int, ends_at: int | None, *, token: str, is_retry: bool
+    ) -> Iterator[None]:
         """Have the numbers on record while the request is made. They stay unless it is known that nothing was queued.
 
         Of two campaigns at the same moment, the second one on record finds the first one's numbers. Raises
@@ -165,14 +173,15 @@ class CalledNumbers(OwnNumbers):
 
         :param sent: the check that found out who is sent
         :param ends_at: when the calls end, as a UNIX time; None if that is not known
+        :param token: that of the request's entries in the record of what was sent, by which a person's answer removes it
         :param is_retry: all earlier requests of this campaign are known to have queued nothing
         """
+        self.expect_end(ends_at)
+        self._which["token"] = token
         request = self._which | {
-            "token": self._token,
             "key_name": self.key.name,
             "contacts": contacts,
             "now": int(time.time()),
-            "end": ends_at or self._start,
         }
         with (
             translate_errors("The record of called numbers", 2 * sent.memory_mb),
@@ -211,7 +220,7 @@ class CalledNumbers(OwnNumbers):
         hashes.seek(0)
         with self._usable(writes=True) as connection:
             for part, each in enumerate(iter(lambda: hashes.read(PART_BYTES), b"")):
-                connection.execute(text(_ADD_PART), {"token": self._token, "part": part, "hashes": each})
+                connection.execute(text(_ADD_PART), {"token": request["token"], "part": part, "hashes": each})
             if self._database.is_shared:  # in SQLite, nobody else writes until the transaction ends
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             counting = self._counting(connection)
@@ -243,7 +252,7 @@ class CalledNumbers(OwnNumbers):
         try:
             with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
                 for table in reversed(NUMBERS_OF_REQUEST):
-                    values = {"campaign_key": self._which["campaign_key"], "token": self._token}
+                    values = {name: self._which[name] for name in ("campaign_key", "token")}
                     connection.execute(text(f"DELETE FROM {table} WHERE token IN {tokens}"), values)  # noqa: S608
         except QueueCallsError as error:
             self._log.error("Numbers that were not called still count for max_per_period: %s", error)

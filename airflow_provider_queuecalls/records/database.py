@@ -90,7 +90,7 @@ class Database:
     :param url: ``sqlite:///FILE``, or the URL of a PostgreSQL database as SQLAlchemy writes it.
     :param create: make the SQLite file if there is none; without it, that is an error.
     :param patience: how many seconds a statement waits for another process that writes, or for PostgreSQL to accept a
-        connection, at least 2.
+        connection, at least 2. PostgreSQL works on a statement for at most a minute, unless it may be a long one.
 
     Raises :class:`QueueCallsError` if the database cannot be used, and SQLAlchemy's errors, without values, where a
     later operation fails.
@@ -113,7 +113,7 @@ class Database:
             with self._engine.connect() as connection:
                 current = is_current(connection)
             if not current:
-                with self.transaction() as connection:
+                with self.transaction(unlimited=True) as connection:
                     upgrade(connection)
 
     def close(self) -> None:
@@ -130,13 +130,16 @@ class Database:
             connection.execute(text(VERSION))
         self._assert_same_file()
 
-    def transaction(self) -> AbstractContextManager[Connection]:
-        """A connection that writes, and whose changes are committed at the end of the ``with``."""
-        return self._writer.begin()
+    def transaction(self, *, unlimited: bool = False) -> AbstractContextManager[Connection]:
+        """A connection that writes, and whose changes are committed at the end of the ``with``.
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        """A connection that reads."""
-        return self._engine.connect()
+        :param unlimited: its statements may take long
+        """
+        return self._writer.execution_options(unlimited=unlimited).begin()
+
+    def reading(self, *, unlimited: bool = False) -> AbstractContextManager[Connection]:
+        """A connection that reads. ``unlimited``: its statements may take long."""
+        return self._engine.execution_options(unlimited=unlimited).connect()
 
     def add(self, key: str, posted: PostedResult) -> bool:
         """Commit one posted result of the campaign with this key; return whether it is new. Nothing is overwritten."""
@@ -197,17 +200,20 @@ class Database:
             ON CONFLICT (campaign_key) DO UPDATE SET {changes}"""  # noqa: S608
         with self.transaction() as connection:
             connection.execute(text(put), row)
-            _forget_numbers(connection, campaign.campaign_key, campaign.outcome)
 
-    def update_campaign(self, key: str, columns: Mapping[str, Any]) -> None:
-        """Change columns of a campaign, among them its outcome, if it has a row."""
+    def resolve_campaign(self, key: str, columns: Mapping[str, Any], token: str) -> None:
+        """Change columns of a campaign, among them its outcome, if it has a row.
+
+        If it is not queued, the request with this token no longer counts for ``max_per_period``; earlier ones still do.
+        """
         from sqlalchemy import text
 
         changes = ", ".join(f"{name} = :{name}" for name in columns)
         update = f"UPDATE queuecalls_campaigns SET {changes} WHERE campaign_key = :key"  # noqa: S608  # the names are ours
         with self.transaction() as connection:
             connection.execute(text(update), {**columns, "key": key})
-            _forget_numbers(connection, key, columns["outcome"])
+            if columns["outcome"] == OUTCOMES[State.OPEN]:
+                _forget_numbers(connection, token)
 
     def key_of(self, campaign: str) -> str:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
@@ -262,7 +268,8 @@ class Database:
         choices = "LEFT JOIN queuecalls_choices USING (campaign_key, call_key)"
         query = f"SELECT {columns} FROM queuecalls_results AS post {calls} {choices}"  # noqa: S608  # the names are ours
         rows = _of(query, key, "ORDER BY post.received_at, digest")
-        with self._engine.connect().execution_options(stream_results=True, max_row_buffer=1000) as connection:
+        options = {"stream_results": True, "max_row_buffer": 1000, "unlimited": True}
+        with self._engine.connect().execution_options(**options) as connection:
             for row in () if every_post else connection.execute(_of(WITHOUT_RESULT, key)).mappings():
                 yield {**dict.fromkeys(ROW), **row}
             for row in connection.execute(rows).mappings():
@@ -277,14 +284,14 @@ class Database:
 
         deleted, count = 0, 1
         while count:
-            with self.transaction() as connection:
+            with self.transaction(unlimited=True) as connection:
                 oldest = {"before": before, "most": PRUNED_AT_ONCE}
                 until = {"until": connection.execute(text(_OLDEST), oldest).scalar()}
                 connection.execute(text(_PRUNE_CALLS), until)
                 count = connection.execute(text(_PRUNE_RESULTS), until).rowcount
                 connection.execute(text(_PRUNE_CHOICES), until)
             deleted += count
-        with self.transaction() as connection:
+        with self.transaction(unlimited=True) as connection:
             connection.execute(text(_PRUNE_CHOICES), {"until": before - 1})
             for statement in (_PRUNE_CAMPAIGNS, _PRUNE_TALLIES, _PRUNE_BREAKDOWNS):
                 connection.execute(text(statement), {"before": before})
@@ -300,26 +307,23 @@ class Database:
             until = {"until": min(before, int(time.time()) - longest)}
             tokens = [row[0] for row in connection.execute(text(_OLD_REQUESTS), until)]
         for token in tokens:  # one at a time: a receiver waits for the end of each
-            with self.transaction() as connection:
-                for table in NUMBERS_OF_REQUEST:
-                    connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
+            with self.transaction(unlimited=True) as connection:
+                _forget_numbers(connection, token)
         return len(tokens)
 
 
-def _forget_numbers(connection: Connection, key: str, outcome: str) -> None:
-    """Let the last request of a campaign no longer count for ``max_per_period`` if it is known not to be queued."""
+def _forget_numbers(connection: Connection, token: str) -> None:
+    """Delete the numbers of a request, if it has any on record."""
     from sqlalchemy import text
 
-    if outcome == OUTCOMES[State.OPEN]:
-        token = connection.execute(text(_LAST_REQUEST), {"key": key}).scalar()
-        for table in NUMBERS_OF_REQUEST:
-            connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
+    for table in NUMBERS_OF_REQUEST:
+        connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
 
 
 #: The tables with the numbers of requests, by the requests' tokens.
 NUMBERS_OF_REQUEST = ("queuecalls_requests", "queuecalls_numbers")
-_LAST_REQUEST = "SELECT token FROM queuecalls_requests WHERE campaign_key = :key ORDER BY recorded_at DESC LIMIT 1"
-_OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE starts_at < :until AND ends_at < :until"
+#: No request ends before it starts.
+_OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE ends_at < :until"
 #: Whole seconds, so that calls and results are those of the same time.
 _OLDEST = """SELECT max(received_at) FROM
     (SELECT received_at FROM queuecalls_results WHERE received_at < :before ORDER BY received_at LIMIT :most) AS oldest"""

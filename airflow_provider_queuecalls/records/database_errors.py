@@ -12,6 +12,8 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
+#: What PostgreSQL reports if a lock, or the end of a statement, was waited for too long.
+_TOO_LONG = ("55P03", "57014")
 #: The classes of SQLSTATE (ISO/IEC 9075-2, and those that PostgreSQL adds), by its first two characters.
 _SQLSTATE_CLASSES = {
     "02": "no data", "07": "dynamic SQL error", "08": "connection exception", "0A": "feature not supported", "21": "cardinality violation",
@@ -34,10 +36,16 @@ def describe_error(error: BaseException) -> str:
     if is_of_sqlite(error):
         code = getattr(error, "sqlite_errorname", None)  # from Python 3.11 on
         return f"{name} ({code})" if code else name
+    state = _sqlstate(error)
+    return f"{name} (SQLSTATE {state}: {_SQLSTATE_CLASSES[state[:2]]})" if state else name
+
+
+def _sqlstate(error: BaseException) -> str:
+    """The SQLSTATE of a driver's error; empty if it has none."""
     for state in (getattr(error, "sqlstate", None), getattr(error, "pgcode", None)):
         if isinstance(state, str) and re.fullmatch("[0-9A-Z]{5}", state) and state[:2] in _SQLSTATE_CLASSES:
-            return f"{name} (SQLSTATE {state}: {_SQLSTATE_CLASSES[state[:2]]})"
-    return name
+            return state
+    return ""
 
 
 def is_of_sqlite(error: BaseException) -> bool:
@@ -58,6 +66,8 @@ def translate_sqlalchemy_errors(url: URL) -> Iterator[None]:
             if url.drivername.startswith("sqlite")
             else "that the server can be reached, and that it accepts user, password, and database; its log may say more"
         )
+        if _sqlstate(getattr(error, "orig", None) or error) in _TOO_LONG:
+            check = "which process keeps a lock or the server busy, such as one that is frozen, in pg_stat_activity"
         raise QueueCallsError(
             f"The results database {url!r} cannot be used: {describe_error(error)}. Check {check}."
         ) from None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _DRIVERS = {"sqlite": ("pysqlite",), "postgresql": ("psycopg", "psycopg2")}
 #: How long a statement waits for another process that writes, or for PostgreSQL to accept a connection.
 PATIENCE_SECONDS = 10
+#: How long PostgreSQL works on a statement, unless the connection is ``unlimited``, and how long it may be out of reach.
+STATEMENT_SECONDS = 60
 ACCEPTED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
@@ -60,7 +62,25 @@ def make_engine(url: str, *, create: bool, patience: float) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(parsed, connect_args={"connect_timeout": int(patience)}, pool_size=10, **options)
+    engine = create_engine(parsed, connect_args=_postgresql_arguments(parsed, patience), pool_size=10, **options)
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _postgresql_arguments(url: URL, patience: float) -> dict[str, Any]:
+    """The time limits of a connection, in the words of libpq, which both drivers take. Those that the URL gives count."""
+    theirs = url.query.get("options", "")
+    limits = f"-c lock_timeout={patience * 1000:.0f} -c statement_timeout={STATEMENT_SECONDS * 1000}"
+    arguments: dict[str, Any] = {
+        "connect_timeout": int(patience),
+        # A server or a network that is gone: the system probes it while it owes an answer, and gives up.
+        "keepalives_idle": 20,
+        "keepalives_interval": 10,
+        "keepalives_count": 4,
+        "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+    }
+    given = {name: value for name, value in arguments.items() if name not in url.query}
+    return {**given, "options": " ".join([limits, *([theirs] if isinstance(theirs, str) else theirs)]).strip()}
 
 
 def file_id(url: URL) -> tuple[int, int] | None:
@@ -86,6 +106,12 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
     connection.execute("PRAGMA wal_autocheckpoint = 8000")  # pages, so 32 MiB: copying them back holds up the results
     connection.execute("PRAGMA secure_delete = ON")  # people's data that was deleted is overwritten
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("unlimited"):
+        # Where rows are streamed, a statement is otherwise declared as a cursor.
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0", execution_options={"stream_results": False})
 
 
 def _begin_sqlite(connection: Connection) -> None:

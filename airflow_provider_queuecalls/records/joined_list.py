@@ -27,7 +27,7 @@ from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines, translate_errors
 from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.lines import Block, blocks, split_quoted
-from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_POSTED
+from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_COMPARED
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, FIELDS
 from airflow_provider_queuecalls.records.waiting import OTHER as OTHER_VALUES
@@ -157,7 +157,7 @@ class JoinedList:
                 f"{'BIGINT' if column in _NUMBERS else 'VARCHAR'}) AS {column}"
                 for place, column in enumerate(columns, 1)
             )
-            query = f"SELECT *, {NUMBER_POSTED} AS key FROM (SELECT {cells} FROM {read_lines()})"
+            query = f"SELECT *, {NUMBER_COMPARED} AS key FROM (SELECT {cells} FROM {read_lines()})"
             self._duckdb.run(copy_to_parquet(query, parquet), {"path": path_of(copy)})
         rows = f"SELECT file_row_number AS row, * FROM read_parquet('{parquet}', file_row_number = true)"
         self._duckdb.run(f"CREATE VIEW {name} AS {rows}")
@@ -227,7 +227,7 @@ class JoinedList:
             f"SELECT row, rank, chosen FROM unknown JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}",
         )
         self.counts.unjoined += self._duckdb.value(
-            f"SELECT count(*) FROM unknown ANTI JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}"
+            f"SELECT count(rank) FROM unknown ANTI JOIN (FROM sent WHERE NOT repeated) USING (reference) WHERE {in_part}"
         )
 
     def _join_rows(self, first: int, last: int) -> str:

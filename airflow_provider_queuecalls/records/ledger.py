@@ -215,6 +215,11 @@ class Ledger:
         return {*found.resend_scopes} <= {self._try.resend_scope}
 
     @property
+    def token(self) -> str:
+        """This try's token, which its entries have. It names its request in the results database too."""
+        return self._try.token
+
+    @property
     def campaign_name(self) -> str:
         """The campaign that the record is about."""
         return self._key.campaign_name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email
+import email.message
 import logging
 import time
 from collections import deque
@@ -274,11 +275,19 @@ def read_pairs(content_type: str, body: bytes, query: str) -> list[tuple[str, st
     """
     pairs = _form(query)
     if content_type.strip().lower().startswith("multipart/form-data"):
-        message: Any = email.message_from_bytes(b"Content-Type: " + content_type.encode("latin-1") + b"\n\n" + body)
+        head = b"Content-Type: " + content_type.encode("latin-1") + b"\n\n"
+        message: Any = email.message_from_bytes(head + body, _Form)
         if message.is_multipart():
             return pairs + [_part(part) for part in message.get_payload()]
         return [*pairs, (_text(body), "")]
     return pairs + _form(_text(body))
+
+
+class _Form(email.message.Message):
+    """A form or one of its parts, which is text whatever its type: not a message of its own, nor a form in the form."""
+
+    def get_content_type(self) -> str:
+        return "text/plain" if "content-disposition" in self else super().get_content_type()
 
 
 def _form(text: str) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ def resolve(
     calls: int = 0,
     known: Mapping[str, Any] | None = None,
 ) -> Entry:
-    """Put on record whether a campaign whose request has no receipt is queued, and return that entry.
+    """Put on record whether a campaign whose request has no receipt is queued, and return that entry, with the request's token.
 
     :param generation: that of the entry the person was asked about; if another one counts by now, their answer is refused
     :param queued: whether the campaign is at the service. If it is, the next try returns its result; if it is not, the

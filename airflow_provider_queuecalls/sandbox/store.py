@@ -130,15 +130,14 @@ class Plan(NamedTuple):
         A time that cannot be read is ignored.
         """
         notes, ahead = [], now - real_now
-        times: dict[str, int | None] = {}
-        for name in ("scheduled", "expiration"):
-            moment = int(str(getattr(campaign, f"{name}_timestamp") or 0)) or None
-            if expression := getattr(campaign, f"{name}_time"):
-                moment = read_expression(expression, real_now)
+        times = []
+        for name, moment in (("scheduled_time", campaign.calls_from), ("expiration_time", campaign.expires_at)):
+            if expression := getattr(campaign, name):
+                moment = read_expression(expression, real_now)  # noqa: PLW2901
                 if moment is None:
-                    notes.append(f"The sandbox cannot read {name}_time, and ignores it.")
-            times[name] = moment and moment + ahead
-        return cls(max(times["scheduled"] or now, now), times["expiration"], ahead, tuple(notes))
+                    notes.append(f"The sandbox cannot read {name}, and ignores it.")
+            times.append(moment and moment + ahead)
+        return cls(max(times[0] or now, now), times[1], ahead, tuple(notes))
 
 
 class Store:

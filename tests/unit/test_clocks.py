@@ -24,7 +24,12 @@ print(tzdata(), [offset(clock, 1800000000) // 3600 for clock in clocks("America/
 @pytest.mark.skipif(version("tzdata") < "2026.6", reason="the package is older than the changes in Canada")
 @pytest.mark.parametrize(
     ("system", "expected"),
-    [("2099a", "('2099a', False) [-7] 1799996400"), ("2025b", "[-7] 1799996400"), (None, "[-7] 1799996400")],
+    [
+        ("2099a", "('2099a', False) [-7] 1799996400"),
+        ("2025b", "[-7] 1799996400"),
+        ("unknown", "', True) [-7] 1799996400"),
+        (None, "[-7] 1799996400"),
+    ],
 )
 def test_the_newest_time_zone_data_is_used(tmp_path: Path, system: str | None, expected: str) -> None:
     """Even if it is not the system's, which Python prefers."""

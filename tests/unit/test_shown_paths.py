@@ -20,7 +20,7 @@ NUMBER = "17775550100"
         "/data/outreach/calls.csv", "calls.csv", "./calls", "../out/today.CSV.GZ", "~/calls",
         "/data/2026-01-05/calls-20260105.csv", "/data/20260105T060000/part-0001.csv",
         "/data/manual__2026-01-05T06:00:00+00:00/calls.csv", "/data/2026-01-05T06:00:00.123456Z.csv",
-        "s3://conn@bucket/out/calls.csv", "/data/with blanks/Märchen.csv",
+        "s3://conn@bucket/out/calls.csv", "do-not-call.qc", "calls.jsonl", "calls.ndjson", "/data/with blanks/Märchen.csv",
     ],
 )  # fmt: skip
 def test_a_path_is_shown(path: str) -> None:

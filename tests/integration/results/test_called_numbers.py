@@ -125,6 +125,19 @@ def test_a_campaign_that_a_person_has_not_found_does_not_count(
         assert counts(call("second", ANN)) == (1, 0)
 
 
+def test_the_answer_about_a_request_without_a_limit_leaves_the_earlier_one(
+    call: Call, connect: Any, receipts_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(answer(200, QUEUED), answer(500), answer(200, QUEUED)) as server:
+        connect(server.url)
+        call("first", ANN)
+        with suppress(AirflowFailException):
+            call("first", ANN, run_id="manual__2", resend=True, max_per_period=None)
+        resolve = ["records", "resolve", "first", "--not-queued", "--receipts", str(receipts_folder), "--force"]
+        assert main(resolve) == 0, capsys.readouterr()
+        assert counts(call("second", ANN, BOB)) == (1, 1)
+
+
 def test_a_try_that_was_killed_keeps_its_place(call: Call, run_sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
@@ -144,10 +157,12 @@ def test_a_try_that_was_killed_keeps_its_place(call: Call, run_sql: Any, monkeyp
 
 @pytest.mark.parametrize(
     ("starts", "ends", "allowed"),
-    [(-25, -25, 1), (-23, -23, 0), (-25, 1, 0), (23, 23, 0), (25, 26, 1)],
-    ids=["before the period", "within", "not ended", "starts soon", "starts later"],
+    [(-25, -25, 1), (-23, -23, 0), (-25, 1, 0), (-30, -1, 0), (23, 23, 0), (25, 26, 1)],
+    ids=["before the period", "within", "not ended", "ended within", "starts soon", "starts later"],
 )
-def test_what_counts_is_when_calls_start(call: Call, run_sql: Any, starts: int, ends: int, allowed: int) -> None:
+def test_what_counts_is_when_calls_start_and_end(
+    call: Call, run_sql: Any, starts: int, ends: int, allowed: int
+) -> None:
     call("first", ANN)
     now = int(time.time())
     run_sql(
@@ -168,6 +183,35 @@ def test_a_campaign_for_later_counts_from_its_start(call: Call) -> None:
     assert isinstance(cause_of(caught), InvalidCampaign)
 
 
+@pytest.mark.parametrize("longer_first", [True, False])
+def test_campaigns_that_overlap_count_in_either_order(call: Call, longer_first: bool) -> None:
+    now = int(time.time()) + HOUR
+    long = {"scheduled_timestamp": now, "expiration_timestamp": now + 6 * 24 * HOUR}
+    short = {"scheduled_timestamp": now + 5 * 24 * HOUR, "expiration_timestamp": now + 5 * 24 * HOUR + HOUR}
+    first, second = (long, short) if longer_first else (short, long)
+    call("first", ANN, **first)
+    assert counts(call("second", ANN, BOB, **second)) == (1, 1)
+
+
+def test_the_time_between_an_end_and_a_start_counts(call: Call) -> None:
+    monday = int(time.time()) + 48 * HOUR
+    days = [
+        {"scheduled_timestamp": monday + days * 24 * HOUR, "expiration_timestamp": monday + (days * 24 + 13) * HOUR}
+        for days in range(-1, 2)
+    ]
+    call("monday", ANN, **days[1])
+    assert counts(call("sunday", ANN, BOB, **days[0])) == (1, 1)
+    assert counts(call("tuesday", ANN, CAT, **days[2])) == (1, 1)
+    assert counts(call("again", ANN, **days[2], max_per_period="1/10h")) == (1, 0)
+
+
+def test_an_end_that_calling_hours_choose_counts(call: Call, run_sql: Any) -> None:
+    call("first", ANN)
+    later = int(time.time()) + 30 * HOUR
+    run_sql("UPDATE queuecalls_requests SET starts_at = :later, ends_at = :later", later=later)
+    assert counts(call("second", ANN, BOB, calling_hours="00:00-24:00")) == (1, 1)
+
+
 def test_the_attempts_of_results_count(call: Call, database: Database) -> None:
     sent = call("first", ANN, BOB, CAT, max_per_period="3/24h")
     for number, attempts in ((ANN, "3"), ("(617) 555-0144", "2"), (CAT, "0")):
@@ -175,6 +219,13 @@ def test_the_attempts_of_results_count(call: Call, database: Database) -> None:
         database.add(sent["campaign_key"], read_result(fields.items()))
     assert counts(call("second", ANN, BOB, CAT, max_per_period="3/24h")) == (2, 1)
     assert counts(call("third", ANN, BOB, CAT, max_per_period="3/24h")) == (1, 2)
+
+
+def test_the_attempts_to_a_number_of_another_country_count(call: Call, database: Database) -> None:
+    sent = call("first", "+4512345678", BOB, max_per_period="3/24h", phone_format="vendor")
+    fields = {"phone_number": "+4512345678", "call_id": "1", "result": "failed", "attempts": "3"}
+    database.add(sent["campaign_key"], read_result(fields.items()))
+    assert counts(call("second", "+4512345678", BOB, max_per_period="3/24h", phone_format="vendor")) == (1, 1)
 
 
 def test_numbers_of_an_older_secret_count_as_long_as_it_is_kept(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +370,7 @@ def test_all_campaigns_that_are_sent_while_another_one_is_recorded_count_togethe
         expected = (
             nullcontext() if may_be_called else pytest.raises(CheckFailed, match=r"1 contact of this one .*2/24h")
         )
-        with expected, mine.recorded(sent, 1, None, is_retry=False):
+        with expected, mine.recorded(sent, 1, None, token="mine", is_retry=False):
             pass
     assert not waiting
 
@@ -333,7 +384,7 @@ def test_a_campaign_with_another_secret_during_the_check_is_named_as_the_problem
     with LimitCheck(mine, 128, StopRequest()) as sent, check(path, limit=sent):
         put_on_record(database, tmp_path, "other", NEWER, [BOB])
         expected = pytest.raises(CheckFailed, match="another results_secret, so its numbers could not be compared")
-        with expected, mine.recorded(sent, 1, None, is_retry=False):
+        with expected, mine.recorded(sent, 1, None, token="mine", is_retry=False):
             pass
 
 
@@ -344,6 +395,6 @@ def put_on_record(database: Database, folder: Path, name: str, secret: str, numb
     with (
         LimitCheck(record, 128, StopRequest()) as sent,
         check(path, limit=sent),
-        record.recorded(sent, len(numbers), None, is_retry=False),
+        record.recorded(sent, len(numbers), None, token=name, is_retry=False),
     ):
         pass

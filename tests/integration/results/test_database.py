@@ -16,15 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.exceptions import QueueCallsError
+from airflow_provider_queuecalls.contacts import check
+from airflow_provider_queuecalls.contacts.call_limit import CallLimit, LimitCheck
+from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
+from airflow_provider_queuecalls.records import called_numbers, engine, schema
 from airflow_provider_queuecalls.records import database as database_module
-from airflow_provider_queuecalls.records import schema
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
+from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
 from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
+from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 from airflow_provider_queuecalls.records.database_store import DatabaseStore
+from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.command import REPOSITORY
 from tests.support.postgres import Postgres
 
@@ -50,6 +56,54 @@ def test_processes_that_start_at_once_make_one_schema_and_store_a_result_once(ur
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(start, range(8))) == [False] * 7 + [True]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_statement_does_not_wait_forever_behind_a_process_that_is_frozen(
+    postgres_url: str, driver: str, tmp_path: Path
+) -> None:
+    from sqlalchemy import text
+
+    if driver == "psycopg" and sqlalchemy.__version__ < "2":
+        pytest.skip("SQLAlchemy 1.4 has only psycopg2")
+    url = postgres_url.replace("postgresql", f"postgresql+{driver}")
+    path = tmp_path / "calls.csv"
+    path.write_text("16175550143")
+    with (
+        closing(Database(url)) as frozen,
+        closing(Database(url, patience=2)) as database,
+        closing(CalledNumbers(Database(url, patience=2), CallLimit(1, 3600), ["a-secret-of-ours-1"])) as called,
+    ):
+        with frozen.transaction() as holder, LimitCheck(called, 128, StopRequest()) as sent, check(path, limit=sent):
+            holder.execute(text("LOCK TABLE queuecalls_results IN ACCESS EXCLUSIVE MODE"))
+            holder.execute(text(f"SELECT pg_advisory_xact_lock({called_numbers._LOCK})"))
+            started = time.monotonic()
+            with (
+                pytest.raises(QueueCallsError, match=r"SQLSTATE 55P03.* frozen, in pg_stat_activity"),
+                translate_sqlalchemy_errors(database.url),
+            ):
+                add(database, call_id="1")
+            with (
+                pytest.raises(CheckFailed, match="SQLSTATE 55P03"),
+                called.recorded(sent, 1, None, token="a", is_retry=False),
+            ):
+                pass
+            assert time.monotonic() - started < 30
+        assert add(database, call_id="1")
+
+
+def test_only_statements_that_may_take_long_have_no_limit(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
+    monkeypatch.setattr(engine, "STATEMENT_SECONDS", 1)
+    with closing(Database(f"{postgres_url}?options=-csearch_path%3Dpublic,x&keepalives_count=2")) as database:
+        for connect in (database.transaction, database.reading):
+            with pytest.raises(DBAPIError), connect() as connection:
+                connection.execute(text("SELECT pg_sleep(2)"))
+            with connect(unlimited=True) as connection:
+                connection.execute(text("SELECT pg_sleep(2)"))
+                assert connection.execute(text("SHOW search_path")).scalar() == "public,x"
 
 
 def test_a_database_of_a_newer_version_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,20 @@ def test_a_post_in_any_form_is_read_without_loss(request_of: dict[str, Any], fie
     assert dict(read_pairs(prepared.headers.get("Content-Type") or "", body, query)) == fields
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("message/rfc822", "failed"),
+        ("message/delivery-status", "a: b\r\n\r\nc: d"),
+        ("multipart/mixed; boundary=y", '--y\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--y--'),
+        ("multipart/form-data; boundary=y", "--y\r\n\r\n1\r\n--y--"),
+    ],
+)
+def test_a_field_is_text_whatever_its_type(kind: str, value: str) -> None:
+    field = f'--b\r\nContent-Disposition: form-data; name="result"\r\nContent-Type: {kind}\r\n\r\n{value}\r\n--b--\r\n'
+    assert read_pairs("multipart/form-data; boundary=b", field.encode(), "") == [("result", value)]
+
+
 def test_what_is_not_a_result_is_refused(sqlite: str) -> None:
     with receiver(sqlite) as (_, base):
         target = results_url(base, KEY, [NEW])

@@ -107,7 +107,7 @@ def codes_of(results: Results, contacts: Path, suppressed: Path, *, look_for_dup
         open_source(suppressed, "The suppression list"),
     )
     with source.file, suppression_list.file:
-        read_suppression_list(suppression_list, results)
+        read_suppression_list(suppression_list, results, "nanp")
         read = results.read_contacts(source, RowValidator(ContactRules(normalize=True)))
         results.mark_repeats(look_for_duplicates=look_for_duplicates)
         return bytes(results.codes(1, read.lines))

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.contacts import results_in_duckdb
+from airflow_provider_queuecalls.contacts import ContactRules, built_list, check, results_in_duckdb
 from airflow_provider_queuecalls.contacts.build_list import build_suppression_list
+from airflow_provider_queuecalls.contacts.duckdb_session import Session
 from airflow_provider_queuecalls.contacts.suppression import _ListRowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent
 from tests.support.command import PROGRAM
@@ -60,6 +61,17 @@ def test_a_built_list_suppresses_what_its_sources_do(contacts: Contacts, lists: 
         assert sent(path, phone_format="vendor", suppress=suppress) == f"{BOB}\n".encode()
         assert reasons(path, phone_format="vendor", suppress=suppress) == {"suppressed": 4}
     assert (built.stat().st_mode & 0o777, all_in_one.stat().st_mode & 0o777) == (0o600, 0o600)
+
+
+def test_a_built_list_has_digits_without_a_plus_only_for_contacts_in_the_vendors_format(
+    contacts: Contacts, lists: Lists, tmp_path: Path
+) -> None:
+    path, built = contacts(f"+{EVE}\n{BOB}\n"), tmp_path / "built"
+    sources = lists(f"{EVE}\n")
+    with pytest.raises(InvalidContacts, match="digits without \\+ must be a North American number"):
+        build_suppression_list(built, sources)
+    assert build_suppression_list(built, sources, phone_format="vendor").numbers == 1
+    assert sent(path, phone_format="vendor", suppress=[built]) == f"{BOB}\n".encode()
 
 
 def test_the_age_of_a_built_list_is_that_of_its_oldest_source(contacts: Contacts, lists: Lists, tmp_path: Path) -> None:
@@ -121,7 +133,7 @@ LINES = st.lists(PIECES, max_size=5).map("".join) | st.from_regex(r"\A[0-9]{2,4}
 def test_duckdb_reads_the_rows_of_a_list_as_the_validator_does(lines: list[str]) -> None:
     import tempfile
 
-    validator = _ListRowValidator()
+    validator = _ListRowValidator("nanp")
     rows = [validator(line.encode(), first=False) for line in [ANN, *lines]]
     expected = sorted({row.number for row in rows if row.number is not None})
     with tempfile.TemporaryDirectory() as directory:
@@ -196,6 +208,33 @@ def test_a_damaged_list_is_an_error_though_its_metadata_is_whole(
     assert "is incomplete or damaged" in str(refused(contacts(BOB), suppress=[tmp_path / "built"]))
 
 
+@pytest.mark.parametrize(
+    "metadata", ["{", "[]", '{"version": 1}', '{"version": 1, "checksum": "1 16175551234 16175551234"}']
+)
+def test_a_list_with_damaged_metadata_is_an_error(contacts: Contacts, tmp_path: Path, metadata: str) -> None:
+    import duckdb
+
+    options = f"FORMAT parquet, KV_METADATA {{{built_list.KEY}: '{metadata}'}}"
+    duckdb.execute(f"COPY (SELECT CAST({ANN} AS BIGINT) AS number) TO '{tmp_path / 'built'}' ({options})")
+    assert "is incomplete or damaged" in str(refused(contacts(BOB), suppress=[tmp_path / "built"]))
+
+
+@pytest.mark.parametrize("name", ["OutOfMemoryException", "IOException"])
+def test_a_lack_of_memory_is_not_taken_for_damage(
+    contacts: Contacts, lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import duckdb
+
+    def fail(*_: object) -> None:
+        raise getattr(duckdb, name)("SECRET")
+
+    build_suppression_list(tmp_path / "built", lists(ANN))
+    monkeypatch.setattr(Session, "run", fail)
+    with pytest.raises(CheckFailed, match=r"could not be checked: .* It is safe to try again") as caught:
+        check(contacts(BOB), ContactRules(suppress=tmp_path / "built"))
+    assert "SECRET" not in str(caught.value)
+
+
 def test_a_building_that_is_stopped_leaves_nothing(
     lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +269,9 @@ def test_the_command_builds_a_list_and_stops_at_a_signal(contacts: Contacts, lis
     stopped = run("suppression", "build", tmp_path / "built", *sources, program=SIGNALED)
     assert (stopped.returncode, stopped.stderr) == (2, "queuecalls: The building was stopped. Nothing was written.\n")
     assert sorted(tmp_path.iterdir()) == sorted(sources)
+    abroad = contacts(EVE)
+    assert run("suppression", "build", tmp_path / "abroad", abroad).returncode == 2
+    assert run("suppression", "build", tmp_path / "abroad", abroad, "--phone-format", "vendor").returncode == 0
     built = run("suppression", "build", tmp_path / "built", *sources)
     assert built.returncode == 0, built.stderr
     assert "Wrote 2 numbers of 2 lists. suppress_max_age counts from " in built.stdout

@@ -69,6 +69,13 @@ def test_rows_are_rejected_unless_their_hours_cover_the_whole_span(contacts: Con
 
 
 @pytest.mark.usefixtures("results_kept")
+def test_zones_with_equally_many_rows_are_in_the_order_of_their_names(contacts: Contacts) -> None:
+    path = contacts(f"{NEW_YORK}\n{LOS_ANGELES}\n{CHICAGO}\n{NEW_YORK[:-1]}1\n")
+    found = report_of(path, (NOON, None))
+    assert list(found.zones) == ["America/New_York", "America/Chicago", "America/Los_Angeles"]
+
+
+@pytest.mark.usefixtures("results_kept")
 def test_without_an_end_it_is_the_latest_that_is_right_for_all(contacts: Contacts) -> None:
     path = contacts(f"{NEW_YORK}\n{LOS_ANGELES}\n")
     assert report_of(path, (NOON, None)).span == (NOON, at("2026-11-27T20:55:00-05:00"))

@@ -19,6 +19,11 @@ def test_every_spelling_of_a_number_is_the_number_that_is_called(text: str) -> N
     assert number_posted(text) == NUMBER == number_called("+16175550100", "vendor")
 
 
+@pytest.mark.parametrize("text", ["+4512345678", "tel:+4512345678;ani=+16175550100", "+45 12 34 56 78"])
+def test_ten_digits_with_a_plus_are_a_number_of_another_country(text: str) -> None:
+    assert number_posted(text) == 4512345678 == number_called("+4512345678", "vendor")
+
+
 @pytest.mark.parametrize("text", ["", "anybody", ";16175550100", "0", "1" * 16, "1" * 5000])
 def test_a_text_that_is_not_a_number_has_none(text: str) -> None:
     assert number_posted(text) is None

@@ -10,6 +10,8 @@ import pytest
 
 from tests.unit.contacts.checking import ANN, BOB, CAT, NOT_A_NUMBER, Contacts, reasons, refused, sent
 
+EVE = "442071838750"
+
 pytestmark = pytest.mark.usefixtures("results_kept")
 
 
@@ -60,6 +62,39 @@ def test_a_list_with_a_row_that_cannot_be_parsed_fails(
 def test_a_list_with_the_numbers_in_another_column_fails(contacts: Contacts, suppression_list: Path) -> None:
     suppression_list.write_text(f"Ann,{ANN}\n")
     assert "invalid_number: 1, first in line 1" in str(refused(contacts(ANN), suppress=[suppression_list]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"1000001,{ANN}\n1000002,{BOB}\n",  # customer ids
+        f"number,area_code\n{ANN[4:]},{ANN[1:4]}\n",
+        f"{ANN[4:]}\n",  # a local number
+        f"{ANN[1:10]}\n",  # a digit is missing
+        f"tel:{EVE}\n",
+    ],
+)
+def test_digits_that_are_not_a_north_american_number_fail_the_list(
+    contacts: Contacts, suppression_list: Path, text: str
+) -> None:
+    suppression_list.write_text(text)
+    path = contacts(f"{ANN}\n{BOB}\n")
+    message = str(refused(path, suppress=[suppression_list]))
+    assert "invalid_number" in message
+    assert "digits without + must be a North American number, unless phone_format='vendor'" in message
+    assert sent(path, phone_format="vendor", suppress=[suppression_list]) == path.read_bytes()
+
+
+def test_a_number_of_another_country_has_its_plus_or_the_vendors_format(
+    contacts: Contacts, suppression_list: Path
+) -> None:
+    path = contacts(f"+{EVE}\n{BOB}\n")
+    for text in (f"+{EVE}\n", f"tel:+{EVE};ani=+16175550199\n", f"{EVE}\n"):
+        suppression_list.write_text(text)
+        assert sent(path, phone_format="vendor", suppress=[suppression_list]) == f"{BOB}\n".encode()
+    for text in (f"+{EVE}\n", f"tel:+{EVE}\n", f"{BOB}\n{BOB[1:]}\n{BOB[1:4]},{BOB[4:]}\n"):
+        suppression_list.write_text(text)
+        assert sent(contacts(ANN), suppress=[suppression_list]) == ANN.encode()
 
 
 def test_an_empty_list_fails_but_a_header_line_alone_passes(contacts: Contacts, suppression_list: Path) -> None:

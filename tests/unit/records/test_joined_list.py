@@ -68,7 +68,7 @@ def plain_join(contacts: list[Contact], results: list[dict[str, Any]]) -> tuple[
         with_reference = [i for i, contact in enumerate(contacts) if reference and contact[1] == reference]
         same = [i for i in with_number if contacts[i][1] == reference]
         owners = same or with_number or (with_reference if len(with_reference) == 1 else [])
-        unjoined += not owners
+        unjoined += not owners and result["received_at"] is not None
         for owner in owners:
             if result["received_at"] is not None:
                 found[owner].append((order(result, place), result))
@@ -127,6 +127,18 @@ def test_every_result_is_joined_as_in_plain_python(
         sum(result["received_at"] is None for result in expected),
     )
     assert counts.completed + counts.failed + counts.other + counts.missing == counts.contacts
+
+
+def test_a_choice_without_a_result_is_not_a_result_that_belongs_to_no_contact() -> None:
+    only_a_choice = call("19995550100", result=None, received_at=None, choice="confirmed", chosen_at=1)
+    with closing(join([(ANN, "", "")], [only_a_choice, call("19995550101")])) as joined:
+        assert (joined.counts.results, joined.counts.unjoined) == (1, 1)
+
+
+@pytest.mark.parametrize("posted", ["+4512345678", "4512345678", "tel:+4512345678"])
+def test_a_number_of_another_country_is_joined_with_and_without_its_plus(posted: str) -> None:
+    with closing(join([("+4512345678", "", "")], [call(posted)])) as joined:
+        assert (joined.counts.failed, joined.counts.unjoined) == (1, 0)
 
 
 @pytest.mark.parametrize(
