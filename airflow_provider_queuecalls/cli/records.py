@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.records.entry import OUTCOMES, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger
@@ -139,7 +140,6 @@ def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
 
 
 def _run_list(options: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from airflow_provider_queuecalls._airflow.receipts import stores_at
@@ -156,7 +156,7 @@ def _run_list(options: argparse.Namespace) -> int:
             by = f" (recorded by {entry.resolved_by})" if entry.resolved_by else ""
             outcome = f"{OUTCOMES[entry.state]}{by}"
             table.add_row(entry.campaign_name, outcome, f"{entry.contacts:,}", entry.started_at, entry.service)
-    Console().print(table)
+    console().print(table)
     for problem in damaged:
         print(problem, file=sys.stderr)
     return FAILED if damaged else 0

@@ -111,7 +111,9 @@ def test_a_user_without_a_name_resolves_by_number(
 def test_list_and_show_say_what_became_of_each_campaign(
     unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(**unknown, campaign_name="summer of '26")
+    names = {"summer of '26", "a [/b]", "x [blue] :smile:"}
+    for name in names:
+        send(**unknown, campaign_name=name)
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts)
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["records", "list"]) == 0
@@ -120,7 +122,7 @@ def test_list_and_show_say_what_became_of_each_campaign(
         for line in capsys.readouterr().out.splitlines()
         if (words := line.split("│"))[1:]
     }
-    assert rows == {"spring": "unknown", "summer of '26": "queued"}
+    assert rows == {"spring": "unknown", **dict.fromkeys(names, "queued")}
     assert main(["records", "show", "spring"]) == 0
     shown = capsys.readouterr().out
     for said in ("outcome:  unknown", "contacts: ", "queuecalls records resolve spring-"):
