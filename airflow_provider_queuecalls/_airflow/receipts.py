@@ -223,13 +223,13 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
     return [(each, open_named(each)) for each in sorted(names)]
 
 
-def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[tuple[str, Store]]:
+def task_stores(dag_id: str, run_id: str, task_id: str, map_index: int) -> list[tuple[str, Store]]:
     """The records in a task's own state, each by the task's name. Runs where Airflow's database can be reached."""
     if not tasks_have_state():
         raise _invalid("is needed: before Airflow 3.3, tasks have no state of their own", PATHS)
     from airflow.state.metastore import MetastoreBackend, TaskScope  # type: ignore[attr-defined]  # which 3.3 does not list
 
-    ti = TaskScope(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=int(map_index))
+    ti = TaskScope(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
     state = StateInDatabase(MetastoreBackend(), ti)
     found = state.get(STATE_KEY)
     if found is None:
