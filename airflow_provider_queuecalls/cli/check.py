@@ -193,13 +193,13 @@ def _limit(max_per_period: str | None, start: int | None, memory_limit: int) -> 
     if max_per_period is None:
         yield None
         return
-    from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, from_environment
+    from airflow_provider_queuecalls.cli.results import SECRET, database_url, from_environment
     from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
     from airflow_provider_queuecalls.records.database import Database
     from airflow_provider_queuecalls.signed_url import read_secrets
 
     secrets = read_secrets(from_environment(SECRET))
-    database = Database(from_environment(DATABASE), create=False)
+    database = Database(database_url(), create=False)
     with (
         closing(CalledNumbers(database, read["max_per_period"], secrets, start=start)) as called,
         LimitCheck(called, memory_limit // 2, StopRequest()) as limit,
