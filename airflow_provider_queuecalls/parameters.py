@@ -180,6 +180,12 @@ def show(value: object) -> str:
     return "" if "@" in text or _without_numbers(text) != text else repr(value)[:_LONGEST_SHOWN]
 
 
+def show_conn_id(conn_id: object) -> str:
+    """Return how messages refer to a connection: by its id, unless that is something else by mistake, such as a URL with a
+    password."""
+    return show(conn_id) or "(not shown)"
+
+
 def is_plain_name(name: object) -> bool:
     """Whether an error may repeat the name of a column or a key: an identifier that cannot be a phone number."""
     is_short = isinstance(name, str) and name.isidentifier() and len(name) <= _LONGEST_NAME

@@ -29,16 +29,20 @@ def queuecalls_sandbox(
 ) -> Iterator[Sandbox]:
     """A sandbox for this test alone; the connection ``queuecalls_default`` leads to it, and records are in ``tmp_path``.
 
+    No other option of ``[queuecalls]`` is set, so that a test writes to no results database but one that it sets itself.
+
     Its clock stands still until ``queuecalls_sandbox.advance(hours=2)``. ``.campaigns``, ``.calls``, ``.attempts`` and
     ``.journal`` show what it has received and done, and ``.fail_next("connection_reset")`` arms a fault for the next
     request.
     """
+    from airflow_provider_queuecalls.get_provider_info import get_provider_info
     from airflow_provider_queuecalls.records.stores import init_folder
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
     receipts = tmp_path / "queuecalls-receipts"
     init_folder(receipts)
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(receipts))
+    for option in get_provider_info()["config"]["queuecalls"]["options"]:
+        monkeypatch.setenv(f"AIRFLOW__QUEUECALLS__{option.upper()}", str(receipts) if option == "receipts_path" else "")
     profile = request.config.getini("queuecalls_profile")
     if (file := request.config.rootpath / profile).is_file():
         profile = str(file)

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_queuecalls._airflow.compat import BaseHook
 from airflow_provider_queuecalls.contacts.from_rows import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
-from airflow_provider_queuecalls.parameters import is_unset
+from airflow_provider_queuecalls.parameters import is_unset, show_conn_id
 from airflow_provider_queuecalls.records.database_errors import describe_error, is_of_sqlite
 from airflow_provider_queuecalls.stopping import NOTHING_SENT
 from airflow_provider_queuecalls.value_types import read_structure
@@ -37,10 +37,10 @@ def query_result(
     values = _structured("parameters", parameters)
     hook = database_hook(conn_id, hook_params)
     statement = _statement(sql)
-    with translate_database_errors(f"The database {conn_id!r} cannot be reached"):
+    with translate_database_errors(f"The database {show_conn_id(conn_id)} cannot be reached"):
         connection = hook.get_conn()
     with closing(connection), ExitStack() as stack:
-        with translate_database_errors(f"The query on {conn_id!r} cannot be run"):
+        with translate_database_errors(f"The query on {show_conn_id(conn_id)} cannot be run"):
             cursor = _streaming_cursor(connection)
             stack.callback(_close, cursor)
             cursor.execute(statement, *([] if values is None else [values]))
@@ -48,7 +48,9 @@ def query_result(
             # an error.
             first = cursor.fetchmany(ROWS_AT_ONCE) if cursor.description or hasattr(cursor, "itersize") else ()
         if not cursor.description:
-            raise InvalidContacts(f"The query on {conn_id!r} returned no result. Nothing was sent. {_TAKES}.")
+            raise InvalidContacts(
+                f"The query on {show_conn_id(conn_id)} returned no result. Nothing was sent. {_TAKES}."
+            )
 
         names = [str(column[0]) for column in cursor.description]
 
@@ -58,7 +60,9 @@ def query_result(
                 # A connection may be set to give mappings.
                 by_name = isinstance(portion[0], Mapping)
                 yield from ([row[name] for name in names] for row in portion) if by_name else map(tuple, portion)
-                with translate_database_errors(f"The result of the query on {conn_id!r} cannot be read to its end"):
+                with translate_database_errors(
+                    f"The result of the query on {show_conn_id(conn_id)} cannot be read to its end"
+                ):
                     portion = cursor.fetchmany(ROWS_AT_ONCE)
 
         yield names, rows()
@@ -122,6 +126,11 @@ def database_hook(conn_id: str, hook_params: object, effect: str = NOTHING_SENT)
             f"A database needs apache-airflow-providers-common-sql, which is not installed. {effect}. "
             "Install airflow-provider-queuecalls[sql], and the provider of the database."
         ) from None
+    if "://" in str(conn_id) or "@" in str(conn_id):  # Airflow may log it, and asks secrets backends for it
+        raise InvalidContacts(
+            f"The id of the connection to the database is a URL, or has an @, so it is not shown. {effect}. It must be the id of "
+            "an Airflow connection, such as 'warehouse': define one with this URL."
+        )
     try:
         connection = BaseHook.get_connection(conn_id)
         hook = connection.get_hook(hook_params=arguments)  # type: ignore[no-untyped-call]
@@ -134,10 +143,10 @@ def database_hook(conn_id: str, hook_params: object, effect: str = NOTHING_SENT)
             problem = "cannot be used with these hook_params"
         else:
             problem = f"cannot be used ({type(error).__name__}): look at its type, and install the database's provider"
-        raise InvalidContacts(f"The connection {conn_id!r} {problem}. {effect}.") from None
+        raise InvalidContacts(f"The connection {show_conn_id(conn_id)} {problem}. {effect}.") from None
     if not isinstance(hook, DbApiHook):
         raise InvalidContacts(
-            f"The connection {conn_id!r} is of type {connection.conn_type!r}, which is not a database. {effect}. Use a "
+            f"The connection {show_conn_id(conn_id)} is of type {connection.conn_type!r}, which is not a database. {effect}. Use a "
             "connection whose provider has a DbApiHook, such as postgres."
         )
     return hook

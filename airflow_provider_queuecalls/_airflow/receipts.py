@@ -66,18 +66,10 @@ CONDITIONAL_SINCE = Version("2024.12")
 PROBE = "queuecalls-connection-test"
 
 
-def records_at(
-    receipts_path: Any,
-    log: Any,
-    *,
-    dry_run: bool = False,
-    context: Context | None = None,
-    operation_seconds: float | None = None,
-) -> OpenStore:
+def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: Context | None = None) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
-    ``operation_seconds`` is the limit of one operation in a storage, and of a connection to the database; None stands for
-    that of each. Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
+    Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
     """
     path = _given(receipts_path)
     if path is None:
@@ -90,6 +82,22 @@ def records_at(
     if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
+    return _records_in(path)
+
+
+def alarm_records_at(receipts_path: Any, operation_seconds: float) -> OpenStore:
+    """How to open the record of an alarm, which all machines share: at ``receipts_path`` or that of Airflow's configuration.
+
+    ``operation_seconds`` is the limit of one operation in a storage, and of a connection to the database. Raises
+    :class:`InvalidCampaign` if there is no such place, also for ``'none'``: without a record, each failure would call.
+    """
+    path = _given(receipts_path)
+    if path is None or path == NO_RECORD:
+        raise _invalid("is not set" if path is None else "keeps no record of calls", PATHS, show(path))
+    return _records_in(path, operation_seconds)
+
+
+def _records_in(path: Any, operation_seconds: float | None = None) -> OpenStore:
     open_named = _store_opener(path, operation_seconds)
     # A readable name, and a different one for any two campaigns.
     return lambda key: open_named(f"{_readable(key.campaign_name)}-{key.digest}")
@@ -232,13 +240,13 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
     return [(each, open_named(each)) for each in sorted(names)]
 
 
-def task_stores(dag_id: str, run_id: str, task_id: str, map_index: str) -> list[tuple[str, Store]]:
+def task_stores(dag_id: str, run_id: str, task_id: str, map_index: int) -> list[tuple[str, Store]]:
     """The records in a task's own state, each by the task's name. Runs where Airflow's database can be reached."""
     if not tasks_have_state():
         raise _invalid("is needed: before Airflow 3.3, tasks have no state of their own", PATHS)
     from airflow.state.metastore import MetastoreBackend, TaskScope  # type: ignore[attr-defined]  # which 3.3 does not list
 
-    ti = TaskScope(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=int(map_index))
+    ti = TaskScope(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
     state = StateInDatabase(MetastoreBackend(), ti)
     found = state.get(STATE_KEY)
     if found is None:

@@ -24,7 +24,7 @@ from airflow_provider_queuecalls._airflow.compat import (
 )
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
-from airflow_provider_queuecalls.parameters import is_unset, show
+from airflow_provider_queuecalls.parameters import is_unset, show, show_conn_id
 from airflow_provider_queuecalls.records.engine import parse_url
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.results_url import results_url
@@ -147,14 +147,14 @@ def results_database_url() -> str:
         connection = BaseHook.get_connection(database)
     except AirflowNotFoundException:
         raise QueueCallsError(
-            f"[queuecalls] results_database names the connection {database!r}, which is not defined."
+            f"[queuecalls] results_database names the connection {show_conn_id(database)}, which is not defined."
         ) from None
     try:
         hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
         return str(hook.get_uri())
     except Exception as error:  # noqa: BLE001  # each version of Airflow has errors of its own
         raise QueueCallsError(
-            f"[queuecalls] results_database names the connection {database!r} of type {connection.conn_type!r}, which cannot be "
+            f"[queuecalls] results_database names the connection {show_conn_id(database)} of type {connection.conn_type!r}, which cannot be "
             f"used ({type(error).__name__}). It must be a URL, or a PostgreSQL or SQLite connection whose provider is installed."
         ) from None
 

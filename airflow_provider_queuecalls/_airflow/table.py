@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.query import database_hook, translate_database_errors
 from airflow_provider_queuecalls.exceptions import InvalidNextList, Violation
-from airflow_provider_queuecalls.parameters import show
+from airflow_provider_queuecalls.parameters import show, show_conn_id
 from airflow_provider_queuecalls.stopping import NOTHING_WRITTEN, StopRequest
 
 #: The columns before those of the rows. Two accounts may have campaigns of one name, so the key tells them apart.
@@ -42,16 +42,17 @@ def replace_rows(
     # The table's name was checked, and the others are ours.
     delete = f"DELETE FROM {table} WHERE {CAMPAIGN[0]} = {hook.placeholder}"  # noqa: S608
     insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([hook.placeholder] * len(names))})"  # noqa: S608
-    with translated(f"The database {conn_id!r} cannot be reached"):
+    with translated(f"The database {show_conn_id(conn_id)} cannot be reached"):
         connection = hook.get_conn()
     with closing(connection), closing(connection.cursor()) as cursor:
-        with translated(f"The campaign's rows in table {table} on {conn_id!r} cannot be replaced"):
+        with translated(f"The campaign's rows in table {table} on {show_conn_id(conn_id)} cannot be replaced"):
             cursor.execute(delete, campaign[:1])
         while some := [(*campaign, *row) for row in islice(rows, _ROWS_AT_ONCE)]:
             stop.raise_if_requested()
-            with translated(f"Rows cannot be inserted into table {table} on {conn_id!r}"):
+            with translated(f"Rows cannot be inserted into table {table} on {show_conn_id(conn_id)}"):
                 cursor.executemany(insert, some)
         with translated(
-            f"The rows in table {table} on {conn_id!r} cannot be committed", effect="They may have been replaced"
+            f"The rows in table {table} on {show_conn_id(conn_id)} cannot be committed",
+            effect="They may have been replaced",
         ):
             connection.commit()

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
+from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_PARAMETERS
 from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
@@ -196,13 +197,13 @@ def _limit(
     if max_per_period is None:
         yield None
         return
-    from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, from_environment
+    from airflow_provider_queuecalls.cli.results import SECRET, database_url, from_environment
     from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
     from airflow_provider_queuecalls.records.database import Database
     from airflow_provider_queuecalls.signed_url import read_secrets
 
     secrets = read_secrets(from_environment(SECRET))
-    database = Database(from_environment(DATABASE), create=False)
+    database = Database(database_url(), create=False)
     with (
         closing(CalledNumbers(database, read["max_per_period"], secrets, start=span[0], end=span[1])) as called,
         LimitCheck(called, memory_limit // 2, StopRequest()) as limit,
@@ -211,7 +212,6 @@ def _limit(
 
 
 def _print_table(report: Report) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("reason", "rows", "first line", "meaning", title=report.summary(), title_justify="left")
@@ -219,15 +219,15 @@ def _print_table(report: Report) -> None:
         table.columns[column].justify = "right"
     for reason, count in report.reasons.items():
         table.add_row(reason, f"{count:,}", f"{report.first_lines[reason]:,}", REASONS[reason])
-    console = Console()
-    console.print(table if report.reasons else report.summary())
+    terminal = console()
+    terminal.print(table if report.reasons else report.summary())
     if report.zones:
         zones = Table("time zone", "rows", "outside hours")
         for column in (1, 2):
             zones.columns[column].justify = "right"
         for zone, counts in report.zones.items():
             zones.add_row(zone, *(f"{count:,}" for count in counts.values()))
-        console.print(zones)
+        terminal.print(zones)
 
 
 @contextmanager

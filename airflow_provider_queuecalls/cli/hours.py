@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.cli.check import add_rules, add_span, given_rules, given_span
+from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.calling_hours import (
     CallingHours,
@@ -129,11 +130,9 @@ def _bar(opened: Sequence[Span], span: Span) -> str:
 
 
 def _print(table: Table, svg: str | None = None) -> None:
-    from rich.console import Console
-
-    console = Console(record=svg is not None)
-    console.print(table)
+    terminal = console(record=svg is not None)
+    terminal.print(table)
     if svg is not None:
-        picture = console.export_svg(title="queuecalls hours")
+        picture = terminal.export_svg(title="queuecalls hours")
         # Without the fonts, which a browser would fetch from elsewhere.
         Path(svg).write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")

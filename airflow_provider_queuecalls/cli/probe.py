@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls.probe.sending import Seen
     from airflow_provider_queuecalls.probe.steps import Step
 
-DONE, FAILED = 0, 2
+DONE, BROKEN_OFF, FAILED = 0, 1, 2
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,7 +37,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description=f"{text[0].upper()}{text[1:]}. It calls only the number in --to, at most ten times. Each step is explained and "
         "asked about first. At the end it writes a report without personal data: settings for the connection, a profile for the "
         "sandbox, and a text for an issue.",
-        epilog="Exit code: 0 the report is written; 2 nothing was done.",
+        epilog="Exit code: 0 the report is written; 1 an error ended the probe, and the report has what was seen until then; 2 nothing "
+        "was done.",
     )
     parser.add_argument(
         "--conn-id", default=DEFAULT_CONN_ID, metavar="ID",
@@ -59,7 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--report",
         metavar="FILE.json",
-        help="where to write the report as JSON, with its text beside it as .txt; default is queuecalls-probe-<time>.json",
+        help="a new file for the report as JSON, with its text beside it as .txt; default is queuecalls-probe-<time>.json",
     )
     parser.set_defaults(run=_run)
 
@@ -81,9 +85,6 @@ def _run(options: argparse.Namespace) -> int:
     path = _report_path(options.report)
     hook = QueueCallsHook(options.conn_id)
     endpoint = hook.endpoint
-    if not options.yes and not _confirmed(number):
-        return FAILED
-    _assert_writable(path)
     if not (start_url := options.start_url):
         start_url, said = _script(hook)
         print(f"Without --start-url, the script of all calls is {said}.")
@@ -92,10 +93,18 @@ def _run(options: argparse.Namespace) -> int:
     sender = Sender(number, log)
     terminal = _Terminal(asks=not options.yes)
     walk = Walk(endpoint, sender, terminal, start_url=start_url, result_url=options.result_url, log=log)
+    if not options.yes and not _confirmed(number):
+        return FAILED
+    _create(path, path.with_suffix(".txt"))
+    code = DONE
     try:
         walk.go(options.only)
     except KeyboardInterrupt:
         print("\nStopped. The report has what was seen until now.", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  # what calls have shown must not be lost
+        problem = f"queuecalls: {error}" if isinstance(error, QueueCallsError) else traceback.format_exc()
+        print(f"{problem}\nThe probe ended here. The report has what was seen until now.", file=sys.stderr)
+        code = BROKEN_OFF
     report = make_report(walk.learned)
     print(f"\n{report.text}\nSettings to put into the connection:\n{json.dumps(dict(report.settings), indent=2)}")
     path.write_text(report.json, "utf-8")
@@ -104,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
         f"\nThe service has accepted at most {MOST_CALLS - sender.calls_left} calls. The report is in {path}, and its text, to attach to an "
         f"issue, in {path.with_suffix('.txt')}.\nA sandbox like this service: queuecalls sandbox --profile {path}"
     )
-    return DONE
+    return code
 
 
 def _report_path(given: str | None) -> Path:
@@ -116,14 +125,16 @@ def _report_path(given: str | None) -> Path:
     return path
 
 
-def _assert_writable(path: Path) -> None:
-    """Create the report's files before the first call: what calls have shown must not be lost."""
+def _create(*files: Path) -> None:
+    """Create the report's files before the first call, none of which may exist: what calls have shown must not be lost."""
     try:
-        for file in (path, path.with_suffix(".txt")):
-            file.open("a").close()
+        if found := next(filter(Path.exists, files), None):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), found)
+        for file in files:
+            file.open("x").close()
     except OSError as error:
         raise QueueCallsError(
-            f"The report cannot be written to {show_path(path)}: {error.strerror}. Nothing was sent. Choose another file "
+            f"The report cannot be written to {show_path(error.filename)}: {error.strerror}. Nothing was sent. Choose another file "
             "with --report."
         ) from None
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.records.entry import OUTCOMES, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger
@@ -88,10 +89,18 @@ def _add_resolve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     decision = parser.add_mutually_exclusive_group(required=True)
     decision.add_argument("--queued", action="store_true", help="the campaign is at the service")
     decision.add_argument("--not-queued", action="store_true", help="the campaign is not at the service")
-    parser.add_argument("--calls", type=int, default=0, metavar="N", help="how many calls the queued campaign has (0)")
+    parser.add_argument(
+        "--calls", type=_count, default=0, metavar="N", help="how many calls the queued campaign has (0)"
+    )
     parser.add_argument("--by", metavar="WHO", help="who checked it (the user who runs the command)")
     parser.add_argument("--force", action="store_true", help="resolve it even if the request may still be running")
     parser.set_defaults(run=_run_resolve)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; it must be a whole number from 0")
+    return int(text)
 
 
 def _add_receipts(parser: argparse._ActionsContainer) -> None:
@@ -115,7 +124,16 @@ def _add_campaign(parser: argparse.ArgumentParser) -> None:
 def _stores(options: argparse.Namespace) -> list[tuple[str, Store]]:
     from airflow_provider_queuecalls._airflow.receipts import stores_at, task_stores
 
-    return task_stores(*options.task) if options.task else stores_at(options.receipts, options.name)
+    if not options.task:
+        return stores_at(options.receipts, options.name)
+    dag_id, run_id, task_id, index = options.task
+    try:
+        map_index = int(index)
+    except ValueError:
+        raise QueueCallsError(
+            f"MAP_INDEX is {index!r}; it must be a whole number, or -1 for a task that is not mapped."
+        ) from None
+    return task_stores(dag_id, run_id, task_id, map_index)
 
 
 def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
@@ -139,7 +157,6 @@ def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
 
 
 def _run_list(options: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from airflow_provider_queuecalls._airflow.receipts import stores_at
@@ -156,7 +173,7 @@ def _run_list(options: argparse.Namespace) -> int:
             by = f" (recorded by {entry.resolved_by})" if entry.resolved_by else ""
             outcome = f"{OUTCOMES[entry.state]}{by}"
             table.add_row(entry.campaign_name, outcome, f"{entry.contacts:,}", entry.started_at, entry.service)
-    Console().print(table)
+    console().print(table)
     for problem in damaged:
         print(problem, file=sys.stderr)
     return FAILED if damaged else 0

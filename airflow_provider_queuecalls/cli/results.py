@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import errno
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.listening import LOOPBACK, listen, url_to
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
+from airflow_provider_queuecalls.records.engine import ACCEPTED
 from airflow_provider_queuecalls.value_types import read_duration
 
 if TYPE_CHECKING:
@@ -142,6 +144,17 @@ def from_environment(variable: str, value: str | None = None, option: str = "") 
     return found
 
 
+def database_url(given: str | None = None, option: str = "") -> str:
+    """The URL of the results database: that of an option, or of the environment variable."""
+    url = from_environment(DATABASE, given, option)
+    if "://" not in url:
+        raise QueueCallsError(
+            f"This command needs the URL of the results database, {ACCEPTED}{f', in {option}' if option else ''} or in the environment "
+            f"variable {DATABASE}. What is there is no URL. The id of an Airflow connection is for Airflow's own processes."
+        )
+    return url
+
+
 def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
     from airflow_provider_queuecalls.signed_url import read_secrets
 
@@ -158,7 +171,7 @@ def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[
     from airflow_provider_queuecalls.records.database import Database
     from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
-    database = Database(from_environment(DATABASE, options.database, "--database"), create=create)
+    database = Database(database_url(options.database, "--database"), create=create)
     with closing(database), translate_sqlalchemy_errors(database.url):
         yield database
 
@@ -256,25 +269,36 @@ def _shown(value: Mapping[str, int] | float | None) -> str:
 
 def _run_export(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls.records.database import ROW
+    from airflow_provider_queuecalls.records.next_list import result_cell
 
-    with _database(options) as database, _output(options.output) as file:
-        writer = csv.DictWriter(file, ROW, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(database.rows(database.key_of(options.name), every_post=options.every_post))
+    with _database(options) as database:
+        key = database.key_of(options.name)
+        with _output(options.output) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(ROW)
+            for row in database.rows(key, every_post=options.every_post):
+                # As JSON, the fields are no formula, and a program reads them.
+                writer.writerow(row[name] if name == "fields" else result_cell(row[name]) for name in ROW)
     return 0
 
 
 @contextmanager
 def _output(path: str | None) -> Iterator[TextIO]:
+    """The file to write to, which has its name only when it is complete."""
+    from airflow_provider_queuecalls.contacts.files import complete_file
+
     if path is None:
         yield sys.stdout
         return
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        with complete_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+            yield file
     except OSError as error:
-        raise QueueCallsError(f"The file of --output cannot be created: {error.strerror}.") from None
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        yield file
+        raise QueueCallsError(
+            f"The file of --output cannot be written: {error.strerror}. Nothing was written."
+        ) from None
 
 
 def _run_prune(options: argparse.Namespace) -> int:

@@ -8,8 +8,8 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -69,7 +69,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return _send(options)
+        with redirect_stdout(sys.stderr):  # Airflow logs to what it finds there when it is imported
+            result, code = _send(options)
     except InvalidContacts as error:
         return _fail(error, NOT_VALID if error.report is not None else FAILED)
     except OutcomeUnknown as error:
@@ -81,10 +82,14 @@ def _run(options: argparse.Namespace) -> int:
         return FAILED
     except Exception:  # noqa: BLE001 - Python would exit with 1, which means that the contact file is not valid
         traceback.print_exc()
-        return UNKNOWN
+        print("queuecalls: Nothing was sent.", file=sys.stderr)
+        return FAILED
+    _print(result, options)
+    return code
 
 
-def _send(options: argparse.Namespace) -> int:
+def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Return the result, and the exit code."""
     from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
     from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at, try_of
     from airflow_provider_queuecalls._airflow.results import build_campaign, row_values, speaks, with_campaign_row
@@ -119,15 +124,31 @@ def _send(options: argparse.Namespace) -> int:
     # Python goes on to read the answer after a handler that raises nothing.
     _on_signals(signal.default_int_handler)
     if options.dry_run or not (options.yes or _confirmed(checked.campaign_name, checked.report.valid)):
-        _print(checked.result, options)
-        return SENT if options.dry_run else FAILED
+        return checked.result, SENT if options.dry_run else FAILED
     _on_signals(stop)
-    with ExitStack() as stack, open_record() as called:
-        open_store = with_campaign_row(open_store, None, log, stack, row_values(campaign, hook.endpoint))
-        open_ledger = ledger_opener(open_store, this_try, log)
-        delivery = deliver_list(open_ledger, called=called, expected_digest=checked.report.digest or "")
-    _print(delivery.result, options)
-    return SENT
+    with earlier_try_named(open_store, key), ExitStack() as opened:
+        called = opened.enter_context(open_record())
+        with _outcome_unknown(checked.campaign_name), opened.pop_all() as stack:
+            open_store = with_campaign_row(open_store, None, log, stack, row_values(campaign, hook.endpoint))
+            open_ledger = ledger_opener(open_store, this_try, log)
+            delivery = deliver_list(open_ledger, called=called, expected_digest=checked.report.digest or "")
+    return delivery.result, SENT
+
+
+@contextmanager
+def _outcome_unknown(campaign_name: str) -> Iterator[None]:
+    """Say of an error that nobody has foreseen that the campaign may be queued."""
+    try:
+        yield
+    except QueueCallsError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        traceback.print_exc()
+        raise OutcomeUnknown(
+            f"Cannot tell whether campaign {campaign_name!r} was queued: the command ended with {type(error).__name__}. Look for it "
+            "in the vendor's campaign manager before you send it again.",
+            campaign_name=campaign_name,
+        ) from None
 
 
 def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:

@@ -22,8 +22,9 @@ from airflow_provider_queuecalls._airflow.on_call import (
     numbers_to_call,
     recipients_id,
 )
-from airflow_provider_queuecalls.client.campaign import BY_NAME
+from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
+from airflow_provider_queuecalls.contacts.rules import BY_NAME as RULES
 from airflow_provider_queuecalls.contacts.rules import PhoneFormat, UnknownZone
 from airflow_provider_queuecalls.exceptions import (
     AlreadySent,
@@ -33,10 +34,11 @@ from airflow_provider_queuecalls.exceptions import (
     OutcomeUnknown,
     QueueCallsError,
     Refused,
+    Violation,
     clear_locals,
 )
-from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.alarms import AlarmNames, OnNoRecord, cut, read_parameters
+from airflow_provider_queuecalls.parameters import is_unset, read_values
+from airflow_provider_queuecalls.records.alarms import PARAMETERS, AlarmNames, OnNoRecord, cut
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import parse_flag
 
@@ -60,6 +62,9 @@ TOTAL_SECONDS = 20.0
 RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
 #: What failed, in the contexts of tasks, DAG runs, and deadlines.
 DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
+
+#: The parameters that are those of a campaign, and of the check of its list.
+_OF_CAMPAIGN, _OF_CHECK = ("max_retries", "retry_interval"), ("phone_format", "calling_hours", "unknown_zone")
 
 FAILED = "The notification failed: %s"
 
@@ -88,8 +93,8 @@ class QueueCallsNotifier(BaseNotifier):
         minutes. Default: 1 hour.
     :param expires_after: When the service stops calling, counted from the notification. Accepts a timedelta, a number
         of minutes, or a string such as '1 hour' or 'PT30M', from 1 to 1,440 minutes. Default: 30 minutes.
-    :param on_no_record: What to do if the record of earlier calls cannot be reached or is damaged, or if no
-        receipts_path is set. ``'call'``: call all the same; then each machine keeps a record of its own in its
+    :param on_no_record: What to do if the record of earlier calls cannot be reached or is damaged, or if receipts_path
+        is not set or 'none'. ``'call'``: call all the same; then each machine keeps a record of its own in its
         temporary folder, and each of them may call once in min_interval; ``'skip'``: log an error and call nobody.
         Default: ``'call'``.
     :param max_retries: How many further attempts the service makes to call a number that was not reached. Accepts a
@@ -249,15 +254,14 @@ class QueueCallsNotifier(BaseNotifier):
         values = {
             "start_url": self.start_url,
             "campaign_name": names.campaign,
-            "call_parameters": cut(str(self.message), BY_NAME["call_parameters"].max_length or 0),
-            "max_retries": self.max_retries,
-            "retry_interval": self.retry_interval,
+            "call_parameters": cut(str(self.message), CAMPAIGN["call_parameters"].max_length or 0),
+            **{name: given[name] for name in _OF_CAMPAIGN},
             "expiration_timestamp": int(now + given["expires_after"].total_seconds()),
         }
         campaign = build_campaign(values, endpoint, speak=is_unset(self.start_url))
         rules = ContactRules(
-            phone_format=self.phone_format, normalize=True, on_invalid="skip", duplicates="drop",
-            calling_hours=self.calling_hours, unknown_zone=None if is_unset(self.calling_hours) else self.unknown_zone,
+            phone_format=given["phone_format"], normalize=True, on_invalid="skip", duplicates="drop",
+            calling_hours=given["calling_hours"], unknown_zone=given["calling_hours"] and given["unknown_zone"],
         )  # fmt: skip
         forgotten = datetime.fromtimestamp(now, timezone.utc) - given["min_interval"]
         this_try = Try(1, "alarm", forgets_before=forgotten.isoformat(timespec="seconds"))
@@ -269,7 +273,7 @@ class QueueCallsNotifier(BaseNotifier):
 
         with as_contacts(numbers_to_call(self.to, self.to_variable, context, endpoint)) as contacts:
             problem: QueueCallsError | None = None
-            for open_store in self._records(given["on_no_record"], dry_run=dry_run):
+            for open_store in self._records(given["on_no_record"]):
                 try:
                     return deliver(
                         campaign, contacts, client, open_ledger(open_store), rules=rules, dry_run=dry_run, log=self.log
@@ -287,13 +291,13 @@ class QueueCallsNotifier(BaseNotifier):
             assert problem is not None  # noqa: S101  # there is one record at least
             raise problem
 
-    def _records(self, on_no_record: str, *, dry_run: bool) -> Iterator[OpenStore]:
+    def _records(self, on_no_record: str) -> Iterator[OpenStore]:
         """Where the record is, and then what replaces one that cannot be reached."""
-        from airflow_provider_queuecalls._airflow.receipts import machine_records, records_at
+        from airflow_provider_queuecalls._airflow.receipts import alarm_records_at, machine_records
         from airflow_provider_queuecalls.records.stores import NoStore
 
         try:
-            yield records_at(self.receipts_path, self.log, dry_run=dry_run, operation_seconds=RECORD_SECONDS)
+            yield alarm_records_at(self.receipts_path, RECORD_SECONDS)
         except InvalidCampaign as error:
             if on_no_record == "skip":
                 raise
@@ -303,9 +307,16 @@ class QueueCallsNotifier(BaseNotifier):
             yield lambda _: NoStore()
 
     def _read_parameters(self) -> dict[str, Any]:
-        return read_parameters(
-            {name: getattr(self, name) for name in ("min_interval", "expires_after", "on_no_record")}
-        )
+        """Read all that is not templated, except ``to`` and ``context``. Raises :class:`InvalidCampaign`."""
+        declared = [*PARAMETERS, *(CAMPAIGN[name] for name in _OF_CAMPAIGN), *(RULES[name] for name in _OF_CHECK)]
+        values = {parameter.name: getattr(self, parameter.name) for parameter in declared}
+        given, violations = read_values(declared, values)
+        if is_unset(self.calling_hours) and not is_unset(self.unknown_zone) and given["unknown_zone"] != "skip":
+            rule = "unset, or given together with calling_hours"
+            violations.setdefault("unknown_zone", Violation("unknown_zone", "has no effect here", rule))
+        if violations:
+            raise InvalidCampaign(violations.values())
+        return given
 
 
 def _is_repeat(error: QueueCallsError) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +26,7 @@ from airflow_provider_queuecalls.pages.access import FullAccess
 from airflow_provider_queuecalls.pages.rendering import Slice, environment, slices, static_files
 from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.call_results import FIELDS
-from airflow_provider_queuecalls.records.next_list import harmless_cell
+from airflow_provider_queuecalls.records.next_list import result_cell
 from airflow_provider_queuecalls.records.overview import FAILED_CALLS, GROUPS, STATES, Filter, Summary, Totals
 from airflow_provider_queuecalls.records.waiting import EMPTY, by_value
 
@@ -302,11 +301,6 @@ def _safe_names(counts: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _cell(value: str | int | None) -> str:
-    # The plus of a number makes no formula of it, and the file is the contact file of another campaign.
-    return value if isinstance(value, str) and re.fullmatch(r"\+?[0-9]+", value) else harmless_cell(value)
-
-
 def _bar(campaign: Summary | Totals) -> list[Slice]:
     parts = (("reached", campaign.reached), ("not reached", campaign.not_reached))
     return slices(parts, campaign.contacts)
@@ -317,5 +311,5 @@ def _lines(rows: Iterator[Iterable[Any]]) -> Iterator[str]:
     while block := list(islice(rows, LINES_AT_ONCE)):
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([_cell(value) for value in row] for row in block)
+        writer.writerows([result_cell(value) for value in row] for row in block)
         yield file.getvalue()

@@ -74,7 +74,7 @@ class Learned:
 
 
 class Walk:
-    """One walk through the steps.
+    """One walk through the steps. Raises :class:`InvalidCampaign` for URLs that no campaign may have.
 
     :param endpoint: the connection
     :param sender: what sends
@@ -97,6 +97,7 @@ class Walk:
         self._sender = sender
         self._person = person
         self._urls = {"start_url": start_url, "result_url": result_url}
+        Campaign(start_url=start_url, result_url=result_url)  # before the first step, not once a call has been made
         self._log = log
         self._last_name = self._queued_name = ""
         self._run = secrets.token_hex(3).translate(str.maketrans("0123456789", "ghijklmnop"))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from airflow_provider_queuecalls.client.campaign import letters_of
-from airflow_provider_queuecalls.exceptions import InvalidCampaign
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_or_raise, show
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, show
 from airflow_provider_queuecalls.value_types import CHOICE, read_duration
 
 OnNoRecord: TypeAlias = Literal["call", "skip"]
 #: How much of what failed is readable in a name.
 READABLE_CHARACTERS = 60
 _MINUTES = ValueType("a timedelta, a number of minutes, or a string such as '1 hour' or 'PT30M'", read_duration)
-#: The parameters of an alarm that are read when it is declared.
+#: The parameters that only an alarm has.
 #:
 #: :meta hide-value:
 PARAMETERS = (
@@ -32,7 +30,7 @@ PARAMETERS = (
     ),
     Parameter(
         name="on_no_record", type=CHOICE, default="call",
-        doc="What to do if the record of earlier calls cannot be reached or is damaged, or if no receipts_path is set.",
+        doc="What to do if the record of earlier calls cannot be reached or is damaged, or if receipts_path is not set or 'none'.",
         choices={
             "call": "call all the same; then each machine keeps a record of its own in its temporary folder, and each of them "
             "may call once in min_interval",
@@ -63,11 +61,6 @@ class AlarmNames(NamedTuple):
         seconds = min_interval.total_seconds()
         slot = datetime.fromtimestamp(now // seconds * seconds, timezone.utc)
         return cls(record, f"{record}.{slot:%Y%m%dT%H%M%SZ}")
-
-
-def read_parameters(values: Mapping[str, object]) -> dict[str, Any]:
-    """Read the values of :data:`PARAMETERS`. Raises :class:`InvalidCampaign`."""
-    return read_or_raise(PARAMETERS, values, InvalidCampaign)
 
 
 def cut(text: str, size: int) -> str:

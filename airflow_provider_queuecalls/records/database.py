@@ -216,7 +216,7 @@ class Database:
                 _forget_numbers(connection, token)
 
     def key_of(self, campaign: str) -> str:
-        """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name."""
+        """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name, or none has."""
         from sqlalchemy import text
 
         query = "SELECT campaign_key FROM queuecalls_campaigns WHERE name = :campaign ORDER BY campaign_key"
@@ -226,6 +226,11 @@ class Database:
             raise QueueCallsError(
                 f"Several accounts have sent a campaign called {campaign!r}. Give the key of one of them instead: "
                 f"{', '.join(keys)}."
+            )
+        if not keys and not self.counts(campaign):
+            raise QueueCallsError(
+                f"The results database {self.url!r} has neither a campaign nor a result with the name or key {campaign!r}. List all "
+                "campaigns with: queuecalls results list."
             )
         return keys[0] if keys else campaign
 

@@ -34,6 +34,7 @@ _LINES_AT_ONCE = 1_000
 _SIMILAR = 0.85
 #: What would have to be quoted, or would make the row a reject.
 _ESCAPED = re.compile(f'{ControlCharacters(",").in_text.pattern}|[,"]')
+_NUMBER = re.compile(r"\+?[0-9]+")
 
 
 def _select(value: object, _: Parameter) -> str:
@@ -169,3 +170,8 @@ def harmless_cell(value: str | int | None) -> str:
         return "" if value is None else str(value)
     harmless = f"'{value}" if value.startswith(FORMULA_STARTS) else value
     return _ESCAPED.sub(lambda match: f"\\x{ord(match[0]):02x}", harmless)
+
+
+def result_cell(value: str | int | None) -> str:
+    """As :func:`harmless_cell`, for a file of results: a phone number keeps its plus, which makes no formula of it."""
+    return value if isinstance(value, str) and _NUMBER.fullmatch(value) else harmless_cell(value)

@@ -10,6 +10,7 @@ from airflow_provider_queuecalls._airflow.hidden_fields import revealed
 from airflow_provider_queuecalls._airflow.storage import ContactFile
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.parameters import show_conn_id
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -85,7 +86,8 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
         from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
 
         rules = ContactRules.of(self)
-        self.log.info("Running the query on %r", self.sql_conn_id)
+        what = f"the query on {show_conn_id(self.sql_conn_id)}"
+        self.log.info("Running %s", what)
         with (
             query_result(
                 self.sql, revealed(self.parameters), conn_id=self.sql_conn_id, hook_params=self.hook_params
@@ -93,7 +95,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
             write_contact_file(
                 rows,
                 rules,
-                f"the query on {self.sql_conn_id!r}",
+                what,
                 names=names,
                 log=self.log.info,
                 stop=self.stop,

@@ -166,7 +166,7 @@ def test_documented_dag_switched_on_at_night_calls_nobody(
 
 @pytest.fixture
 def example_run(
-    examples: Path, tmp_path: Path, run_file: Any, monkeypatch: pytest.MonkeyPatch
+    examples: Path, tmp_path: Path, run_file: Any, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Run]]:
     """Run an example against the sandbox, with a warehouse, a contact file and folders of this test's own."""
     warehouse, contacts = tmp_path / "warehouse.db", tmp_path / "calls.csv"

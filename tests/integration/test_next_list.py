@@ -284,6 +284,16 @@ def test_rows_that_cannot_be_inserted_change_nothing_and_are_not_shown(
         joined(**{**given, "output_table": "reached; DROP TABLE reached"})
 
 
+def test_a_password_in_place_of_the_databases_connection_is_not_shown(stored: dict[str, Any]) -> None:
+    given = {**stored, "output_conn_id": "postgresql://etl:S3cretPw@db/x", "output_table": "reached"}
+    with (
+        everything_logged() as logged,
+        pytest.raises(AirflowFailException, match="It must be the id of an Airflow") as caught,
+    ):
+        joined(**given)
+    assert "S3cretPw" not in f"{caught.value}{logged}"
+
+
 def test_a_stopped_task_writes_nothing(stored: dict[str, Any], tmp_path: Path) -> None:
     task = CallResultsOperator(task_id="call", output=str(tmp_path / "next.csv"), **stored)
     task.on_kill()

@@ -158,6 +158,13 @@ def test_a_function_or_the_connection_says_whom_to_call(
         ({"to_variable": [ANN]}, "to_variable is not a string"),
         ({"min_interval": 0}, "min_interval"),
         ({"on_no_record": "shout"}, "on_no_record is 'shout'"),
+        ({"max_retries": "many"}, "max_retries is 'many'"),
+        ({"retry_interval": 5}, "retry_interval is 5, which is too small"),
+        ({"phone_format": "E164"}, "phone_format is 'E164'"),
+        ({"calling_hours": "25:00"}, "calling_hours"),
+        ({"calling_hours": ""}, "calling_hours is an empty text"),
+        ({"unknown_zone": "never"}, "unknown_zone is 'never'"),
+        ({"unknown_zone": "strictest"}, "unknown_zone has no effect here"),
     ],
 )
 def test_an_alarm_that_cannot_work_is_found_when_the_dag_is_written(options: dict[str, Any], words: str) -> None:
@@ -216,12 +223,12 @@ def test_what_fails_at_the_same_moment_calls_once(
     assert len([entry for entry in queuecalls_sandbox.journal if entry.method == "POST"]) == 1
 
 
-@pytest.mark.parametrize("place", ["not initialized", "not set", "nowhere on this machine"])
+@pytest.mark.parametrize("place", ["not initialized", "not set", "none", "nowhere on this machine"])
 def test_without_a_record_one_machine_calls_once(
     place: str, notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    receipts = "" if place == "not set" else str(tmp_path / "missing")
+    receipts = {"not set": "", "none": "none"}.get(place, str(tmp_path / "missing"))
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts)
     if place.startswith("nowhere"):
         (tmp_path / f"queuecalls-alarms-{os.getuid()}").write_text("in the way")
@@ -230,15 +237,18 @@ def test_without_a_record_one_machine_calls_once(
     logged = notify() + notify()
     assert errors(logged) == []
     assert any(entry.level == "warning" and "record" in entry.message.lower() for entry in logged)
+    assert "the whole list is called again" not in str(logged), "that is for campaigns"
     assert queuecalls_sandbox.numbers == {ANN: 1}, "there, the service refuses a name that is taken"
     assert any("Nobody is called again" in entry.message or "already queued" in entry.message for entry in logged)
 
 
-@pytest.mark.parametrize("receipts", ["", "missing"])
+@pytest.mark.parametrize("receipts", ["", "none", "missing"])
 def test_without_a_record_nobody_is_called_if_that_is_wished(
     receipts: str, notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts and str(tmp_path / receipts))
+    monkeypatch.setenv(
+        "AIRFLOW__QUEUECALLS__RECEIPTS_PATH", str(tmp_path / receipts) if receipts == "missing" else receipts
+    )
     (problem,) = errors(notify(on_no_record="skip"))
     assert "The notification failed" in problem
     assert queuecalls_sandbox.journal == []
@@ -294,7 +304,6 @@ def secretive(_: Any) -> str:
         ({"to_variable": None}, "notify_numbers has no phone number"),
         ({"start_url": "ftp:{{ nothing.at.all }}"}, "start_url does not start with http"),
         ({"queuecalls_conn_id": "nowhere"}, "is not defined"),
-        ({"calling_hours": "25:00"}, "calling_hours"),
         ({"message": "{{ 1 / 0 }}"}, "ZeroDivisionError"),
     ],
 )

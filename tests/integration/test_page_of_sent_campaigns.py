@@ -40,8 +40,9 @@ with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timez
 
 
 @pytest.fixture
-def pages(results_receiver: ResultsReceiver) -> Iterator[TestClient]:
-    """The pages over the database of Airflow's configuration, which a receiver writes to."""
+def pages(queuecalls_sandbox: Sandbox, results_receiver: ResultsReceiver) -> Iterator[TestClient]:
+    """The pages over the database of Airflow's configuration, which a receiver writes to. The sandbox comes first: it empties
+    that configuration."""
     with closing(Database(results_receiver.database)) as database:
         yield TestClient(local_pages(database), base_url="http://localhost")
 

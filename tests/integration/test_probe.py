@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_queuecalls import cli
+from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.probe.steps import BY_NAME, NUMBER, STEPS
 from airflow_provider_queuecalls.sandbox.journal import RECEIVED
 from airflow_provider_queuecalls.sandbox.profiles import PROFILES, read_profile
@@ -28,6 +29,7 @@ from tests.integration.conftest import certificate
 
 if TYPE_CHECKING:
     import trustme
+    from pytest_mock import MockerFixture
 
 MINE = "16175550199"
 LOGIN, PIN = "probe-login", "probe-pin"
@@ -69,6 +71,8 @@ def probe(airflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         connection = {"conn_type": "queuecalls", "host": url, "login": LOGIN, "password": PIN, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_PROBE", json.dumps(connection))
         file = tmp_path / "report.json"
+        for earlier in tmp_path.glob("report.*"):
+            earlier.unlink()
         ours, theirs = pty.openpty()
         os.write(ours, "".join(f"{line}\n" for line in typed or ()).encode())
         with open(ours, "rb"), open(theirs) as terminal:
@@ -122,6 +126,38 @@ def test_nobody_is_called_if_the_report_cannot_be_written(file: str, words: str,
         probed = probe(sandbox.url, "--yes", "--report", str(tmp_path / file))
         assert (probed.code, sandbox.journal, list(tmp_path.glob("result.*"))) == (2, [], [])
     assert words in probed.errors
+
+
+@pytest.mark.parametrize("name", ["kept.json", "kept.txt"])
+def test_an_existing_report_is_not_replaced(name: str, probe: Probe, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("an earlier report")
+    with service() as sandbox:
+        probed = probe(sandbox.url, "--yes", "--report", str(tmp_path / "kept.json"))
+        assert (probed.code, sandbox.journal) == (2, [])
+    assert f"kept{Path(name).suffix}': File exists. Nothing was sent. Choose another file" in probed.errors
+    assert [path.read_text() for path in tmp_path.glob("kept.*")] == ["an earlier report"]
+
+
+@pytest.mark.parametrize("option", ["--start-url", "--result-url"])
+def test_a_url_that_is_not_valid_is_found_before_the_first_step(option: str, probe: Probe, tmp_path: Path) -> None:
+    with service() as sandbox:
+        probed = probe(sandbox.url, "--yes", option, "notaurl")
+        assert (probed.code, sandbox.journal, list(tmp_path.glob("report.*"))) == (2, [], [])
+    assert f"{option[2:].replace('-', '_')} does not start with http" in probed.errors
+
+
+@pytest.mark.parametrize("error", [LookupError("unforeseen"), NotSent("the disk is full")])
+def test_whatever_ends_the_probe_the_report_has_what_was_seen(
+    error: Exception, probe: Probe, mocker: MockerFixture
+) -> None:
+    mocker.patch("airflow_provider_queuecalls.probe.walk.Walk._try_secure", side_effect=error)
+    with service() as sandbox:
+        probed = probe(sandbox.url, "--yes")
+        assert len(sandbox.campaigns) > 1
+    assert probed.code == 1
+    assert str(error) in probed.errors
+    assert "The probe ended here. The report has what was seen until now." in probed.errors
+    assert probed.answer("check the PIN").startswith("Yes")
 
 
 def test_the_settings_of_the_report_let_a_campaign_through(probe: Probe) -> None:

@@ -93,6 +93,42 @@ def test_sandbox_and_connection_end_with_the_test(pytester: pytest.Pytester) -> 
         requests.get((pytester.path / "url").read_text(), timeout=60)
 
 
+def test_no_option_from_outside_reaches_a_test(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = pytester.path / "results.db"
+    (pytester.path / "airflow.cfg").write_text(
+        f"[queuecalls]\nresults_database = sqlite:///{file}\nresults_url = https://results.example.com\n"
+    )
+    monkeypatch.setenv("AIRFLOW_HOME", str(pytester.path))
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", "a secret of a deployment")
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__MAX_PER_PERIOD", "1/24h")
+    pytester.makepyfile(
+        """
+        from airflow_provider_queuecalls._airflow import settings
+        from airflow_provider_queuecalls.client import Campaign
+        from airflow_provider_queuecalls.get_provider_info import get_provider_info
+        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+
+        OPTIONS = {*get_provider_info()["config"]["queuecalls"]["options"]}
+
+        def test_it_is_set_outside():
+            assert {name for name in OPTIONS if settings.option(name)} >= {"results_database", "max_per_period"}
+
+        def test_it_is_not_set_inside(queuecalls_sandbox, tmp_path):
+            assert {name for name in OPTIONS if settings.option(name)} == {"receipts_path"}
+            (tmp_path / "calls.csv").write_text("16175550100\\n")
+            campaign = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name="spring")
+            QueueCallsHook().deliver(tmp_path / "calls.csv", campaign)
+            assert len(queuecalls_sandbox.campaigns) == 1
+
+        def test_a_test_sets_it(queuecalls_sandbox, monkeypatch):
+            monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", "sqlite:////tmp/x.db")
+            assert settings.option("results_database") == "sqlite:////tmp/x.db"
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+    assert not file.exists()
+
+
 def test_two_sandboxes_are_independent(queuecalls_sandbox: Sandbox) -> None:
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 

@@ -95,6 +95,13 @@ def test_a_request_that_may_be_under_way_is_resolved_only_by_force(
     assert send(**unknown)["call_id_count"] == 3
 
 
+@pytest.mark.parametrize("calls", ["-5", "1.5", "many"])
+def test_a_count_of_calls_that_is_not_valid_is_refused(calls: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["records", "resolve", "spring", "--queued", "--calls", calls])
+    assert f"{calls!r} is not valid; it must be a whole number from 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("receipts", ["folder"], indirect=True)
 def test_a_user_without_a_name_resolves_by_number(
     unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
@@ -111,7 +118,9 @@ def test_a_user_without_a_name_resolves_by_number(
 def test_list_and_show_say_what_became_of_each_campaign(
     unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(**unknown, campaign_name="summer of '26")
+    names = {"summer of '26", "a [/b]", "x [blue] :smile:"}
+    for name in names:
+        send(**unknown, campaign_name=name)
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", receipts)
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["records", "list"]) == 0
@@ -120,7 +129,7 @@ def test_list_and_show_say_what_became_of_each_campaign(
         for line in capsys.readouterr().out.splitlines()
         if (words := line.split("│"))[1:]
     }
-    assert rows == {"spring": "unknown", "summer of '26": "queued"}
+    assert rows == {"spring": "unknown", **dict.fromkeys(names, "queued")}
     assert main(["records", "show", "spring"]) == 0
     shown = capsys.readouterr().out
     for said in ("outcome:  unknown", "contacts: ", "queuecalls records resolve spring-"):
@@ -152,6 +161,10 @@ def test_a_damaged_record_is_named_with_its_file_and_a_way_out(
         (["show", "winter"], "There is no record of 'winter' in '{receipts}'. List all with: queuecalls records list"),
         (["show"], "Name one campaign"),
         (["list", "--receipts", "/no/such/folder"], "cannot be read"),
+        (
+            ["show", "--task", "reminders", "manual__1", "call", "x"],
+            "MAP_INDEX is 'x'; it must be a whole number, or -1",
+        ),
         (["list", "--receipts", "none"], "There are no records to list: receipts_path is 'none'. Name a folder"),
     ],
 )

@@ -225,6 +225,7 @@ def test_a_database_that_hangs_holds_up_nobody_else(results: Database, monkeypat
         ({"campaign_name": "another"}, None, CheckFailed, r"'another' is not in the results database sqlite:.*same \[queue"),
         ({}, "", AirflowFailException, r"\[queuecalls\] results_database is not set"),
         ({}, "nowhere", AirflowFailException, "names the connection 'nowhere', which is not defined"),
+        ({}, "etl:S3cretPw@db", AirflowFailException, r"names the connection \(not shown\), which is not defined"),
         ({}, "a_website", AirflowFailException, r"names the connection 'a_website' of type 'http', .* It must be a URL, or a PostgreSQL"),
         ({"min_results": "many"}, None, AirflowFailException, "min_results is 'many', which is not a whole number"),
         ({"queued": {"campaign_key": "00d1", "campaign_name": NAME, "contacts": 2, "dry_run": True}, "campaign_name": None}, None, AirflowSkipException, "dry"),

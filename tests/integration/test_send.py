@@ -11,13 +11,17 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
 from airflow_provider_queuecalls import cli
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.command import PROGRAM, Program
+
+if TYPE_CHECKING:
+    from pytest_mock import MockerFixture
 
 NUMBERS = ("16175550143", "16175550178")
 Send = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,8 +65,7 @@ def test_a_campaign_is_sent_once(arguments: list[str], send: Send, queuecalls_sa
     with Program(PROGRAM, *arguments, "--yes", "--json") as process:
         printed, errors = process.communicate()
     assert process.returncode == 0, errors
-    # Among what Airflow prints at debug level.
-    (result,) = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    result = json.loads(printed)  # whatever Airflow logs, at debug level
     assert (result["outcome"], result["contacts"]) == ("queued", 2)
     again = send("--yes")
     assert again.returncode == 0
@@ -145,6 +148,41 @@ def test_the_memory_of_the_check_is_limited_by_airflows_configuration(
     done = send("--yes")
     assert (done.returncode, queuecalls_sandbox.campaigns) == (2, [])
     assert "check_memory_mb is '8', which is too small" in done.stderr
+
+
+def test_an_unforeseen_error_leaves_the_outcome_unknown_only_once_sending_has_begun(
+    send: Send, queuecalls_sandbox: Sandbox, mocker: MockerFixture
+) -> None:
+    opened = mocker.patch(
+        "airflow_provider_queuecalls.hooks.queuecalls.QueueCallsHook.endpoint", new_callable=mock.PropertyMock
+    )
+    opened.side_effect = ImportError("of a secrets backend")
+    for options in (["--dry-run"], ["--yes"]):
+        done = send(*options)
+        assert done.returncode == 2
+        assert done.stderr.endswith("of a secrets backend\nqueuecalls: Nothing was sent.\n")
+    mocker.stopall()
+    mocker.patch("airflow_provider_queuecalls.delivery._send", side_effect=LookupError)
+    done = send("--yes")
+    assert done.returncode == 3
+    assert "Cannot tell whether campaign 'spring' was queued: the command ended with LookupError." in done.stderr
+    assert queuecalls_sandbox.campaigns == []
+
+
+def test_a_list_that_changes_before_it_is_sent_is_reported_with_the_earlier_campaign(
+    send: Send, queuecalls_sandbox: Sandbox, contacts: Path, mocker: MockerFixture
+) -> None:
+    assert send("--yes").returncode == 0
+
+    def confirm(*_: object) -> bool:
+        contacts.write_text(f"{NUMBERS[0]}\n")
+        return True
+
+    mocker.patch("airflow_provider_queuecalls.cli.send._confirmed", confirm)
+    done = send()
+    assert done.returncode == 1
+    assert "Campaign 'spring' was already queued by " in done.stderr
+    assert len(queuecalls_sandbox.campaigns) == 1
 
 
 @pytest.mark.parametrize(

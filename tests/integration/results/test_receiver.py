@@ -13,25 +13,29 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from airflow_provider_queuecalls.cli import main, results
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database import ROW, CampaignRow, Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import PROGRAM, Program
 from tests.support.receiver import NEW, OLD, receiver
 from tests.support.sandbox import listening, post
+
+if TYPE_CHECKING:
+    from pytest_mock import MockerFixture
 
 NAME, KEY = "spring", "00d1"
 NUMBER, REFERENCE = "16175550100", "order-4711"
@@ -234,6 +238,7 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
     assert {number: row["result"] for number, row in calls.items()} == {NUMBER: "completed", "16175550101": "failed"}
     assert json.loads(calls[NUMBER]["fields"])["message_reference"] == REFERENCE
     assert main(["results", "export", NAME, "--output", str(output)]) == 2
+    assert "File exists" in capsys.readouterr().err
 
     assert main(["results", "prune", "--older-than", "1d"]) == 0
     assert "Deleted 0 results" in capsys.readouterr().out
@@ -243,10 +248,56 @@ def test_the_sandbox_posts_results_that_are_listed_exported_and_deleted(
     assert stored(sqlite, key) == []
 
 
+def test_an_export_has_no_formula_and_keeps_the_fields_as_they_came(
+    sqlite: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formula = '=HYPERLINK("http://x")'
+    with closing(Database(sqlite)) as database:
+        posted = {**RESULT, "phone_number": f"+{NUMBER}", "message_reference": formula}
+        database.add(KEY, read_result(list(posted.items())))
+    assert main(["results", "export", KEY, "--database", sqlite]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["phone_number"] == f"+{NUMBER}"
+    assert row["message_reference"] == r"'=HYPERLINK(\x22http://x\x22)"
+    assert json.loads(row["fields"])["message_reference"] == formula
+
+
+def test_an_export_of_an_unknown_campaign_writes_nothing(
+    sqlite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Database(sqlite)) as database:
+        database.put_campaign(CampaignRow(KEY, NAME, 3, "unknown"))
+    output = tmp_path / "export.csv"
+    export = ["results", "export", "--database", sqlite, "--output", str(output)]
+    assert main([*export, "sprnig"]) == 2
+    assert "has neither a campaign nor a result with the name or key 'sprnig'" in capsys.readouterr().err
+    assert list(tmp_path.glob("*export*")) == []
+    assert main([*export, NAME]) == 0, "a campaign without results is known"
+    assert len(output.read_text().splitlines()) == 1
+
+
+def test_an_export_that_fails_midway_leaves_no_file(sqlite: str, tmp_path: Path, mocker: MockerFixture) -> None:
+    def rows(*_: object, **__: object) -> Iterator[dict[str, Any]]:
+        yield dict.fromkeys(ROW)
+        raise OperationalError("SELECT", {}, Exception())
+
+    with closing(Database(sqlite)) as database:
+        database.put_campaign(CampaignRow(KEY, NAME, 3, "unknown"))
+    mocker.patch.object(Database, "rows", rows)
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    assert main(["results", "export", NAME, "--database", sqlite, "--output", str(folder / "x.csv")]) == 2
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["list"], "--database"),
+        (
+            ["list", "--database", "postgres_default"],
+            "This command needs the URL of the results database, sqlite:///FILE or",
+        ),
         (["list", "--database", "sqlite:///{}/typo.db"], "There is no results database"),
         (["serve", "--database", "sqlite:///{}/x.db"], "--secret-file"),
         (

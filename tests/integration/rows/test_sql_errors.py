@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContactRules, InvalidContacts
+from tests.support.logs import everything_logged
 from tests.support.postgres import Postgres
 from tests.support.warehouse import Database, failure, postgres_database, run, shown, sqlite_database
 
@@ -180,6 +181,14 @@ def test_a_connection_that_is_not_to_a_database_is_an_error(
     error = failure()
     assert isinstance(error, InvalidContacts)
     assert f"The connection 'warehouse' {words}" in str(error)
+
+
+@pytest.mark.parametrize("conn_id", ["postgresql://etl:S3cretPw@db/x", "etl:S3cretPw@db"])
+def test_a_password_in_place_of_the_connections_id_is_not_shown(conn_id: str) -> None:
+    with everything_logged() as logged:
+        error = failure(sql_conn_id=conn_id)
+    assert "so it is not shown. Nothing was sent. It must be the id of an Airflow connection" in str(error)
+    assert "S3cretPw" not in f"{shown(error)}{logged}"
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
