@@ -34,6 +34,7 @@ def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> Non
 def send_and_tell_from_a_process(
     meeting: Any, environment: dict[str, str], *arguments: Any, before: str = "ledger.Ledger.record_intent"
 ) -> None:
+    os.environ.clear()  # it is that of the test that started the server of processes, which serves later tests too
     os.environ.update(environment)
     with senders_meet(meeting, before):
         send_and_tell(*arguments)
