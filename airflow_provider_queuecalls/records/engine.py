@@ -119,7 +119,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _with_driver(name: str) -> str:
-    """The kind of database with its driver: the URL's, or else the first one that is installed."""
+    """The kind of database, for PostgreSQL with its driver: the URL's, or else the first one that is installed."""
     import sqlalchemy
 
     kind, _, chosen = name.partition("+")
@@ -133,8 +133,10 @@ def _with_driver(name: str) -> str:
             f"The results database cannot use the driver {chosen!r}. It must be {' or '.join(map(repr, usable))}, or left out: "
             f"{ACCEPTED}."
         )
+    if kind == "sqlite":
+        return name
     wanted = [chosen] if chosen else usable
     for driver in wanted:
-        if driver == "pysqlite" or find_spec(driver):
+        if find_spec(driver):
             return f"{kind}+{driver}"
     raise QueueCallsError(f"PostgreSQL needs a driver, which is not installed: pip install {' or '.join(wanted)}.")

@@ -84,7 +84,7 @@ def test_duckdb_is_loaded_for_large_files_only(
     suppression_list.write_text((row * (list_size // len(row))).ljust(list_size, "\n"))
     program = (
         "import sys; from airflow_provider_queuecalls.contacts import ContactRules, check; "
-        "check(sys.argv[1], ContactRules(on_invalid='skip', suppress=sys.argv[2:])).close(); print('duckdb' in sys.modules)"
+        "check(sys.argv[1], ContactRules(on_invalid='skip', suppress=sys.argv[2:] or None)).close(); print('duckdb' in sys.modules)"
     )
     lists = [str(suppression_list)] if list_size else []
     run = subprocess.run([sys.executable, "-c", program, str(path), *lists], capture_output=True, text=True, check=True)
