@@ -68,7 +68,7 @@ class CallResultsOperator(BaseOperator):
     """Join the list that was sent with the results of its calls, and write who was reached or who was not.
 
     The list is checked again with the same rules, so that exactly the contacts that were sent are joined: give ``contacts``
-    and the rules of the check as they were given to QueueCallsOperator. ``calling_hours`` need ``queued``. If the digest of
+    and the rules of the check as they were given to QueueCallsOperator. ``calling_hours`` needs ``queued``. If the digest of
     the list is not the one in ``queued``, the task fails. With ``campaign_name``, only the number of contacts can be
     compared: if it differs, a warning is logged, and ``select='missing'`` fails.
 
