@@ -242,7 +242,7 @@ def test_the_next_list_never_replaces_a_file_that_is_read(
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     if request.param == "sqlite":
         return sqlite_database(tmp_path / "warehouse.db", monkeypatch)
-    return postgres_database(request.getfixturevalue("postgres"), tmp_path, monkeypatch, "psycopg2")
+    return postgres_database(request.getfixturevalue("postgres"), monkeypatch, "psycopg2")
 
 
 def test_the_rows_of_a_campaign_are_replaced_in_a_table(stored: dict[str, Any], warehouse: Warehouse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 import traceback
 from collections.abc import Callable
@@ -45,11 +46,11 @@ def sqlite_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     return Database(lambda: sqlite3.connect(path), "?")
 
 
-def postgres_database(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str) -> Database:
+def postgres_database(postgres: Postgres, monkeypatch: pytest.MonkeyPatch, driver: str) -> Database:
     import psycopg2
     from airflow.providers.postgres.hooks import postgres as provider
 
-    url = postgres.new_database(f"{driver}_{abs(hash(tmp_path))}")
+    url = postgres.new_database(f"{driver}_{secrets.token_hex(4)}")
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", url)
     if driver == "psycopg":
         pytest.importorskip("psycopg")

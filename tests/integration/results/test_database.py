@@ -64,6 +64,7 @@ def test_a_statement_does_not_wait_forever_behind_a_process_that_is_frozen(
 ) -> None:
     from sqlalchemy import text
 
+    pytest.importorskip(driver)
     if driver == "psycopg" and sqlalchemy.__version__ < "2":
         pytest.skip("SQLAlchemy 1.4 has only psycopg2")
     url = postgres_url.replace("postgresql", f"postgresql+{driver}")

@@ -55,7 +55,7 @@ def warehouse(
     if request.param == "sqlite":
         database = sqlite_database(tmp_path / "warehouse.db", monkeypatch)
     else:
-        database = postgres_database(request.getfixturevalue("postgres"), tmp_path, monkeypatch, request.param)
+        database = postgres_database(request.getfixturevalue("postgres"), monkeypatch, request.param)
     values = ", ".join(f"({key}, {number}, '{reference}')" for key, number, reference in PEOPLE)
     database.do("CREATE TABLE people (id INT, mobile BIGINT, reference TEXT)", f"INSERT INTO people VALUES {values}")
     return database

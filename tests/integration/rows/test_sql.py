@@ -70,8 +70,8 @@ def test_each_map_index_has_a_query_and_a_campaign(run_dag: Any, warehouse: Data
 
 
 @pytest.fixture
-def appointments(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = postgres_database(postgres, tmp_path, monkeypatch, "psycopg2")
+def appointments(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = postgres_database(postgres, monkeypatch, "psycopg2")
     database.do(
         "CREATE TABLE appointments (day DATE, mobile TEXT, reference TEXT, spoken_time TEXT)",
         f"""INSERT INTO appointments VALUES
@@ -114,8 +114,8 @@ def test_parameters_are_bound_by_the_driver(parameters: Any, warehouse: Database
     assert run(sql.replace("%%", "%").replace(f"> {warehouse.mark}", "> 0"), parameters="None")["contacts"] == 3
 
 
-def test_hook_parameters_reach_the_hook(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = postgres_database(postgres, tmp_path, monkeypatch, "psycopg2")
+def test_hook_parameters_reach_the_hook(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = postgres_database(postgres, monkeypatch, "psycopg2")
     assert database.do("SELECT 1") == [(1,)]
     asked = "SELECT 16175550143 AS phone_number WHERE current_setting('application_name') = 'outreach'"
     assert isinstance(failure(asked), InvalidContacts)
@@ -124,19 +124,17 @@ def test_hook_parameters_reach_the_hook(postgres: Postgres, tmp_path: Path, monk
     assert "cannot be used with these hook_params" in str(failure(asked, hook_params=["options"]))
 
 
-def test_a_connection_that_gives_mappings_gives_the_same(
-    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_gives_mappings_gives_the_same(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     for driver in ("psycopg2", "psycopg"):
-        postgres_database(postgres, tmp_path / driver, monkeypatch, driver)
+        postgres_database(postgres, monkeypatch, driver)
         for cursor in ("dictcursor", "namedtuplecursor"):
             url = os.environ["AIRFLOW_CONN_WAREHOUSE"].partition("?")[0]
             monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"{url}?cursor={cursor}")
             assert run("SELECT 5 AS id, 16175550143 AS phone_number, 6 AS id")["contacts"] == 1
 
 
-def test_nothing_is_committed(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = postgres_database(postgres, tmp_path, monkeypatch, "psycopg2")
+def test_nothing_is_committed(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = postgres_database(postgres, monkeypatch, "psycopg2")
     database.do(
         "CREATE TABLE asked (number BIGINT)",
         "CREATE FUNCTION claim() RETURNS BIGINT LANGUAGE sql AS "
@@ -200,7 +198,7 @@ def test_memory_does_not_grow_with_the_result(
         database = sqlite_database(tmp_path / "warehouse.db", monkeypatch)
         series = f"(WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {ROWS}) SELECT i FROM s)"
     else:
-        database = postgres_database(request.getfixturevalue("postgres"), tmp_path, monkeypatch, kind)
+        database = postgres_database(request.getfixturevalue("postgres"), monkeypatch, kind)
         series = f"generate_series(1, {ROWS}) i"
     database.do(f"CREATE TABLE people AS SELECT {columns} FROM {series}")
     assert growth(MEASURE, "SELECT * FROM people ORDER BY phone_number", kind, str(ROWS)) <= GROWTH_MB

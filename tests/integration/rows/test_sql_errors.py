@@ -82,10 +82,10 @@ def test_wrong_rules_are_reported_before_the_query_runs() -> None:
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 @pytest.mark.parametrize("number", [1, 25_000])
-def test_postgres_errors_do_not_quote_rows(  # noqa: PLR0917
-    number: int, driver: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: Path
+def test_postgres_errors_do_not_quote_rows(
+    number: int, driver: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
-    postgres_database(postgres, tmp_path, monkeypatch, driver)
+    postgres_database(postgres, monkeypatch, driver)
     values = f"SELECT CASE WHEN i = {number} THEN 'patient-88' ELSE '1' END AS a FROM generate_series(1, 30000) i"
     error = failure(f"SELECT a::int AS phone_number FROM ({values}) AS x")
     assert "InvalidTextRepresentation (SQLSTATE 22P02: data exception). Nothing was sent." in str(error)
@@ -95,9 +95,9 @@ def test_postgres_errors_do_not_quote_rows(  # noqa: PLR0917
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_postgres_errors_repeat_neither_the_statement_nor_its_parameters(
-    driver: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = postgres_database(postgres, tmp_path, monkeypatch, driver)
+    database = postgres_database(postgres, monkeypatch, driver)
     database.do("CREATE FUNCTION bad() RETURNS BIGINT LANGUAGE plpgsql AS $$ BEGIN RAISE 'bad row patient-88'; END $$")
     for error in (
         failure("SELECT FORM x WHERE a = %s AND b = 16175550143", parameters=["patient-88"]),
@@ -141,9 +141,9 @@ def test_a_table_that_is_locked_is_safe_to_try_again(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_a_query_that_the_server_ends_is_safe_to_try_again(
-    driver: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: Path
+    driver: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
-    postgres_database(postgres, tmp_path, monkeypatch, driver)
+    postgres_database(postgres, monkeypatch, driver)
     ends = "SELECT pg_terminate_backend(pg_backend_pid())::int + i AS phone_number FROM generate_series(1, {}) i"
     with pytest.raises(CheckFailed, match=r"The query on 'warehouse' cannot be run: .*Nothing was sent. It is safe"):
         run(ends.format(1))
