@@ -126,12 +126,12 @@ def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     if options.dry_run or not (options.yes or _confirmed(checked.campaign_name, checked.report.valid)):
         return checked.result, SENT if options.dry_run else FAILED
     _on_signals(stop)
-    with earlier_try_named(open_store, key), ExitStack() as opened:
-        called = opened.enter_context(open_record())
-        with _outcome_unknown(checked.campaign_name), opened.pop_all() as stack:
-            open_store = with_campaign_row(open_store, None, log, stack, row_values(campaign, hook.endpoint))
-            open_ledger = ledger_opener(open_store, this_try, log)
-            delivery = deliver_list(open_ledger, called=called, expected_digest=checked.report.digest or "")
+    with (
+        earlier_try_named(open_store, key), _outcome_unknown(checked.campaign_name), open_record() as called, ExitStack() as stack
+    ):  # fmt: skip
+        open_store = with_campaign_row(open_store, None, log, stack, row_values(campaign, hook.endpoint))
+        open_ledger = ledger_opener(open_store, this_try, log)
+        delivery = deliver_list(open_ledger, called=called, expected_digest=checked.report.digest or "")
     return delivery.result, SENT
 
 

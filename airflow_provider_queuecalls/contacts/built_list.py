@@ -54,14 +54,8 @@ def oldest_change(source: Source, stop: StopRequest, memory_mb: int) -> float:
                 return datetime.fromisoformat(metadata["oldest_change"]).timestamp()
         except (duckdb.OutOfMemoryException, duckdb.IOException):
             raise
-        except (
-            duckdb.Error,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ):  # their texts may show what the file has
-            pass
+        except (duckdb.Error, ValueError, KeyError, TypeError, AttributeError):
+            pass  # their texts may show what the file has
     raise InvalidContacts(
         f"{source.shown} is a Parquet file that is incomplete or damaged. Build it again with queuecalls suppression build."
     )
