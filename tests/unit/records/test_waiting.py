@@ -35,7 +35,7 @@ def counts(results: int, **known: Any) -> ResultCounts:
     return ResultCounts("key", "spring", results=results, by_result=Counter({"completed": results}), **known)
 
 
-@pytest.mark.parametrize("queued", [QUEUED, json.dumps(QUEUED), str(QUEUED)])
+@pytest.mark.parametrize("queued", [QUEUED, json.dumps(QUEUED), str(QUEUED)], ids=["native", "JSON", "rendered"])
 def test_a_wait_is_read_as_templates_render_it(queued: object) -> None:
     given = {"queued": queued, "campaign_name": "None", "min_results": "7", "min_share": "7%", "grace": "90"}
     assert read_wait({**given, "deadline": MOMENT.isoformat()}, key_of) == Wait(
