@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -100,12 +100,15 @@ class Hours:
         return found
 
     def _window(self, day: int) -> Window | None:
-        days = dict(self.days)
-        window = days.get(DAYS[(day + _EPOCH - 1) % 7])
+        window = self._windows.get(DAYS[(day + _EPOCH - 1) % 7])
         if window is None or not self._is_holiday(day):
             return window
-        holiday = days.get(HOLIDAY, Window(0, 0))
+        holiday = self._windows.get(HOLIDAY, Window(0, 0))
         return Window(max(window.start, holiday.start), min(window.end, holiday.end))
+
+    @cached_property
+    def _windows(self) -> Mapping[str, Window]:
+        return dict(self.days)
 
     def _is_holiday(self, day: int) -> bool:
         return bool(self.holidays) and date.fromordinal(day + _EPOCH) in self.holidays
