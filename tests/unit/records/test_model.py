@@ -146,11 +146,18 @@ def search(kind: type[MemoryStore], plans: Sequence[Planned | Person], *, two_ma
         progress = ["waiting"] * len(plans)
         for index in path:
             progress[index] = next(world.actors[index], "ended")
-        most = max(most, world.queued - asked_for - world.sent_back)
-        if (state := (tuple(progress), world.state())) in seen:
-            continue
-        seen.add(state)
-        todo += [(*path, index) for index in range(len(plans)) if progress[index] != "ended"]
+        while True:
+            most = max(most, world.queued - asked_for - world.sent_back)
+            if (state := (tuple(progress), world.state())) in seen:
+                break
+            seen.add(state)
+            going_on = [index for index in range(len(plans)) if progress[index] != "ended"]
+            if not going_on:
+                break
+            # What one of them does next happens in this world, which needs no replay; the others' steps come later.
+            todo += [(*path, index) for index in going_on[1:]]
+            path = (*path, going_on[0])
+            progress[going_on[0]] = next(world.actors[going_on[0]], "ended")
     return most, len(seen)
 
 
