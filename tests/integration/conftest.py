@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import itertools
+import os
 import shutil
 import signal
 import ssl
@@ -50,9 +52,22 @@ def watchdog(airflow: Any) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def database(airflow: Any) -> None:
+def database(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Airflow's database, and one API over it: ``dag.test()`` would make one for each task, which takes longer than the task."""
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    migrated = shared / "migrated.db"
+    # One process of tests migrates it, and the others copy it.
+    with (shared / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not migrated.exists():
+            new = migrated.with_suffix(".new")
+            environment = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{new}"}
+            migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+            subprocess.run(migrate, check=True, capture_output=True, env=environment)
+            new.rename(migrated)
+    shutil.copyfile(migrated, HOME / "airflow.db")
     if not IS_AIRFLOW_2:
         from airflow.sdk.execution_time import supervisor
 
