@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -90,10 +90,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Return the result, and the exit code."""
-    from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-    from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at, try_of
-    from airflow_provider_queuecalls._airflow.results import build_campaign, row_values, speaks, with_campaign_row
-    from airflow_provider_queuecalls._airflow.settings import check_memory_mb
+    from airflow_provider_queuecalls._airflow.delivering import delivering
+    from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at, try_of
+    from airflow_provider_queuecalls._airflow.results import build_campaign
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -111,27 +110,23 @@ def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     campaign = build_campaign(values, hook.endpoint, speak=options.speak)
     this_try = try_of(None, resend=options.resend)
     open_store = records_at(options.receipts, log, dry_run=options.dry_run)
-    key = hook.key_of(campaign.campaign_name or "")
-    open_record = partial(called_numbers, options.max_per_period, campaign, key, log=log)
-    deliver_list = partial(
-        deliver, campaign, options.file, client, rules=rules, speaks=speaks(campaign), memory_limit=check_memory_mb(), log=log
-    )  # fmt: skip
-    with progress_bar() as progress, earlier_try_named(open_store, key), open_record() as called:
+    as_configured = partial(
+        delivering, campaign, hook.endpoint, open_store, max_per_period=options.max_per_period, log=log
+    )
+    deliver_list = partial(deliver, campaign, options.file, client, rules=rules)
+    with progress_bar() as progress, as_configured() as (open_store, configured):
         checked = deliver_list(
-            ledger_opener(open_store, this_try, log), called=called, rejects=nullcontext(options.rejects), dry_run=True,
-            progress=progress,
+            ledger_opener(open_store, this_try, log), rejects=nullcontext(options.rejects), dry_run=True, progress=progress,
+            **configured,
         )  # fmt: skip
     # Python goes on to read the answer after a handler that raises nothing.
     _on_signals(signal.default_int_handler)
     if options.dry_run or not (options.yes or _confirmed(checked.campaign_name, checked.report.valid)):
         return checked.result, SENT if options.dry_run else FAILED
     _on_signals(stop)
-    with (
-        earlier_try_named(open_store, key), _outcome_unknown(checked.campaign_name), open_record() as called, ExitStack() as stack
-    ):  # fmt: skip
-        open_store = with_campaign_row(open_store, None, log, stack, row_values(campaign, hook.endpoint))
+    with _outcome_unknown(checked.campaign_name), as_configured() as (open_store, configured):
         open_ledger = ledger_opener(open_store, this_try, log)
-        delivery = deliver_list(open_ledger, called=called, expected_digest=checked.report.digest or "")
+        delivery = deliver_list(open_ledger, expected_digest=checked.report.digest or "", **configured)
     return delivery.result, SENT
 
 

@@ -10,16 +10,9 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
-from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-from airflow_provider_queuecalls._airflow.receipts import (
-    describe_records,
-    earlier_try_named,
-    ledger_opener,
-    records_at,
-    try_of,
-)
-from airflow_provider_queuecalls._airflow.results import build_start_url, row_values, speaks, with_campaign_row
-from airflow_provider_queuecalls._airflow.settings import check_memory_mb
+from airflow_provider_queuecalls._airflow.delivering import delivering
+from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at, try_of
+from airflow_provider_queuecalls._airflow.results import build_start_url
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -156,12 +149,9 @@ class QueueCallsHook(BaseHook):
         """
         task = running_task()
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
-        key = self.key_of(campaign.campaign_name or "")
-        with ExitStack() as stack:
-            known = row_values(campaign, self.endpoint)
-            open_store = with_campaign_row(open_store, task, self.log, stack, known)
-            stack.enter_context(earlier_try_named(open_store, key))
-            called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=self.log))
+        with delivering(
+            campaign, self.endpoint, open_store, max_per_period=max_per_period, log=self.log, ti=task
+        ) as (open_store, configured):  # fmt: skip
             return deliver(
                 campaign,
                 contacts,
@@ -171,10 +161,7 @@ class QueueCallsHook(BaseHook):
                 rejects=nullcontext(rejects_path),
                 expected_digest=expected_digest,
                 dry_run=dry_run,
-                called=called,
-                speaks=speaks(campaign),
-                memory_limit=check_memory_mb(),
-                log=self.log,
+                **configured,
             )
 
     def close(self) -> None:

@@ -9,20 +9,12 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
+from airflow_provider_queuecalls._airflow.delivering import delivering
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
-from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.question import OnUnknown, ask_if_unknown, read_parameters, record_answer
-from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener, records_at, try_of
-from airflow_provider_queuecalls._airflow.results import (
-    build_campaign,
-    page_of_campaign,
-    row_values,
-    speaks,
-    update_campaign_row,
-    with_campaign_row,
-)
+from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at, try_of
+from airflow_provider_queuecalls._airflow.results import build_campaign, page_of_campaign, update_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
-from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
     ContactFile,
     LocalPath,
@@ -306,14 +298,17 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
-            known = {
-                **row_values(campaign, self.hook.endpoint),
-                "collects_results": parse_flag("collect_results", self.collect_results),
-            }
-            open_store = with_campaign_row(open_store, context["ti"], self.log, stack, known)
-            key = self.hook.key_of(campaign.campaign_name or "")
-            stack.enter_context(earlier_try_named(open_store, key))
-            called = stack.enter_context(called_numbers(self.max_per_period, campaign, key, log=self.log))
+            open_store, configured = stack.enter_context(
+                delivering(
+                    campaign,
+                    self.hook.endpoint,
+                    open_store,
+                    max_per_period=self.max_per_period,
+                    log=self.log,
+                    ti=context["ti"],
+                    collects_results=parse_flag("collect_results", self.collect_results),
+                )
+            )
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))
             open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
@@ -331,10 +326,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     rejects=writable_copy(self.rejects_path, "The rejects file", self.stop),
                     expected_digest=expected_digest,
                     dry_run=dry_run,
-                    called=called,
-                    speaks=speaks(campaign),
-                    memory_limit=check_memory_mb(),
-                    log=self.log,
+                    **configured,
                 )
             except QueueCallsError as error:
                 self._delivered = error.delivery and (error.delivery.result, sources)

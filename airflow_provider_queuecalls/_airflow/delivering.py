@@ -1,0 +1,42 @@
+"""What Airflow's configuration adds to a delivery, whoever sends: the campaign's row, and the limits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
+from airflow_provider_queuecalls._airflow.receipts import earlier_try_named
+from airflow_provider_queuecalls._airflow.results import row_values, speaks, with_campaign_row
+from airflow_provider_queuecalls._airflow.settings import check_memory_mb
+from airflow_provider_queuecalls.client.campaign import Campaign
+from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.stores import OpenStore
+
+
+@contextmanager
+def delivering(
+    campaign: Campaign,
+    endpoint: Endpoint,
+    open_store: OpenStore,
+    *,
+    max_per_period: object,
+    log: logging.Logger | Any,
+    ti: Any = None,
+    **row: Any,
+) -> Iterator[tuple[OpenStore, dict[str, Any]]]:
+    """Give what opens the campaign's record from here on, and the arguments of ``deliver()`` that Airflow configures.
+
+    If ``[queuecalls] results_database`` is set, the campaign's row follows its record. ``ti`` is the task that sends, None for
+    a program; ``row`` are more columns of the row. Errors of the check end with what an earlier try has sent.
+    """
+    key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
+    with ExitStack() as stack:
+        known = {**row_values(campaign, endpoint), **row}
+        open_store = with_campaign_row(open_store, ti, log, stack, known)
+        stack.enter_context(earlier_try_named(open_store, key))
+        called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=log))
+        yield open_store, {"called": called, "speaks": speaks(campaign), "memory_limit": check_memory_mb(), "log": log}
