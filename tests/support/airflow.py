@@ -206,7 +206,7 @@ class Airflow:
                     return found
             except OSError as error:  # it may not be up yet, or be busy
                 problem = error
-            time.sleep(0.5)
+            time.sleep(1)
         raise AssertionError(f"{what} didn't come in {seconds} s ({problem})\n{self.logs()}")
 
     def logs(self) -> str:
