@@ -1,7 +1,7 @@
 # make demo       sets everything up and runs the main job through a real Airflow
-# make quick      sets everything up and runs the unit tests: no browser, no database, about a minute
-# make test       sets everything up and runs all tests
-# make test-all   does so with every Airflow that is supported
+# make quick      sets everything up and runs the unit tests: no browser, no database, under a minute
+# make test       sets everything up and runs the tests, without those marked "long"
+# make test-all   runs all tests with every Airflow that is supported
 
 # The newest that is installed: measuring coverage takes a quarter of the time of tests before Python 3.12.
 PYTHON ?= $(shell tools/find_python.sh 3.13 3.12 2>/dev/null)
@@ -17,6 +17,8 @@ PARALLEL = --numprocesses=$(WORKERS) --maxprocesses=4
 BY_MODULE = --dist=loadfile --no-loadscope-reorder
 # Measured once, with the newest Airflow, and printed in the last lines.
 COVERAGE = $(if $(filter .venv,$(VENV)),--cov --cov-report=)
+# Some thirty tests, of a million rows or of random files: they take an eighth of the time of all.
+WITHOUT_LONG ?= -m 'not long'
 
 # Older Airflows break with packages newer than themselves. The Pythons are spread over those that each runs on.
 OLDER = 2.11.2 3.0.6 3.1.8 3.2.2
@@ -41,16 +43,16 @@ demo: $(VENV)/.ready
 	$(VENV)/bin/queuecalls demo
 
 quick: $(VENV)/.ready
-	$(PYTEST) tests/unit --numprocesses=$$(nproc) --maxprocesses=4 --dist=worksteal $(ARGS)
+	$(PYTEST) tests/unit --numprocesses=$$(nproc) --maxprocesses=4 --dist=worksteal $(WITHOUT_LONG) $(ARGS)
 
 # The pages are tested in a real browser, and the scheduler works on a real database. With ARGS, what they choose is
 # tested in one process.
 test: $(VENV)/.ready postgresql chromium
-	$(PYTEST) $(or $(ARGS),$(PARALLEL) $(BY_MODULE) $(COVERAGE))
+	$(PYTEST) $(or $(ARGS),$(PARALLEL) $(BY_MODULE) $(COVERAGE) $(WITHOUT_LONG))
 
 # Two at a time, of two processes each, since tests wait a lot; what each prints comes in one piece.
 test-all: $(VENV)/.ready postgresql chromium
-	$(MAKE) --jobs=2 --output-sync=target --keep-going WORKERS=2 test-newest $(OLDER:%=test-%) test-lowest test-prerelease
+	$(MAKE) --jobs=2 --output-sync=target --keep-going WORKERS=2 WITHOUT_LONG= test-newest $(OLDER:%=test-%) test-lowest test-prerelease
 
 # The longest, so it begins first: its prerequisites are there.
 test-newest:

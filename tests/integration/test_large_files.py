@@ -16,6 +16,8 @@ from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.memory import growth
 from tests.unit.contacts.checking import ANN, codes_of
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_line_numbers_are_right_in_a_file_that_duckdb_reads_in_parts(tmp_path: Path, end: str) -> None:

@@ -54,6 +54,7 @@ def million_ids_as_json() -> Iterator[bytes]:
     yield b"]}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("ids", "mebibytes"), [(million_ids_as_xml, 48), (million_ids_as_json, 256)], ids=["xml", "json"]
 )

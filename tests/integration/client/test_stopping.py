@@ -264,6 +264,7 @@ def bodies(mocker: MockerFixture) -> list[MultipartBody]:
     return made
 
 
+@pytest.mark.long
 def test_nothing_begins_after_a_stop_before_any_line_of_the_client(
     small_list: Path, bodies: list[MultipartBody]
 ) -> None:

@@ -25,6 +25,7 @@ from tests.support.ports import free_port
 from tests.support.postgres import postgres_server
 from tests.support.receiver import NEW, receiver
 
+pytestmark = pytest.mark.long
 SENDERS = 20
 
 

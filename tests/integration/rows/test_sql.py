@@ -187,6 +187,7 @@ print("grown", peak() - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", "psycopg", "psycopg2"])
 def test_memory_does_not_grow_with_the_result(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

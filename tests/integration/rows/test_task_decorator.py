@@ -137,6 +137,7 @@ print("grown", peak() - before)
 """
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_what_is_yielded(airflow: Any) -> None:
     assert growth(MEASURE, str(ROWS)) <= GROWTH_MB
 

@@ -19,6 +19,7 @@ from tests.support.memory import peak, untraced
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sandbox import START_URL, post, refused_fields
 
+pytestmark = pytest.mark.long
 MILLION = 1_000_000
 
 

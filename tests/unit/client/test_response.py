@@ -333,6 +333,7 @@ print("grown", peak() - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "parts",
     [
@@ -353,6 +354,7 @@ def test_memory_does_not_grow_with_the_length_of_a_value(parts: tuple[str, str, 
     assert growth(MEASURE, "32", *parts) <= 12
 
 
+@pytest.mark.long
 def test_ninety_thousand_names_and_a_megabyte_of_text_are_read() -> None:
     names = ",".join(f'"name{i}": 1' for i in range(90_000))
     attributes = " ".join(f'name{i}="1"' for i in range(90_000))

@@ -179,6 +179,7 @@ def test_a_stop_ends_the_reading_of_the_record(contacts: Contacts) -> None:
     assert read == [FIRST]
 
 
+@pytest.mark.long
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     numbers=st.lists(st.integers(FIRST, FIRST + 9), min_size=1, max_size=30),

@@ -215,6 +215,7 @@ names = st.sampled_from(["", "", "America/Denver", " FL", "TX", "Pacific/Honolul
 windows = st.sampled_from([HOURS, "us-strict, ca-crtc", {"default": HOURS, "TX": "12:00-13:00"}, "us-federal"])
 
 
+@pytest.mark.long
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(numbers, names), min_size=1, max_size=40),
@@ -301,6 +302,7 @@ def test_a_place_counts_if_any_of_its_rows_is_sent(contacts: Contacts, tmp_path:
     assert found.span == (NOON, at("2026-11-27T20:55:00-05:00"))
 
 
+@pytest.mark.long
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(numbers, names), min_size=1, max_size=40),

@@ -95,6 +95,7 @@ chosen = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(
     st.lists(st.tuples(numbers, references, st.just("text")), min_size=1, max_size=16),
