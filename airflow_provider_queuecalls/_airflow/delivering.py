@@ -28,7 +28,7 @@ def delivering(
     ti: Any = None,
     **row: Any,
 ) -> Iterator[tuple[OpenStore, dict[str, Any]]]:
-    """Give what opens the campaign's record from here on, and the arguments of ``deliver()`` that Airflow configures.
+    """Give how to open the campaign's record, and the arguments of ``deliver()`` that Airflow's configuration decides.
 
     If ``[queuecalls] results_database`` is set, the campaign's row follows its record. ``ti`` is the task that sends, None for
     a program; ``row`` are more columns of the row. Errors of the check end with what an earlier try has sent.
