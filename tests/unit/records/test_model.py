@@ -146,11 +146,9 @@ def search(kind: type[MemoryStore], plans: Sequence[Planned | Person], *, two_ma
         progress = ["waiting"] * len(plans)
         for index in path:
             progress[index] = next(world.actors[index], "ended")
-        while True:
-            most = max(most, world.queued - asked_for - world.sent_back)
-            if (state := (tuple(progress), world.state())) in seen:
-                break
+        while (state := (tuple(progress), world.state())) not in seen:
             seen.add(state)
+            most = max(most, world.queued - asked_for - world.sent_back)
             going_on = [index for index in range(len(plans)) if progress[index] != "ended"]
             if not going_on:
                 break
