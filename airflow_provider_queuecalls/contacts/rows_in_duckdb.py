@@ -49,7 +49,7 @@ class RowsInDuckDB:
         # Most often no cell is quoted, or all are, or no delimiter is quoted: none of these needs a slow replacement.
         return f"""SELECT line, CASE
             WHEN NOT contains(line, '"') THEN {split}
-            WHEN starts_with(line, '"') AND ends_with(line, '"') AND strlen(text) = strlen(separated) - 2
+            WHEN starts_with(separated, '"') AND ends_with(separated, '"') AND strlen(text) = strlen(separated) - 2
                 THEN string_split(text, '{_SEPARATOR}')
             WHEN {_is_row_of(f"{inner}|{bare}", delimiter)} THEN string_split(replace(line, '"', ''), '{delimiter}')
             WHEN {_is_row_of(cell, delimiter)} THEN string_split({each}, '{_SEPARATOR}')[:-2] END AS cells

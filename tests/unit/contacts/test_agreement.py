@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -179,6 +180,18 @@ def test_both_checkers_agree_on_every_line(
 ) -> None:
     with mock.patch.object(lines, "BLOCK_BYTES", block_bytes):  # the smaller end within characters and line ends
         assert_agreement(path, data.draw(files(options["delimiter"])), options)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_both_checkers_agree_on_all_short_rows_with_quotes(path: Path, delimiter: str) -> None:
+    parts = ('"', delimiter, "16175551234", "a")
+    rows = ("".join(row) for length in range(1, 7) for row in product(parts, repeat=length))
+    # One that leaves a cell open would also reject the next.
+    closed = [row for row in rows if row.count('"') % 2 == 0]
+    options = {"phone_format": "nanp", "normalize": False, "quoting": "allow", "duplicates": "keep"}
+    # Every line up to the first row is checked in Python.
+    data = "\n".join(["12125550100", *closed, ""]).encode()
+    assert_agreement(path, data, {**options, "delimiter": delimiter})
 
 
 @several
