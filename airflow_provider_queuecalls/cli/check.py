@@ -40,8 +40,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "check",
         help=text,
         description=text,
-        epilog="Exit code: 0 every row is valid, duplicate, or suppressed as asked for; 1 a row is rejected, also with "
-        "--on-invalid skip, or another rule fails the file; 2 the file cannot be checked, or an option is not valid.",
+        epilog="Exit code: 0 every row is valid, duplicate, or suppressed as asked for; 1 a row is rejected, even with "
+        "--on-invalid skip, or the file breaks another rule; 2 the file cannot be checked, or an option is not valid.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     add_rules(parser)
@@ -65,10 +65,8 @@ def add_rules(parser: argparse._ActionsContainer, without: Collection[str] = ())
         option = f"--{parameter.name.replace('_', '-')}"
         if parameter.default is False:
             parser.add_argument(option, action="store_true", help=parameter.doc)
-        elif parameter.default == ():
-            parser.add_argument(option, action="append", metavar="PATH", help=f"{_doc(parameter)} May be given again.")
         else:
-            parser.add_argument(option, metavar="X", help=option_help(parameter))
+            parser.add_argument(option, action="append", metavar="X", help=option_help(parameter))
 
 
 def add_limit(parser: argparse._ActionsContainer) -> None:
@@ -94,8 +92,9 @@ def _doc(parameter: Parameter) -> str:
 
 
 def given_rules(options: argparse.Namespace) -> dict[str, Any]:
-    """The parameters of the check among the options."""
-    return {parameter.name: getattr(options, parameter.name, None) for parameter in PARAMETERS}
+    """The parameters of the check among the options. An option that is given several times has a list of values."""
+    given = {parameter.name: getattr(options, parameter.name, None) for parameter in PARAMETERS}
+    return {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in given.items()}
 
 
 def add_span(parser: argparse._ActionsContainer, default_end: str) -> None:

@@ -126,6 +126,21 @@ def test_every_rule_is_an_option(tmp_path: Path) -> None:
     assert rejects.read_text() == f"line,reason,ref,mobile\n3,suppressed,b,{BOB}\n4,invalid_number,c,nobody\n"
 
 
+def test_every_suppression_list_counts_if_the_option_is_repeated(tmp_path: Path) -> None:
+    contacts, first, second = (tmp_path / name for name in ("calls.csv", "first.csv", "second.csv"))
+    contacts.write_text(f"{ANN}\n{BOB}\n")
+    first.write_text(f"{ANN}\n")
+    second.write_text(f"{BOB}\n")
+    done = run(contacts, "--json", "--suppress", first, "--suppress", second)
+    assert json.loads(done.stdout)["reasons"] == {"suppressed": 2}
+
+
+def test_a_choice_that_is_repeated_is_an_error(contacts: Path) -> None:
+    done = run(contacts, "--duplicates", "drop", "--duplicates", "keep")
+    assert done.returncode == 2
+    assert "duplicates is a value of type list; it must be 'fail', 'drop', or 'keep'" in done.stderr
+
+
 def test_a_long_file_shows_its_progress_on_a_terminal(tmp_path: Path) -> None:
     path = tmp_path / "calls.csv"
     path.write_text("".join(f"1617{number},{'r' * 60}\n" for number in range(2_000_000, 2_040_000)))
