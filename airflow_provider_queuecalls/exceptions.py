@@ -158,12 +158,7 @@ class WireError(QueueCallsError):
     byte of the body may have left this machine; default is True."""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        campaign_name: str | None = None,
-        status_code: int | None = None,
-        sent: bool = True,
+        self, message: str, *, campaign_name: str | None = None, status_code: int | None = None, sent: bool = True
     ) -> None:
         super().__init__(message, campaign_name=campaign_name)
         self.status_code = status_code

@@ -79,8 +79,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_per_period": {
                         "description": (
-                            "How often a number may be called in a period of time, such as 3/24h, by all campaigns that operators and "
-                            "deliver() send: the default of the parameter max_per_period. It needs results_database and results_secret."
+                            "How often a number may be called in a period of time, such as 3/24h, by all campaigns that operators, "
+                            "deliver(), and 'queuecalls send' send: the default of the parameter max_per_period. It needs results_database and results_secret."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
@@ -113,7 +113,8 @@ def get_provider_info() -> dict[str, Any]:
                         "description": (
                             "Database of campaigns and results: a URL such as postgresql://USER:PASSWORD@HOST/DATABASE or "
                             "sqlite:///FILE, or the id of an Airflow connection. If it is set, each campaign that a task sends is listed in it "
-                            "with its outcome, and the API server of Airflow 3 receives results at /queuecalls/results."
+                            "with its outcome. If results_secret is set too, the API server of Airflow 3 receives results at "
+                            "/queuecalls/results."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

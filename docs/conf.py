@@ -41,7 +41,7 @@ nitpicky = True
 smartquotes = False  # what is typed must be shown as it is typed
 nitpick_ignore_regex = [
     # Other projects' names: their inventories would have to be fetched.
-    ("py:.*", rf"(?!{package.__name__}\.)[a-z_]\w*\..*|[a-z]+|[A-Z]\w+Error"),
+    ("py:.*", rf"(?!{package.__name__}\.)[a-z_]\w*\..*|[a-z]+|[A-Z]\w+Error")
 ]
 
 html_theme = "furo"

@@ -34,13 +34,7 @@ params = {
         type="string",
         minLength=1,
     ),
-    "day": Param(
-        "2026-01-02",
-        title="Day",
-        description="The day of the appointments.",
-        type="string",
-        format="date",
-    ),
+    "day": Param("2026-01-02", title="Day", description="The day of the appointments.", type="string", format="date"),
     "folder": Param(
         "/data/outreach",
         title="Folder for the lists",

@@ -37,7 +37,7 @@ with DAG(
             title="Dry run",
             description="Check everything and call nobody. Switch it off to place real calls.",
             type="boolean",
-        ),
+        )
     },
     tags=["queuecalls", "example"],
 ):

@@ -26,13 +26,7 @@ params = {
         type="string",
         minLength=1,
     ),
-    "day": Param(
-        "2026-01-02",
-        title="Day",
-        description="The day of the appointments.",
-        type="string",
-        format="date",
-    ),
+    "day": Param("2026-01-02", title="Day", description="The day of the appointments.", type="string", format="date"),
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
         title="VoiceXML script",

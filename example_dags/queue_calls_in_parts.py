@@ -36,13 +36,7 @@ params = {
         type="string",
         minLength=1,
     ),
-    "contacts_per_campaign": Param(
-        10_000,
-        title="Contacts per campaign",
-        type="integer",
-        minimum=1,
-        maximum=1_000_000,
-    ),
+    "contacts_per_campaign": Param(10_000, title="Contacts per campaign", type="integer", minimum=1, maximum=1_000_000),
     "start_url": Param(
         "https://ivr.example.com/appointment-reminder.vxml",
         title="VoiceXML script",

@@ -46,7 +46,8 @@ def _spelling(action: argparse.Action) -> str:
         shown = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar
         choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else None
         value = shown or choices or action.dest.upper()
-    return ", ".join(f"`{option} {value}`".replace(" `", "`") for option in action.option_strings) or f"`{value}`"
+    spelling = ", ".join(f"`{option} {value}`".replace(" `", "`") for option in action.option_strings) or f"`{value}`"
+    return spelling.replace("|", "\\|")
 
 
 def _help(action: argparse.Action, command: argparse.ArgumentParser) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -65,12 +66,7 @@ def connection_table() -> str:
     return _table(
         ["field", "accepts", "default", "what it does"],
         [
-            [
-                f"{entry.label}" if entry.standard else f"extra `{entry.name}`",
-                _rule(entry),
-                _default(entry),
-                entry.doc,
-            ]
+            [f"{entry.label}" if entry.standard else f"extra `{entry.name}`", _rule(entry), _default(entry), entry.doc]
             for entry in FIELDS
         ],
     )
@@ -147,10 +143,12 @@ TABLES = {
 _ENTRY = re.compile(r"^ +:param (\w+):.*\n(?: {8,}\S.*\n)*", re.MULTILINE)
 
 
-def _check(**docs: str) -> list[Parameter]:
-    """Return the parameters of the check for an operator that sends nothing, with its own sentence about some of them."""
-    empty = "A value that renders to an empty string is an error."
-    return [replace(p, doc=f"{docs[p.name]} {empty}") if p.name in docs else p for p in CHECK_PARAMETERS]
+def _check(**own: dict[str, Any]) -> list[Parameter]:
+    """Return the parameters of the check for an operator that sends nothing, with its own words about some of them."""
+    return [replace(parameter, **own.get(parameter.name, {})) for parameter in CHECK_PARAMETERS]
+
+
+_EMPTY = "A value that renders to an empty string is an error."
 
 
 #: The public classes with parameters that are declared in a table: file and class, with the parameters in order.
@@ -171,14 +169,21 @@ DOCUMENTED = {
     ("operators/call_results.py", "CallResultsOperator"): [
         *NEXT_LIST_PARAMETERS,
         *_check(
-            suppress_max_age="Has no effect: the suppression lists were new enough when the list was sent.",
-            calling_hours="The same hours as in the task that sent the list: contacts who were outside them are left out.",
+            suppress_max_age={
+                "doc": f"Has no effect: the suppression lists were new enough when the list was sent. {_EMPTY}"
+            },
+            calling_hours={
+                "doc": f"The same hours as in the task that sent the list: contacts who were outside them are left out. {_EMPTY}"
+            },
         ),
     ],
     ("operators/split_contacts.py", "SplitContactsOperator"): [
         *SPLIT_PARAMETERS,
         *_check(
-            calling_hours="The hours in which people may be called, by their own clocks. Each file gets a span that is within them."
+            calling_hours={
+                "doc": f"The hours in which people may be called, by their own clocks. Each file gets a span that is within them. {_EMPTY}",
+                "default_doc": "none; required unless by='size'",
+            }
         ),
     ],
     ("sensors/queuecalls.py", "QueueCallsResultsSensor"): WAIT_PARAMETERS,

@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls._airflow import settings
-from airflow_provider_queuecalls._airflow.compat import (
-    AirflowNotFoundException,
-    Asset,
-    BaseHook,
-    Context,
-    conf,
-    mask,
-)
+from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, Asset, BaseHook, Context, conf, mask
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show, show_conn_id

@@ -48,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--start-url", metavar="URL",
         help="the VoiceXML script that runs when a call connects; default is the script of the receiver at [queuecalls] results_url, which "
-        "speaks the call_parameters, or without a receiver the front page of the service, with which a call says nothing",
+        "speaks the call_parameters, or without a receiver the front page of the service, which makes a silent call",
     )  # fmt: skip
     parser.add_argument(
         "--result-url", metavar="URL", help="where the service posts the result of each call; default is not sent"

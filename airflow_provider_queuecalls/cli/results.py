@@ -66,7 +66,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_url(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     text = "print the result_url of a campaign"
     parser = commands.add_parser(
-        "url", help=text, description=f"{text}. Whoever knows it can post results of this campaign."
+        "url", help=text, description=f"{text}. Anybody who knows it can post results of this campaign."
     )
     parser.add_argument("name", metavar="NAME", help="the campaign's name")
     _add_secret(parser)
@@ -150,7 +150,7 @@ def database_url(given: str | None = None, option: str = "") -> str:
     if "://" not in url:
         raise QueueCallsError(
             f"This command needs the URL of the results database, {ACCEPTED}{f', in {option}' if option else ''} or in the environment "
-            f"variable {DATABASE}. What is there is no URL. The id of an Airflow connection is for Airflow's own processes."
+            f"variable {DATABASE}. The value is not a URL. Only Airflow's own processes can use the id of an Airflow connection."
         )
     return url
 

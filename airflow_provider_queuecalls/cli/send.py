@@ -32,8 +32,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "send",
         help=text,
         description=f"{text[0].upper()}{text[1:]}. A dry run comes first; then you type the number of contacts to confirm.",
-        epilog="Exit code: 0 the campaign is queued, or the dry run found nothing wrong; 1 the check fails the contact file; "
-        "2 nothing was queued; 3 the outcome is unknown: look the campaign up before you send it again.",
+        epilog="Exit code: 0 the campaign is queued, or the dry run found nothing wrong; 1 the contact file did not pass the check; "
+        "2 this command queued nothing, and the message says why; 3 the outcome is unknown: look the campaign up before you send it again.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     parser.add_argument(

@@ -71,14 +71,7 @@ def _run(options: argparse.Namespace) -> int:
             check(options.file, rules, rejects_path=split.rejects_path, progress=progress, hours=hours) as checked,
         ):
             parts = write_parts(
-                checked,
-                split,
-                hours,
-                files,
-                campaign_name=name,
-                sources=sources,
-                rules=rules,
-                stop=StopRequest(),
+                checked, split, hours, files, campaign_name=name, sources=sources, rules=rules, stop=StopRequest()
             )
             has_header = has_zones(checked)
     except InvalidContacts as error:

@@ -66,7 +66,7 @@ def _run_build(options: argparse.Namespace) -> int:
                 stop=stop,
             )
     except NotSent:
-        raise QueueCallsError("The building was stopped. Nothing was written.") from None
+        raise QueueCallsError("The build was stopped. Nothing was written.") from None
     print(
         f"Wrote {built.numbers:,} numbers of {len(options.files)} {'list' if len(options.files) == 1 else 'lists'}. "
         f"suppress_max_age counts from {built.oldest_change.isoformat(' ', 'minutes')}, when the oldest of them was last changed."

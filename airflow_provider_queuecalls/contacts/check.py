@@ -19,23 +19,12 @@ from airflow_provider_queuecalls.contacts.files import Source, is_same_file, ope
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.output import write_output
 from airflow_provider_queuecalls.contacts.report import Example, Report, broken_policies
-from airflow_provider_queuecalls.contacts.results import (
-    Advance,
-    Counts,
-    Reading,
-    Results,
-    ResultsInMemory,
-    is_small,
-)
+from airflow_provider_queuecalls.contacts.results import Advance, Counts, Reading, Results, ResultsInMemory, is_small
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
-from airflow_provider_queuecalls.exceptions import (
-    InvalidContactRules,
-    InvalidContacts,
-    Violation,
-)
+from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.stopping import StopRequest
 

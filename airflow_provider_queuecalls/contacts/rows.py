@@ -22,11 +22,7 @@ from airflow_provider_queuecalls.contacts.lines import (
     split_quoted,
     write_row,
 )
-from airflow_provider_queuecalls.contacts.phone_numbers import (
-    looks_rewritten,
-    normalized_number,
-    number_called,
-)
+from airflow_provider_queuecalls.contacts.phone_numbers import looks_rewritten, normalized_number, number_called
 from airflow_provider_queuecalls.contacts.places import Place
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, TIME_ZONE, ContactRules
 

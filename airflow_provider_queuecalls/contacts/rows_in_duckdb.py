@@ -12,13 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE
-from airflow_provider_queuecalls.contacts.phone_numbers import (
-    AREA_CODE,
-    LOCAL_NUMBER,
-    NANP,
-    SPREADSHEET,
-    WRITTEN_NANP,
-)
+from airflow_provider_queuecalls.contacts.phone_numbers import AREA_CODE, LOCAL_NUMBER, NANP, SPREADSHEET, WRITTEN_NANP
 from airflow_provider_queuecalls.contacts.rows import ABSENT, BLANK, MAX_BYTES, RowValidator
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE
 

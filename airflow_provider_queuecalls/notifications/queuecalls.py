@@ -86,9 +86,9 @@ class QueueCallsNotifier(BaseNotifier):
         commas, or as a JSON list. Templated. Default: the numbers in the connection's ``notify_numbers``.
     :param to: A function that gets the context and returns the phone numbers to call, as to_variable has them. Not for
         deadlines, which store their arguments. Default: not used.
-    :param dedup_key: What failed: notifications with the same key and the same to_variable or to are about the same thing.
-        Templated. Must not name a person. Default: the DAG's id.
-    :param min_interval: The shortest time between two calls about the same thing. Whatever fails in between calls
+    :param dedup_key: Identifies the failure: notifications with the same key, and the same to_variable or to, count as
+        one failure. Templated. Must not name a person. Default: the DAG's id.
+    :param min_interval: The shortest time between two calls about the same failure. A failure within that time calls
         nobody. Accepts a timedelta, a number of minutes, or a string such as '1 hour' or 'PT30M', from 1 to 44,640
         minutes. Default: 1 hour.
     :param expires_after: When the service stops calling, counted from the notification. Accepts a timedelta, a number
@@ -109,8 +109,8 @@ class QueueCallsNotifier(BaseNotifier):
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set, as
         QueueCallsOperator accepts it. Default: ``'skip'``.
     :param dry_run: Do everything except the request. Accepts true or false. Templated. Default: ``False``.
-    :param receipts_path: Where the record is kept of what was called when, as QueueCallsOperator accepts it, but never in a
-        task's own state, which other tasks do not see. Templated. Default: ``[queuecalls] receipts_path`` of Airflow's
+    :param receipts_path: Where the record of earlier calls is kept, as QueueCallsOperator accepts it. A task's own state
+        is never used, since other tasks do not see it. Templated. Default: ``[queuecalls] receipts_path`` of Airflow's
         configuration.
     :param queuecalls_conn_id: The Airflow connection, of type ``queuecalls``. Templated. Default: ``'queuecalls_default'``.
     :param context: The context of a deadline. Airflow sets it.
@@ -213,7 +213,7 @@ class QueueCallsNotifier(BaseNotifier):
     def _give_up(self, stop: StopRequest) -> None:
         stop.request()
         self.log.error(
-            "The notification was given up after %.0f s. Whether anybody is called is not known.", TOTAL_SECONDS
+            "The notification was stopped after %.0f s. It is not known whether anybody will be called.", TOTAL_SECONDS
         )
 
     def _notify(self, context: Context, stop: StopRequest) -> None:

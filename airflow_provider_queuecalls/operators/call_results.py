@@ -40,10 +40,7 @@ from airflow_provider_queuecalls.contacts.rules import (
     Quoting,
     UnknownZone,
 )
-from airflow_provider_queuecalls.exceptions import (
-    InvalidContacts,
-    clear_locals,
-)
+from airflow_provider_queuecalls.exceptions import InvalidContacts, clear_locals
 from airflow_provider_queuecalls.records.joined_list import MISSING, OUTPUT_COLUMNS, SELECTIONS, JoinedList
 from airflow_provider_queuecalls.records.next_list import (
     NextList,
@@ -328,5 +325,5 @@ class CallResultsOperator(BaseOperator):
         if not result["rows"] and result["select"] not in SELECTIONS:
             found = ", ".join(repr(name) for name in (*result["by_choice"], *result["by_callee_type"])) or "none"
             self.log.warning(
-                "No result has the choice or callee_type %r. Those that results have: %s.", result["select"], found
+                "No result has the choice or callee_type %r. The results have these: %s.", result["select"], found
             )

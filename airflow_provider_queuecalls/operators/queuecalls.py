@@ -160,10 +160,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         A value that renders to an empty string is an error. Accepts a number of calls from 1 to 999,999, '/', and a
         period in hours or days of at most 366 days, such as '3/24h' or '5/7d'. Default: [queuecalls] max_per_period of
         Airflow's configuration; if that is not set, there is no limit.
-    :param speak: Let the service speak the call_parameters of each contact, or of the campaign, instead of running a
-        script of your own at start_url. The receiver at [queuecalls] results_url of Airflow's configuration serves the
-        script. Accepts true or false, or a mapping with any of language, repeat, choices, prompts. Default: a script at
-        start_url.
+    :param speak: Let the service speak the call_parameter of each contact, or the call_parameters of the campaign if a
+        contact has none, instead of running a script of your own at start_url. The receiver at [queuecalls] results_url
+        of Airflow's configuration serves the script. Accepts true or false, or a mapping with any of language, repeat,
+        choices, prompts. Default: a script at start_url.
 
     Pushes a dict to XCom: ``outcome``, ``campaign_key`` (a digest of service, account, and name, under which its results
     are stored), ``campaign_name``, ``contacts`` (how many were sent), ``rejected``, ``duplicates``, ``suppressed``,

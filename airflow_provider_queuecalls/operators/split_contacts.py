@@ -108,7 +108,7 @@ class SplitContactsOperator(BaseOperator):
     :param calling_hours: The hours in which people may be called, by their own clocks. Each file gets a span that is
         within them. A value that renders to an empty string is an error. Accepts hours such as '08:00-21:00', the name
         of a set ('us-federal', 'us-strict', or 'ca-crtc'), a mapping from days or states to hours, or a list of these.
-        Default: not checked.
+        Default: none; required unless by='size'.
     :param unknown_zone: What to do with phone numbers whose time zone is not known, if calling_hours is set.
         ``'fail'``: fail the task; ``'skip'``: reject these rows only; ``'strictest'``: call them within the hours of
         all places in the US and Canada only. Default: ``'fail'``.
@@ -209,14 +209,7 @@ class SplitContactsOperator(BaseOperator):
                 )
             self.log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
             parts = write_parts(
-                checked,
-                split,
-                hours,
-                files,
-                campaign_name=str(name),
-                sources=sources,
-                rules=rules,
-                stop=self.stop,
+                checked, split, hours, files, campaign_name=str(name), sources=sources, rules=rules, stop=self.stop
             )
             has_header = has_zones(checked)
         for part in parts:

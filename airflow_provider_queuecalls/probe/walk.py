@@ -17,16 +17,7 @@ from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.probe.names import SECURE_NAMES, guesses
 from airflow_provider_queuecalls.probe.sending import LimitReached, Seen, Sender
-from airflow_provider_queuecalls.probe.steps import (
-    BY_NAME,
-    CAMPAIGN,
-    NAMES,
-    REACH,
-    SECURE,
-    STEPS,
-    UNKNOWN_FIELD,
-    Step,
-)
+from airflow_provider_queuecalls.probe.steps import BY_NAME, CAMPAIGN, NAMES, REACH, SECURE, STEPS, UNKNOWN_FIELD, Step
 
 #: How long a campaign of the probe may call.
 CALL_SECONDS = 1_800

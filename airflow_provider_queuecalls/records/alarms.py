@@ -21,7 +21,7 @@ PARAMETERS = (
     Parameter(
         name="min_interval", type=_MINUTES, unit="minutes", minimum=1, maximum=44_640,
         default=timedelta(hours=1), default_doc="1 hour",
-        doc="The shortest time between two calls about the same thing. Whatever fails in between calls nobody.",
+        doc="The shortest time between two calls about the same failure. A failure within that time calls nobody.",
     ),
     Parameter(
         name="expires_after", type=_MINUTES, unit="minutes", minimum=1, maximum=1_440,

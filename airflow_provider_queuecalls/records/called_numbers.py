@@ -178,11 +178,7 @@ class CalledNumbers(OwnNumbers):
         """
         self.expect_end(ends_at)
         self._which["token"] = token
-        request = self._which | {
-            "key_name": self.key.name,
-            "contacts": contacts,
-            "now": int(time.time()),
-        }
+        request = self._which | {"key_name": self.key.name, "contacts": contacts, "now": int(time.time())}
         with (
             translate_errors("The record of called numbers", 2 * sent.memory_mb),
             closing(Session(sent.memory_mb, sent.stop)) as session,

@@ -24,13 +24,7 @@ def ledger_of(store: Store, name: str, first_result: Callable[[Entry], str | Non
 
 
 def resolve(
-    ledger: Ledger,
-    generation: int,
-    *,
-    queued: bool,
-    by: str,
-    calls: int = 0,
-    known: Mapping[str, Any] | None = None,
+    ledger: Ledger, generation: int, *, queued: bool, by: str, calls: int = 0, known: Mapping[str, Any] | None = None
 ) -> Entry:
     """Put on record whether a campaign whose request has no receipt is queued, and return that entry, with the request's token.
 

@@ -81,7 +81,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         name="min_share", type=ValueType("a number above 0 and at most 1, or a percentage such as '80%'", _share),
-        doc="For which share of the contacts a result is enough.", default_doc="a result for every contact",
+        doc="The share of the contacts whose results end the wait.", default_doc="a result for every contact",
     ),
     Parameter(
         name="deadline",

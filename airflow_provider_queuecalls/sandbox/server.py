@@ -154,12 +154,7 @@ class Sandbox:
 
 @contextmanager
 def run_sandbox(
-    *,
-    db: str | Path | None = None,
-    host: str = LOOPBACK,
-    port: int = 0,
-    profile: str | None = None,
-    **settings: Any,
+    *, db: str | Path | None = None, host: str = LOOPBACK, port: int = 0, profile: str | None = None, **settings: Any
 ) -> Iterator[Sandbox]:
     """Run a sandbox in a thread of this process, until the end of the ``with``.
 

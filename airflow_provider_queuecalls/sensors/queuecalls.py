@@ -8,11 +8,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls._airflow.compat import (
-    AirflowSkipException,
-    BaseSensorOperator,
-    PokeReturnValue,
-)
+from airflow_provider_queuecalls._airflow.compat import AirflowSkipException, BaseSensorOperator, PokeReturnValue
 from airflow_provider_queuecalls._airflow.results import read_counts, results_database_url, set_event_extra
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, safe_to_retry
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
@@ -44,7 +40,7 @@ class QueueCallsResultsSensor(BaseSensorOperator):
         Default: none.
     :param min_results: How many results are enough. Accepts a whole number from 1 to 1,000,000,000. Default: a result
         for every contact.
-    :param min_share: For which share of the contacts a result is enough. Accepts a number above 0 and at most 1, or a
+    :param min_share: The share of the contacts whose results end the wait. Accepts a number above 0 and at most 1, or a
         percentage such as '80%'. Default: a result for every contact.
     :param deadline: When the wait ends, whatever is missing. Accepts a datetime with a time zone, an ISO 8601 time with
         an offset or the name of a time zone, or a UNIX time in seconds. Default: none.

@@ -92,13 +92,6 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
             query_result(
                 self.sql, revealed(self.parameters), conn_id=self.sql_conn_id, hook_params=self.hook_params
             ) as (names, rows),
-            write_contact_file(
-                rows,
-                rules,
-                what,
-                names=names,
-                log=self.log.info,
-                stop=self.stop,
-            ) as contacts,
+            write_contact_file(rows, rules, what, names=names, log=self.log.info, stop=self.stop) as contacts,
         ):
             yield ContactFile(contacts, rules.for_rows(), [])

@@ -170,8 +170,8 @@ def _speech(value: object, _: Parameter) -> Speech | None:
 SPEAK = Parameter(
     name="speak",
     type=ValueType(f"true or false, or a mapping with any of {', '.join(each.name for each in PARAMETERS)}", _speech, shown=False),
-    doc="Let the service speak the call_parameters of each contact, or of the campaign, instead of running a script of your own at "
-    "start_url. The receiver at [queuecalls] results_url of Airflow's configuration serves the script.",
+    doc="Let the service speak the call_parameter of each contact, or the call_parameters of the campaign if a contact has none, "
+    "instead of running a script of your own at start_url. The receiver at [queuecalls] results_url of Airflow's configuration serves the script.",
     default_doc="a script at start_url",
 )  # fmt: skip
 

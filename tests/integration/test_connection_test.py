@@ -88,8 +88,7 @@ def test_test_connection_names_what_is_wrong_in_the_connection(connect: Connect)
 
 
 @pytest.mark.parametrize(
-    ("act", "kind"),
-    [(answer(401), Refused), (answer(429), NotAccepted), (close(), OutcomeUnknown)],
+    ("act", "kind"), [(answer(401), Refused), (answer(429), NotAccepted), (close(), OutcomeUnknown)]
 )
 def test_every_wire_error_can_be_caught_as_one(
     act: Act, kind: type[WireError], connect: Connect, small_list: Path

@@ -13,11 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from airflow_provider_queuecalls._airflow.compat import (
-    AirflowFailException,
-    AirflowSkipException,
-    object_storage_path,
-)
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException, AirflowSkipException, object_storage_path
 from airflow_provider_queuecalls._airflow.table import CAMPAIGN
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.exceptions import CheckFailed, NotSent
@@ -167,7 +163,7 @@ def test_a_list_of_those_who_chose_something_needs_no_result_and_suppresses_them
 
     with everything_logged() as logged:
         joined(**{**stored, "select": "do not cal"}, output=str(output))
-    said = "No result has the choice or callee_type 'do not cal'. Those that results have: 'do not call', '(empty)'."
+    said = "No result has the choice or callee_type 'do not cal'. The results have these: 'do not call', '(empty)'."
     assert said in f"{logged}"
 
 

@@ -384,7 +384,7 @@ def test_a_notification_that_hangs_is_given_up_and_calls_nobody_later(
             notifier(context())
             goes_on.set()
         assert ended.wait(60)
-    assert any("given up after" in problem for problem in errors(logged))
+    assert any("was stopped after" in problem for problem in errors(logged))
     assert queuecalls_sandbox.journal == []
 
 

@@ -117,11 +117,7 @@ with DAG("all_in_storage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo
 
 
 def test_a_dag_run_has_all_its_files_in_storage(
-    bucket: Any,
-    database: None,
-    service: faults.FaultServer,
-    temporary: Path,
-    capfd: pytest.CaptureFixture[str],
+    bucket: Any, database: None, service: faults.FaultServer, temporary: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     content = f"phone_number,message_reference,age\n{ANN},ref,44\nnobody\n{BOB}\n"
     bucket.put_object(Key="all_in_storage/calls.csv", Body=content.encode())

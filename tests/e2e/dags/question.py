@@ -11,10 +11,7 @@ from airflow.sdk import DAG, task
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 
 with DAG(
-    "asks",
-    schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
-    params={"receipts": "", "timeout": ""},
+    "asks", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), params={"receipts": "", "timeout": ""}
 ):
     call = QueueCallsOperator(
         task_id="call",

@@ -90,11 +90,7 @@ def test_results_come_home_and_the_url_is_shown_nowhere(  # noqa: PLR0917
     opened, closed = (mocker.spy(Database, name) for name in ("__init__", "close"))
     later = sandbox.now + timedelta(hours=1)
     with everything_logged() as logged:
-        result = send(
-            **parameters,
-            scheduled_timestamp=later,
-            expiration_timestamp=later + timedelta(days=1),
-        )
+        result = send(**parameters, scheduled_timestamp=later, expiration_timestamp=later + timedelta(days=1))
     assert (opened.call_count, closed.call_count) == (1, 1)
     before = counts(url)
     assert (before.name, before.contacts, before.outcome) == (NAME, 2, "queued")

@@ -336,12 +336,7 @@ print("grown", peak() - before)
 @pytest.mark.long
 @pytest.mark.parametrize(
     "parts",
-    [
-        ("[", "[],", "[]]"),
-        ("[", '{"a":1},', "{}]"),
-        ('{"call_ids":[', '"123456789",', "1]}"),
-        ("<r>", "<a/>", "</r>"),
-    ],
+    [("[", "[],", "[]]"), ("[", '{"a":1},', "{}]"), ('{"call_ids":[', '"123456789",', "1]}"), ("<r>", "<a/>", "</r>")],
 )
 def test_memory_does_not_grow_with_the_number_of_values(parts: tuple[str, str, str]) -> None:
     assert growth(MEASURE, "1", *parts) <= 4

@@ -267,7 +267,7 @@ def test_the_command_builds_a_list_and_stops_at_a_signal(contacts: Contacts, lis
         )
 
     stopped = run("suppression", "build", tmp_path / "built", *sources, program=SIGNALED)
-    assert (stopped.returncode, stopped.stderr) == (2, "queuecalls: The building was stopped. Nothing was written.\n")
+    assert (stopped.returncode, stopped.stderr) == (2, "queuecalls: The build was stopped. Nothing was written.\n")
     assert sorted(tmp_path.iterdir()) == sorted(sources)
     abroad = contacts(EVE)
     assert run("suppression", "build", tmp_path / "abroad", abroad).returncode == 2

@@ -311,12 +311,7 @@ def test_a_place_counts_if_any_of_its_rows_is_sent(contacts: Contacts, tmp_path:
     in_python=st.booleans(),
 )
 def test_the_places_are_those_of_the_rows_that_are_sent(  # noqa: PLR0917
-    tmp_path: Path,
-    results_kept: None,
-    rows: list[tuple[int, str]],
-    suppressed: set[int],
-    named: bool,
-    in_python: bool,
+    tmp_path: Path, results_kept: None, rows: list[tuple[int, str]], suppressed: set[int], named: bool, in_python: bool
 ) -> None:
     path, suppression_list, rejects = (tmp_path / name for name in ("calls.csv", "suppressed.csv", "rejects.csv"))
     spelled = [f"tel:1{number}" if in_python and number % 2 else f"1{number}" for number, _ in rows]
