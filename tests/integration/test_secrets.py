@@ -48,8 +48,11 @@ XML = f'<queuecall status="queued" note="{html.escape(REPEATED.decode())}"/>'.en
 def on_a_terminal(error: BaseException) -> str:
     """The error as Airflow shows it there: with the local variables of all frames, but for the test's own."""
     below = error.__traceback__ and error.__traceback__.tb_next
+    trace = Traceback.extract(type(error), error, below, show_locals=True)
+    for frame in (frame for stack in trace.stacks for frame in stack.frames):
+        frame.filename = f"<{frame.filename}>"  # without the lines of code, which take most of the time to print
     text = io.StringIO()
-    Console(file=text, width=200).print(Traceback.from_exception(type(error), error, below, show_locals=True))
+    Console(file=text, width=200).print(Traceback(trace))
     return text.getvalue()
 
 

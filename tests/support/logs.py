@@ -35,8 +35,10 @@ def everything_logged() -> Iterator[list[Entry]]:
     """
     entries: list[Entry] = []
     handler = _Keeping(entries)
-    loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
-    before = [(logger, logger.level) for logger in loggers]
+    known = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
+    # All others pass on to the root what is logged, and take their level from above. To set a level takes long: Python then
+    # empties the cache of every logger.
+    before = [(logger, logger.level) for logger in known if logger.level or not logger.propagate]
     with ExitStack() as stack:
         try:
             from structlog.testing import capture_logs
@@ -44,7 +46,7 @@ def everything_logged() -> Iterator[list[Entry]]:
             structured = []
         else:
             structured = stack.enter_context(capture_logs())
-        for logger in loggers:
+        for logger, _ in before:
             logger.addHandler(handler)
             logger.setLevel(logging.DEBUG)
         try:
