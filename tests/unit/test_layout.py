@@ -6,6 +6,7 @@ The modules are found by listing the package's files, so that a new one is teste
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -70,8 +71,13 @@ def layer(module: str) -> int:
     return found
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Everything a file imports, inside functions too: modules and, for ``from a import b``, ``a.b``."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
