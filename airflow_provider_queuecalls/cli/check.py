@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -128,49 +128,29 @@ def _assert_has_effect(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _assert_has_effect(options)
-    return check_file(
-        options.file,
-        given_rules(options),
-        rejects_path=options.rejects,
-        as_json=options.json,
-        memory_limit=options.memory_limit,
-        span=given_span(options) or (None, None),
-        max_per_period=options.max_per_period,
-    )
-
-
-def check_file(
-    path: str,
-    rules: Mapping[str, Any],
-    *,
-    rejects_path: str | None,
-    as_json: bool,
-    memory_limit: int,
-    span: tuple[int | None, int | None],
-    max_per_period: str | None,
-) -> int:
     """Check a file and print the report. Returns 0 if every row is valid, duplicate, or suppressed as asked for.
 
     Any other reject makes it 1, even if the rules allow it. Raises :class:`QueueCallsError` if there is no report: a
     file cannot be read, or the rules are not valid.
     """
-    problem = ""
-    read = ContactRules(**rules)
-    hours = HoursCheck.of(read, *span)
-    expected = (span[0], hours.last_end if hours else span[1])
+    _assert_has_effect(options)
+    problem, rules = "", ContactRules(**given_rules(options))
+    start, end = given_span(options) or (None, None)
+    hours = HoursCheck.of(rules, start, end)
+    span = (start, hours.last_end if hours else end)
+    memory_limit = options.memory_limit
     try:
         with (
             progress_bar() as progress,
-            _limit(max_per_period, expected, memory_limit) as limit,
+            _limit(options.max_per_period, span, memory_limit) as limit,
             check(
-                path,
-                read,
-                rejects_path=rejects_path,
+                options.file,
+                rules,
+                rejects_path=options.rejects,
                 progress=progress,
-                memory_limit=memory_limit,
                 hours=hours,
                 limit=limit,
+                memory_limit=memory_limit,
             ) as checked,
         ):
             report = checked.report
@@ -178,7 +158,7 @@ def check_file(
         if error.report is None:
             raise
         report, problem = error.report, str(error)
-    if as_json:
+    if options.json:
         print(json.dumps(report.to_dict()))
     else:
         _print_table(report)
