@@ -228,7 +228,7 @@ def _send(
             ledger.record_unknown()
         raise
     queued = replace(delivery, outcome=Outcome.QUEUED, response=response, queued_at=utc_now())
-    with _record_update(log, meaning := "is queued: do not send it again by clearing this task with resend"):
+    with _record_update(log, meaning := "is queued: do not let it be sent again"):
         ledger.record_receipt(queued.result)
     # The whole list is read once more, which takes seconds. A worker that is lost meanwhile has left a receipt.
     if call_ids := client.harmless_call_ids(response, upload, campaign):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_queuecalls.cli.terminal import console
-from airflow_provider_queuecalls.exceptions import OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.entry import OUTCOMES, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger
 
@@ -93,7 +93,9 @@ def _add_resolve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--calls", type=_count, default=0, metavar="N", help="how many calls the queued campaign has (0)"
     )
     parser.add_argument("--by", metavar="WHO", help="who checked it (the user who runs the command)")
-    parser.add_argument("--force", action="store_true", help="resolve it even if the request may still be running")
+    parser.add_argument(
+        "--force", action="store_true", help="accept --not-queued although the request may still be under way"
+    )
     parser.set_defaults(run=_run_resolve)
 
 
@@ -204,12 +206,10 @@ def _run_resolve(options: argparse.Namespace) -> int:
         raise QueueCallsError(
             f"By its record, campaign {name!r} is {OUTCOMES[entry.state]}. There is nothing to resolve."
         )
-    if entry.may_be_under_way and not options.force:
-        raise OutcomeUnknown(
-            f"The request for campaign {name!r} started at {entry.started_at}.{entry.under_way_hint} Or add --force."
-        )
     by = options.by or user_name(os.getuid())
-    update_campaign_row(resolve(ledger, generation, queued=options.queued, by=by, calls=options.calls))
+    update_campaign_row(
+        resolve(ledger, generation, queued=options.queued, by=by, calls=options.calls, force=options.force)
+    )
     then = "returns its result" if options.queued else "sends it once"
     print(
         f"Campaign {name!r} is now on record as {'queued' if options.queued else 'not queued'}. Clear its task: it {then}."

@@ -192,7 +192,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(name="connect_timeout", type=SECONDS, unit="seconds", maximum=86_400, default=10, label="Connect timeout", doc="How long connecting may take: TCP, a proxy's tunnel, and TLS."),
     Field(
-        name="read_timeout", type=SECONDS, unit="seconds", maximum=86_400, default=300, label="Read timeout",
+        name="read_timeout", type=SECONDS, unit="seconds", maximum=1_800, default=300, label="Read timeout",
         doc="How long to wait for the whole response, and for the service to accept the next part of the upload.",
     ),
     Field(name="verify", type=_VERIFY, default=True, label="Verify TLS", doc="How to verify the certificate of the service. false accepts any certificate, and logs a warning."),

@@ -68,7 +68,8 @@ class Entry:
     """One entry of a record.
 
     ``token`` is the owner's: a random text that each try has for itself. ``resend_scopes`` are those in which a try
-    began to send, over all generations: ``resend`` sends once in each. ``sent_before`` is whether an earlier request may
+    began to send, over all generations: ``resend`` sends once in each. ``started_at`` is when the request began, and once
+    it is complete, when the end of its file was about to leave. ``sent_before`` is whether an earlier request may
     have queued the campaign too: its results cannot be told from those of this one. ``ended_at`` is when its request is
     known to have ended without a response that counts. ``resolved_by`` is the person who found out what became of it.
     """

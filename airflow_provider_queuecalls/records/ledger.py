@@ -130,7 +130,7 @@ class Ledger:
         Does nothing where this try has no intent on record, or a complete one.
         """
         if self._recorded and self._written().state is State.INTENT:
-            self._own = replace(self._written(), state=State.COMPLETE)
+            self._own = replace(self._written(), state=State.COMPLETE, started_at=utc_now())
             self._record(self._own)
 
     def record_unknown(self) -> None:
@@ -142,10 +142,25 @@ class Ledger:
             raise Overtaken("another try or a person has changed it meanwhile")
 
     def record_receipt(self, result: Mapping[str, Any]) -> None:
-        """Put on record that the campaign is queued. Raises what the store raises, or :class:`Overtaken`."""
+        """Put on record that the campaign is queued, whatever a person has answered meanwhile: the response proves it.
+
+        A try that relies on that answer finds the receipt before the end of its file leaves, and stops. Raises what the
+        store raises, or :class:`Overtaken`.
+        """
         receipt = replace(self._written(), state=State.RECEIPT, queued_at=utc_now(), result=dict(result))
-        if not self._create(receipt):
-            raise Overtaken("another try or a person has changed it meanwhile")
+        while not self._create(receipt):
+            self._generation, last = self._last()
+            if last is None or not self._yields_to_receipt(last):
+                raise Overtaken("another try or a person has changed it meanwhile")
+            receipt = replace(receipt, resend_scopes=last.resend_scopes)
+
+    def _yields_to_receipt(self, entry: Entry) -> bool:
+        """Whether nothing but this try's request may have been queued, and nobody has asked to send the campaign once more."""
+        return (
+            entry.state is State.OPEN
+            or (entry.state is State.INTENT and not entry.sent_before)
+            or (entry.state is State.COMPLETE and entry.token == self.token)
+        )
 
     def withdraw(self) -> None:
         """Take the intent back: the campaign is known not to be queued by this try. Raises as :meth:`record_receipt`."""
@@ -237,6 +252,13 @@ class Ledger:
         self._recorded, self._in_doubt = created, False
         if not created:
             self._stop_for(last)
+        if not entry.may_be_under_way:
+            raise NoRecord(
+                f"Campaign {entry.campaign_name!r} was not sent: this process stood still for more than an hour while it put the "
+                "request on record, and another task may have sent it meanwhile. It is safe to try again.",
+                campaign_name=entry.campaign_name,
+                sent=False,
+            )
 
     def _create(self, entry: Entry) -> bool:
         """Create the next generation; False where somebody else has."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_queuecalls.exceptions import OutcomeUnknown
+from airflow_provider_queuecalls.exceptions import NoRecord, OutcomeUnknown
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
@@ -24,7 +24,14 @@ def ledger_of(store: Store, name: str, first_result: Callable[[Entry], str | Non
 
 
 def resolve(
-    ledger: Ledger, generation: int, *, queued: bool, by: str, calls: int = 0, known: Mapping[str, Any] | None = None
+    ledger: Ledger,
+    generation: int,
+    *,
+    queued: bool,
+    by: str,
+    calls: int = 0,
+    known: Mapping[str, Any] | None = None,
+    force: bool = False,
 ) -> Entry:
     """Put on record whether a campaign whose request has no receipt is queued, and return that entry, with the request's token.
 
@@ -34,26 +41,40 @@ def resolve(
     :param by: who says so
     :param calls: how many calls the campaign has, if that is known
     :param known: what is known of the check, for the result
+    :param force: accept that it is not queued although the request may still be under way
 
-    Raises :class:`OutcomeUnknown` where the answer is refused, also if a result of its calls contradicts it, and :class:`NotSent` where it cannot be kept.
+    Raises :class:`OutcomeUnknown` where the answer is refused, also if a result of its calls contradicts it or it cannot be
+    put on record.
     """
     last, asked = ledger.read()
     if asked is None or asked.state is not State.COMPLETE or last != generation:
         raise _refused(ledger.campaign_name)
+    name = asked.campaign_name
+    lost = f"The answer of {by} was not put on record, and nothing was sent."
     if not queued and (arrived := ledger.proven_at(asked)):
-        raise OutcomeUnknown(
-            f"Campaign {asked.campaign_name!r} was queued: the first result of its calls arrived at {arrived}. The answer that "
-            f"it is not queued was not put on record, and nothing was sent.\n{ledger.how_to_resolve}",
-            campaign_name=asked.campaign_name,
-            sent=False,
+        raise _unknown(
+            name,
+            f"Campaign {name!r} was queued: the first result of its calls arrived at {arrived}. {lost}\n{ledger.how_to_resolve}",
+        )
+    if not queued and asked.may_be_under_way and not force:
+        raise _unknown(
+            name,
+            f"The request for campaign {name!r} was under way at {asked.started_at}.{asked.under_way_hint} {lost}\n"
+            f"{ledger.how_to_resolve}\nIf you know that its process has ended, add --force.",
         )
     answer = replace(asked, state=State.OPEN, resolved_by=by, resolved_at=utc_now())
     if queued:
         # The service queued it after that time, and nobody knows it better.
         answer = replace(answer, state=State.RECEIPT, queued_at=asked.started_at)
         answer = replace(answer, result={**(known or {}), **_result(answer, calls)})
-    if not ledger.append(generation, answer):
-        raise _refused(ledger.campaign_name)
+    try:
+        kept = ledger.append(generation, answer)
+    except NoRecord as error:
+        raise _unknown(
+            name, f"{error} {lost} Clear the task to be asked again, or answer here:\n{ledger.how_to_resolve}"
+        ) from None
+    if not kept:
+        raise _refused(name)
     return answer
 
 
@@ -75,9 +96,12 @@ def _result(answer: Entry, calls: int) -> dict[str, Any]:
 
 
 def _refused(name: str) -> OutcomeUnknown:
-    return OutcomeUnknown(
+    return _unknown(
+        name,
         f"The record of campaign {name!r} has changed since it was shown: another task or person was faster. This answer "
         "was not put on record, and nothing was sent. Clear the task: it goes by what is on record now.",
-        campaign_name=name,
-        sent=False,
     )
+
+
+def _unknown(name: str, message: str) -> OutcomeUnknown:
+    return OutcomeUnknown(message, campaign_name=name, sent=False)

@@ -254,7 +254,7 @@ def test_a_receipt_that_cannot_be_kept_is_an_error_in_the_log_of_a_task_that_suc
         assert send(**parameters)["outcome"] == "queued"
     (error,) = {log.message for log in logs if log.level == "error"}
     assert "The record of this campaign could not be updated (OSError)" in error
-    assert "The campaign is queued: do not send it again by clearing this task with resend." in error
+    assert "The campaign is queued: do not let it be sent again." in error
     mocker.stop(failing)
     with pytest.raises(AirflowFailException, match="recorded no response"):
         send(**parameters)

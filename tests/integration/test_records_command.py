@@ -84,15 +84,16 @@ def test_the_command_in_the_message_decides_and_the_next_try_goes_by_it(
     assert "is queued. There is nothing to resolve." in capsys.readouterr().err
 
 
-def test_a_request_that_may_be_under_way_is_resolved_only_by_force(
-    unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
+@pytest.mark.parametrize("answer", [["--queued", "--calls", "3"], ["--not-queued", "--force"]])
+def test_that_a_request_under_way_is_not_queued_is_recorded_only_by_force(
+    answer: list[str], unknown: dict[str, Any], receipts: str, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
 ) -> None:
     mocker.patch.object(Entry, "may_be_under_way", True)  # as when the worker was lost
-    arguments = ["records", "resolve", "spring", "--receipts", receipts, "--queued", "--calls", "3"]
-    assert main(arguments) == FAILED
+    arguments = ["records", "resolve", "spring", "--receipts", receipts]
+    assert main([*arguments, "--not-queued"]) == FAILED
     assert "may still be under way" in capsys.readouterr().err
-    assert main([*arguments, "--force"]) == 0
-    assert send(**unknown)["call_id_count"] == 3
+    assert main([*arguments, *answer]) == 0
+    assert send(**unknown)["call_id_count"] == (3 if "--queued" in answer else 0), "a new request has no call ids here"
 
 
 @pytest.mark.parametrize("calls", ["-5", "1.5", "many"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
+from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.ledger import Ledger, Overtaken, Try
 from airflow_provider_queuecalls.records.resolving import resolve
@@ -55,7 +55,7 @@ def sent_anyway(_: MemoryStore, slow: Ledger) -> None:
 
 
 def answered_by_another(store: MemoryStore, _: Ledger) -> None:
-    resolve(ledger(store), 1, queued=False, by="Bob")
+    resolve(ledger(store), 1, queued=False, by="Bob", force=True)
 
 
 def sent_again(store: MemoryStore, _: Ledger) -> None:
@@ -254,14 +254,70 @@ def test_a_person_who_finds_the_campaign_lets_the_next_try_return_its_result(sto
 
 
 def test_a_person_who_does_not_find_the_campaign_lets_the_next_try_send_it_once(store: MemoryStore) -> None:
-    slow = started(store, complete=True)
-    resolve(ledger(store), 1, queued=False, by="Ann")
+    resolve(ledger(store), asked(store), queued=False, by="Ann", force=True)
     assert (last(store).state, last(store).resolved_by) == (State.OPEN, "Ann")
-    with pytest.raises(Overtaken):
-        slow.record_receipt(RESULT)
     started(store, complete=True, number=2)
     with pytest.raises(OutcomeUnknown):
         ledger(store, number=3).find(LIST, 3)
+
+
+def test_that_it_is_not_queued_is_refused_while_the_request_may_be_under_way(store: MemoryStore) -> None:
+    generation = asked(store)
+    with pytest.raises(OutcomeUnknown, match=r"under way at .* less than an hour ago.*\n(.*\n)*.*--force") as caught:
+        resolve(ledger(store), generation, queued=False, by="Ann")
+    assert "The answer of Ann was not put on record, and nothing was sent." in str(caught.value)
+    assert last(store).state is State.COMPLETE
+    resolve(ledger(store), generation, queued=True, by="Ann")
+
+
+def test_that_a_request_is_under_way_counts_from_the_end_of_its_file(store: MemoryStore, mocker: Any) -> None:
+    slow = started(store, complete=False)
+    long_ago = datetime.now(timezone.utc) - timedelta(minutes=70)
+    slow._own = replace(slow._written(), started_at=long_ago.isoformat(timespec="seconds"))
+    slow.record_complete()
+    assert last(store).may_be_under_way
+
+
+@pytest.mark.parametrize("sent_meanwhile", [None, "intent", "complete"])
+def test_a_response_that_proves_it_overrules_an_answer(sent_meanwhile: str | None, store: MemoryStore) -> None:
+    slow = started(store, complete=True)
+    resolve(ledger(store), 1, queued=False, by="Ann", force=True)
+    other = sent_meanwhile and started(store, complete=sent_meanwhile == "complete", scope="run-1/4", number=2)
+    if sent_meanwhile == "complete":
+        with pytest.raises(Overtaken):
+            slow.record_receipt(RESULT)
+        return
+    slow.record_receipt(RESULT)
+    if other:
+        with pytest.raises(AlreadySent, match=r"was queued by another task at .* This task sent nothing"):
+            other.record_complete()
+        other.withdraw()
+    assert last(store).state is State.RECEIPT
+    assert ledger(store, scope="run-1/4", number=3).find(LIST, 3) == RESULT
+    assert ledger(store, scope="run-1/5", resend=True).find(LIST, 3) is None
+
+
+def test_a_response_does_not_overrule_a_person_who_resends(store: MemoryStore) -> None:
+    slow = started(store, complete=True)
+    resend = started(store, complete=False, scope="run-1/4", resend=True)
+    with pytest.raises(Overtaken):
+        slow.record_receipt(RESULT)
+    resend.withdraw()
+    slow.record_receipt(RESULT)
+    assert ledger(store, scope="run-1/5").find(LIST, 3) == RESULT
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_process_that_stood_still_for_an_hour_sends_nothing(complete: bool, store: MemoryStore, mocker: Any) -> None:
+    frozen = ledger(store)
+    frozen.find(LIST, 3)
+    if not complete:
+        frozen.record_intent()
+    mocker.patch("airflow_provider_queuecalls.records.entry.LONGEST_REQUEST_SECONDS", 0)
+    with pytest.raises(NotSent, match=r"stood still .* It is safe to try again"):
+        frozen.record_intent(complete=True) if complete else frozen.record_complete()
+    frozen.withdraw()
+    assert last(store).state is State.OPEN
 
 
 def test_a_result_proves_nothing_where_an_earlier_request_may_have_queued_its_call(store: MemoryStore) -> None:
@@ -269,7 +325,7 @@ def test_a_result_proves_nothing_where_an_earlier_request_may_have_queued_its_ca
     started(store, complete=True, scope="run-1/4")
     assert not last(store).sent_before
     started(store, complete=True, scope="run-1/5", resend=True)
-    resolve(ledger(store), max(store.entries), queued=False, by="Ann")
+    resolve(ledger(store), max(store.entries), queued=False, by="Ann", force=True)
     started(store, complete=True, scope="run-1/6")
     assert last(store).sent_before
 
@@ -342,7 +398,7 @@ def test_an_answer_is_refused_if_the_record_has_changed(change: Any, queued: boo
     change(store, slow)
     entries = dict(store.entries)
     with pytest.raises(OutcomeUnknown, match=r"has changed since it was shown.* nothing was sent") as caught:
-        resolve(ledger(store), 1, queued=queued, by="Ann")
+        resolve(ledger(store), 1, queued=queued, by="Ann", force=True)
     assert caught.value.sent is False
     assert store.entries == entries
 
@@ -351,8 +407,10 @@ def test_an_answer_is_refused_if_the_record_has_changed(change: Any, queued: boo
 def test_an_answer_that_cannot_be_kept_is_an_error(operation: str, store: MemoryStore) -> None:
     failing = FailingStore(operation)
     failing.entries = {asked(store): store.entries[1]}
-    with pytest.raises(NotSent, match="in memory could not be"):
-        resolve(ledger(failing), 1, queued=False, by="Ann")
+    with pytest.raises(QueueCallsError, match="in memory could not be") as caught:
+        resolve(ledger(failing), 1, queued=False, by="Ann", force=True)
+    if operation == "create":
+        assert "The answer of Ann was not put on record, and nothing was sent. Clear the task" in str(caught.value)
 
 
 DAMAGED: list[Any] = [None, [], {}, "x", {"intent": {}}, {"intent": None}, 0]
