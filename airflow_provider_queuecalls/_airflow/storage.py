@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
-from airflow_provider_queuecalls.contacts import ContactRules, files
+from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.files import LocalCopy, is_same_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.parameters import describe, is_location, is_unset, show_path
@@ -114,11 +114,9 @@ def writable_copy(
             _upload(file, url, what, stop, effect)
 
 
-def keep_first(location: str, content: bytes, what: str) -> bytes:
-    """Create a file with this content unless there is one, and return what it contains then. ``what`` is its role."""
-    with translate_storage_errors(f"{what} {show_path(location)}", "written"):
-        if (url := url_of(location)) is None:
-            return files.keep_first(local_path(location), content)
+def keep_first(url: str, content: bytes, what: str) -> bytes:
+    """Create an object with this content unless there is one, and return what it contains then. ``what`` is its role."""
+    with translate_storage_errors(f"{what} {show_path(url)}", "written"):
         path = remote_path(url)
         path.fs.invalidate_cache()  # another worker may have written meanwhile
         if not path.exists():  # some libraries replace a file, whatever they are asked for

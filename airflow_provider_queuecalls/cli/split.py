@@ -10,7 +10,7 @@ from pathlib import Path
 
 from airflow_provider_queuecalls.cli.check import add_rules, given_rules, option_help, progress_bar
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.parts import LocalFiles, assert_kept, has_zones, write_parts
+from airflow_provider_queuecalls.contacts.parts import Files, assert_kept, has_zones, write_parts
 from airflow_provider_queuecalls.contacts.split import CARRY_OVER, PARAMETERS, SpansCheck, Split
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
 from airflow_provider_queuecalls.parameters import show_path
@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     split = Split.read(vars(options), rules, int(time.time()))
     hours = SpansCheck.of_split(rules, split)
     sources = [("The contact file", options.file), *(("The suppression list", each) for each in rules.lists)]
-    files = LocalFiles()
+    files = Files()
     for parameter, location in (("folder", split.folder), ("carry_over_path", split.carry_over_path)):
         if location and "://" in location:
             rule = "on this machine; for a storage, use SplitContactsOperator"

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from airflow_provider_queuecalls.client.multipart import Upload, file_stamp
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
+from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.parameters import describe, is_unset, path_to_show, show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -33,6 +33,8 @@ MAX_BYTES = 16 << 30
 _SMALL_BYTES = 64 << 20
 #: Disk space that is left free.
 SPARE_BYTES = 64 << 20
+#: What keeps a file from being written, if another try would find the same.
+_LASTING = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
 _BLOCK_BYTES = 1 << 20
 _BUFFER_BYTES = 4 << 20
 
@@ -343,6 +345,17 @@ def write_all(file: BinaryIO, data: bytes) -> None:
 def no_room(error: OSError) -> bool:
     """Whether an error means that a disk, a quota, or a limit is exhausted."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def unwritable(problem: str, error: OSError | ValueError, remedy: str) -> QueueCallsError:
+    """The error to raise if a local file cannot be written: one that is retried only if another try may help.
+
+    ``problem`` is what its message begins with, and ``remedy`` what helps if another try would find the same.
+    """
+    if isinstance(error, _LASTING):
+        return InvalidContacts(f"{problem}{remedy}")
+    room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
+    return CheckFailed(f"{problem}{room} It is safe to try again.")
 
 
 class LocalCopy(os.PathLike[str]):

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import compress, islice
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.contacts.files import Source, complete_file, no_room, temporary_file, write_all
+from airflow_provider_queuecalls.contacts.files import Source, complete_file, temporary_file, unwritable, write_all
 from airflow_provider_queuecalls.contacts.lines import (
     LONGEST_LINE,
     Block,
@@ -22,7 +22,6 @@ from airflow_provider_queuecalls.contacts.lines import (
 )
 from airflow_provider_queuecalls.contacts.results import CODES, OUTSIDE_HOURS, RESULTS, SENT, Results
 from airflow_provider_queuecalls.contacts.rows import ABSENT, REASONS, RowValidator
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -56,8 +55,6 @@ _MAY_NOT_BE_CELLS = _Chosen("line_too_long", "not_utf8", "control_character", "q
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FORMULA_BYTES = tuple(start.encode() for start in FORMULA_STARTS)
-#: Another try would find the same.
-_LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
 _BLOCKS_AT_ONCE = 4
 _DIGITS, _THREE_DIGITS = [b"%d" % n for n in range(1000)], [b"%03d" % n for n in range(1000)]
 _QUOTED_FORMULA = re.compile(b'"[%b]' % re.escape(b"".join(_FORMULA_BYTES)))
@@ -171,11 +168,8 @@ def _translate_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         problem = (
             f"The rejects file {show_path(path)} cannot be written: {getattr(error, 'strerror', None) or 'not a path'}."
         )
-        if isinstance(error, _LASTING):
-            create = " Create its directory first." if isinstance(error, FileNotFoundError) else ""
-            raise InvalidContacts(f"{problem}{create}") from None
-        room = " Make room there." if isinstance(error, OSError) and no_room(error) else ""
-        raise CheckFailed(f"{problem}{room} It is safe to try again.") from None
+        create = " Create its directory first." if isinstance(error, FileNotFoundError) else ""
+        raise unwritable(problem, error, create) from None
 
 
 class _Reasons:

@@ -6,21 +6,21 @@ The whole list is checked first, so that nobody is in two parts. Contacts keep t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from airflow_provider_queuecalls.contacts.calling_hours import Span
 from airflow_provider_queuecalls.contacts.check import CheckedContacts
-from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, keep_first, show_role
+from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, keep_first, show_role, unwritable
 from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.contacts.split import CARRY_OVER, SpansCheck, Split, quarter, span_name
 from airflow_provider_queuecalls.contacts.split_record import assert_same_split, record_of
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
+from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import counted
@@ -91,33 +91,26 @@ class _Group:
         return self.parts[-1]
 
 
-class Files(Protocol):
-    """How the files of a split are reached, wherever they are."""
+class Files:
+    """How the files of a split are reached: these on this machine."""
 
     def is_same(self, location: Any, other: Any) -> bool:
         """Whether two locations are those of one file, which need not exist."""
-
-    def write(self, location: str) -> AbstractContextManager[Any]:
-        """Give a local path for a file, which is at its location once it is left without an error. Makes its folder."""
-
-    def keep_first(self, location: str, content: bytes) -> bytes:
-        """Create a file unless it exists, and return what it contains then. Makes its folder."""
-
-
-class LocalFiles:
-    """The :class:`Files` of a split on this machine."""
-
-    def is_same(self, location: Any, other: Any) -> bool:
         return is_same_file(location, other)
 
-    @contextmanager
-    def write(self, location: str) -> Iterator[str]:
-        os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
-        yield location
+    def write(self, location: Any) -> AbstractContextManager[Any]:
+        """Give a local path for a file, which is at its location once it is left without an error. Makes its folder."""
+        _make_folder(location)
+        return nullcontext(location)
 
-    def keep_first(self, location: str, content: bytes) -> bytes:
-        os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
+    def keep_first(self, location: Any, content: bytes) -> bytes:
+        """Create a file unless it exists, and return what it contains then. Makes its folder."""
+        _make_folder(location)
         return keep_first(location, content)
+
+
+def _make_folder(location: str) -> None:
+    os.makedirs(os.path.dirname(location) or ".", exist_ok=True)
 
 
 def write_parts(
@@ -174,10 +167,9 @@ def write_parts(
                 stack.push(ordered[-1].files)
                 ordered[-1].begin_part(open_part, header)
     except OSError as error:
-        raise CheckFailed(
-            f"The parts cannot be written to the folder {show_path(split.folder)}: {error.strerror or type(error).__name__}. "
-            "Make room there, or choose another folder."
-        ) from None
+        carried = "" if split.carry_over_path is None else f" or to {show_path(split.carry_over_path)}"
+        problem = f"The parts cannot be written to the folder {show_path(split.folder)}{carried}: {error.strerror or type(error).__name__}."
+        raise unwritable(problem, error, " Choose another folder.") from None
     return [part for group in ordered for part in group.parts]
 
 

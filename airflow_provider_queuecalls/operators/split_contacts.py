@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,13 +20,12 @@ from airflow_provider_queuecalls._airflow.storage import (
     keep_first,
     local_path,
     suppression_lists_fetched,
-    translate_storage_errors,
     url_of,
     writable_copy,
 )
 from airflow_provider_queuecalls.client.campaign import default_campaign_name
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.parts import assert_kept, has_zones, write_parts
+from airflow_provider_queuecalls.contacts.parts import Files, assert_kept, has_zones, write_parts
 from airflow_provider_queuecalls.contacts.rules import (
     Delimiter,
     Duplicates,
@@ -229,7 +227,7 @@ class SplitContactsOperator(BaseOperator):
 
 
 @dataclass(frozen=True)
-class _Files:
+class _Files(Files):
     """The files of a split, on this machine or in a storage of ObjectStoragePath."""
 
     stop: StopRequest
@@ -237,21 +235,15 @@ class _Files:
     def is_same(self, location: Any, other: Any) -> bool:
         return is_same_location(location, other)
 
-    @contextmanager
-    def write(self, location: str) -> Iterator[LocalPath | None]:
-        _make_folder(location)
-        with writable_copy(location, "The part", self.stop) as path:
-            yield path
+    def write(self, location: str) -> AbstractContextManager[Any]:
+        if (url := url_of(location)) is None:
+            return super().write(local_path(location))
+        return writable_copy(url, "The part", self.stop)
 
     def keep_first(self, location: str, content: bytes) -> bytes:
-        _make_folder(location)
-        return keep_first(location, content, "The record of the split")
-
-
-def _make_folder(location: str) -> None:
-    if url_of(location) is None:
-        with translate_storage_errors(f"The folder of {show_path(location)}", "created"):
-            os.makedirs(os.path.dirname(local_path(location)) or ".", exist_ok=True)
+        if (url := url_of(location)) is None:
+            return super().keep_first(local_path(location), content)
+        return keep_first(url, content, "The record of the split")
 
 
 def _planned(context: Context) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,6 +167,32 @@ def test_files_are_never_written_to_a_folder_that_renders_to_nothing(
     with pytest.raises(AirflowFailException, match="folder is missing"):
         split(contacts, folder=folder)
     assert list(tmp_path.iterdir()) == [contacts]
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("calls.csv", "File exists"),
+        ("calls.csv/parts", "Not a directory"),
+        pytest.param(
+            "locked/parts", "Permission denied", marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may")
+        ),
+    ],
+)
+def test_a_local_folder_that_cannot_be_made_fails_the_task_without_a_retry(
+    folder: str, words: str, contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
+
+    (tmp_path / "locked").mkdir(mode=0o500)
+    location = str(tmp_path / folder)
+    problem = f"The parts cannot be written to the folder {location!r}: {words}. Choose another folder."
+    for given in (location, f"file://{location}"):
+        with pytest.raises(AirflowFailException) as caught:
+            split(contacts, folder=given, **BY_SIZE)
+        assert str(caught.value) == problem.replace(location, given)
+    assert main(["split", str(contacts), "--by", "size", "--max-contacts", "5", "--folder", location]) == 2
+    assert problem in capsys.readouterr().err
 
 
 BY_SIZE: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "by": "size", "max_contacts": 5}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
-from airflow_provider_queuecalls.contacts.parts import LocalFiles, Part, has_zones, write_parts
+from airflow_provider_queuecalls.contacts.parts import Files, Part, has_zones, write_parts
 from airflow_provider_queuecalls.contacts.places import area_codes
 from airflow_provider_queuecalls.contacts.split import CARRY_OVER, RECORD, SpansCheck, Split
 from airflow_provider_queuecalls.exceptions import CheckFailed, EmptyContacts, InvalidContactRules, InvalidContacts
@@ -51,7 +52,7 @@ def split_file(
     hours = SpansCheck.of_split(rules, split)
     with check(path, rules, hours=hours) as checked:
         parts = write_parts(
-            checked, split, hours, LocalFiles(), campaign_name="x", sources=(), rules=rules, stop=StopRequest()
+            checked, split, hours, Files(), campaign_name="x", sources=(), rules=rules, stop=StopRequest()
         )
         return parts, has_zones(checked)
 
@@ -197,7 +198,7 @@ def test_a_split_that_failed_halfway_is_completed_by_the_next_try(path: Path) ->
     path.write_text("".join(f"1212555{number:04}\n" for number in range(4)))
     blocked = path.with_name("parts") / "2026-11-27T1315Z_2026-11-28T0155Z_2.csv"
     blocked.mkdir(parents=True)
-    with pytest.raises(CheckFailed):
+    with pytest.raises(InvalidContacts):
         split_file(path, again=True, values={"max_contacts": 2})
     blocked.rmdir()
     parts, _ = split_file(path, again=True, values={"max_contacts": 2})
@@ -276,14 +277,19 @@ def test_the_folder_loses_the_whitespace_around_it() -> None:
     assert split.carry_over_path is None
 
 
-def test_a_folder_that_cannot_be_written_to_is_reported(path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(path: Path, mocker: Any) -> None:
     path.write_text(f"{NEW_YORK}\n")
     path.with_name("parts").mkdir()
     (path.with_name("parts") / "2026-11-27T1315Z_2026-11-28T0155Z_1.csv").mkdir()
-    with pytest.raises(
-        CheckFailed, match=r"The parts cannot be written to the folder '.*/parts': Is a directory\. Make room"
-    ):
+    problem = "The parts cannot be written to the folder '.*/parts'"
+    with pytest.raises(InvalidContacts, match=rf"{problem}: Is a directory\. Choose another folder\.$"):
         split_file(path, again=True)
+    mocker.patch("os.replace", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    carried = (
+        rf"{problem} or to '.*/carry_over.csv': No space left on device\. Make room there\. It is safe to try again"
+    )
+    with pytest.raises(CheckFailed, match=carried):
+        split_file(path, carry_over=True)
 
 
 numbers = st.sampled_from([*sorted(area_codes()), 800]).flatmap(
