@@ -188,7 +188,7 @@ def _run_serve(options: argparse.Namespace) -> int:
     with (
         _listener(options, RECEIVER_PORT) as (listener, url),
         _database(options, create=True) if has_database else nullcontext() as database,
-        closing(Receiver(database, secrets)) as receiver,
+        closing(Receiver(None if database is None else lambda: database, secrets)) as receiver,
     ):
         if database is None:
             print("Without a database, scripts are served, and results and choices are refused.", file=sys.stderr)

@@ -26,6 +26,7 @@ from airflow_provider_queuecalls.pages.access import FullAccess
 from airflow_provider_queuecalls.pages.rendering import Slice, environment, slices, static_files
 from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.call_results import FIELDS
+from airflow_provider_queuecalls.records.database import Database, opened_once
 from airflow_provider_queuecalls.records.next_list import result_cell
 from airflow_provider_queuecalls.records.overview import FAILED_CALLS, GROUPS, STATES, Filter, Summary, Totals
 from airflow_provider_queuecalls.records.waiting import EMPTY, by_value
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from airflow_provider_queuecalls.pages.access import Access, Authorize
-    from airflow_provider_queuecalls.records.database import Database
 
 PERIODS = {1: "today", 7: "7 days", 14: "14 days", 30: "30 days", 90: "90 days", 365: "a year"}
 PERIOD = 14
@@ -95,8 +95,7 @@ class Pages:
     """
 
     def __init__(self, open_database: Callable[[], Database], authorize: Authorize, run_url: RunUrl) -> None:
-        self._open_database = open_database
-        self._database: Database | None = None
+        self._database = opened_once(open_database)
         self._authorize = authorize
         self._templates = environment()
         self._templates.globals.update(run_url=run_url, bar=_bar)
@@ -129,9 +128,7 @@ class Pages:
         from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
         try:
-            if self._database is None:
-                self._database = self._open_database()
-            with translate_sqlalchemy_errors(self._database.url):
+            with translate_sqlalchemy_errors(self._database().url):
                 return view(visit)
         except QueueCallsError as problem:
             return self._render(visit, "problem.html", status=503, problem=str(problem))
@@ -140,7 +137,7 @@ class Pages:
         length = _length(visit.given("days"))
         since = figures.first_moment(visit.zone, visit.now, length)
         state = visit.given("state")
-        with self._reading() as connection:
+        with self._database().reading() as connection:
             dag_ids = overview.dag_ids(connection)
             allowed = visit.access.readable(["", *dag_ids])
             chosen = Filter(
@@ -175,7 +172,7 @@ class Pages:
 
     def _campaign(self, visit: Visit) -> Response:
         key = visit.request.path_params["key"]
-        with self._reading() as connection:
+        with self._database().reading() as connection:
             campaign = self._readable(visit, connection)
             if campaign is None:
                 return self._render(visit, "no_campaign.html", status=404)
@@ -224,10 +221,9 @@ class Pages:
 
     def _results(self, visit: Visit) -> Response:
         def rows(campaign: Summary) -> Iterator[Iterable[Any]]:
-            assert self._database is not None  # noqa: S101  # the campaign was found in it
             names = [*(field.name for field in FIELDS), "received_at", "choice", "chosen_at"]
             yield names
-            for row in self._database.rows(campaign.campaign_key):
+            for row in self._database().rows(campaign.campaign_key):
                 yield [row[name] for name in names]
 
         return self._download(visit, "results", rows)
@@ -235,13 +231,13 @@ class Pages:
     def _not_reached(self, visit: Visit) -> Response:
         def rows(campaign: Summary) -> Iterator[Iterable[Any]]:
             yield ("phone_number", "message_reference")
-            with self._reading() as connection:
+            with self._database().reading() as connection:
                 yield from overview.not_reached(connection, campaign.campaign_key)
 
         return self._download(visit, "not-reached", rows)
 
     def _download(self, visit: Visit, what: str, rows: Callable[[Summary], Iterator[Iterable[Any]]]) -> Response:
-        with self._reading() as connection:
+        with self._database().reading() as connection:
             campaign = self._readable(visit, connection)
         if campaign is None:
             return self._render(visit, "no_campaign.html", status=404)
@@ -259,10 +255,6 @@ class Pages:
             return None
         allowed = visit.access.readable([found.dag_id])
         return found if allowed is None or found.dag_id in allowed else None
-
-    def _reading(self) -> Any:
-        assert self._database is not None  # noqa: S101  # _view has opened it
-        return self._database.reading()
 
     def _render(self, visit: Visit, template: str, status: int = 200, **context: Any) -> Response:
         text = self._templates.get_template(template).render(root=visit.root, now=visit.now, zone=visit.zone, **context)

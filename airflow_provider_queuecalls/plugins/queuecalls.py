@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.plugins_manager import AirflowPlugin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from airflow_provider_queuecalls.records.call_results import CallResult, PostedResult
     from airflow_provider_queuecalls.records.database import Database
 
 __all__ = ["QueueCallsPlugin"]
@@ -86,29 +83,16 @@ def _receiver() -> Any:
         secrets = read_secrets(settings.option("results_secret") or "")
     except QueueCallsError as problem:
         log.error("[queuecalls] results_secret: no result is received at %s. %s", URL_PREFIX, problem)
-    return Receiver(_ConfiguredDatabase(), secrets)
+    return Receiver(_results_database, secrets)
 
 
-class _ConfiguredDatabase:
-    """The results database, opened in the receiver's thread: it may take as long as the database lets it wait."""
+def _results_database() -> Database:
+    from airflow_provider_queuecalls._airflow.results import results_database
 
-    def ping(self) -> None:
-        self._database.ping()
-
-    def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
-        return self._database.add_all(posts)
-
-    def add_choice(self, campaign_key: str, call: CallResult, choice: str, chosen_at: int) -> None:
-        self._database.add_choice(campaign_key, call, choice, chosen_at)
-
-    @cached_property
-    def _database(self) -> Database:
-        from airflow_provider_queuecalls._airflow.results import results_database
-
-        database = results_database()
-        if not database.is_shared:
-            log.warning(
-                "The results database is a SQLite file. It takes the results that this machine's API server receives, and "
-                "tasks on other machines cannot read them. Use PostgreSQL if there are several machines."
-            )
-        return database
+    database = results_database()
+    if not database.is_shared:
+        log.warning(
+            "The results database is a SQLite file. It takes the results that this machine's API server receives, and tasks on "
+            "other machines cannot read them. Use PostgreSQL if there are several machines."
+        )
+    return database

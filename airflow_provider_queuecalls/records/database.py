@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from threading import Lock
@@ -348,6 +348,19 @@ _PRUNE_TALLIES = """DELETE FROM queuecalls_tallies WHERE last_received_at < :bef
 _PRUNE_BREAKDOWNS = """DELETE FROM queuecalls_breakdowns WHERE NOT EXISTS
     (SELECT 1 FROM queuecalls_tallies AS tally WHERE tally.campaign_key = queuecalls_breakdowns.campaign_key)
     AND NOT EXISTS (SELECT 1 FROM queuecalls_choices AS choice WHERE choice.campaign_key = queuecalls_breakdowns.campaign_key)"""
+
+
+def opened_once(open_database: Callable[[], Database]) -> Callable[[], Database]:
+    """Return what opens a database when it is called first, and then always gives this one. Threads may share it."""
+    lock, opened = Lock(), list[Database]()
+
+    def database() -> Database:
+        with lock:
+            if not opened:
+                opened.append(open_database())
+            return opened[0]
+
+    return database
 
 
 def _of(query: str, key: str | None, order: str = "") -> TextClause:

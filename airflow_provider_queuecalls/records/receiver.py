@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import collapse_rfc2231_value
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult, read_result
+from airflow_provider_queuecalls.records.database import Database, opened_once
 from airflow_provider_queuecalls.records.database_errors import describe_error
 from airflow_provider_queuecalls.records.results_url import key_of
 from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, END_CALL, script
@@ -49,16 +50,6 @@ _RESULT_FIELDS = frozenset(field.name for field in FIELDS)
 _MORE_HEADERS = {503: [(b"retry-after", b"30")], 405: [(b"allow", b"GET, HEAD, POST")]}
 
 
-class Results(Protocol):
-    """What the receiver needs of a :class:`~airflow_provider_queuecalls.records.database.Database`."""
-
-    def ping(self) -> None: ...
-
-    def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]: ...
-
-    def add_choice(self, campaign_key: str, call: CallResult, choice: str, chosen_at: int) -> None: ...
-
-
 class _Response(NamedTuple):
     """A response: a text, which is also logged, or a script."""
 
@@ -81,11 +72,12 @@ class Receiver:
     It serves the results URLs and the scripts of all campaigns that one of the secrets has signed, below any prefix, and
     ``/health``. Its log has neither paths nor values of a request.
 
-    :param database: where results and choices are stored; without it, only scripts without choices are served
+    :param open_database: opens the database of results and choices, once and in a thread, when it is needed first; None to
+        serve only scripts without choices
     """
 
-    def __init__(self, database: Results | None, secrets: Sequence[str]) -> None:
-        self._database = database
+    def __init__(self, open_database: Callable[[], Database] | None, secrets: Sequence[str]) -> None:
+        self._database = open_database and opened_once(open_database)
         self._secrets = tuple(secrets)
         self._problem = ""
         self._has_warned = False
@@ -107,9 +99,7 @@ class Receiver:
             elif key is not None:
                 response = await self._respond(key, scope, receive)
             elif is_read and path.endswith(HEALTH):
-                response = (
-                    await self._result_of(self._in_thread(self._reader, self._database.ping)) if self._database else OK
-                )
+                response = await self._ping() if self._database else OK
             else:
                 response = _Response(404, "not found")
         except _Refused as refused:
@@ -131,6 +121,9 @@ class Receiver:
         """Wait for what is being stored."""
         self._writer.shutdown()
         self._reader.shutdown()
+
+    async def _ping(self) -> _Response:
+        return await self._result_of(self._in_thread(self._reader, lambda database: database.ping()))
 
     async def _respond(self, key: str, scope: Scope, receive: Receive) -> _Response:
         pairs = await _pairs(scope, receive)
@@ -161,11 +154,12 @@ class Receiver:
         return _Response(200, "script", script(speech, text, call, scope["path"].rpartition("/")[2]))
 
     async def _choose(self, key: str, speech: Speech, choice: str, call: CallResult) -> _Response:
-        if choice not in speech.choices.values() or self._database is None:
+        if choice not in speech.choices.values():
             return _Response(400, "the script does not offer this choice")
         if call.call_key is None:
             return _Response(400, "the choice names no call")
-        storing = self._in_thread(self._writer, self._database.add_choice, key, call, choice, int(time.time()))
+        chosen = (key, call, choice, int(time.time()))
+        storing = self._in_thread(self._writer, lambda database: database.add_choice(*chosen))
         response = await self._result_of(asyncio.wait_for(storing, STORE_SECONDS))
         return _Response(200, "choice stored", END_CALL) if response is OK else response
 
@@ -207,10 +201,9 @@ class Receiver:
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         batch = [waiting for waiting in batch if not waiting.stored.done()]
-        database = self._database
-        assert database is not None  # noqa: S101  # without one, nothing waits
+        posts = [waiting.post for waiting in batch]
         try:
-            all_new = await self._in_thread(self._writer, database.add_all, [waiting.post for waiting in batch])
+            all_new = await self._in_thread(self._writer, lambda database: database.add_all(posts))
         except Exception as error:  # noqa: BLE001  # whoever waits gets it
             if len(batch) == 1:
                 batch[0].fail(error)
@@ -222,9 +215,10 @@ class Receiver:
                 if not waiting.stored.done():
                     waiting.stored.set_result(is_new)
 
-    @staticmethod
-    def _in_thread(threads: ThreadPoolExecutor, operation: Callable[..., _T], *arguments: Any) -> asyncio.Future[_T]:
-        return asyncio.get_running_loop().run_in_executor(threads, operation, *arguments)
+    def _in_thread(self, threads: ThreadPoolExecutor, operation: Callable[[Database], _T]) -> asyncio.Future[_T]:
+        database = self._database
+        assert database is not None  # noqa: S101  # without one, nothing waits for it
+        return asyncio.get_running_loop().run_in_executor(threads, lambda: operation(database()))
 
 
 class _Waiting(NamedTuple):

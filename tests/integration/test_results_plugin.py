@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
 
+from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.results_url import results_url
 from airflow_provider_queuecalls.voice.script_url import script_url
 from airflow_provider_queuecalls.voice.speech import Speech
@@ -43,6 +49,53 @@ def test_anybody_can_post_to_the_right_path_of_the_api_server_and_nowhere_else(a
     (row,) = stored(airflow_server.environment["AIRFLOW_CONN_RESULTS_DB"])
     assert row["phone_number"] == NUMBER
     assert "The results database is a SQLite file" in airflow_server.log("api-server")
+
+
+async def respond(app: Any, method: str, path: str, body: bytes) -> int:
+    """Send a request to an ASGI app in this process, and return the status code."""
+    statuses = list[int]()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.append(message.get("status", 0))
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    await app({"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}, receive, send)
+    return statuses[0]
+
+
+def test_the_first_requests_open_the_database_once_if_they_come_together(
+    airflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_queuecalls._airflow import results
+    from airflow_provider_queuecalls.pages.access import FullAccess
+    from airflow_provider_queuecalls.pages.app import Pages
+    from airflow_provider_queuecalls.plugins.queuecalls import _receiver
+
+    opened = list[Database]()
+
+    def open_slowly() -> Database:
+        time.sleep(0.3)
+        opened.append(Database(f"sqlite:///{tmp_path}/results.db"))
+        return opened[-1]
+
+    async def authorize(_: Any) -> FullAccess:
+        return FullAccess()
+
+    async def together(app: Any, *asked: tuple[str, str, bytes]) -> list[int]:
+        return await asyncio.gather(*(respond(app, *each) for each in asked))
+
+    monkeypatch.setattr(results, "results_database", open_slowly)
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
+    post = ("POST", results_url("http://h", KEY, [NEW]).removeprefix("http://h"), urlencode(RESULT).encode())
+    pages = Pages(open_slowly, authorize, lambda *_: None).app()
+    for app, asked in ((_receiver(), (post, ("GET", "/health", b""))), (pages, [("GET", "/", b"")] * 2)):
+        assert asyncio.run(together(app, *asked)) == [200, 200]
+        (database,) = opened
+        database.close()
+        opened.clear()
 
 
 PROGRAM = """

@@ -128,7 +128,7 @@ def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module, "CLIENT_SECONDS", 2)
     database = Database(sqlite)
-    app = module.Receiver(database, read_secrets(NEW))
+    app = module.Receiver(lambda: database, read_secrets(NEW))
     listener = listen(LOOPBACK, 0)
     server = module.server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
