@@ -19,7 +19,7 @@ from airflow_provider_queuecalls.contacts.files import Source, is_same_file, ope
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.output import write_output
 from airflow_provider_queuecalls.contacts.report import Example, Report, broken_policies
-from airflow_provider_queuecalls.contacts.results import Advance, Counts, Reading, Results, ResultsInMemory, is_small
+from airflow_provider_queuecalls.contacts.results import Advance, Counts, Results, ResultsInMemory, Survey, is_small
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
@@ -218,7 +218,7 @@ def advance_of(progress: Progress | None, total: int) -> Advance:
     return advance
 
 
-def _report(read: Reading, counts: Counts, rejects: Iterator[tuple[int, str]], layout: Layout) -> Report:
+def _report(read: Survey, counts: Counts, rejects: Iterator[tuple[int, str]], layout: Layout) -> Report:
     blank, _ = counts.get(BLANK, (0, 0))
     header, _ = counts.get(COLUMN_NAMES, (0, 0))
     reasons = {reason: counts[reason][0] for reason in REASONS if reason in counts}

@@ -14,8 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import BinaryIO, NamedTuple, Protocol, overload
+from typing import BinaryIO, NamedTuple
 
+from airflow_provider_queuecalls.contacts.codes_in_file import CodesInFile
 from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import BOM, Block, blocks, pick_lines, read_at
 from airflow_provider_queuecalls.contacts.places import Place
@@ -46,36 +47,11 @@ _DIGEST_BYTES = 4 << 20
 _AFTER_ALL_LINES = 1 << 60
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What reading a contact file found out, apart from the results."""
-
-    lines: int
-    bom: bool
-    lone_cr: bool
-    quoted: bool
-    duckdb_safe: bool
-
-
 class PlaceCount(NamedTuple):
     """How many rows have a number of a place, and how many of these are outside hours."""
 
     contacts: int
     outside_hours: int
-
-
-class LineCodes(Protocol):
-    """The code of each line's result; line 1 is at index 0. A ``bytearray`` is one."""
-
-    def __len__(self) -> int: ...
-
-    @overload
-    def __getitem__(self, index: int, /) -> int: ...
-
-    @overload
-    def __getitem__(self, index: slice, /) -> bytes | bytearray: ...
-
-    def __setitem__(self, index: int, code: int, /) -> None: ...
 
 
 class Results(ABC):
@@ -85,7 +61,8 @@ class Results(ABC):
     def __init__(self, stop: StopRequest, advance: Advance) -> None:
         self._stop = stop
         self._advance = advance
-        self._codes: LineCodes = bytearray()
+        #: The code of each line's result; line 1 is at index 0.
+        self._codes: bytearray | CodesInFile = bytearray()
         self._places = Counter[tuple[Place, bool]]()
 
     @abstractmethod
@@ -93,7 +70,7 @@ class Results(ABC):
         """Add the numbers of a suppression list, and count its lines by result."""
 
     @abstractmethod
-    def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
+    def read_contacts(self, source: Source, validator: RowValidator) -> Survey:
         """Check every line of the contact file by itself."""
 
     @abstractmethod
@@ -170,7 +147,7 @@ class ResultsInMemory(Results):
                 self._suppressed.add(number)
         return counts
 
-    def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
+    def read_contacts(self, source: Source, validator: RowValidator) -> Survey:
         seen = survey(source, validator, self._stop, self._advance)
         self._codes = bytearray(seen.lines)
         for result in self._all_lines(source, validator, seen.lines):
@@ -180,7 +157,7 @@ class ResultsInMemory(Results):
                 self._contacts.append((result.line, result.number))
                 if result.place is not None:
                     self._lines_at[result.place].append(result.line)
-        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.quoted, seen.duckdb_safe)
+        return seen
 
     def _all_lines(self, source: Source, validator: RowValidator, lines: int) -> Iterable[LineResult]:
         results = list(line_results(source, validator, iter(range(1, lines + 1)), self._stop))

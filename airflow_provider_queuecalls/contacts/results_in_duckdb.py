@@ -29,7 +29,6 @@ from airflow_provider_queuecalls.contacts.results import (
     SENT,
     Advance,
     Counts,
-    Reading,
     Results,
     Survey,
     add_to_counts,
@@ -99,7 +98,7 @@ class ResultsInDuckDB(Results):
         self._suppressed.append(lines.valid)
         return counts
 
-    def read_contacts(self, source: Source, validator: RowValidator) -> Reading:
+    def read_contacts(self, source: Source, validator: RowValidator) -> Survey:
         seen, lines = self._read(source, validator, RowsInDuckDB(validator))
         self._codes = CodesInFile(seen.lines)
         self._duckdb.keep(self._codes.file)
@@ -114,7 +113,7 @@ class ResultsInDuckDB(Results):
         self._duckdb.run(f"CREATE VIEW contacts AS {lines.valid}")
         if all_valid:  # the file itself may be sent
             self._digest = self._duckdb.threads.submit(file_digest, source.file, self._closing)
-        return Reading(seen.lines, seen.bom, seen.lone_cr, seen.quoted, seen.duckdb_safe)
+        return seen
 
     def digest(self, source: Source) -> str:
         if self._digest is None:
