@@ -31,7 +31,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -86,8 +86,8 @@ class Nowhere:
     def ping(self) -> None:
         pass
 
-    def close(self) -> None:
-        pass
+    def closing(self) -> AbstractContextManager[Nowhere]:
+        return nullcontext(self)
 
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
         return [True] * len(posts)

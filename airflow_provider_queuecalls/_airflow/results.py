@@ -182,9 +182,8 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
     Raises :class:`QueueCallsError` if the database cannot be used, or does not know the campaign.
     """
     from airflow_provider_queuecalls.records.database import Database
-    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
-    with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
+    with Database(url, create=False).closing() as database:
         found = database.counts(campaign_key)
     if not found:
         raise QueueCallsError(
@@ -199,9 +198,8 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
     """Yield the result of each call of a campaign. Raises :class:`QueueCallsError` if the database cannot be used."""
     from airflow_provider_queuecalls.records.database import Database
-    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
-    with closing(Database(url, create=False)) as database, translate_sqlalchemy_errors(database.url):
+    with Database(url, create=False).closing() as database:
         yield from database.rows(campaign_key)
 
 
@@ -217,16 +215,10 @@ def first_result(entry: Entry) -> str | None:
 
     A campaign that was sent before may still have results then, which cannot be told from those of this request.
     """
-    from airflow_provider_queuecalls.records.database import Database
-    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
-
     if settings.option("results_database") is None:
         return None
     try:
-        with (
-            closing(Database(results_database_url(), create=False)) as database,
-            translate_sqlalchemy_errors(database.url),
-        ):
+        with results_database(create=False).closing() as database:
             arrived = database.first_result(entry.key.digest, _seconds(entry.started_at))
     except QueueCallsError as error:
         log.warning("Whether results of campaign %s have arrived is not known: %s", entry.campaign_name, error)
@@ -239,12 +231,10 @@ def update_campaign_row(entry: Entry) -> None:
 
     :param entry: the person's answer, with the token of the request that it is about
     """
-    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
-
     if settings.option("results_database") is None:
         return
     try:
-        with closing(results_database()) as database, translate_sqlalchemy_errors(database.url):
+        with results_database().closing() as database:
             database.resolve_campaign(entry.key.digest, _row_values_from_record(entry.to_json()), entry.token)
     except QueueCallsError as error:
         log.warning("The outcome of campaign %s is missing in the results database: %s", entry.campaign_name, error)

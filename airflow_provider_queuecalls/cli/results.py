@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -166,14 +166,10 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
         raise QueueCallsError(f"The file of --secret-file cannot be read: {type(error).__name__}.") from None
 
 
-@contextmanager
-def _database(options: argparse.Namespace, *, create: bool = False) -> Iterator[Database]:
+def _database(options: argparse.Namespace, *, create: bool = False) -> AbstractContextManager[Database]:
     from airflow_provider_queuecalls.records.database import Database
-    from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 
-    database = Database(database_url(options.database, "--database"), create=create)
-    with closing(database), translate_sqlalchemy_errors(database.url):
-        yield database
+    return Database(database_url(options.database, "--database"), create=create).closing()
 
 
 def _run_serve(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,12 @@ class Database:
             if not current:
                 with self.transaction(unlimited=True) as connection:
                     upgrade(connection)
+
+    @contextmanager
+    def closing(self) -> Iterator[Database]:
+        """This database, which is closed at the end of the ``with``. Raises SQLAlchemy's errors as :class:`QueueCallsError`."""
+        with closing(self), translate_sqlalchemy_errors(self.url):
+            yield self
 
     def close(self) -> None:
         """Close all connections."""

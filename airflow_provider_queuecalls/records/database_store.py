@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
@@ -77,9 +77,7 @@ class DatabaseStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
-
-        with closing(self._open_database()) as database, translate_sqlalchemy_errors(database.url):
+        with self._open_database().closing() as database:
             if not database.is_shared:
                 raise QueueCallsError(
                     "it is a SQLite file, so each machine would have records of its own; use PostgreSQL, or a folder for "
