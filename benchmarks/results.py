@@ -44,7 +44,7 @@ from airflow_provider_queuecalls.records import database
 from airflow_provider_queuecalls.records.call_results import PostedResult
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.receiver import server
-from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.records.receiver_urls import results_url
 from tests.support.command import PROGRAM
 from tests.support.memory import peak
 from tests.support.postgres import Postgres, postgres_server

@@ -20,11 +20,10 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsEr
 from airflow_provider_queuecalls.parameters import is_unset, show, show_conn_id
 from airflow_provider_queuecalls.records.engine import parse_url
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
-from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.records.receiver_urls import results_url, script_of, script_url
 from airflow_provider_queuecalls.records.stores import OpenStore, Store
 from airflow_provider_queuecalls.signed_url import read_secrets
 from airflow_provider_queuecalls.value_types import parse_flag
-from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import SPEAK, Speech, read_speech
 
 if TYPE_CHECKING:

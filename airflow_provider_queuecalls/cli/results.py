@@ -226,7 +226,7 @@ def _serve(server: uvicorn.Server, listener: socket.socket, greeting: str) -> No
 
 
 def _run_url(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.results_url import results_url
+    from airflow_provider_queuecalls.records.receiver_urls import results_url
 
     base, secrets = from_environment(URL, options.base, "--base"), _secrets(options)
     with redirect_stdout(sys.stderr):  # Airflow logs to what it finds there when it is imported

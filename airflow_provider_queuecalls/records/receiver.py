@@ -18,9 +18,8 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult, read_result
 from airflow_provider_queuecalls.records.database import Database, opened_once
 from airflow_provider_queuecalls.records.database_errors import describe_error
-from airflow_provider_queuecalls.records.results_url import key_of
+from airflow_provider_queuecalls.records.receiver_urls import key_of, script_of
 from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, END_CALL, script
-from airflow_provider_queuecalls.voice.script_url import script_of
 from airflow_provider_queuecalls.voice.speech import Speech
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.notifications import queuecalls as module
 from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
 from airflow_provider_queuecalls.records import engine
+from airflow_provider_queuecalls.records.receiver_urls import script_of
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from airflow_provider_queuecalls.voice.script_url import script_of
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.support.dag_run import run_dag_code, run_dag_file
 from tests.support.fault_server import Exchange, FaultServer

@@ -16,8 +16,7 @@ import pytest
 import requests
 
 from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.results_url import results_url
-from airflow_provider_queuecalls.voice.script_url import script_url
+from airflow_provider_queuecalls.records.receiver_urls import results_url, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.integration.results.test_receiver import KEY, NUMBER, RESULT, stored
 from tests.support.airflow import Airflow, api_server

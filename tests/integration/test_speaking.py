@@ -18,9 +18,9 @@ from airflow_provider_queuecalls.exceptions import InvalidContacts, QueueCallsEr
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.receiver_urls import script_of, script_url
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
-from airflow_provider_queuecalls.voice.script_url import script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.integration.conftest import NUMBERS, ResultsReceiver
 from tests.support.dag_run import run_dag_code

@@ -16,7 +16,7 @@ import requests
 
 from airflow_provider_queuecalls.listening import LOOPBACK, listen
 from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.records.receiver_urls import results_url
 from airflow_provider_queuecalls.signed_url import read_secrets
 from tests.integration.results.test_receiver import KEY, RESULT, stored
 from tests.support.memory import peak

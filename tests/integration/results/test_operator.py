@@ -17,7 +17,7 @@ from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.database import Database, ResultCounts
-from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.records.receiver_urls import results_url
 from airflow_provider_queuecalls.records.stores import init_folder
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox

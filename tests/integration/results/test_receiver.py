@@ -28,7 +28,7 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import ROW, CampaignRow, Database
 from airflow_provider_queuecalls.records.receiver import read_pairs
-from airflow_provider_queuecalls.records.results_url import results_url
+from airflow_provider_queuecalls.records.receiver_urls import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import PROGRAM, Program
 from tests.support.receiver import NEW, OLD, receiver

@@ -14,8 +14,7 @@ from defusedxml.ElementTree import fromstring
 
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.results_url import results_url
-from airflow_provider_queuecalls.voice.script_url import script_url
+from airflow_provider_queuecalls.records.receiver_urls import results_url, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.integration.results.test_receiver import KEY, NUMBER, REFERENCE, RESULT, stored
 from tests.support.receiver import NEW, OLD, receiver

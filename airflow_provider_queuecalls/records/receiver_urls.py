@@ -1,4 +1,7 @@
-"""The URL of a campaign's script. Its path has all settings, so that any receiver can serve the script."""
+"""The URLs of a campaign at the receiver: the one to which the service posts its results, and that of its script.
+
+The path of the script's URL has all settings, so that any receiver can serve it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,21 @@ from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.signed_url import assert_usable, parts_of, signed_url
 from airflow_provider_queuecalls.voice.speech import Speech
 
-_PURPOSE = "script"
+#: What the URLs are signed for.
+_RESULTS, _SCRIPT = "results", "script"
+
+
+def results_url(base: str, key: str, secrets: Sequence[str]) -> str:
+    """Return the ``result_url`` of the campaign with this key below the receiver's public URL."""
+    url = signed_url(base, _RESULTS, key, secrets)
+    assert_usable(base, url, BY_NAME["result_url"])
+    return url
+
+
+def key_of(path: str, secrets: Sequence[str]) -> str | None:
+    """Return the key of the campaign whose results URL ends in this path; None if no secret has made it."""
+    parts = parts_of(path, _RESULTS, 1, secrets)
+    return None if parts is None else parts[0]
 
 
 def script_url(base: str, key: str, speech: Speech, secrets: Sequence[str]) -> str:
@@ -19,7 +36,7 @@ def script_url(base: str, key: str, speech: Speech, secrets: Sequence[str]) -> s
     Raises :class:`InvalidCampaign` if it is too long for the service.
     """
     settings, parameter = speech.text, BY_NAME["start_url"]
-    url = signed_url(base, _PURPOSE, f"{key}/{settings}", secrets)
+    url = signed_url(base, _SCRIPT, f"{key}/{settings}", secrets)
     excess = len(url.encode()) - (parameter.max_length or 0)
     if 0 < excess <= len(settings) - len(Speech().text):
         lengths = {
@@ -35,5 +52,5 @@ def script_url(base: str, key: str, speech: Speech, secrets: Sequence[str]) -> s
 
 def script_of(path: str, secrets: Sequence[str]) -> tuple[str, Speech] | None:
     """Return the campaign's key and the settings of the script whose URL ends in this path; None if no secret has made it."""
-    parts = parts_of(path, _PURPOSE, 2, secrets)
+    parts = parts_of(path, _SCRIPT, 2, secrets)
     return None if parts is None else (parts[0], Speech.from_text(parts[1]))
