@@ -36,7 +36,7 @@ from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
 from airflow_provider_queuecalls.records.ledger import Ledger
 from airflow_provider_queuecalls.value_types import format_moment
-from airflow_provider_queuecalls.voice.silence import assert_not_silent
+from airflow_provider_queuecalls.voice.speech import assert_not_silent
 
 if TYPE_CHECKING:
     # Not needed to parse a DAG, and they take a while to import.

@@ -5,6 +5,7 @@ The whole list is checked first, so that nobody is in two parts. Contacts keep t
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -18,8 +19,7 @@ from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
-from airflow_provider_queuecalls.contacts.split import CARRY_OVER, SpansCheck, Split, quarter, span_name
-from airflow_provider_queuecalls.contacts.split_record import assert_same_split, record_of
+from airflow_provider_queuecalls.contacts.split import CARRY_OVER, RECORD, SpansCheck, Split, quarter, span_name
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -27,6 +27,13 @@ from airflow_provider_queuecalls.value_types import counted
 
 #: Files as messages refer to them: each by its role, as a message begins, and its path or URL, or None if there is none.
 Sources: TypeAlias = "Sequence[tuple[str, Any]]"
+#: What decides which contacts are in which campaign, by its key in the record, with the words of messages.
+_DECIDES = {
+    "campaign_name": "campaign_name",
+    "digest": "the list (the contact file, a suppression list, or a rule of the check)",
+    "max_contacts": "max_contacts",
+    "spans": "the spans (by, start, calling_hours, unknown_zone, min_window, carry_over_path, or the time zone data)",
+}
 
 
 @dataclass
@@ -143,8 +150,8 @@ def write_parts(
     by_key: dict[object, _Group] = {}
     is_nanp = rules.phone_format == "nanp"
     try:
-        record = record_of(checked, split, hours, campaign_name)
-        assert_same_split(record, files.keep_first(split.record, record), split.folder)
+        record = _record_of(checked, split, hours, campaign_name)
+        _assert_same_split(record, files.keep_first(split.record, record), split.folder)
         with ExitStack() as stack:
             for line in (line for block in blocks(checked.upload.file, stop=stop) for line in block.lines):
                 key = line[:4] if is_nanp else line.partition(b",")[0]
@@ -192,3 +199,41 @@ def _span(key: bytes, zone: bytes, hours: SpansCheck) -> Span | None:
     text = key.decode()
     number = int(f"{text}0000000") if len(key) == 4 else number_called(text, "vendor") or 0
     return hours.part_of(hours.place(number, zone.decode()))
+
+
+# The record of a split: a file in its folder, so that a folder has the parts of one split only. It has no phone number.
+#
+# If a list has changed, contacts move to other parts. The parts that were queued are not queued again, but the others would
+# be, and would call some people a second time. So the first split of a folder writes its record, and every later one must
+# be the same.
+
+
+def _record_of(checked: CheckedContacts, split: Split, hours: SpansCheck | None, campaign_name: str) -> bytes:
+    """The record of a split, as it is written."""
+    spans = hours and {
+        " ".join((*place.regions, str(place))): span_name(hours.part_of(place)) for place in checked.report.sent_places
+    }
+    values = (campaign_name, checked.upload.digest, split.max_contacts, spans)
+    return json.dumps(dict(zip(_DECIDES, values, strict=True)), indent=1, sort_keys=True).encode()
+
+
+def _assert_same_split(record: bytes, kept: bytes, folder: str) -> None:
+    """Raise :class:`InvalidContacts` if the record that a folder has is not that of this split."""
+    now, before = json.loads(record), _read_record(kept)
+    changed = [words for key, words in _DECIDES.items() if before.get(key) != now[key]]
+    if not changed:
+        return
+    raise InvalidContacts(
+        f"The folder {show_path(folder)} has the parts of another split. What differs: {', '.join(changed)}. No part was "
+        "written: contacts would move to other parts, and some of them would be called twice. Queue the parts that are there, "
+        "or split the list in a new run, with another folder and another campaign_name. If no part was queued, delete the files "
+        f"in the folder, also {RECORD}, and try again."
+    )
+
+
+def _read_record(kept: bytes) -> dict[str, Any]:
+    try:
+        read = json.loads(kept)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}

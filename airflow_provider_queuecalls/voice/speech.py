@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import mmap
 import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidContacts, Violation
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, any_of, assert_known, read_values
 from airflow_provider_queuecalls.value_types import INTEGER, read_flag, read_name, read_structure, type_name
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.client.multipart import Upload
 
 #: The sentences after the text, by language: one for each choice, and one for whoever has chosen.
 SENTENCES: Mapping[str, Mapping[str, str]] = {
@@ -29,6 +33,8 @@ _DICTIONARY = (
     b'"Press 1 to confirm, or 2 to cancel, or 9 if you do not want to be called again.","thanks":"Thank you. Goodbye."},'
     b'"repeat":3}'
 )
+#: A row with a third cell. A comma in a quoted cell counts as one between cells: such a list is sent.
+_WITH_TEXT = re.compile(rb"^[^,\r\n]*,[^,\r\n]*,[^\r\n]", re.MULTILINE)
 
 
 def speakable(text: str) -> str:
@@ -183,6 +189,17 @@ def read_speech(value: object) -> Speech | None:
     except ValueError as problem:
         raise InvalidCampaign([SPEAK.violation(str(problem))]) from None
     return speech
+
+
+def assert_not_silent(upload: Upload) -> None:
+    """Refuse a list for which the script has no text to speak, with :class:`InvalidContacts`. Usually, one row is read."""
+    with mmap.mmap(upload.file.fileno(), upload.size, access=mmap.ACCESS_READ) as content:
+        if _WITH_TEXT.search(content):
+            return
+    raise InvalidContacts(
+        "The calls would say nothing: no contact has a call_parameter, and call_parameters is not set. Give the contacts a "
+        "call_parameter, or set call_parameters to a text for all of them."
+    )
 
 
 def _compact(value: object) -> str:
