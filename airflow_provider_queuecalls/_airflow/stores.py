@@ -14,6 +14,8 @@ from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.records.stores import (
     MARKER,
     MARKER_TEXT,
+    SharedStore,
+    Store,
     command_arguments_for,
     decoded,
     encoded,
@@ -40,11 +42,8 @@ def conditional_library(url: str) -> str | None:
     return CONDITIONAL.get(url.partition("://")[0].lower())
 
 
-class RemoteStore:
+class RemoteStore(SharedStore):
     """A folder with one small JSON object for each entry, in any storage of ObjectStoragePath, below the URL ``root``."""
-
-    clear_note = ""
-    other_names_count = False
 
     def __init__(self, root: str, name: str, operation_seconds: float | None = None) -> None:
         self.location = show_path(f"{root}/{name}")
@@ -122,7 +121,7 @@ class StateInDatabase:
         self._backend.set(self._scope, key, encoded(value).decode())
 
 
-class TaskStateStore:
+class TaskStateStore(Store):
     """The task instance's own state (Airflow 3.3): survives retries and lost workers, and Clear in 3.3; from 3.4 on Clear
     discards it unless the person keeps it. Airflow refuses what an earlier try writes.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.stores import command_arguments_for, decoded
+from airflow_provider_queuecalls.records.stores import SharedStore, command_arguments_for, decoded
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -24,7 +24,7 @@ _CREATE = (
 DATABASE = "database"
 
 
-class DatabaseStore:
+class DatabaseStore(SharedStore):
     """One table row per entry. The primary key makes sure that each generation is created once.
 
     The database must be one that all workers share: in a SQLite file, each machine would have records of its own.
@@ -32,8 +32,6 @@ class DatabaseStore:
 
     location = "the results database"
     exclusive = True
-    clear_note = ""
-    other_names_count = False
 
     def __init__(self, open_database: Callable[[], Database], name: str) -> None:
         self._open_database = open_database

@@ -38,9 +38,9 @@ class Store(Protocol):
     #: How the command ``queuecalls records`` finds the record; empty where nothing is kept.
     command_arguments: str
     #: What to mind when the task is cleared, after "Then clear this task".
-    clear_note: str
+    clear_note: str = ""
     #: Whether it is the record of one task, so that what was sent under another name counts, too.
-    other_names_count: bool
+    other_names_count: bool = False
 
     @property
     def exclusive(self) -> bool:
@@ -76,13 +76,12 @@ class SharedStore(Store, Protocol):
         """The names of all records in that place."""
 
 
-class NoStore:
+class NoStore(Store):
     """Keeps nothing, for whoever accepts that a campaign may be sent again."""
 
     location = "no store"
     exclusive = False
-    command_arguments = clear_note = ""
-    other_names_count = False
+    command_arguments = ""
 
     def location_of(self, generation: int) -> str:  # noqa: ARG002
         return self.location
@@ -97,7 +96,7 @@ class NoStore:
         return True
 
 
-class LocalStore:
+class LocalStore(SharedStore):
     """A folder of this machine with one small JSON file for each entry, created exclusively and written through to
     the disk.
 
@@ -105,8 +104,6 @@ class LocalStore:
     """
 
     exclusive = True
-    clear_note = ""
-    other_names_count = False
 
     def __init__(self, root: Path, name: str) -> None:
         self._root = root

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_queuecalls.records.stores import file_name
+from airflow_provider_queuecalls.records.stores import NoStore, file_name
 
 
-class MemoryStore:
+class MemoryStore(NoStore):
     """Keeps entries as every store does: a generation is created once."""
 
     location = "memory"
     exclusive = True
-    clear_note = ""
-    other_names_count = False
     command_arguments = "spring --receipts /memory"
 
     def __init__(self) -> None:
@@ -22,9 +20,6 @@ class MemoryStore:
 
     def location_of(self, generation: int) -> str:
         return f"memory/{file_name(generation)}"
-
-    def problem(self, error: Exception) -> str:
-        return type(error).__name__
 
     def last(self) -> tuple[int, Any] | None:
         return max(self.entries.items()) if self.entries else None
