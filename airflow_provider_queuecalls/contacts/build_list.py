@@ -60,16 +60,14 @@ def build_suppression_list(
     stop = stop or StopRequest()
     shown = f"The suppression list {show_path(path)}"
     _assert_writable(path, shown)
+    for location in sources:
+        if is_same_file(location, path):
+            raise InvalidContacts(
+                f"{show_role('The suppression list', location)} is to be read and written. "
+                "Nothing was written. Write to another file."
+            )
     with ExitStack() as opened:
-        lists = []
-        for location in sources:
-            if is_same_file(location, path):
-                raise InvalidContacts(
-                    f"{show_role('The suppression list', location)} is to be read and written. "
-                    "Nothing was written. Write to another file."
-                )
-            lists.append(open_suppression_list(location, rules, stop, memory_limit))
-            opened.callback(lists[-1].file.close)
+        lists = [open_suppression_list(each, rules, stop, memory_limit, opened) for each in sources]
         built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         changed = min(each.changed for each in lists)
         total = 2 * sum(each.size for each in lists)

@@ -100,10 +100,7 @@ def check(
         _assert_rejects_elsewhere(rejects_path, path, rules)
         source = open_source(path, "The contact file", stop)
         stack.callback(source.file.close)
-        lists = []
-        for location in rules.lists:
-            lists.append(open_suppression_list(location, rules, stop, memory_limit))
-            opened.callback(lists[-1].file.close)
+        lists = [open_suppression_list(each, rules, stop, memory_limit, opened) for each in rules.lists]
         built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         size = source.size + sum(each.size for each in lists)
         total = 2 * size  # comparing the numbers takes about as long as reading the files

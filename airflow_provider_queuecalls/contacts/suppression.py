@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -71,33 +72,30 @@ class SuppressionList(Source):
 
 
 def open_suppression_list(
-    path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest, memory_limit: int
+    path: str | os.PathLike[str], rules: ContactRules, stop: StopRequest, memory_limit: int, opened: ExitStack
 ) -> SuppressionList:
-    """Open a suppression list.
+    """Open a suppression list, which ``opened`` closes.
 
     Raises :class:`InvalidContacts` if it is empty, damaged, or older than the rules allow, and :class:`CheckFailed` if another
     try may help.
     """
     source = open_source(path, "The suppression list", stop)
-    try:
-        if not source.size:
-            raise InvalidContacts(
-                f"{source.shown} is empty, as after a failed export. If no number is to be suppressed, remove the list from "
-                "suppress, or write a header line to it."
-            )
-        with translate_errors(source.shown, memory_limit):
-            built = is_built(source)
-            changed = oldest_change(source, stop, memory_limit // 2) if built else source.modified
-        age = timedelta(seconds=time.time() - changed)
-        if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
-            of_a_list, again = ("was built of a list that ", " and build it") if built else ("", "")
-            raise InvalidContacts(
-                f"{source.shown} {of_a_list}was last changed {age.days} days ago, and suppress_max_age is "
-                f"{rules.suppress_max_age}. Fetch the list{again} again."
-            )
-    except BaseException:
-        source.file.close()
-        raise
+    opened.callback(source.file.close)
+    if not source.size:
+        raise InvalidContacts(
+            f"{source.shown} is empty, as after a failed export. If no number is to be suppressed, remove the list from "
+            "suppress, or write a header line to it."
+        )
+    with translate_errors(source.shown, memory_limit):
+        built = is_built(source)
+        changed = oldest_change(source, stop, memory_limit // 2) if built else source.modified
+    age = timedelta(seconds=time.time() - changed)
+    if isinstance(rules.suppress_max_age, timedelta) and age > rules.suppress_max_age:
+        of_a_list, again = ("was built of a list that ", " and build it") if built else ("", "")
+        raise InvalidContacts(
+            f"{source.shown} {of_a_list}was last changed {age.days} days ago, and suppress_max_age is "
+            f"{rules.suppress_max_age}. Fetch the list{again} again."
+        )
     return SuppressionList(**vars(source), changed=changed, built=built)
 
 
