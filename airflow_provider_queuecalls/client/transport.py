@@ -16,7 +16,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from types import TracebackType
 
 from airflow_provider_queuecalls import __version__
 from airflow_provider_queuecalls.client.endpoint import Endpoint
@@ -57,9 +56,7 @@ class Transport:
     def __enter__(self) -> Transport:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def connect(self) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
-from types import TracebackType
 
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.clocks import tzdata
@@ -55,9 +54,7 @@ class CheckedContacts:
     def __enter__(self) -> CheckedContacts:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
