@@ -109,16 +109,8 @@ class Split:
             violations["stagger"] = Violation("stagger", "has no effect here", rule)
         if violations:
             raise InvalidContactRules(violations.values())
-        return cls(
-            folder=read["folder"],
-            carry_over_path=read["carry_over_path"],
-            rejects_path=read["rejects_path"],
-            by=read["by"],
-            max_contacts=read["max_contacts"],
-            stagger=int(read["stagger"].total_seconds()),
-            start=read["start"] or start,
-            min_window=int(read["min_window"].total_seconds()),
-        )
+        seconds = {name: int(read[name].total_seconds()) for name in ("stagger", "min_window")}
+        return cls(**{**read, **seconds, "start": read["start"] or start})
 
     @property
     def record(self) -> str:

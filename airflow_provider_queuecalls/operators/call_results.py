@@ -205,9 +205,12 @@ class CallResultsOperator(BaseOperator):
     @clear_locals()
     def execute(self, context: Context) -> dict[str, Any]:
         """Join the list with the results, write the selected contacts, and return the counts."""
+        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+
         with retried_only_if_safe(self), ExitStack() as stack:
             values = {name: getattr(self, name) for name in self.template_fields}
-            wanted = read_next_list({**values, "output": self.output_path}, self._key_of)
+            key_of = QueueCallsHook(self.queuecalls_conn_id).key_of
+            wanted = read_next_list({**values, "output": self.output_path}, key_of)
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
@@ -273,11 +276,6 @@ class CallResultsOperator(BaseOperator):
                     limit=limit,
                 )
             )
-
-    def _key_of(self, campaign_name: str) -> str:
-        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-
-        return QueueCallsHook(self.queuecalls_conn_id).key_of(campaign_name).digest
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
         assert_elsewhere(self.output_path, "output", location, what, NOTHING_WRITTEN)

@@ -18,6 +18,7 @@ from airflow_provider_queuecalls.contacts.output import FORMULA_STARTS
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, InvalidNextList, Violation
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, show_path
+from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
 from airflow_provider_queuecalls.records.waiting import BY_NAME as WAIT
 from airflow_provider_queuecalls.records.waiting import read_for_campaign
@@ -94,7 +95,7 @@ class NextList:
     span: tuple[int, int | None] | None = None
 
 
-def read_next_list(values: Mapping[str, object], key_of: Callable[[str], str]) -> NextList | None:
+def read_next_list(values: Mapping[str, object], key_of: Callable[[str], CampaignKey]) -> NextList | None:
     """Read the values of :data:`PARAMETERS`, ``output``, ``output_table``, and ``output_conn_id``.
 
     ``key_of`` gives the key of a campaign that is known by its name. Returns None if nothing was sent, since ``queued``
@@ -125,7 +126,7 @@ def read_next_list(values: Mapping[str, object], key_of: Callable[[str], str]) -
     if queued.get("dry_run"):
         return None
     name = read["campaign_name"]
-    key = key_of(name) if name else queued["campaign_key"]
+    key = key_of(name).digest if name else queued["campaign_key"]
     start = queued.get("calls_from")
     span = (start, queued.get("expiration_timestamp")) if start else None
     return NextList(key, name or queued["campaign_name"], read["select"], output_format, queued.get("digest"), span)

@@ -29,6 +29,7 @@ from airflow_provider_queuecalls.value_types import (
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.database import ResultCounts
+    from airflow_provider_queuecalls.records.entry import CampaignKey
 
 COMPLETE = "complete"
 #: How many values of a field are counted by name. Which values the service posts is not known.
@@ -170,7 +171,7 @@ class Wait:
         return f"{counts.results:,}{of} results{f': {by_result}' if by_result else ''}"
 
 
-def read_wait(values: Mapping[str, object], key_of: Callable[[str], str]) -> Wait | None:
+def read_wait(values: Mapping[str, object], key_of: Callable[[str], CampaignKey]) -> Wait | None:
     """Read the values of :data:`PARAMETERS`; None if there is nothing to wait for, since only a dry run was made.
 
     ``key_of`` gives the key of a campaign that is known by its name.
@@ -185,7 +186,7 @@ def read_wait(values: Mapping[str, object], key_of: Callable[[str], str]) -> Wai
         return None
     name = read.pop("campaign_name")
     return Wait(
-        campaign_key=key_of(name) if name else queued["campaign_key"],
+        campaign_key=key_of(name).digest if name else queued["campaign_key"],
         campaign_name=name or queued["campaign_name"],
         contacts=queued.get("contacts"),
         expires_at=queued.get("expiration_timestamp"),

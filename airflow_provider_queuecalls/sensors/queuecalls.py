@@ -125,8 +125,12 @@ class QueueCallsResultsSensor(BaseSensorOperator):
 
     def _look(self) -> tuple[Wait, dict[str, Any] | None]:
         """Return the wait as it is known by now, and its result if it has ended."""
+        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+
         with retried_only_if_safe(self):
-            given = read_wait({name: getattr(self, name) for name in BY_NAME}, self._key_of)
+            given = read_wait(
+                {name: getattr(self, name) for name in BY_NAME}, QueueCallsHook(self.queuecalls_conn_id).key_of
+            )
             if given is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
@@ -149,11 +153,6 @@ class QueueCallsResultsSensor(BaseSensorOperator):
             self.log.info("Campaign %s has %s", wait.campaign_name, progress)
             self._logged_progress = progress
         return wait, None
-
-    def _key_of(self, campaign_name: str) -> str:
-        from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-
-        return QueueCallsHook(self.queuecalls_conn_id).key_of(campaign_name).digest
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         self.log.info("Results of campaign %s (%s): %s", result["campaign_name"], result["ended_by"], result)

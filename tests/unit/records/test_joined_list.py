@@ -19,6 +19,7 @@ from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.lines import write_row
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidNextList, NotSent
 from airflow_provider_queuecalls.records import joined_list
+from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
 from airflow_provider_queuecalls.records.next_list import read_next_list, write_next_list
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -300,7 +301,7 @@ def test_a_full_disk_is_reported_without_a_row() -> None:
 def test_a_wrong_parameter_is_an_error(values: dict[str, Any], said: str) -> None:
     given = {"campaign_name": "spring", "select": "all", "output": "s3://conn@bucket/next.csv", **values}
     with pytest.raises(InvalidNextList, match=said):
-        read_next_list(given, str)
+        read_next_list(given, lambda name: CampaignKey.of(name, "https://h/queuecalls/", "bob"))
 
 
 def test_every_selection_is_documented() -> None:

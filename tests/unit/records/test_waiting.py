@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_queuecalls.exceptions import InvalidWait
 from airflow_provider_queuecalls.records.database import ResultCounts
+from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.waiting import MOST_VALUES, Wait, read_wait, summary
 
 PAST, FUTURE = (int(time.time()) + seconds for seconds in (-7200, 7200))
@@ -27,8 +28,11 @@ QUEUED = {
 }
 
 
-def key_of(campaign_name: str) -> str:
-    return {"spring": "00d1"}[campaign_name]
+KEY = CampaignKey.of("spring", "https://h/queuecalls/", "bob")
+
+
+def key_of(campaign_name: str) -> CampaignKey:
+    return {"spring": KEY}[campaign_name]
 
 
 def counts(results: int, **known: Any) -> ResultCounts:
@@ -43,7 +47,7 @@ def test_a_wait_is_read_as_templates_render_it(queued: object) -> None:
         deadline=int(MOMENT.timestamp()),
     )  # fmt: skip
     assert read_wait({"campaign_name": "spring"}, key_of) == Wait(
-        campaign_key="00d1", campaign_name="spring", grace=3600
+        campaign_key=KEY.digest, campaign_name="spring", grace=3600
     )
 
 
