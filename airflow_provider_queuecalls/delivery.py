@@ -314,10 +314,10 @@ def _record_update(log: logging.Logger, meaning: str) -> Iterator[None]:
 
 
 @contextmanager
-def _delivery_attached(delivery: Delivery) -> Iterator[Delivery]:
-    """Give the delivery, and every error raised inside a copy of it with the error's outcome."""
+def _delivery_attached(delivery: Delivery) -> Iterator[None]:
+    """Give every error that is raised inside a copy of the delivery, with the error's outcome."""
     try:
-        yield delivery
+        yield
     except QueueCallsError as error:
         error.delivery = replace(delivery, outcome=error.outcome)
         raise

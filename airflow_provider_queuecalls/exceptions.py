@@ -119,8 +119,8 @@ class InvalidConnection(_Violations):
 class InvalidContacts(QueueCallsError):
     """The contact file cannot be opened or breaks a rule. Nothing was sent. ``report`` says what was found."""
 
-    def __init__(self, message: str, *, report: Any = None, campaign_name: str | None = None) -> None:
-        super().__init__(message, campaign_name=campaign_name)
+    def __init__(self, message: str, *, report: Any = None) -> None:
+        super().__init__(message)
         self.report = report
 
 

@@ -201,13 +201,12 @@ class Campaign:
             form.append((wire_name, str(int(value)) if isinstance(value, int) else value))
         return form
 
-    def assert_timely(self, now: float | None = None) -> None:
+    def assert_timely(self) -> None:
         """Raise :class:`InvalidCampaign` if the campaign has expired, or would start later than ``start_late`` allows.
 
         That depends on the moment, so it is checked before sending. A campaign that is on record as sent stays valid.
         """
-        now = time.time() if now is None else now
-        scheduled, expiration = self._times()
+        now, (scheduled, expiration) = time.time(), self._times()
         if expiration and expiration <= now:
             problem = f"passed {format_duration(timedelta(seconds=now - expiration))} ago"
             violation = Violation("expiration_timestamp", problem, "in the future", value=format_moment(expiration))

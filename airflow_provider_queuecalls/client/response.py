@@ -83,7 +83,7 @@ def read_response(
     status_code: int,
     chunks: Iterable[bytes],
     *,
-    contacts: int | Callable[[], int],
+    contacts: Callable[[], int],
     sent: Sent,
     complete: bool = True,
     file_complete: bool = True,
@@ -97,8 +97,7 @@ def read_response(
     The status code alone decides unless it is 2xx, so no more than the beginning of such a body is read.
 
     :param chunks: the body; may raise :class:`CutShort`
-    :param contacts: the number of contacts sent, which limits the response's length, or a function that counts them; it
-        is called only for a long response
+    :param contacts: counts the contacts sent, which limit the response's length; it is called only for a long response
     :param sent: everything that was sent, none of which is shown
     :param complete: whether the whole request had been sent, without which no response means queued
     :param file_complete: whether the end of the contact file had been sent, without which nothing can be queued: a
@@ -196,7 +195,7 @@ class _Body:
     ``flaw`` is why the body, or the rest of it, could not be read.
     """
 
-    def __init__(self, contacts: int | Callable[[], int], findings: Findings) -> None:
+    def __init__(self, contacts: Callable[[], int], findings: Findings) -> None:
         self.findings = findings
         self.outline = Outline()
         self.length = 0
@@ -236,8 +235,7 @@ class _Body:
 
     @cached_property
     def _limit(self) -> int:
-        contacts = self._contacts() if callable(self._contacts) else self._contacts
-        return RESPONSE_BYTES + RESPONSE_BYTES_PER_CONTACT * contacts
+        return RESPONSE_BYTES + RESPONSE_BYTES_PER_CONTACT * self._contacts()
 
     def _choose(self, start: bytes) -> None:
         if start[:1] == b"<":

@@ -106,6 +106,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``queuecalls check --json`` prints."""
+        span = [datetime.fromtimestamp(moment, timezone.utc).isoformat() for moment in self.span or ()]
+        of_hours = {"zones": self.zones, "span": span, "tzdata": self.tzdata}
         return {
             "lines": self.lines,
             "blank": self.blank,
@@ -116,12 +118,8 @@ class Report:
             "bom": self.bom,
             "digest": self.digest,
             "examples": [{"line": example.line, "reason": example.reason} for example in self.examples],
-        } | (self.hours_dict() if self.tzdata else {})
-
-    def hours_dict(self) -> dict[str, Any]:
-        """What the report says of calling hours: counts by zone, the span of calls, and the time zone data."""
-        span = [datetime.fromtimestamp(moment, timezone.utc).isoformat() for moment in self.span or ()]
-        return {"zones": self.zones, "span": span, "tzdata": self.tzdata}
+            **(of_hours if self.tzdata else {}),
+        }
 
     def summary(self) -> str:
         """One sentence for the log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -234,7 +234,7 @@ class CallResultsOperator(BaseOperator):
                 "select": wanted.select,
                 "output": output,
                 "rows": joined.count(wanted.select),
-                **joined.counts.as_dict(),
+                **asdict(joined.counts),
             }
         self._report(result)
         set_event_extra(self.outlets, context, result)

@@ -93,7 +93,7 @@ class Walk:
         self._last_name = self._queued_name = ""
         self._run = secrets.token_hex(3).translate(str.maketrans("0123456789", "ghijklmnop"))
 
-    def go(self, only: Collection[str] = ()) -> Learned:
+    def go(self, only: Collection[str] = ()) -> None:
         """Do all steps, or only some, each if the person agrees."""
         special: Mapping[str, Callable[[Step], None]] = {
             REACH: self._reach,
@@ -114,7 +114,6 @@ class Walk:
                     special.get(step.name, self._campaign)(step)
                 except LimitReached as error:
                     self.learned.left_out[step.name] = str(error)
-        return self.learned
 
     def _reason_to_leave_out(self, step: Step) -> str | None:
         seen, first = self.learned.seen, self.learned.seen.get(CAMPAIGN)

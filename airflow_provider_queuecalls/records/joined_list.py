@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
@@ -77,10 +77,6 @@ class JoinedCounts:
     repeated_references: int = 0
     by_callee_type: dict[str, int] = field(default_factory=dict)
     by_choice: dict[str, int] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts by name."""
-        return asdict(self)
 
 
 class JoinedList:

@@ -240,13 +240,13 @@ class Store:
             due_at: int | None = db.execute("SELECT min(due_at) FROM calls WHERE due_at IS NOT NULL").fetchone()[0]
         return due_at
 
-    def due(self, now: int, limit: int = PAGE_ROWS) -> list[Call]:
+    def due(self, now: int) -> list[Call]:
         """The calls that change next: those of the earliest second, if it isn't after ``now``."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT * FROM calls WHERE due_at ="
                 " (SELECT min(due_at) FROM calls WHERE due_at IS NOT NULL AND due_at <= ?) ORDER BY call_id LIMIT ?",
-                (now, limit),
+                (now, PAGE_ROWS),
             )
             return [Call(*row) for row in rows]
 

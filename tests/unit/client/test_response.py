@@ -27,7 +27,7 @@ NOTHING = Sent([])
 
 def read(body: bytes | Iterator[bytes], code: int = 200, contacts: int = 3, complete: bool = True) -> Response:
     chunks = iter([body]) if isinstance(body, bytes) else body
-    return read_response(code, chunks, contacts=contacts, sent=NOTHING, complete=complete)
+    return read_response(code, chunks, contacts=lambda: contacts, sent=NOTHING, complete=complete)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_no_more_than_the_beginning_of_a_refusal_is_read() -> None:
 
 @given(st.lists(st.binary(max_size=200), max_size=20), st.sampled_from([200, 204, 302, 500]))
 def test_arbitrary_bytes_never_raise_and_never_mean_success(chunks: list[bytes], code: int) -> None:
-    response = read_response(code, chunks, contacts=1, sent=NOTHING)
+    response = read_response(code, chunks, contacts=lambda: 1, sent=NOTHING)
     assert response.outcome is not Outcome.QUEUED
 
 
@@ -325,7 +325,7 @@ def chunks(start, item, end, megabytes):
         yield item.encode() * ((256 << 10) // len(item))
     yield end.encode()
 
-read = lambda megabytes: read_response(200, chunks(*sys.argv[2:], megabytes), contacts=1_000_000, sent=Sent([]))
+read = lambda megabytes: read_response(200, chunks(*sys.argv[2:], megabytes), contacts=lambda: 1_000_000, sent=Sent([]))
 read(0)
 before = peak()
 read(int(sys.argv[1]))
@@ -387,7 +387,7 @@ def test_a_response_says_queued_in_the_words_of_the_connection_only(body: bytes,
         r"set queued_values in the connection's extra to what says so, such as (\{.*\})", response.problem
     )
     assert {**json.loads(advice), **example} == json.loads(advice)
-    taught = read_response(200, iter([body]), contacts=3, sent=NOTHING, queued_values=values)
+    taught = read_response(200, iter([body]), contacts=lambda: 3, sent=NOTHING, queued_values=values)
     assert (taught.outcome, taught.problem) == (Outcome.QUEUED, "")
 
 
@@ -395,19 +395,19 @@ def test_a_response_says_queued_in_the_words_of_the_connection_only(body: bytes,
     "body", [b'{"state": "accepted", "status": "failed"}', b'{"state": "accepted", "error": "no"}']
 )
 def test_a_word_of_the_connection_does_not_overrule_a_failure(body: bytes) -> None:
-    response = read_response(200, iter([body]), contacts=3, sent=NOTHING, queued_values={"state": "accepted"})
+    response = read_response(200, iter([body]), contacts=lambda: 3, sent=NOTHING, queued_values={"state": "accepted"})
     assert response.outcome is Outcome.UNKNOWN
 
 
 def test_values_of_a_response_repeat_nothing_that_was_sent() -> None:
     sent = Sent(["accepted"], [("message_reference", "pending")])
     body = b'{"state": "accepted", "phase": "pending", "result": "done", "owner": "smith", "login": "ok", "number": "16175550100"}'
-    assert read_response(200, iter([body]), contacts=3, sent=sent).values == (("result", "done"),)
+    assert read_response(200, iter([body]), contacts=lambda: 3, sent=sent).values == (("result", "done"),)
 
 
 def test_names_that_an_error_mentions_repeat_nothing_that_was_sent() -> None:
     body = b'<r status="failed"><error field="call_list">call_list is missing, not phone_list</error></r>'
-    found = read_response(200, iter([body]), contacts=3, sent=Sent(["phone_list"])).mentioned
+    found = read_response(200, iter([body]), contacts=lambda: 3, sent=Sent(["phone_list"])).mentioned
     assert found[0] == "call_list"
     assert "phone_list" not in found
     assert "call_list" not in repr(read(body)).replace(read(body).body, "").replace(read(body).error_text, "")
@@ -415,7 +415,7 @@ def test_names_that_an_error_mentions_repeat_nothing_that_was_sent() -> None:
 
 def test_a_redirect_is_reported_without_its_path_which_may_repeat_a_number() -> None:
     target = "https://calls.example/12025550143"
-    response = read_response(302, iter([]), contacts=3, sent=NOTHING, location=target)
+    response = read_response(302, iter([]), contacts=lambda: 3, sent=NOTHING, location=target)
     assert response.problem == "HTTP 302: a redirect, which is never followed (to https)"
     assert response.location == target
     assert "12025550143" not in repr(response)

@@ -29,7 +29,7 @@ def sent(*texts: str, contacts: bytes = LIST) -> Sent:
 
 
 def read(body: str | bytes, code: int = 200, sent: Sent = sent()) -> Response:  # noqa: B008
-    return read_response(code, [body.encode() if isinstance(body, str) else body], contacts=2, sent=sent)
+    return read_response(code, [body.encode() if isinstance(body, str) else body], contacts=lambda: 2, sent=sent)
 
 
 @pytest.mark.parametrize(
