@@ -21,6 +21,7 @@ from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.listening import LOOPBACK, listen, url_to
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
 from airflow_provider_queuecalls.records.engine import ACCEPTED
 from airflow_provider_queuecalls.value_types import read_duration
@@ -244,7 +245,8 @@ def _run_list(options: argparse.Namespace) -> int:
         for each in database.counts():
             counts, last = summary(each, each.contacts), each.last_received_at
             # The first result of its calls shows that a campaign was queued, whatever its task knows.
-            outcome = "queued" if each.outcome == "unknown" and each.results else each.outcome
+            is_proven = each.outcome == Outcome.UNKNOWN and each.results
+            outcome = Outcome.QUEUED.value if is_proven else each.outcome
             shown = {
                 "key": each.key,
                 "outcome": outcome,

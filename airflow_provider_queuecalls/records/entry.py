@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
+from airflow_provider_queuecalls.outcome import Outcome
+
 #: A younger intent may belong to a request that is still under way: uploads of hundreds of megabytes take minutes.
 LONGEST_REQUEST_SECONDS = 3_600
 
@@ -27,8 +29,8 @@ class State(str, Enum):
 OUTCOMES = {
     State.OPEN: "not queued",
     State.INTENT: "being sent, or broken off",
-    State.COMPLETE: "unknown",
-    State.RECEIPT: "queued",
+    State.COMPLETE: Outcome.UNKNOWN.value,
+    State.RECEIPT: Outcome.QUEUED.value,
 }
 
 

@@ -13,6 +13,7 @@ from airflow_provider_queuecalls._airflow.results import read_counts, results_da
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, safe_to_retry
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.exceptions import CheckFailed
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.records.waiting import BY_NAME, Wait, read_wait
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class QueueCallsResultsSensor(BaseSensorOperator):
             return wait, wait.result(counts, ended_by)
         if not self._logged_progress:
             outcome = counts.outcome or "not known"
-            proof = ", but its results prove that it was queued" if counts.results and outcome != "queued" else ""
+            proof = ", but its results prove that it was queued" if counts.results and outcome != Outcome.QUEUED else ""
             self.log.info(
                 "Waiting for campaign %s %s. Its outcome is %s%s.", wait.campaign_name, wait.until, outcome, proof
             )
