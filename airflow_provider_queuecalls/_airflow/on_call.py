@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,14 +21,21 @@ if TYPE_CHECKING:
 To: TypeAlias = "Callable[[Context], Any] | None"
 
 
-def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
-    """Raise :class:`InvalidCampaign` if the arguments may have phone numbers themselves, or name two sources."""
+def assert_source(to: Any, to_variable: Any) -> None:
+    """Raise :class:`InvalidCampaign` if the arguments may have phone numbers themselves, name two sources, or name none that
+    :func:`recipients_id` can tell from others."""
     problem, rule, name = "", "", "to"
     if to is not None and not callable(to):
         problem = "is not a function"
         rule = "a function that returns the phone numbers. Put the numbers into an Airflow Variable, and name it in to_variable"
     elif to is not None and to_variable is not None:
-        problem, rule = "is given together with to_variable", "the only one"
+        problem, rule = "is given together with to_variable", "unset, or given without to_variable"
+    elif to is not None and not _has_own_name(to):
+        problem = "has no name of its own, so the people of several notifiers would count as the same"
+        rule = (
+            "a function that is defined with def at the top level of a module. Define one in place of a lambda, a "
+            "functools.partial, a method, or a function inside another one"
+        )
     elif to_variable is not None and not (isinstance(to_variable, str) and show(to_variable)):
         name, problem = "to_variable", "may be a phone number" if isinstance(to_variable, str) else "is not a string"
         rule = "the name of an Airflow Variable that has the phone numbers"
@@ -35,11 +43,18 @@ def assert_names_no_numbers(to: Any, to_variable: Any) -> None:
         raise _invalid(name, problem, rule)
 
 
-def recipients_id(to: Any, to_variable: Any) -> str:
+def _has_own_name(to: Any) -> bool:
+    """Whether no other function has this one's name: it is not ``<lambda>``, and not made anew inside of ``<locals>``."""
+    return inspect.isfunction(to) and "<" not in to.__qualname__
+
+
+def recipients_id(to: To, to_variable: str | None, conn_id: str) -> str:
     """A text that identifies the people to call, without looking up their numbers."""
     if to is not None:
-        return f"to {getattr(to, '__module__', '')}.{getattr(to, '__qualname__', type(to).__qualname__)}"
-    return f"to_variable {to_variable}"
+        return f"to {to.__module__}.{to.__qualname__}"
+    if not is_unset(to_variable):
+        return f"to_variable {to_variable}"
+    return f"notify_numbers of {conn_id}"
 
 
 def numbers_to_call(to: To, to_variable: str | None, context: Context, endpoint: Endpoint) -> tuple[str, ...]:

@@ -16,12 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow.compat import BaseNotifier
-from airflow_provider_queuecalls._airflow.on_call import (
-    as_contacts,
-    assert_names_no_numbers,
-    numbers_to_call,
-    recipients_id,
-)
+from airflow_provider_queuecalls._airflow.on_call import as_contacts, assert_source, numbers_to_call, recipients_id
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts.rules import BY_NAME as RULES
@@ -84,10 +79,11 @@ class QueueCallsNotifier(BaseNotifier):
         speaks the message, at the receiver at ``[queuecalls] results_url`` of Airflow's configuration.
     :param to_variable: The Airflow Variable with the phone numbers to call: one, or several on lines of their own, between
         commas, or as a JSON list. Templated. Default: the numbers in the connection's ``notify_numbers``.
-    :param to: A function that gets the context and returns the phone numbers to call, as to_variable has them. Not for
+    :param to: A function that gets the context and returns the phone numbers to call, as to_variable has them. Accepts one
+        that is defined with ``def`` at the top level of a module, since its name identifies the people. Not for
         deadlines, which store their arguments. Default: not used.
-    :param dedup_key: Identifies the failure: notifications with the same key, and the same to_variable or to, count as
-        one failure. Templated. Must not name a person. Default: the DAG's id.
+    :param dedup_key: Identifies the failure: notifications with the same key, and the same to_variable, to, or connection
+        that the numbers come from, count as one failure. Templated. Must not name a person. Default: the DAG's id.
     :param min_interval: The shortest time between two calls about the same failure. A failure within that time calls
         nobody. Accepts a timedelta, a number of minutes, or a string such as '1 hour' or 'PT30M', from 1 to 44,640
         minutes. Default: 1 hour.
@@ -162,7 +158,7 @@ class QueueCallsNotifier(BaseNotifier):
         self.receipts_path = receipts_path
         self.queuecalls_conn_id = queuecalls_conn_id
         # Here, and not when something has failed: an alarm that cannot work is to be found when the DAG is written.
-        assert_names_no_numbers(self.to, self.to_variable)
+        assert_source(self.to, self.to_variable)
         self._read_parameters()
         if start_url is None:
             from airflow_provider_queuecalls._airflow.results import receiver
@@ -250,7 +246,8 @@ class QueueCallsNotifier(BaseNotifier):
         endpoint = QueueCallsHook(self.queuecalls_conn_id).endpoint
         client = Client(_with_short_timeouts(endpoint), stop=stop, log=self.log)
         now = time.time()
-        names = AlarmNames.of(str(self.dedup_key), recipients_id(self.to, self.to_variable), given["min_interval"], now)
+        whom = recipients_id(self.to, self.to_variable, self.queuecalls_conn_id)
+        names = AlarmNames.of(str(self.dedup_key), whom, given["min_interval"], now)
         values = {
             "start_url": self.start_url,
             "campaign_name": names.campaign,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import socket
@@ -128,23 +129,62 @@ def test_without_a_script_the_message_is_spoken_by_one_of_ours(
     assert url.rpartition("/")[2] not in "".join(entry.message for entry in logged)
 
 
+def bob(given: Any) -> list[str]:
+    return [BOB] if given["run_id"] == "manual__1" else []
+
+
 def test_a_function_or_the_connection_says_whom_to_call(
     notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-
-    def on_call(given: Any) -> list[str]:
-        asked.append(given["run_id"])
-        return [BOB]
-
-    assert errors(notify(to=on_call, to_variable=None)) == []
-    connection = json.loads(queuecalls_sandbox.connection)
-    connection["extra"]["notify_numbers"] = f"{ANN}, {BOB}"
-    monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
+    assert errors(notify(to=bob, to_variable=None)) == []
+    monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", connection_to(queuecalls_sandbox, f"{ANN}, {BOB}"))
     assert errors(notify(to_variable=None)) == []
-    assert asked == ["manual__1"]
     # Other people, so it is not the same alarm.
     assert [call.phone_number for call in queuecalls_sandbox.calls] == [BOB, ANN, BOB]
+
+
+@pytest.mark.parametrize("to_variable", [None, ""])
+def test_the_people_of_two_connections_to_one_account_are_called(
+    to_variable: str | None, notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for team, number in (("TEAM_A", ANN), ("TEAM_B", BOB)):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{team}", connection_to(queuecalls_sandbox, number))
+    for conn_id in ("team_a", "team_b", "{{ dag.dag_id and 'team_b' }}"):
+        assert errors(notify(to_variable=to_variable, queuecalls_conn_id=conn_id)) == []
+    assert [call.phone_number for call in queuecalls_sandbox.calls] == [ANN, BOB]
+
+
+def connection_to(sandbox: Sandbox, notify_numbers: str) -> str:
+    connection = json.loads(sandbox.connection)
+    connection["extra"]["notify_numbers"] = notify_numbers
+    return json.dumps(connection)
+
+
+class Rota:
+    def on_call(self, _: Any) -> str:
+        return ANN
+
+    def __call__(self, _: Any) -> str:
+        return ANN
+
+
+def made_in_another() -> Callable[[Any], str]:
+    def on_call(_: Any) -> str:
+        return ANN
+
+    return on_call
+
+
+@pytest.mark.parametrize(
+    "to",
+    [lambda _: ANN, functools.partial(bob), Rota(), Rota().on_call, made_in_another()],
+    ids=["lambda", "partial", "object", "method", "inner function"],
+)
+def test_a_function_that_has_its_name_in_common_with_others_is_refused(to: Any) -> None:
+    with pytest.raises(
+        InvalidCampaign, match=r"to has no name of its own.*defined with def at the top level of a module"
+    ):
+        made(to=to, to_variable=None)
 
 
 @pytest.mark.parametrize(
@@ -362,16 +402,17 @@ def test_a_notification_that_hangs_is_given_up_and_calls_nobody_later(
     goes_on, ended = threading.Event(), threading.Event()
     notify_slowly = QueueCallsNotifier._notify
 
-    def hang(_: Any) -> str:
+    def numbers(*_: Any) -> tuple[str, ...]:
         goes_on.wait(60)
-        return ANN
+        return (ANN,)
 
     def watched(self: Any, *args: Any) -> None:
         notify_slowly(self, *args)
         ended.set()
 
     monkeypatch.setattr(QueueCallsNotifier, "_notify", watched)
-    notifier = made(to=hang, to_variable=None)
+    monkeypatch.setattr(module, "numbers_to_call", numbers)
+    notifier = made()
 
     async def in_a_triggerer() -> None:
         await notifier.async_notify(context())
