@@ -83,6 +83,7 @@ __all__ = [
     "conf",
     "context_merge",
     "determine_kwargs",
+    "has_storage",
     "mask",
     "object_storage_path",
     "running_task",
@@ -117,6 +118,15 @@ def object_storage_path(url: str) -> Any:
     except ImportError:
         from airflow.io.path import ObjectStoragePath  # type: ignore[import-not-found,no-redef]
     return ObjectStoragePath(url)
+
+
+def has_storage(scheme: str) -> bool:
+    """Whether a provider that is installed has a storage for URLs of this scheme."""
+    try:
+        from airflow.sdk.io import has_fs
+    except ImportError:  # before 3.1
+        from airflow.io import has_fs  # type: ignore[attr-defined,no-redef]
+    return has_fs(scheme)
 
 
 def running_task() -> Any:

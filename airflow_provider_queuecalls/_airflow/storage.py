@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_queuecalls._airflow.compat import BaseHook, object_storage_path
+from airflow_provider_queuecalls._airflow.compat import BaseHook, has_storage, object_storage_path
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.files import LocalCopy, is_same_file, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
@@ -39,6 +39,10 @@ _SPARE_BYTES = 64 << 20
 Log = Callable[..., object]
 LocalPath: TypeAlias = "str | os.PathLike[str]"
 Location: TypeAlias = "LocalPath | ObjectStoragePath"
+
+
+class NoStorage(Exception):
+    """Airflow has no storage for the scheme of a URL."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +167,20 @@ def _object_of(url: str) -> tuple[str, str]:
 
 
 def remote_path(url: str) -> Any:
-    """Airflow's path for a URL. Raises Airflow's own errors, also if the connection in the URL is not defined."""
-    if connection := urlsplit(url).username:
+    """Airflow's path for a URL. Raises :class:`NoStorage`, and Airflow's own errors, also if the connection in the URL is not
+    defined."""
+    parts = urlsplit(url)
+    if connection := parts.username:
         # Some providers would go on without the connection, with the worker's own credentials.
         BaseHook.get_connection(connection)
-    return object_storage_path(url)
+    try:
+        path = object_storage_path(url)
+        _ = path.fs  # before Airflow 3.2, only this raises an error for an unknown scheme
+    except ValueError:
+        if has_storage(parts.scheme):
+            raise
+        raise NoStorage("Airflow has no storage for this scheme") from None
+    return path
 
 
 def _upload(file: Path, url: str, what: str, stop: StopRequest, effect: str) -> None:
@@ -256,15 +269,15 @@ def problem_of(error: Exception) -> tuple[bool, str]:
     Never the error's own text, which may contain credentials.
     """
     kind = type(error).__name__
-    provider = "install the storage's provider, for s3:// apache-airflow-providers-amazon[s3fs]"
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
         return True, "it does not exist; check bucket and key"
-    if isinstance(error, ImportError):
-        return True, f"{error.name or 'a library'} is not installed; {provider}"
+    if isinstance(error, ImportError | NoStorage):
+        missing = str(error) if isinstance(error, NoStorage) else f"{error.name or 'a library'} is not installed"
+        return True, f"{missing}; install the storage's provider, for s3:// apache-airflow-providers-amazon[s3fs]"
     if isinstance(error, PermissionError) or "Credentials" in kind:
         return True, f"the credentials of its connection do not allow it ({kind})"
     if isinstance(error, ValueError):
-        return True, f"Airflow has no storage for this scheme; {provider}"
+        return True, f"its URL or connection is not accepted ({kind}); check bucket, key, and connection"
     if kind == "AirflowNotFoundException":
         return True, "the connection in its URL is not defined"
     late = f"it did not respond in time ({kind})" if "Timeout" in kind else ""

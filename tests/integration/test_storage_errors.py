@@ -30,11 +30,21 @@ ANN = "16175550143"
         ("s3://storage@no-such-bucket-at-all/calls.csv", "does not exist"),
         ("s3://undefined@{bucket}/calls.csv", "the connection in its URL is not defined"),
         ("nosuchscheme://bucket/calls.csv", "Airflow has no storage for this scheme"),
+        ("s3://storage@{bucket}", "its URL or connection is not accepted (ValueError)"),
+        ("s3://no_scheme@{bucket}/calls.csv", "its URL or connection is not accepted (ValueError)"),
     ],
 )
 def test_a_file_that_cannot_be_fetched_is_named_and_nothing_is_sent(  # noqa: PLR0917
-    location: str, words: str, parameter: str, bucket: Any, service: faults.FaultServer, temporary: Path
+    location: str,
+    words: str,
+    parameter: str,
+    bucket: Any,
+    service: faults.FaultServer,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    connection = {"conn_type": "aws", "login": "key", "password": "s", "extra": {"endpoint_url": "localhost:9000"}}
+    monkeypatch.setenv("AIRFLOW_CONN_NO_SCHEME", json.dumps(connection))
     bucket.put_object(Key="calls.csv", Body=f"{ANN}\n".encode())
     where = location.format(bucket=bucket.name)
     error = failure(**{"contacts": url(bucket, "calls.csv"), parameter: where})
