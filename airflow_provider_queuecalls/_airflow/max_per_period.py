@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import mask
 from airflow_provider_queuecalls._airflow.results import results_database
+from airflow_provider_queuecalls._airflow.retries import safe_to_retry
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS
 from airflow_provider_queuecalls.exceptions import (
@@ -63,29 +64,41 @@ def called_numbers(
 def sent_numbers(campaign_key: str) -> Iterator[OwnNumbers | None]:
     """The numbers to which a campaign was sent; None if it is not on record, as without a limit.
 
-    Raises :class:`CheckFailed` if the database cannot be used, or a key is missing.
+    Raises :class:`QueueCallsError` if the secret in Airflow's configuration is not valid, and :class:`CheckFailed` if the
+    database cannot be used, or a key is missing.
     """
     if settings.option("results_secret") is None:
         yield None
         return
     from airflow_provider_queuecalls.records.called_numbers import OwnNumbers
 
-    with closing(OwnNumbers(results_database(), _secrets(), campaign_key)) as numbers:
-        yield numbers if numbers.key_names() else None
+    secrets = _masked_secrets()
+    with ExitStack() as stack:
+        with safe_to_retry():
+            numbers = stack.enter_context(closing(OwnNumbers(results_database(), secrets, campaign_key)))
+            is_on_record = bool(numbers.key_names())
+        yield numbers if is_on_record else None
 
 
 def _secrets() -> tuple[str, ...]:
-    """The secrets of Airflow's configuration. Raises :class:`InvalidContactRules` if an option is missing."""
+    """The secrets for a limit. Raises :class:`InvalidContactRules` if an option is missing or not valid."""
     missing = [name for name in ("results_database", "results_secret") if settings.option(name) is None]
-    problem = f"needs [queuecalls] {' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not set"
-    if not missing:
-        try:
-            secrets = read_secrets(settings.option("results_secret") or "")
-        except QueueCallsError as error:
-            problem = f"needs a secret: {error}"
-        else:
-            for secret in secrets:
-                mask(secret)
-            return secrets
-    rule = "used with both options in Airflow's configuration"
-    raise InvalidContactRules([Violation(LIMIT.name, problem, rule, "this provider")])
+    if missing:
+        raise _unusable(f"needs [queuecalls] {' and '.join(missing)}, which {'are' if missing[1:] else 'is'} not set")
+    try:
+        return _masked_secrets()
+    except QueueCallsError as error:
+        raise _unusable(f"needs a secret: {error}") from None
+
+
+def _unusable(problem: str) -> InvalidContactRules:
+    rule = "unset, or given with both options set in Airflow's configuration"
+    return InvalidContactRules([Violation(LIMIT.name, problem, rule, "this provider")])
+
+
+def _masked_secrets() -> tuple[str, ...]:
+    """The secrets of Airflow's configuration, which Airflow's logs show as ``***``."""
+    secrets = read_secrets(settings.option("results_secret") or "")
+    for secret in secrets:
+        mask(secret)
+    return secrets

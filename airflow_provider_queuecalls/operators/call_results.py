@@ -263,8 +263,7 @@ class CallResultsOperator(BaseOperator):
             rules = rules.without_hours()
         rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
         with ExitStack() as record:
-            with safe_to_retry():
-                numbers = record.enter_context(sent_numbers(wanted.campaign_key))
+            numbers = record.enter_context(sent_numbers(wanted.campaign_key))
             limit = record.enter_context(SentCheck(numbers, self.stop)) if numbers else None
             return stack.enter_context(
                 check(

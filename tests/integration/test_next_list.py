@@ -144,6 +144,14 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Any) -> dic
     return {"contacts": str(contacts), "queued": queued, "select": "not_reached"}
 
 
+def test_a_secret_that_is_too_short_fails_without_a_retry(
+    stored: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", "too-short")
+    with pytest.raises(AirflowFailException, match=r"^\[queuecalls\] results_secret has fewer than 16 characters"):
+        joined(**stored, output=str(tmp_path / "next.csv"))
+
+
 def test_a_list_of_those_who_chose_something_needs_no_result_and_suppresses_them(
     stored: dict[str, Any], tmp_path: Path
 ) -> None:
