@@ -89,9 +89,7 @@ def _add_resolve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     decision = parser.add_mutually_exclusive_group(required=True)
     decision.add_argument("--queued", action="store_true", help="the campaign is at the service")
     decision.add_argument("--not-queued", action="store_true", help="the campaign is not at the service")
-    parser.add_argument(
-        "--calls", type=_count, default=0, metavar="N", help="how many calls the queued campaign has (0)"
-    )
+    parser.add_argument("--calls", type=_count, metavar="N", help="how many calls the campaign has, with --queued (0)")
     parser.add_argument("--by", metavar="WHO", help="who checked it (the user who runs the command)")
     parser.add_argument(
         "--force", action="store_true", help="accept --not-queued although the request may still be under way"
@@ -200,6 +198,8 @@ def _run_resolve(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls.records.resolving import resolve
     from airflow_provider_queuecalls.records.stores import user_name
 
+    if options.not_queued and options.calls is not None:
+        raise QueueCallsError("--calls is the number of calls of a queued campaign. Leave it out with --not-queued.")
     ledger, generation, entry = _one(options)
     name = entry.campaign_name
     if entry.state is not State.COMPLETE:
@@ -207,9 +207,8 @@ def _run_resolve(options: argparse.Namespace) -> int:
             f"By its record, campaign {name!r} is {OUTCOMES[entry.state]}. There is nothing to resolve."
         )
     by = options.by or user_name(os.getuid())
-    update_campaign_row(
-        resolve(ledger, generation, queued=options.queued, by=by, calls=options.calls, force=options.force)
-    )
+    calls = options.calls or 0
+    update_campaign_row(resolve(ledger, generation, queued=options.queued, by=by, calls=calls, force=options.force))
     then = "returns its result" if options.queued else "sends it once"
     print(
         f"Campaign {name!r} is now on record as {'queued' if options.queued else 'not queued'}. Clear its task: it {then}."

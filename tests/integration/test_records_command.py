@@ -96,6 +96,12 @@ def test_that_a_request_under_way_is_not_queued_is_recorded_only_by_force(
     assert send(**unknown)["call_id_count"] == (3 if "--queued" in answer else 0), "a new request has no call ids here"
 
 
+@pytest.mark.parametrize("calls", ["0", "5"])
+def test_a_campaign_that_was_not_queued_has_no_count_of_calls(calls: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["records", "resolve", "spring", "--not-queued", "--calls", calls]) == 2
+    assert "--calls is the number of calls of a queued campaign. Leave it out with" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("calls", ["-5", "1.5", "many"])
 def test_a_count_of_calls_that_is_not_valid_is_refused(calls: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
