@@ -181,9 +181,14 @@ def show(value: object) -> str:
 
 
 def show_conn_id(conn_id: object) -> str:
-    """Return how messages refer to a connection: by its id, unless that is something else by mistake, such as a URL with a
-    password."""
-    return show(conn_id) or "(not shown)"
+    """Return how messages refer to a connection: by its id, unless that must not be shown."""
+    return conn_id_to_show(conn_id) or "(not shown)"
+
+
+def conn_id_to_show(conn_id: object) -> str:
+    """Return the text by which an error may repeat a connection's id, or ``''`` where it is something else by mistake, such as a
+    URL, which may have a password anywhere."""
+    return "" if "://" in str(conn_id) else show(conn_id)
 
 
 def is_plain_name(name: object) -> bool:

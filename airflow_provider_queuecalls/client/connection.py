@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.campaign import PARAMETERS
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, show
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_known, show
 from airflow_provider_queuecalls.value_types import (
     CHOICE,
     FLAG,
@@ -107,8 +107,7 @@ def _field_names(value: Any, _: Parameter) -> dict[str, str]:
     from airflow_provider_queuecalls.client.multipart import FIELD_NAME
 
     names = _object(value)
-    if unknown := set(names) - {parameter.name for parameter in PARAMETERS}:
-        raise ValueError(f"has unknown parameters ({', '.join(sorted(unknown))[:200]})")
+    assert_known(names, {parameter.name for parameter in PARAMETERS}, "has an unknown parameter")
     if not all(FIELD_NAME.fullmatch(name) for name in names.values()):
         raise ValueError("has a name that a form field cannot have")
     wire_names = [name for p in PARAMETERS if (name := names.get(p.name, p.wire_name))]

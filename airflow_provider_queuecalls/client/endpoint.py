@@ -13,7 +13,7 @@ from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.connection import CAMPAIGN_NAME, DEFAULT_HOST, DEFAULT_PATH, EXTRAS, FIELDS
 from airflow_provider_queuecalls.client.hosts import ascii_url, is_loopback
 from airflow_provider_queuecalls.exceptions import InvalidConnection, Violation
-from airflow_provider_queuecalls.parameters import read_values, show
+from airflow_provider_queuecalls.parameters import conn_id_to_show, read_values, show
 from airflow_provider_queuecalls.value_types import type_name
 
 CONN_TYPE = "queuecalls"
@@ -104,7 +104,7 @@ class Endpoint:
 def undefined_connection(conn_id: object) -> InvalidConnection:
     """Return the error for a connection id that is not a text or not defined, which says how to define it."""
     is_text = isinstance(conn_id, str)
-    name = str(conn_id) if is_text and show(conn_id) else "ID"
+    name = str(conn_id) if is_text and conn_id_to_show(conn_id) else "ID"
     problem = "is not defined" if is_text else type_name(conn_id)
     fields = {"conn_type": CONN_TYPE, "host": DEFAULT_HOST, "login": "…", "password": "…"}
     rule = (
@@ -112,7 +112,7 @@ def undefined_connection(conn_id: object) -> InvalidConnection:
         f"`airflow connections add {name} --conn-json JSON`, or set the environment variable "
         f"AIRFLOW_CONN_{name.upper()} on all workers to the same JSON, such as {json.dumps(fields, ensure_ascii=False)}"
     )
-    return InvalidConnection([Violation("queuecalls_conn_id", problem, rule, value=show(conn_id))])
+    return InvalidConnection([Violation("queuecalls_conn_id", problem, rule, value=conn_id_to_show(conn_id))])
 
 
 def _extras(text: Any) -> tuple[dict[str, Any], list[Violation]]:

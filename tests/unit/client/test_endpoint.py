@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from airflow_provider_queuecalls.client.connection import DEFAULT_HOST, EXTRAS
-from airflow_provider_queuecalls.client.endpoint import Endpoint
+from airflow_provider_queuecalls.client.endpoint import Endpoint, undefined_connection
 from airflow_provider_queuecalls.client.route import Route
 from airflow_provider_queuecalls.exceptions import InvalidConnection
+from airflow_provider_queuecalls.parameters import show_conn_id
 
 DEFAULT_URL = f"https://{DEFAULT_HOST}/webservice/queuecalls.php"
 
@@ -155,6 +156,22 @@ def test_a_port_that_differs_is_explained() -> None:
 )  # fmt: skip
 def test_an_extra_of_a_wrong_type_or_value_is_named(name: str, value: Any) -> None:
     assert violations(extra={name: value}) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("unknown", "has an unknown parameter: 'unknown'"), ("16175550143", "has an unknown parameter;")],
+)
+def test_an_unknown_parameter_in_field_names_is_named_unless_it_may_be_a_number(name: str, problem: str) -> None:
+    with pytest.raises(InvalidConnection, match=problem) as caught:
+        endpoint(extra={"field_names": {name: "x"}})
+    assert "16175550143" not in str(caught.value)
+
+
+def test_a_url_that_is_given_as_the_id_of_a_connection_is_not_shown() -> None:
+    url = "https://service.example/?password=secret"
+    assert "secret" not in str(undefined_connection(url))
+    assert show_conn_id(url) == "(not shown)"
 
 
 @pytest.mark.parametrize(
