@@ -186,7 +186,7 @@ class NotAccepted(WireError):
 class Refused(WireError):
     """The service refused the campaign. Nothing was queued; another try without changes would fail again.
 
-    ``name_taken`` is whether it seems to refuse it because of its name.
+    ``name_taken`` is whether it says that a campaign of this name exists already.
     """
 
     outcome = Outcome.REFUSED

@@ -32,7 +32,14 @@ _MEANINGS = {
     405: "the service is not at this host and path",
     413: "the contact file is too large for the service",
 }
-_NAME_TAKEN = re.compile(r"\b(?:already|exists?|taken|in use|duplicated?|not unique|must be unique)\b", re.IGNORECASE)
+_TAKEN = re.compile(
+    r"\b(?:already exists|exists already|there is already|already has|already used|in use|taken|duplicated?|not unique)\b"
+)
+#: The words beside these in a clause that says only that a campaign's name is taken.
+_BESIDE_TAKEN = frozenset({
+    *("a", "already", "an", "another", "been", "by", "called", "campaign", "had", "has", "is", "name", "named", "of"),
+    *("same", "that", "the", "this", "was", "with"),
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Response:
         to be harmless; the format and length of a response that could not be parsed
     :param problem: why the outcome is not :attr:`Outcome.QUEUED`
     :param error_text: the service's own error message, with ``***`` as in ``body``
-    :param name_taken: whether the service seems to refuse the campaign because of its name
+    :param name_taken: whether the service says that a campaign of this name exists already
     :param retry_after: how many seconds the service asks to wait; at most a day
     :param format: the format of the body: XML, JSON, HTML, text, or binary data; empty for an empty body
     :param location: where the service redirects to, without a query and credentials. Its path may repeat what was sent,
@@ -141,7 +148,7 @@ def read_response(
         else shown.structure or body.description,
         problem=problem,
         error_text=shown.errors,
-        name_taken=outcome is Outcome.REFUSED and (status_code == 409 or outline.error_matches(_NAME_TAKEN)),
+        name_taken=outcome is Outcome.REFUSED and outline.any_error(lambda text: _says_name_taken(text, campaign_name)),
         retry_after=retry_after,
         format=body.format if body.length else "",
         location=location,
@@ -157,6 +164,21 @@ def _teach(values: Iterable[tuple[str, str]]) -> str:
         "If this response means queued, set queued_values in the connection's extra to what says so, such as "
         f"{json.dumps(example)}"
     )
+
+
+def _says_name_taken(text: str, campaign_name: str | None) -> bool:
+    """Whether a clause of an error text says that the campaign's name is taken, and nothing else.
+
+    "start_url does not exist" does not, and neither does "the file name is already used": such a campaign was never queued.
+    """
+    if campaign_name:
+        text = text.replace(campaign_name, " ")
+    for clause in re.split(r"[.,:;!?\n]", text.lower().replace("_", " ")):
+        rest, found = _TAKEN.subn(" ", clause)
+        words = set(re.findall(r"[^\s\"'()]+", rest))
+        if found and words & {"campaign", "name"} and words <= _BESIDE_TAKEN:
+            return True
+    return False
 
 
 def _outcome_of_code(status_code: int) -> tuple[Outcome, str]:

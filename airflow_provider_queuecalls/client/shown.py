@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_provider_queuecalls.client.allowed_words import ALLOWED_WORDS
@@ -157,9 +157,9 @@ class Outline:
         if name.lower() in _ERROR_NAMES and text.strip() and len(self._errors) < _ERROR_TEXTS:
             self._errors.append(_Value(name.lower(), text))
 
-    def error_matches(self, pattern: re.Pattern[str]) -> bool:
-        """Whether an error text matches a pattern, before anything is hidden."""
-        return any(pattern.search(error.text) for error in self._errors)
+    def any_error(self, says: Callable[[str], bool]) -> bool:
+        """Whether an error text says something, before anything is hidden."""
+        return any(says(error.text) for error in self._errors)
 
     def render(self, sent: Sent, pairs: Sequence[Sequence[str]] = ()) -> Shown:
         """Return what may be shown of the structure, of the error texts, and of ``pairs`` of names and short values; and the

@@ -28,7 +28,7 @@ from airflow_provider_queuecalls.records.receiver_urls import script_of
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.support.dag_run import run_dag_code, run_dag_file
-from tests.support.fault_server import Exchange, FaultServer
+from tests.support.fault_server import Exchange, FaultServer, answer
 from tests.support.logs import Entry, everything_logged
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, first_of
 from tests.support.outcomes import QUEUED_XML
@@ -364,6 +364,20 @@ def test_the_next_failure_calls_unless_somebody_may_have_been_called(
     assert errors(notify())
     assert (errors(notify()), len(queuecalls_sandbox.journal)) == ([], 1 + again)
     assert queuecalls_sandbox.numbers == {ANN: 1}
+
+
+def test_a_refusal_that_is_not_about_the_name_is_an_error_and_the_next_failure_calls(
+    notify: Notify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = b'<queuecalls status="failed"><error>start_url does not exist</error></queuecalls>'
+    with FaultServer(answer(200, refusal), answer(200, QUEUED_XML)) as service:
+        connection = {"conn_type": "queuecalls", "host": service.url, "login": "login", "password": "12345"}
+        monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
+        (problem,) = errors(notify())
+        assert "refused" in problem
+        assert "exist already" not in problem
+        assert errors(notify()) == []
+    assert len(service.uploads) == 2
 
 
 def test_a_number_that_cannot_be_called_keeps_nobody_else_from_it(

@@ -413,6 +413,37 @@ def test_names_that_an_error_mentions_repeat_nothing_that_was_sent() -> None:
     assert "call_list" not in repr(read(body)).replace(read(body).body, "").replace(read(body).error_text, "")
 
 
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("campaign_name is taken by another campaign; it must be a string (this provider)", True),
+        ("Campaign 'spring.2026-11-27' already exists", True),
+        ("Sorry, another campaign already has this name.", True),
+        ("There is already a campaign named spring.2026-11-27!", True),
+        ("Duplicate campaign name: choose another one", True),
+        ("The name 'spring.2026-11-27' is not unique", True),
+        ("name already in use", True),
+        ("start_url does not exist", False),
+        ("unknown account: it does not exist or was closed", False),
+        ("the line quota is already used up", False),
+        ("caller ID not in use", False),
+        ("The campaign's file name is already in use", False),
+        ("Campaign not queued, a file of this name already exists", False),
+        ("Invalid campaign name, use another name", False),
+        ("campaign name must be unique and at most 80 characters", False),
+        ("campaign 'spring.2026-11-27' refused", False),
+        ("conflict", False),
+    ],
+)
+@pytest.mark.parametrize("code", [200, 409])
+def test_a_name_is_taken_only_if_a_clause_of_the_error_says_just_that(text: str, taken: bool, code: int) -> None:
+    for name in ("spring.2026-11-27", None):
+        body = json.dumps({"status": "failed", "error": text}).encode()
+        response = read_response(code, iter([body]), contacts=3, sent=NOTHING, campaign_name=name)
+        assert response.outcome is Outcome.REFUSED
+        assert response.name_taken is (taken and (name is not None or "spring" not in text))
+
+
 def test_a_redirect_is_reported_without_its_path_which_may_repeat_a_number() -> None:
     target = "https://calls.example/12025550143"
     response = read_response(302, iter([]), contacts=lambda: 3, sent=NOTHING, location=target)
