@@ -55,6 +55,8 @@ TOTAL_SECONDS = 20.0
 #: What it may wait for: one operation on the record, a connection, and twice the service (to take the request, and to respond). One of
 #: each adds up to less. The record takes several operations, so with a slow one the notification may be given up.
 RECORD_SECONDS, CONNECT_SECONDS, READ_SECONDS = 2.0, 4.0, 6.0
+#: How far ahead the clock of another machine may be. An entry that is further ahead would silence an alarm for as long.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 #: What failed, in the contexts of tasks, DAG runs, and deadlines.
 DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
 
@@ -260,8 +262,12 @@ class QueueCallsNotifier(BaseNotifier):
             phone_format=given["phone_format"], normalize=True, on_invalid="skip", duplicates="drop",
             calling_hours=given["calling_hours"], unknown_zone=given["calling_hours"] and given["unknown_zone"],
         )  # fmt: skip
-        forgotten = datetime.fromtimestamp(now, timezone.utc) - given["min_interval"]
-        this_try = Try(1, "alarm", forgets_before=forgotten.isoformat(timespec="seconds"))
+        moment = datetime.fromtimestamp(now, timezone.utc)
+        this_try = Try(
+            1, "alarm",
+            forgets_before=(moment - given["min_interval"]).isoformat(timespec="seconds"),
+            forgets_after=(moment + CLOCK_TOLERANCE).isoformat(timespec="seconds"),
+        )  # fmt: skip
         dry_run = parse_flag("dry_run", self.dry_run)
 
         def open_ledger(open_store: OpenStore) -> Callable[[CampaignKey], Ledger]:

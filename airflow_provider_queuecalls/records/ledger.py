@@ -36,14 +36,15 @@ class Try:
     """One try to send a campaign.
 
     ``resend_scope`` names the permission to send: to run the task, or to run it again after Clear. Automatic retries
-    share it, so that ``resend`` sends once in a scope, not once in a try. An entry that started before ``forgets_before``,
-    a time as entries have it, does not keep the try from sending.
+    share it, so that ``resend`` sends once in a scope, not once in a try. An entry that started before ``forgets_before``
+    or after ``forgets_after``, times as entries have them, does not keep the try from sending.
     """
 
     try_number: int
     resend_scope: str
     resend: bool = False
     forgets_before: str = ""
+    forgets_after: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
@@ -105,6 +106,12 @@ class Ledger:
             and (found.sent_before or found.state in (State.COMPLETE, State.RECEIPT)),
         )
         if found is None or found.state is State.OPEN or found.started_at < this_try.forgets_before:
+            return None
+        if this_try.forgets_after and found.started_at > this_try.forgets_after:
+            self._log.warning(
+                "By the record in %s, %s sent at %s, which is in the future: a clock is wrong. That entry does not count.",
+                self._store.location, found.sender, found.started_at,
+            )  # fmt: skip
             return None
         is_same_permission = this_try.resend_scope in scopes
         if found.state is State.INTENT and (is_same_permission or not found.sent_before):

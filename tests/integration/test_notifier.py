@@ -23,7 +23,7 @@ from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.notifications import queuecalls as module
 from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
-from airflow_provider_queuecalls.records import engine
+from airflow_provider_queuecalls.records import engine, ledger
 from airflow_provider_queuecalls.records.receiver_urls import script_of
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.voice.speech import Speech
@@ -240,6 +240,21 @@ def test_the_same_failure_calls_again_after_min_interval(
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda minutes=minutes: time.time() + minutes * 60))
         notify(min_interval=timedelta(minutes=20))
         assert len(queuecalls_sandbox.campaigns) == campaigns
+
+
+@pytest.mark.parametrize(("ahead", "campaigns"), [(timedelta(minutes=4), 1), (timedelta(days=8 * 365), 2)])
+def test_an_alarm_with_a_clock_that_is_far_ahead_does_not_silence_the_next_one(
+    ahead: timedelta, campaigns: int, notify: Notify, queuecalls_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, warnings = datetime.now(timezone.utc), []
+    for clock in (now + ahead, now, now + timedelta(minutes=1)):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=clock.timestamp))
+        monkeypatch.setattr(ledger, "utc_now", lambda clock=clock: clock.isoformat(timespec="seconds"))
+        logged = notify()
+        assert errors(logged) == []
+        warnings.append(any(entry.level == "warning" and "in the future" in entry.message for entry in logged))
+    assert len(queuecalls_sandbox.campaigns) == campaigns
+    assert warnings == [False, campaigns == 2, False]
 
 
 @pytest.mark.parametrize("place", ["folder", "database"])

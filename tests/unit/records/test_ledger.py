@@ -454,6 +454,18 @@ def test_another_name_service_or_account_is_another_campaign(other: CampaignKey,
         Ledger(store, other, Try(1, "run-1/3")).find(LIST, 3)
 
 
+def test_a_try_that_forgets_the_future_sends_once_more_and_logs_a_warning(
+    store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent(store)
+    started = datetime.fromisoformat(last(store).started_at)
+    for forgets_after, result in ((started, RESULT), (started - timedelta(seconds=1), None)):
+        assert "in the future" not in caplog.text
+        this_try = Try(1, "alarm", forgets_after=forgets_after.isoformat(timespec="seconds"))
+        assert Ledger(store, KEY, this_try).find(LIST, 3) == result
+    assert f"at {last(store).started_at}, which is in the future" in caplog.text
+
+
 def test_a_try_that_forgets_what_is_old_sends_once_more(store: MemoryStore) -> None:
     sent(store)
     started = datetime.fromisoformat(last(store).started_at)
