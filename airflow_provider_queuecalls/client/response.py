@@ -33,7 +33,7 @@ _MEANINGS = {
     413: "the contact file is too large for the service",
 }
 _TAKEN = re.compile(
-    r"\b(?:already exists|exists already|there is already|already has|already used|in use|taken|duplicated?|not unique)\b"
+    r"\b(?:already exists|exists already|there is already|already has|already used|in use|taken|duplicated?|not unique|must be unique)\b"
 )
 #: The words beside these in a clause that says only that a campaign's name is taken.
 _BESIDE_TAKEN = frozenset({

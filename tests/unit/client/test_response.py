@@ -423,6 +423,7 @@ def test_names_that_an_error_mentions_repeat_nothing_that_was_sent() -> None:
         ("Duplicate campaign name: choose another one", True),
         ("The name 'spring.2026-11-27' is not unique", True),
         ("name already in use", True),
+        ("The campaign name must be unique", True),
         ("start_url does not exist", False),
         ("unknown account: it does not exist or was closed", False),
         ("the line quota is already used up", False),
@@ -439,7 +440,7 @@ def test_names_that_an_error_mentions_repeat_nothing_that_was_sent() -> None:
 def test_a_name_is_taken_only_if_a_clause_of_the_error_says_just_that(text: str, taken: bool, code: int) -> None:
     for name in ("spring.2026-11-27", None):
         body = json.dumps({"status": "failed", "error": text}).encode()
-        response = read_response(code, iter([body]), contacts=3, sent=NOTHING, campaign_name=name)
+        response = read_response(code, iter([body]), contacts=lambda: 3, sent=NOTHING, campaign_name=name)
         assert response.outcome is Outcome.REFUSED
         assert response.name_taken is (taken and (name is not None or "spring" not in text))
 
