@@ -20,6 +20,8 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts,
 from airflow_provider_queuecalls.parameters import describe, is_unset, path_to_show, show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
+#: What ``link`` reports where a file system has no hard links, which differs from one to the next; vfat's is EPERM.
+NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 #: The first bytes of files that are not UTF-8 text, whatever their name is.
 _NOT_TEXT = {
     b"PK\x03\x04": "is a workbook or a zip archive: export its sheet as CSV",
@@ -312,14 +314,25 @@ def complete_file(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def keep_first(path: str | os.PathLike[str], content: bytes) -> bytes:
-    """Create a file with this content unless there is one, and return what it contains then."""
-    with suppress(FileExistsError), open(path, "xb", buffering=0) as file:
+    """Create a file with this content unless there is one, and return what it contains then.
+
+    It gets its name when it is complete, if the file system has hard links: unlike a rename, a link fails if there is a file.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    with (
+        tempfile.NamedTemporaryFile(prefix=f".{name[:100]}.", dir=directory or ".") as partial,
+        suppress(FileExistsError),
+    ):
+        partial.write(content)
+        partial.flush()
+        os.fsync(partial.fileno())
         try:
-            write_all(file, content)
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(path)
-            raise
+            os.link(partial.name, path)
+        except OSError as error:
+            if error.errno not in NO_HARD_LINKS:
+                raise
+            with open(path, "xb") as file:
+                file.write(content)
     with open(path, "rb") as file:
         return file.read()
 

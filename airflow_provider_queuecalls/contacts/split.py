@@ -31,6 +31,8 @@ def _location(value: object, _: Parameter) -> str:
         raise ValueError(type_name(value))
     if not (text := str(value).strip()):
         raise ValueError("is empty")
+    if "\0" in text:
+        raise ValueError("has a NUL character")
     return text
 
 

@@ -15,10 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from airflow_provider_queuecalls.contacts.files import NO_HARD_LINKS
 from airflow_provider_queuecalls.records.entry import CampaignKey
 
-#: What ``link`` reports where a file system has no hard links, which differs from one to the next; vfat's is EPERM.
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _FILE_NAME = re.compile(r"([0-9]{6,})\.json")
 #: The file that shows that a folder was made for records. An unmounted share looks like an empty folder.
 MARKER = "queuecalls-records.txt"
@@ -173,7 +172,7 @@ class LocalStore(SharedStore):
         try:
             os.link(source, target)
         except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
+            if error.errno not in NO_HARD_LINKS:
                 raise
             raise UnusableFolder(
                 f"the file system of {self._root} has no hard links, which records need; use another folder, a URL, or "

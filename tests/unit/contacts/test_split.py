@@ -262,6 +262,7 @@ def test_a_column_of_zones_decides_and_is_kept_for_the_campaign(path: Path) -> N
         ({"start": "tomorrow"}, {}, "start is 'tomorrow'"),
         *(({"folder": unset}, {}, "folder is missing") for unset in (None, "", " ", "None")),
         ({"folder": "\t"}, {}, "folder is empty"),
+        ({"folder": "parts\0"}, {}, "folder has a NUL character"),
         ({"folder": 5}, {}, "folder is a value of type int"),
         ({"carry_over_path": ["x"]}, {}, "carry_over_path is a value of type list"),
     ],
