@@ -289,6 +289,7 @@ class Database:
     def prune(self, before: int) -> int:
         """Delete the results that were received before a time, and choices and campaigns from before it; return how many results.
 
+        A call is as old as its result: with that, all of its posts are deleted, also one that came later and did not change it.
         The counts of a campaign stay as long as the campaign, since they say nothing about a person.
         """
         from sqlalchemy import text
@@ -302,10 +303,27 @@ class Database:
                 count = connection.execute(text(_PRUNE_RESULTS), until).rowcount
                 connection.execute(text(_PRUNE_CHOICES), until)
             deleted += count
+        if deleted:
+            deleted += self._prune_posts_without_call()
         with self.transaction(unlimited=True) as connection:
             connection.execute(text(_PRUNE_CHOICES), {"until": before - 1})
             for statement in (_PRUNE_CAMPAIGNS, _PRUNE_TALLIES, _PRUNE_BREAKDOWNS):
                 connection.execute(text(statement), {"before": before})
+        return deleted
+
+    def _prune_posts_without_call(self) -> int:
+        """Delete the posts of calls whose result is deleted; return how many. They are looked for while receivers write."""
+        from sqlalchemy import text
+
+        deleted, count = 0, PRUNED_AT_ONCE
+        while count == PRUNED_AT_ONCE:
+            with self.reading(unlimited=True) as connection:
+                posts = connection.execute(text(_WITHOUT_CALL), {"most": PRUNED_AT_ONCE}).mappings().all()
+            count = len(posts)
+            if posts:
+                with self.transaction(unlimited=True) as connection:
+                    connection.execute(text(_PRUNE_POST), [dict(post) for post in posts])
+            deleted += count
         return deleted
 
     def prune_numbers(self, before: int) -> int:
@@ -340,6 +358,10 @@ _OLDEST = """SELECT max(received_at) FROM
     (SELECT received_at FROM queuecalls_results WHERE received_at < :before ORDER BY received_at LIMIT :most) AS oldest"""
 _PRUNE_CALLS = """DELETE FROM queuecalls_calls WHERE (campaign_key, call_key, digest) IN
     (SELECT campaign_key, call_key, digest FROM queuecalls_results WHERE received_at <= :until)"""
+_WITHOUT_CALL = """SELECT campaign_key, digest FROM queuecalls_results AS post WHERE call_key IS NOT NULL AND NOT EXISTS
+    (SELECT 1 FROM queuecalls_calls AS call WHERE call.campaign_key = post.campaign_key AND call.call_key = post.call_key)
+    LIMIT :most"""
+_PRUNE_POST = "DELETE FROM queuecalls_results WHERE campaign_key = :campaign_key AND digest = :digest"
 _PRUNE_RESULTS = "DELETE FROM queuecalls_results WHERE received_at <= :until"
 #: A choice stays as long as the result of its call.
 _PRUNE_CHOICES = """DELETE FROM queuecalls_choices WHERE chosen_at <= :until AND NOT EXISTS

@@ -194,6 +194,27 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
     assert (counts.name, counts.results) == (NAME, 6)
 
 
+def test_a_late_post_is_deleted_with_the_result_of_its_call(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "PRUNED_AT_ONCE", 2)
+    now = time.time()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(time, "time", lambda: now - 1000)
+        for number in "12345":
+            add(database, call_id=number, attempts="2")
+        add(database, call_id="again", attempts="1")
+    for number in "12345":
+        add(database, call_id=number, attempts="1")
+    add(database, call_id="again", attempts="2")
+    database.add(KEY, read_result([("garbage", "")]))
+
+    assert database.prune(int(now) - 500) == 11
+    posts = [(row["call_id"], row["attempts"]) for row in database.rows(KEY, every_post=True)]
+    assert sorted(posts, key=str) == [("again", 2), (None, None)]
+    assert [row["call_id"] for row in database.rows(KEY)] == ["again"]
+
+
 def choices(database: Database) -> list[tuple[str, ...]]:
     with database.reading() as connection:
         query = "SELECT campaign_key, call_key, choice FROM queuecalls_choices ORDER BY 1, 2"
