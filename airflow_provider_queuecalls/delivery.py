@@ -183,7 +183,7 @@ def deliver(
         _log_warnings(given, called, log)
         record = _RecordWithinHours(ledger, given, rules, checked.report) if hours else ledger
         if called and limit:
-            is_retry = ledger.follows_broken_off
+            is_retry = ledger.is_retry
             with _nothing_sent():
                 stack.enter_context(
                     called.recorded(

@@ -129,7 +129,8 @@ def read_or_raise(
 
 
 def is_unset(value: object) -> TypeIs[None]:
-    """Whether a value, as a template renders it, means that the parameter is not given. A tab is a delimiter.
+    """Whether a value, as a template renders it, means that the parameter is not given. A tab counts as set: it may be a
+    delimiter.
 
     To a type checker, any other value is not None.
     """

@@ -45,7 +45,7 @@ def assert_usable(base: str, url: str, parameter: Parameter) -> None:
         parameter.read(url)
     except ValueError as problem:
         raise QueueCallsError(
-            f"The URL of the results receiver ([queuecalls] results_url, or --base) cannot be used: with the campaign's path, it {problem}. It must be an "
+            f"The URL of the results receiver ([queuecalls] results_url, or --base) cannot be used: the URL made from it {problem}. It must be an "
             "absolute http(s) URL without credentials and query, such as https://results.example.com/queuecalls."
         ) from None
 

@@ -106,7 +106,8 @@ def conf() -> Any:
 
 
 def mask(text: str) -> None:
-    """Let Airflow's logs show a text as ``***``, unless it is too short. Nothing relies on it."""
+    """Let Airflow's logs show a text as ``***``, unless it is too short. An extra protection: no log of ours contains the
+    text."""
     if len(text) >= SHORTEST_MASKED:
         mask_secret(text)
 

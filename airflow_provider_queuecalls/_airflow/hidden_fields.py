@@ -16,7 +16,7 @@ else:
 
 
 class HidesFields(BaseOperator):
-    """For an operator: Airflow stores rendered fields and shows them, but those in ``hidden_fields`` as ``***``."""
+    """Base of operators whose ``hidden_fields`` Airflow stores and shows as ``***``."""
 
     hidden_fields: Sequence[str] = ()
 

@@ -93,7 +93,7 @@ def ask_if_unknown(
 def _complete_request(
     open_ledger: Callable[[CampaignKey], Ledger], key: CampaignKey, log: Any
 ) -> tuple[Ledger, int, Entry] | None:
-    """What there is to ask about: the record, its last generation, and that entry. None without one, and if it cannot be read."""
+    """Return the ledger, its last generation, and that entry if the outcome is unknown; else None, also if it cannot be read."""
     try:
         ledger = open_ledger(key)
         generation, entry = ledger.read()

@@ -69,7 +69,7 @@ PROBE = "queuecalls-connection-test"
 def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: Context | None = None) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
-    Raises :class:`InvalidCampaign` if no record can be kept there, unless nobody needs one for a dry run.
+    Raises :class:`InvalidCampaign` if no record can be kept there. A dry run needs no record.
     """
     path = _given(receipts_path)
     if path is None:
@@ -126,7 +126,7 @@ def machine_records(folder: Path) -> OpenStore:
 
 
 def try_of(ti: Any, *, resend: bool) -> Try:
-    """This try of a task, or of a program if ``ti`` is None: each call of a program is a permission of its own to resend."""
+    """This try of a task, or of a program if ``ti`` is None: each call of a program may resend once."""
     if ti is None:
         return Try(1, f"program/{secrets.token_hex(8)}", resend)
     # Clear raises max_tries, a retry does not.
@@ -140,7 +140,7 @@ def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[C
 
 @contextmanager
 def earlier_try_named(open_store: OpenStore, key: CampaignKey) -> Iterator[None]:
-    """Say in errors of the check what an earlier try has sent: what fails now, and sends nothing, may follow a success.
+    """Add to errors of the check what an earlier try has sent: what fails now, and sends nothing, may follow a success.
 
     Nobody should send the list under another name because a contact file is gone that was sent an hour ago.
     """

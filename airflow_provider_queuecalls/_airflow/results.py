@@ -79,7 +79,7 @@ def build_start_url(key: CampaignKey, speech: Speech) -> str:
 
 
 def speaks(campaign: Campaign) -> bool:
-    """Whether the start_url of a campaign is one that :func:`build_start_url` has made: its script speaks call_parameters."""
+    """Whether start_url is a script URL that :func:`build_start_url` made: its script speaks call_parameters."""
     try:
         _, secrets = receiver(SPEAK.name)
     except QueueCallsError:

@@ -50,7 +50,7 @@ def safe_to_retry() -> Iterator[None]:
 
 def _wait_before_retry(task: BaseOperator, seconds: float | None) -> None:
     """Let Airflow wait as long as the service asked for if that is longer than the task's own delay, where it can (3.3) and
-    nobody chose a policy."""
+    the task has no retry policy of its own."""
     if seconds is None or seconds <= task.retry_delay.total_seconds():
         return
     if hasattr(task, "retry_policy") and task.retry_policy is None:

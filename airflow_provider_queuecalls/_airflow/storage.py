@@ -61,9 +61,9 @@ def fetched(
     """Give a local path to a file, wherever it is. A copy is gone at the end, also if the process is killed.
 
     ``location`` is a local path, a ``file://`` URL, or a URL or path of Airflow's ObjectStoragePath. ``what`` is the
-    file's role, as a message begins, and ``effect`` what did not happen. A copy has the time of the original's last change, or 1970 if the storage does not
-    report it. Raises :class:`InvalidContacts` if there is no such file or it may not be read, :class:`CheckFailed` if
-    another try may help, and :class:`NotSent` if a stop is requested.
+    file's role, as a message begins, and ``effect`` is the sentence that says what was not done. A copy has the time of the
+    original's last change, or 1970 if the storage does not report it. Raises :class:`InvalidContacts` if there is no such file
+    or it may not be read, :class:`CheckFailed` if another try may help, and :class:`NotSent` if a stop is requested.
     """
     if (url := url_of(location)) is None:
         yield local_path(location)

@@ -184,7 +184,7 @@ class Client:
         return None if any(secret and secret in url for secret in self.endpoint.secrets) else url
 
     def _say(self, message: str, *values: object) -> None:
-        """Log what happens to a request. A log that cannot be written, because the worker was killed, must not lose the response."""
+        """Log what happens to a request. A failing log handler must not lose the response."""
         with suppress(OSError):
             self._log.info(message, *values)
 

@@ -25,7 +25,7 @@ def is_loopback(host: str) -> bool:
 def ascii_url(url: str) -> str:
     """Normalize a URL with ``requests``; an international host becomes ASCII.
 
-    Raises :class:`ValueError` if ``requests`` cannot send it, or if its host cannot be resolved by design.
+    Raises :class:`ValueError` if ``requests`` cannot send it, or if its host is not a valid host name (RFC 1035).
     """
     import requests
 

@@ -99,7 +99,7 @@ class Transport:
         try:
             self._connection.request(method, self.route.target, body, headers)
         except TimeoutError:
-            raise BrokenOff(f"it took no more data for {self._read_timeout:g} s (read_timeout)") from None
+            raise BrokenOff(f"the service accepted no data for {self._read_timeout:g} s (read_timeout)") from None
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             pass  # a service that refuses may respond before it has read everything
         self._stack.enter_context(

@@ -268,7 +268,7 @@ class LimitCheck(NumberCheck):
         return _lines_over(contacts, keep=keep)
 
     def hashes(self, session: Session) -> Iterator[bytes]:
-        """The hashes of all contacts that are sent, one for each call. They are sorted, so that they do not tell the order of
+        """The hashes of all contacts that are sent, one for each call. Sorted, so that they do not reveal the order of
         the list."""
         for path in self._sent:
             with temporary_file() as file:

@@ -81,7 +81,7 @@ class HoursCheck:
     @cached_property
     def names(self) -> list[str]:
         """Zones and states that rows may name and that are allowed whatever the number, unless its area code is one of
-        those without hours. There may be more."""
+        those without hours. The list may be incomplete."""
         known = {name for place in area_codes().values() for name in (*place.zones, *place.regions)}
         return sorted(name for name in known if self.allows(place_named(name)))
 

@@ -98,7 +98,8 @@ def read_at(file: BinaryIO, size: int, position: int) -> bytes:
 
 
 def pick_lines(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterator[tuple[int, bytes, Mark]]:
-    """Yield the marked lines only, as (number, line, mark). Reads hardly further than the last one."""
+    """Yield the marked lines only, as (number, line, mark). Stops reading at the end of the
+    block that has the last marked line."""
     wanted = next(marks, None)
     if wanted is None:
         return

@@ -70,7 +70,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
 )  # fmt: skip
 
-#: Where the parts, and what belongs to no part, are written to.
+#: Where the parts, the carried-over contacts, and the rejects are written.
 _WHERE = (
     Parameter(name="folder", type=_LOCATION, required=True, doc=""),
     Parameter(name="carry_over_path", type=_LOCATION, doc=""),

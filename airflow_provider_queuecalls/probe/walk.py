@@ -24,7 +24,7 @@ CALL_SECONDS = 1_800
 #: How often other names are tried: each time an error may name one more field.
 MOST_GUESSES = 5
 REDIRECTED = "the target of the redirect"
-#: Words that say queued, as far as nobody has to be asked.
+#: Words that mean queued without asking the person.
 GOOD_WORDS = frozenset(
     {"accepted", "accept", "ok", "okay", "success", "successful", "queued", "enqueued"}
     | {"scheduled", "created", "submitted", "received", "done", "true", "started", "1"}
@@ -108,7 +108,7 @@ class Walk:
             elif reason := self._reason_to_leave_out(step):
                 self.learned.left_out[step.name] = reason
             elif not self._person.agrees(step):
-                self.learned.left_out[step.name] = "not wished"
+                self.learned.left_out[step.name] = "declined"
             else:
                 try:
                     special.get(step.name, self._campaign)(step)

@@ -241,7 +241,7 @@ class Database:
         return keys[0] if keys else campaign
 
     def counts(self, key: str | None = None) -> list[ResultCounts]:
-        """Count the results of one campaign or of all, by campaign. It costs the same for ten results and for a million."""
+        """Count the results of one campaign or of all, by campaign. The cost does not depend on the number of results."""
         found = dict[str, ResultCounts]()
         with self._engine.connect() as connection:
             for row in connection.execute(_of("SELECT * FROM queuecalls_campaigns", key)).mappings():
@@ -328,7 +328,7 @@ class Database:
 
     def prune_numbers(self, before: int) -> int:
         """Delete the numbers of campaigns that ended before a time, unless a period of ``max_per_period`` still needs them, as the
-        longest one on record does. Return of how many requests."""
+        longest one on record does. Return the number of deleted requests."""
         from sqlalchemy import text
 
         with self.transaction() as connection:

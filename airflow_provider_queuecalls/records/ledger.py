@@ -229,8 +229,8 @@ class Ledger:
         )
 
     @property
-    def follows_broken_off(self) -> bool:
-        """Whether all that is on record are requests with the same permission to send, which have queued nothing."""
+    def is_retry(self) -> bool:
+        """Whether the record holds only requests of this permission that queued nothing."""
         found = self._found
         if found is None or found.state not in (State.OPEN, State.INTENT):
             return False

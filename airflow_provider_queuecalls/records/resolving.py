@@ -99,7 +99,7 @@ def _refused(name: str) -> OutcomeUnknown:
     return _unknown(
         name,
         f"The record of campaign {name!r} has changed since it was shown: another task or person was faster. This answer "
-        "was not put on record, and nothing was sent. Clear the task: it goes by what is on record now.",
+        "was not put on record, and nothing was sent. Clear the task: it continues from the current record.",
     )
 
 

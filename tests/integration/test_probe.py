@@ -262,7 +262,7 @@ def test_a_person_confirms_the_number_agrees_to_steps_and_answers(probe: Probe) 
     }
     assert campaign.parameters["start_url"] == f"{sandbox.url}/"
     assert "max_retry" in probed.answer("max_retries")
-    assert "not wished" in probed.answer("repeated")
+    assert "declined" in probed.answer("repeated")
     assert all(
         step.why in probed.printed and step.sends in probed.printed
         for step in STEPS

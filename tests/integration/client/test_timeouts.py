@@ -151,7 +151,7 @@ def test_a_service_that_hangs_has_the_read_timeout(
 ) -> None:
     # While it takes the whole list, it must not stand still for as long as that.
     for receive, limit, words in (
-        (MIDWAY, LIMIT, "it took no more data for"),
+        (MIDWAY, LIMIT, "the service accepted no data for"),
         (None, 5 * LIMIT, "its response was not complete within"),
     ):
         with FaultServer(hang(receive), tls=certificate(authority, "127.0.0.1") if secure else None) as server:
