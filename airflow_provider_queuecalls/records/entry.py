@@ -107,16 +107,20 @@ class Entry:
     @property
     def may_be_under_way(self) -> bool:
         """Whether its request may not have ended yet."""
-        if self.ended_at is not None:
-            return False
-        age = datetime.now(timezone.utc) - datetime.fromisoformat(self.started_at)
-        return age.total_seconds() < LONGEST_REQUEST_SECONDS
+        return self.ended_at is None and self._age_seconds < LONGEST_REQUEST_SECONDS
 
     @property
     def under_way_hint(self) -> str:
         """What a message says about a request that may not have ended yet. It starts with a space."""
-        said = " That was less than an hour ago, so the request may still be under way: wait until that task has ended."
-        return said if self.may_be_under_way else ""
+        if not self.may_be_under_way:
+            return ""
+        when = "was less than an hour ago" if self._age_seconds > -60 else "is in the future, since a clock is wrong"
+        return f" That {when}, so the request may still be under way: wait until that task has ended."
+
+    @property
+    def _age_seconds(self) -> float:
+        """How long ago its request began; negative if it began by a clock that was ahead of this machine's."""
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(self.started_at)).total_seconds()
 
     def to_json(self) -> dict[str, Any]:
         """The entry as it is stored."""
