@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import hashlib
 import itertools
 import os
 import shutil
@@ -11,7 +12,7 @@ import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -21,6 +22,7 @@ import trustme
 from airflow_provider_queuecalls.records.database_store import DATABASE
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import HOME, Connect
+from tests.support import dag_run
 from tests.support.fault_server import FaultServer, answer
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.patience import WATCHDOG_SECONDS
@@ -78,6 +80,15 @@ def database(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
 def examples(database: None) -> Path:
     """The example DAGs, where Airflow looks for DAGs."""
     return shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
+
+
+@pytest.fixture
+def run_tasks(
+    database: None, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., dag_run.Run]:
+    """Run tasks, which are code, in a DAG of the test's own."""
+    dag_id = f"dag_{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
+    return functools.partial(dag_run.run_tasks, dag_id=dag_id, capfd=capfd)
 
 
 @pytest.fixture(autouse=True)

@@ -20,32 +20,23 @@ from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME, Connect
 from tests.support import fault_server as faults
-from tests.support.dag_run import Run, run_dag_code
+from tests.support.dag_run import Run
 from tests.support.moved import AIRFLOW
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sandbox import START_URL
 
 DAG_ID, NAME = "campaign_link", 'Frühling: 50 % off/"now" & then?'
-DAG_FILE = """
-from datetime import datetime, timedelta, timezone
-from airflow.sdk import DAG, task
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    QueueCallsOperator{operator}
-"""
-
 RunOperator = Callable[..., Run]
 
 
 @pytest.fixture
-def run(database: None, small_list: Path, capfd: pytest.CaptureFixture[str]) -> RunOperator:
+def run(run_tasks: Callable[..., Run], small_list: Path) -> RunOperator:
     """Run a DAG of one task, which has these parameters."""
 
     def run_operator(operator: str = "(task_id='queue', {parameters})", **parameters: object) -> Run:
         given = {"contacts": str(small_list), "start_url": START_URL, **parameters}
         call = operator.format(parameters=", ".join(f"{name}={value!r}" for name, value in given.items()))
-        return run_dag_code(DAG_FILE.format(dag_id=DAG_ID, operator=call), DAG_ID, capfd)
+        return run_tasks(f"QueueCallsOperator{call}", dag_id=DAG_ID)
 
     return run_operator
 

@@ -15,6 +15,8 @@ import pytest
 
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import HOME
+from tests.support.command import REPOSITORY
+from tests.support.dag_run import without_masked
 from tests.support.echo import SPELLINGS, echo, leaks
 from tests.support.fault_server import FaultServer
 from tests.support.moved import AIRFLOW
@@ -114,7 +116,7 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         }
         environment = {
             **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": str(REPOSITORY),
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(events), "append": True}
             ),
@@ -135,10 +137,8 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         assert len(server.posts) == len(TASKS), done.stdout + done.stderr
     with closing(sqlite3.connect(HOME / "airflow.db", timeout=PATIENCE_SECONDS)) as connected:
         tables = "\n".join(connected.iterdump())
-    # At level DEBUG, dag.test() prints what Airflow is asked to mask.
-    printed = [line for line in (done.stdout + done.stderr).splitlines() if "msg=MaskSecret(" not in line]
     return {
-        "printed": "\n".join(printed),
+        "printed": without_masked(done.stdout + done.stderr),
         "OpenLineage": events.read_text(),
         "receipts": files_below(receipts),
         "XCom, rendered fields, task state and all other tables": tables,

@@ -12,22 +12,17 @@ import pytest
 
 from airflow_provider_queuecalls.contacts.split import RECORD
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.dag_run import Run, run_dag_code, run_dag_file
+from tests.support.dag_run import Run, run_dag_file
 from tests.support.moved import IS_AIRFLOW_2, dag_bag
 
 START_URL = "https://ivr.example.com/x.vxml"
 PARTS = 3
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG, task
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+TASKS = """
+@task
+def lists():
+    return {lists!r}
 
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    @task
-    def lists():
-        return {lists!r}
-
-    QueueCallsOperator.partial(task_id="queue", start_url={start_url!r}, receipts_path={receipts!r}){expand}
+QueueCallsOperator.partial(task_id="queue", start_url={start_url!r}, receipts_path={receipts!r}){expand}
 """
 
 
@@ -61,15 +56,11 @@ def receipts_among(entries: Iterable[bytes]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run_dag(
-    database: None, lists: list[Path], receipts: Any, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Run]:
-    """Write a DAG file with a mapped task, and run it."""
-    dag_id = f"mapped_{abs(hash(request.node.name))}"
+def run_dag(run_tasks: Callable[..., Run], receipts: Any) -> Callable[..., Run]:
+    """Run a DAG with a mapped task."""
 
     def run(expand: str, given: list[Any]) -> Run:
-        text = DAG_FILE.format(dag_id=dag_id, lists=given, start_url=START_URL, receipts=receipts[0], expand=expand)
-        return run_dag_code(text, dag_id, capfd)
+        return run_tasks(TASKS.format(lists=given, start_url=START_URL, receipts=receipts[0], expand=expand))
 
     return run
 

@@ -25,7 +25,6 @@ from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.integration.conftest import ResultsReceiver
-from tests.support.dag_run import run_dag_code
 from tests.support.in_storage import read, url
 from tests.support.logs import everything_logged
 from tests.support.moved import AIRFLOW
@@ -318,19 +317,6 @@ def test_a_lost_results_database_is_left_to_retries(
         joined(**stored, output=str(tmp_path / "next.csv"))
 
 
-DAG_ID = "writes_the_next_list"
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG
-from airflow_provider_queuecalls._airflow.compat import Asset
-from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
-
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    CallResultsOperator(task_id="queue", outlets={outlets}, **{parameters!r})
-"""
-
-
 def newest_extra() -> Any:
     """The extra of the newest event of an asset."""
     from airflow.models.asset import AssetEvent
@@ -342,15 +328,16 @@ def newest_extra() -> Any:
 
 
 def test_a_dag_writes_it_and_passes_the_counts_on_with_the_asset(
-    stored: dict[str, Any], tmp_path: Path, database: None, capfd: pytest.CaptureFixture[str]
+    stored: dict[str, Any], tmp_path: Path, run_tasks: Any
 ) -> None:
     # dag.test() of 3.0 refuses an asset that no scheduler has activated, and that of 2.11 records no event.
     outlets = [] if AIRFLOW == (3, 0) else '[Asset("not_reached")]'
     templates = {"queued": "{{ " + repr(stored["queued"]) + " }}", "output": f"{tmp_path}/{{{{ dag.dag_id }}}}.csv"}
-    code = DAG_FILE.format(dag_id=DAG_ID, outlets=outlets, parameters={**stored, **templates})
-    run = run_dag_code(code, DAG_ID, capfd)
+    run = run_tasks(
+        f'CallResultsOperator(task_id="queue", outlets={outlets}, **{ ({**stored, **templates}) })', dag_id="next_list"
+    )
     assert run.states == {"queue": "success"}, run.printed
-    assert (run.xcom["output"], run.xcom["rows"]) == (f"{tmp_path}/{DAG_ID}.csv", 1)
+    assert (run.xcom["output"], run.xcom["rows"]) == (f"{tmp_path}/next_list.csv", 1)
     assert AIRFLOW < (3, 1) or newest_extra() == run.xcom
     for person in (REACHED, BUSY, "order-2"):
         assert person not in f"{run.kept}{run.printed}"

@@ -27,7 +27,7 @@ from airflow_provider_queuecalls.records import engine, ledger
 from airflow_provider_queuecalls.records.receiver_urls import script_of
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.voice.speech import Speech
-from tests.support.dag_run import run_dag_code, run_dag_file
+from tests.support.dag_run import Run, run_dag_file
 from tests.support.fault_server import Exchange, FaultServer, answer
 from tests.support.logs import Entry, everything_logged
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, first_of
@@ -36,19 +36,15 @@ from tests.support.patience import PATIENCE_SECONDS
 
 ANN, BOB = "16175550171", "16175550172"
 START_URL, SECRET = "https://ivr.example.com/say.vxml", "a-secret-of-the-receiver"
+NOTIFIER = f"""QueueCallsNotifier(
+    start_url={START_URL!r}, to_variable="oncall", message="{{{{ dag.dag_id }}}}: {{{{ ti.task_id }}}} failed"
+)"""
 FAILING = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG, task
-from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
+@task
+def fails(number):
+    raise ValueError(number)
 
-notifier = QueueCallsNotifier(start_url={url!r}, to_variable="oncall", message="{{{{ dag.dag_id }}}}: {{{{ ti.task_id }}}} failed")
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False,
-         default_args={{"on_failure_callback": notifier}}):
-    @task
-    def fails(number):
-        raise ValueError(number)
-
-    fails.expand(number=list(range(8)))
+fails.expand(number=list(range(8)))
 """
 Notify = Callable[..., list[Entry]]
 
@@ -521,12 +517,11 @@ def test_a_synchronous_deadline_calls_it_with_its_context(queuecalls_sandbox: Sa
 
 
 def test_the_mapped_tasks_of_a_run_that_fail_call_once(
-    database: None, queuecalls_sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+    run_tasks: Callable[..., Run], queuecalls_sandbox: Sandbox
 ) -> None:
-    dag_id = "fails_and_notifies"
-    run = run_dag_code(FAILING.format(url=START_URL, dag_id=dag_id), dag_id, capfd)
+    run = run_tasks(
+        FAILING, dag_id="fails_and_notifies", settings=f"default_args={{'on_failure_callback': {NOTIFIER}}}"
+    )
     assert set(run.states.values()) == {"failed"}
     assert said(queuecalls_sandbox) == ["fails_and_notifies: fails failed"]
-    # At level DEBUG, dag.test() prints what Airflow is asked to mask.
-    printed = [line for line in run.printed.splitlines() if "msg=MaskSecret(" not in line]
-    assert ANN not in run.kept + "".join(printed)
+    assert ANN not in run.kept + run.printed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -18,24 +18,18 @@ from airflow_provider_queuecalls.pages.app import local_pages
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import ResultsReceiver
-from tests.support.dag_run import run_dag_code
+from tests.support.dag_run import Run
 from tests.support.sandbox import START_URL
 from tests.support.sending import send
 
 DAG_ID = "sends_with_the_hook"
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG, task
-from airflow_provider_queuecalls.client import Campaign
-from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+TASKS = """
+@task
+def queue():
+    campaign = Campaign(start_url={start_url!r}, campaign_name="by the hook in a task")
+    QueueCallsHook().deliver({contacts!r}, campaign, receipts_path="none")
 
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    @task
-    def queue():
-        campaign = Campaign(start_url={start_url!r}, campaign_name="by the hook in a task")
-        QueueCallsHook().deliver({contacts!r}, campaign, receipts_path="none")
-
-    queue()
+queue()
 """
 
 
@@ -67,14 +61,14 @@ def test_each_time_zone_has_its_results_and_its_contacts(
 
 
 def test_what_the_hook_and_the_command_send_is_listed(
-    pages: TestClient, queuecalls_sandbox: Sandbox, small_list: Path, database: None, capfd: pytest.CaptureFixture[str]
+    pages: TestClient, queuecalls_sandbox: Sandbox, small_list: Path, run_tasks: Callable[..., Run]
 ) -> None:
     campaign = Campaign(start_url=START_URL, campaign_name="by the hook")
     QueueCallsHook().deliver(small_list, campaign, receipts_path="none")
     options = ["--start-url", START_URL, "--campaign-name", "by the command", "--receipts", "none", "--yes"]
     assert main(["send", str(small_list), *options]) == 0
-    code = DAG_FILE.format(dag_id=DAG_ID, start_url=START_URL, contacts=str(small_list))
-    assert run_dag_code(code, DAG_ID, capfd).states == {"queue": "success"}
+    tasks = TASKS.format(start_url=START_URL, contacts=str(small_list))
+    assert run_tasks(tasks, dag_id=DAG_ID).states == {"queue": "success"}
 
     shown = pages.get("/").text.replace("<wbr>", "")
     assert all(f"by the {name}</a>" in shown for name in ("hook", "command", "hook in a task"))

@@ -21,22 +21,13 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from tests.support.dag_run import Run, run_dag_code
 from tests.support.moved import first_of
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
 NUMBERS, REFERENCES = ("16175550181", "16175550182"), ("order-8111", "order-8112")
-DAG_ID, NAME = "waits_for_results", "results of summer"
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG
-from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
-
-with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    QueueCallsResultsSensor(task_id="queue", poke_interval=0.1, **{parameters!r})
-"""
+NAME = "results of summer"
 COMPLETE = {
     "campaign_name": NAME, "contacts": 2, "results": 2, "by_result": {"completed": 1, "failed": 1},
     "by_callee_type": {"human": 2}, "by_choice": {}, "attempts": 4, "missing": 0, "reached_share": 0.5, "complete": True,
@@ -110,17 +101,12 @@ async def event_of(trigger: Any) -> Any:
     return event.payload
 
 
-def run(capfd: Any, **parameters: Any) -> Run:
-    code = DAG_FILE.format(dag_id=DAG_ID, parameters={"campaign_name": NAME, **parameters})
-    return run_dag_code(code, DAG_ID, capfd)
-
-
 @pytest.mark.parametrize("mode", [{}, {"deferrable": False}, {"deferrable": False, "mode": "reschedule"}])
 def test_the_sensor_waits_for_the_last_result_and_returns_counts(
-    mode: dict[str, Any], results: Database, at_look: Any, database: None, capfd: Any
+    mode: dict[str, Any], results: Database, at_look: Any, run_tasks: Any
 ) -> None:
     at_look(2, lambda: add(results, 1, result="failed"))
-    ran = run(capfd, **mode)
+    ran = run_tasks(f'QueueCallsResultsSensor(task_id="queue", campaign_name={NAME!r}, poke_interval=0.1, **{mode})')
     assert (ran.states, ran.xcom) == ({"queue": "success"}, COMPLETE)
     said = (
         "outcome is unknown, but its results prove that it was queued",

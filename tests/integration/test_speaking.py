@@ -23,36 +23,29 @@ from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.integration.conftest import NUMBERS, ResultsReceiver
-from tests.support.dag_run import run_dag_code
 from tests.support.fault_server import FaultServer
 from tests.support.multipart import parse
 from tests.support.receiver import NEW
 from tests.support.task import execute, failure_of
 from tests.support.warehouse import sqlite_database
 
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG, task
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
+TASKS = """
+queue = QueueCallsOperator(
+    task_id="queue", contacts={contacts!r}, collect_results=True,
+    speak={{
+        "language": "{{{{ 'es' }}}}-US", "repeat": "{{{{ 3 }}}}",
+        "choices": {{"1": "{{{{ 'con' }}}}firmed", "9": "do not call"}}, "prompts": {{"offer": "Marque {{{{ 1 }}}}."}},
+    }},
+)
+query = SqlToQueueCallsOperator(
+    task_id="query", sql="SELECT 16175550102 AS phone_number, 'Hello' AS call_parameter", sql_conn_id="warehouse", speak="{{{{ 1 == 1 }}}}",
+)
 
-with DAG("speaking", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    queue = QueueCallsOperator(
-        task_id="queue", contacts={contacts!r}, collect_results=True,
-        speak={{
-            "language": "{{{{ 'es' }}}}-US", "repeat": "{{{{ 3 }}}}",
-            "choices": {{"1": "{{{{ 'con' }}}}firmed", "9": "do not call"}}, "prompts": {{"offer": "Marque {{{{ 1 }}}}."}},
-        }},
-    )
-    query = SqlToQueueCallsOperator(
-        task_id="query", sql="SELECT 16175550102 AS phone_number, 'Hello' AS call_parameter", sql_conn_id="warehouse", speak="{{{{ 1 == 1 }}}}",
-    )
+@task.queuecalls(speak=True)
+def function():
+    yield "16175550103", "", "Hello"
 
-    @task.queuecalls(speak=True)
-    def function():
-        yield "16175550103", "", "Hello"
-
-    queue >> query >> function()
+queue >> query >> function()
 """
 
 
@@ -71,16 +64,17 @@ def scripts(service: FaultServer) -> list[str]:
     return [part.content.decode() for form in forms for part in form if part.name == "start_url"]
 
 
-def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # noqa: PLR0917
-    database: None, results_receiver: ResultsReceiver, service: FaultServer, small_list: Path,
-    monkeypatch: pytest.MonkeyPatch, capfd: Any,
-) -> None:  # fmt: skip
+def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(
+    run_tasks: Any,
+    results_receiver: ResultsReceiver,
+    service: FaultServer,
+    small_list: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sqlite_database(small_list.parent / "people.db", monkeypatch)
-    run = run_dag_code(DAG_FILE.format(contacts=str(small_list)), "speaking", capfd)
+    run = run_tasks(TASKS.format(contacts=str(small_list)))
 
     assert run.states == dict.fromkeys(("queue", "query", "function"), "success"), run.printed
-    # Airflow 3 logs what it is asked to mask, at the level DEBUG.
-    printed = "".join(line for line in run.printed.splitlines() if "MaskSecret" not in line)
     choices, prompts = {"1": "confirmed", "9": "do not call"}, {"offer": "Marque 1."}
     speech = Speech(language="es-US", repeat=3, choices=choices, prompts=prompts)
     made = scripts(service)
@@ -90,7 +84,7 @@ def test_every_operator_makes_a_script_of_its_own_and_shows_its_url_nowhere(  # 
     for url in made:
         script = requests.post(url, {"call_parameters": "Hello"}, timeout=30)
         assert next(fromstring(script.content).iter("prompt")).text == "Hello"
-        assert url.rpartition("/")[2] not in run.kept + printed
+        assert url.rpartition("/")[2] not in run.kept + run.printed
 
 
 def test_the_key_that_somebody_presses_is_stored_with_the_result_of_the_call(

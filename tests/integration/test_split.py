@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.dag_run import run_dag_code
+from tests.support.dag_run import Run
 from tests.support.moved import IS_AIRFLOW_2
 
 pytestmark = pytest.mark.usefixtures("airflow")
@@ -77,30 +78,21 @@ def test_names_default_to_the_task_and_contacts_can_be_carried_over(contacts: Pa
     assert (tmp_path / "tomorrow.csv").read_text() == f"{NEW_YORK},a\n"
 
 
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
-
-HOURS = {{"calling_hours": "{{{{ params.hours | tojson }}}}", "unknown_zone": "skip", "on_invalid": "skip"}}
-
-with DAG(
-    "split_by_hours", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), params={{"hours": {{"USA": "08:00-21:00"}}}}
-):
-    split = SplitContactsOperator(task_id="split", contacts={contacts!r}, folder={folder!r}, **HOURS)
-    QueueCallsOperator.partial(
-        task_id="queue", start_url="https://ivr.example.com/x.vxml", receipts_path="none", **HOURS
-    ).expand_kwargs(split.output)
+TASKS = """
+hours = {{"calling_hours": "{{{{ params.hours | tojson }}}}", "unknown_zone": "skip", "on_invalid": "skip"}}
+split = SplitContactsOperator(task_id="split", contacts={contacts!r}, folder={folder!r}, **hours)
+QueueCallsOperator.partial(
+    task_id="queue", start_url="https://ivr.example.com/x.vxml", receipts_path="none", **hours
+).expand_kwargs(split.output)
 """
 
 
 def test_a_run_splits_for_the_time_for_which_it_was_planned(
-    database: None, contacts: Path, tmp_path: Path, queuecalls_sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+    run_tasks: Callable[..., Run], contacts: Path, tmp_path: Path, queuecalls_sandbox: Sandbox
 ) -> None:
-    code = DAG_FILE.format(contacts=str(contacts), folder=str(tmp_path / "parts"))
+    tasks = TASKS.format(contacts=str(contacts), folder=str(tmp_path / "parts"))
     planned = {"execution_date": PLANNED} if IS_AIRFLOW_2 else {"run_after": PLANNED, "logical_date": PLANNED}
-    run = run_dag_code(code, "split_by_hours", capfd, **planned)
+    run = run_tasks(tasks, settings="params={'hours': {'USA': '08:00-21:00'}}", **planned)
     assert run.states == {"split": "success", "queue0": "success", "queue1": "success"}
     assert [campaign["calls_from"] for campaign in run.xcom] == [
         int(PLANNED.timestamp()) + 8_100,

@@ -23,7 +23,6 @@ from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOp
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support import fault_server as faults
-from tests.support.dag_run import run_dag_code
 from tests.support.in_storage import failure, read, run, sent, url
 from tests.support.logs import everything_logged
 from tests.support.s3 import make_older
@@ -100,30 +99,21 @@ def test_everything_may_lie_in_storage(bucket: Any, service: faults.FaultServer,
     assert list(temporary.iterdir()) == []
 
 
-DAG_FILE = """
-from datetime import datetime, timezone
-from airflow.sdk import DAG, task
-from airflow_provider_queuecalls.parameters import show_path
-from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.stopping import StopRequest
-
-with DAG("all_in_storage", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
-    QueueCallsOperator(
-        task_id="queue", start_url="https://ivr.example.com/x", campaign_name="spring", on_invalid="skip", has_header=True,
-        contacts="{bucket}/{{{{ dag.dag_id }}}}/calls.csv", suppress=["{bucket}/dnc.csv"],
-        rejects_path="{bucket}/rejects.csv", receipts_path="{bucket}/receipts",
-    )
-"""
+TASK = """QueueCallsOperator(
+    task_id="queue", start_url="https://ivr.example.com/x", campaign_name="spring", on_invalid="skip", has_header=True,
+    contacts="{bucket}/{{{{ dag.dag_id }}}}/calls.csv", suppress=["{bucket}/dnc.csv"],
+    rejects_path="{bucket}/rejects.csv", receipts_path="{bucket}/receipts",
+)"""
 
 
 def test_a_dag_run_has_all_its_files_in_storage(
-    bucket: Any, database: None, service: faults.FaultServer, temporary: Path, capfd: pytest.CaptureFixture[str]
+    bucket: Any, run_tasks: Any, service: faults.FaultServer, temporary: Path
 ) -> None:
     content = f"phone_number,message_reference,age\n{ANN},ref,44\nnobody\n{BOB}\n"
     bucket.put_object(Key="all_in_storage/calls.csv", Body=content.encode())
     bucket.put_object(Key="dnc.csv", Body=f"{BOB}\n".encode())
-    code = DAG_FILE.format(bucket=url(bucket, "").rstrip("/"))
-    first, again = (run_dag_code(code, "all_in_storage", capfd) for _ in range(2))
+    task = TASK.format(bucket=url(bucket, "").rstrip("/"))
+    first, again = (run_tasks(task, dag_id="all_in_storage") for _ in range(2))
     assert first.states == again.states == {"queue": "success"}
     assert sent(service) == f"{ANN},ref\n".encode()
     assert read(bucket, "rejects.csv").splitlines()[1:] == ["3,invalid_number,nobody", f"4,suppressed,{BOB}"]

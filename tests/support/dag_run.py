@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
 
 #: The task that sends.
 TASK_ID = "queue"
+DAG_FILE = """
+from datetime import datetime, timedelta, timezone
+from airflow.sdk import DAG, task
+from airflow_provider_queuecalls._airflow.compat import Asset
+from airflow_provider_queuecalls.client import Campaign
+from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
+from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
+from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
+from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
+
+ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), {settings}):
+{tasks}
+"""
 
 
 @dataclass
@@ -44,8 +63,15 @@ def noon_tomorrow() -> datetime:
     return (datetime.now(ZoneInfo("America/New_York")) + timedelta(days=1)).replace(hour=12)
 
 
-def run_dag_code(code: str, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:
-    """Run a DAG as :func:`run_dag_file` does, from a file that exists only during the run. The code is for the newest Airflow."""
+def without_masked(printed: str) -> str:
+    """What ``dag.test()`` has printed, without the lines in which Airflow, at level DEBUG, logs what it is asked to mask."""
+    return "".join(line for line in printed.splitlines(keepends=True) if "msg=MaskSecret(" not in line)
+
+
+def run_tasks(tasks: str, *, dag_id: str, capfd: pytest.CaptureFixture[str], settings: str = "", **options: Any) -> Run:
+    """Run a DAG of these tasks as :func:`run_dag_file` does, from a file that exists only during the run. Tasks and the DAG's
+    further settings are code for the newest Airflow."""
+    code = DAG_FILE.format(dag_id=dag_id, settings=settings, tasks=indent(tasks, "    "))
     file = HOME / "dags" / f"{dag_id}.py"
     file.write_text(for_this_airflow(code), encoding="utf-8")
     try:
@@ -70,7 +96,9 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
     logging: AbstractContextManager[list[Entry]] = everything_logged() if IS_AIRFLOW_2 else nullcontext([])
     with logging as logged:
         dag_run = dag.test(**options)
-    printed = "".join([*capfd.readouterr(), *(f"{entry.message} {' '.join(entry.parts)}\n" for entry in logged)])
+    printed = without_masked(
+        "".join([*capfd.readouterr(), *(f"{entry.message} {' '.join(entry.parts)}\n" for entry in logged)])
+    )
     # Parts of Airflow that need no links switch them off for their whole process, which is this one here.
     serialized_dag()._load_operator_extra_links = True
     serialized = serialized_dag().from_dict(serialized_dag().to_dict(dag))

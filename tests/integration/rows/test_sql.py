@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.transfers.sql_to_queuecalls import SqlToQueueCallsOperator
+from tests.conftest import HOME
 from tests.support.command import newly_imported
 from tests.support.dag_run import noon_tomorrow, run_dag_file
 from tests.support.memory import growth
@@ -34,16 +35,16 @@ ROWS, GROWTH_MB = 200_000, 32
 
 
 def test_a_query_in_a_file_becomes_a_campaign_in_its_order(
-    run_dag: Any, warehouse: Database, sandbox: Sandbox, temporary: Path
+    run_tasks: Any, warehouse: Database, sandbox: Sandbox, temporary: Path
 ) -> None:
-    run = run_dag(
-        """SqlToQueueCallsOperator(
+    (HOME / "dags" / "people.sql").write_text(
+        "SELECT reference, mobile, 0.5 AS score FROM {{ 'people' }} "
+        f"WHERE reference < {warehouse.mark} ORDER BY id DESC;\n-- that's all\n"
+    )
+    run = run_tasks("""SqlToQueueCallsOperator(
         task_id="queue", sql="people.sql", sql_conn_id="{{ 'ware' ~ 'house' }}", start_url="https://ivr.example.com/x",
         parameters=["{{ 'order-' ~ '9' }}"], columns={"phone_number": "mobile", "message_reference": "REFERENCE"},
-        )""",
-        people="SELECT reference, mobile, 0.5 AS score FROM {{ 'people' }} "
-        f"WHERE reference < {warehouse.mark} ORDER BY id DESC;\n-- that's all\n",
-    )
+    )""")
     assert run.states == {"queue": "success"}
     assert [(call.phone_number, call.message_reference) for call in sandbox.calls] == [
         (CAY, "order-3"),
@@ -59,8 +60,8 @@ def test_a_query_in_a_file_becomes_a_campaign_in_its_order(
     assert list(temporary.iterdir()) == []
 
 
-def test_each_map_index_has_a_query_and_a_campaign(run_dag: Any, warehouse: Database, sandbox: Sandbox) -> None:
-    run = run_dag(
+def test_each_map_index_has_a_query_and_a_campaign(run_tasks: Any, warehouse: Database, sandbox: Sandbox) -> None:
+    run = run_tasks(
         """SqlToQueueCallsOperator.partial(task_id="queue", sql_conn_id="warehouse", start_url="https://ivr.example.com/x").expand(
             sql=[f"SELECT mobile AS phone_number FROM people WHERE id = {key}" for key in (1, 2)])"""
     )

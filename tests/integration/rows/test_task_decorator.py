@@ -19,8 +19,8 @@ ANN, BOB, CAY = "16175550143", "16175550178", "12025550119"
 ROWS, GROWTH_MB = 200_000, 32
 
 
-def test_what_a_function_yields_is_called_in_its_order(run_dag: Any, sandbox: Sandbox, temporary: Path) -> None:
-    run = run_dag("""
+def test_what_a_function_yields_is_called_in_its_order(run_tasks: Any, sandbox: Sandbox, temporary: Path) -> None:
+    run = run_tasks("""
 @task
 def language():
     return "de"
@@ -42,8 +42,8 @@ report(queue(language(), prefix="{{ 'order' ~ '-' }}"))
     assert called(sandbox) == [(CAY, "order-3", "lang=de"), (ANN, "order-1", None), (BOB, None, None)]
     (campaign,) = sandbox.campaigns
     assert campaign.name == run.xcom["campaign_name"]
-    assert re.fullmatch(r"rows_\d+ of 20\d\d-\d\d-\d\d", str(campaign.name))
-    assert campaign.parameters["start_url"].startswith("https://ivr.example.com/rows_")
+    assert re.fullmatch(r"dag_\w+ of 20\d\d-\d\d-\d\d", str(campaign.name))
+    assert campaign.parameters["start_url"].startswith("https://ivr.example.com/dag_")
     assert "Wrote 3 rows of the function 'queue' to a contact file" in run.printed
     assert "Columns of the function 'queue' that are not sent: 'age'" in run.printed
     for number in (ANN, BOB, CAY):
@@ -51,8 +51,8 @@ report(queue(language(), prefix="{{ 'order' ~ '-' }}"))
     assert list(temporary.iterdir()) == []
 
 
-def test_each_map_index_calls_its_own(run_dag: Any, sandbox: Sandbox) -> None:
-    run = run_dag("""
+def test_each_map_index_calls_its_own(run_tasks: Any, sandbox: Sandbox) -> None:
+    run = run_tasks("""
 @task.queuecalls(start_url="https://ivr.example.com/x", max_active_tis_per_dag=1)
 def queue(number, suffix):
     return [(number, suffix)]
@@ -64,8 +64,8 @@ queue.partial(suffix="ref").expand(number=[ANN, BOB])
     assert len({result["campaign_name"] for result in run.xcom}) == 2
 
 
-def test_parameters_can_be_overridden(run_dag: Any, sandbox: Sandbox) -> None:
-    run = run_dag("""
+def test_parameters_can_be_overridden(run_tasks: Any, sandbox: Sandbox) -> None:
+    run = run_tasks("""
 @task.queuecalls(start_url="https://ivr.example.com/x", dry_run=True)
 def call():
     yield (ANN,)
@@ -80,9 +80,9 @@ call.override(task_id="queue", dry_run=False, start_url="https://ivr.example.com
 
 
 def test_an_error_of_the_function_is_retried_and_nothing_is_sent(
-    run_dag: Any, sandbox: Sandbox, temporary: Path
+    run_tasks: Any, sandbox: Sandbox, temporary: Path
 ) -> None:
-    run = run_dag("""
+    run = run_tasks("""
 @task.queuecalls(start_url="https://ivr.example.com/x", retries=2, retry_delay=timedelta(0))
 def queue(ti=None):
     yield ANN, "ref"
@@ -99,8 +99,8 @@ queue()
     assert list(temporary.iterdir()) == []
 
 
-def test_a_function_may_skip_its_task(run_dag: Any, sandbox: Sandbox) -> None:
-    run = run_dag("""
+def test_a_function_may_skip_its_task(run_tasks: Any, sandbox: Sandbox) -> None:
+    run = run_tasks("""
 @task.queuecalls(start_url="https://ivr.example.com/x")
 def queue():
     from airflow_provider_queuecalls._airflow.compat import AirflowSkipException
@@ -186,9 +186,9 @@ def test_the_examples_function_calls_nobody_unless_told_to(
     assert len(sandbox.numbers) == 1000
 
 
-def test_arguments_of_the_function_are_not_shown(run_dag: Any, sandbox: Sandbox) -> None:
+def test_arguments_of_the_function_are_not_shown(run_tasks: Any, sandbox: Sandbox) -> None:
     """Contacts that come from an upstream task are arguments."""
-    run = run_dag("""
+    run = run_tasks("""
 @task.queuecalls(start_url="https://ivr.example.com/x")
 def queue(number, reference):
     return [(number, reference)]
