@@ -11,6 +11,7 @@ from airflow_provider_queuecalls.records.stores import init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
+from tests.support.sandbox import said
 
 pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")
 ON_CALL = "16175550199"
@@ -32,10 +33,6 @@ def sandbox(airflow_with_results: Airflow) -> Iterator[Sandbox]:
         airflow_with_results.connections({"queuecalls_default": sandbox.connection}),
     ):
         yield sandbox
-
-
-def said(sandbox: Sandbox) -> list[str]:
-    return [campaign.parameters["call_parameters"] for campaign in sandbox.campaigns]
 
 
 def assert_number_is_nowhere(airflow: Airflow) -> None:

@@ -26,7 +26,6 @@ from tests.support.multipart import parse
 
 pytestmark = pytest.mark.skipif(AIRFLOW[:2] in {(2, 11), (3, 0), (3, 2)}, reason="one with and one without task state")
 DAG_FILE = Path(__file__).parent / "dags" / "reliability.py"
-QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 FAULTS: Mapping[str, tuple[faults.Act, str]] = {
     "hang": (faults.hang(), r"was not complete within 2 s \(read_timeout\)"),
     "reset": (faults.reset(), "the connection was reset"),
@@ -289,10 +288,10 @@ def assert_it_says_what_to_look_up(said: str, name: str) -> None:
 
 def _service(name: str) -> Service:
     if name == "answer_429":
-        return Service(faults.answer(429, headers=[("Retry-After", "0")]), QUEUED, turned_away=1)
+        return Service(faults.answer(429, headers=[("Retry-After", "0")]), faults.QUEUED_WITH_ID, turned_away=1)
     if name == "cleared_while_it_waits":
         return Service(faults.hang())
-    return Service(FAULTS[name][0] if name in FAULTS else QUEUED)
+    return Service(FAULTS[name][0] if name in FAULTS else faults.QUEUED_WITH_ID)
 
 
 def _connection(url: str, read_timeout: int) -> str:

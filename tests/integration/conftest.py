@@ -21,9 +21,11 @@ import trustme
 
 from airflow_provider_queuecalls.records.database_store import DATABASE
 from airflow_provider_queuecalls.records.stores import init_folder
+from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME, Connect
 from tests.support import dag_run
-from tests.support.fault_server import FaultServer, answer
+from tests.support.command import REPOSITORY
+from tests.support.fault_server import QUEUED, FaultServer
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.patience import WATCHDOG_SECONDS
 from tests.support.postgres import Postgres, postgres_server
@@ -79,7 +81,7 @@ def database(airflow: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def examples(database: None) -> Path:
     """The example DAGs, where Airflow looks for DAGs."""
-    return shutil.copytree(Path(__file__).parents[2] / "example_dags", HOME / "dags" / "examples")
+    return shutil.copytree(REPOSITORY / "example_dags", HOME / "dags" / "examples")
 
 
 @pytest.fixture
@@ -126,6 +128,16 @@ def records_database(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return DATABASE
 
 
+@pytest.fixture(params=["folder", "bucket", "database"])
+def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> str:
+    """Each place where records go, as a value of ``receipts_path``."""
+    if request.param == "folder":
+        return str(receipts_folder)
+    if request.param == "database":
+        return str(request.getfixturevalue("records_database"))
+    return f"s3://storage@{request.getfixturevalue('bucket').name}/receipts"
+
+
 @pytest.fixture(autouse=AIRFLOW < (3, 3))
 def no_state_of_tasks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tasks have no state of their own, Airflow's configuration names a folder."""
@@ -137,9 +149,17 @@ def no_state_of_tasks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 @pytest.fixture
 def service(connect: Connect) -> Iterator[FaultServer]:
     """A service that queues every campaign, to which the connection leads."""
-    with FaultServer(answer(200, b'<queuecalls status="queued"/>')) as server:
+    with FaultServer(QUEUED) as server:
         connect(server.url)
         yield server
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox in real time, to which the connection leads."""
+    with run_sandbox() as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)
+        yield sandbox
 
 
 class ResultsReceiver(NamedTuple):

@@ -40,13 +40,12 @@ from tests.support.outcomes import MIDWAY, QUEUED_XML
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
-QUEUED = faults.answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 CAMPAIGN = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name="spring")
 
 
 @pytest.fixture
 def server() -> Iterator[faults.FaultServer]:
-    with faults.FaultServer(QUEUED) as server:
+    with faults.FaultServer(faults.QUEUED_WITH_ID) as server:
         yield server
 
 
@@ -171,7 +170,7 @@ def test_a_failed_delivery_is_on_record_and_on_its_error(  # noqa: PLR0917
 @pytest.mark.parametrize(
     ("act", "kind", "left"),
     [
-        (QUEUED, None, [State.INTENT, State.COMPLETE, State.RECEIPT, State.RECEIPT]),
+        (faults.QUEUED_WITH_ID, None, [State.INTENT, State.COMPLETE, State.RECEIPT, State.RECEIPT]),
         (faults.reset(MIDWAY), NotSent, [State.INTENT, State.OPEN]),
         (faults.answer(200, QUEUED_XML, receive=MIDWAY), OutcomeUnknown, [State.INTENT, State.COMPLETE]),
     ],
@@ -198,7 +197,7 @@ def test_a_try_that_was_taken_over_keeps_the_end_of_its_list_back(send: Any, lon
         return delivery
 
     with (
-        faults.FaultServer(meanwhile, QUEUED) as server,
+        faults.FaultServer(meanwhile, faults.QUEUED_WITH_ID) as server,
         pytest.raises(AlreadySent, match=r"was queued by another task at .* Clear it to get its result"),
     ):
         send_list()
@@ -224,8 +223,7 @@ def test_the_rejects_are_there_before_anything_is_sent(send: Any, small_list: Pa
 
     def look(exchange: faults.Exchange) -> None:
         seen.append(rejects.read_text())
-        exchange.receive()
-        exchange.answer(200, b'<queuecalls status="queued"/>')
+        faults.QUEUED(exchange)
 
     with faults.FaultServer(look) as server:
         send(client_of(server), rejects=nullcontext(rejects), rules=ContactRules(on_invalid="skip"))

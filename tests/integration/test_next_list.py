@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -22,9 +21,7 @@ from airflow_provider_queuecalls.operators.call_results import CallResultsOperat
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
-from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
-from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.integration.conftest import ResultsReceiver
+from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.in_storage import read, url
 from tests.support.logs import everything_logged
 from tests.support.moved import AIRFLOW
@@ -46,25 +43,12 @@ order-6,{SUPPRESSED},
 """
 
 
-@pytest.fixture
-def results(results_receiver: ResultsReceiver) -> str:
-    """The URL of the results database, which Airflow's configuration names, with a receiver that writes to it."""
-    return results_receiver.database
-
-
-@pytest.fixture
-def sandbox(connect: Any) -> Iterator[Sandbox]:
-    with run_sandbox() as sandbox:
-        connect(sandbox.url, login=DEFAULT_LOGIN, password=DEFAULT_PIN)
-        yield sandbox
-
-
 def joined(**parameters: Any) -> dict[str, Any]:
     result: dict[str, Any] = execute(CallResultsOperator(task_id="call", **parameters))
     return result
 
 
-def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_those_not_reached_are_the_next_campaign(results_receiver: Any, sandbox: Sandbox, tmp_path: Path) -> None:
     contacts, suppressed, output = (tmp_path / name for name in ("calls.csv", "dnc.csv", "next.csv"))
     contacts.write_text(CONTACTS)
     suppressed.write_text(f"{SUPPRESSED}\n")
@@ -98,7 +82,7 @@ def test_those_not_reached_are_the_next_campaign(results: str, sandbox: Sandbox,
 
 @pytest.mark.parametrize("duplicates", ["drop", "keep"])
 def test_contacts_that_were_left_out_as_called_too_often_are_not_joined(
-    results: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duplicates: str
+    results_receiver: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duplicates: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__MAX_PER_PERIOD", "2/24h")
     earlier, contacts, output = (tmp_path / name for name in ("earlier.csv", "calls.csv", "next.csv"))
@@ -118,7 +102,7 @@ def test_contacts_that_were_left_out_as_called_too_often_are_not_joined(
         assert (result["contacts"], result["results"], result["unjoined"]) == (2, 2, 0)
         assert [row["message_reference"] for row in csv.DictReader(output.open())] == ["b", "d"]
 
-    with closing(Database(results)) as database, database.transaction() as connection:
+    with closing(Database(results_receiver.database)) as database, database.transaction() as connection:
         connection.execute(text("DELETE FROM queuecalls_requests"))
     with pytest.raises(AirflowFailException, match=r"record of called numbers has been pruned.*results export"):
         joined(queued=queued, output=str(output), **rules)

@@ -33,6 +33,7 @@ from tests.support.logs import Entry, everything_logged
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, first_of
 from tests.support.outcomes import QUEUED_XML
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.sandbox import said
 
 ANN, BOB = "16175550171", "16175550172"
 START_URL, SECRET = "https://ivr.example.com/say.vxml", "a-secret-of-the-receiver"
@@ -80,10 +81,6 @@ def made(**options: Any) -> QueueCallsNotifier:
 def errors(logged: list[Entry]) -> list[str]:
     """Each once: a logger and those above it keep the same line."""
     return list(dict.fromkeys(entry.message for entry in logged if entry.level == "error"))
-
-
-def said(sandbox: Sandbox) -> list[str]:
-    return [campaign.parameters["call_parameters"] for campaign in sandbox.campaigns]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import multiprocessing
 import os
 import threading
 from collections.abc import Callable
@@ -25,26 +24,12 @@ from tests.support.logs import everything_logged
 from tests.support.moved import IS_AIRFLOW_2
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.s3 import first_writers_meet, s3_connection
-from tests.support.sending import send, send_and_tell, send_and_tell_from_a_process, senders_meet
+from tests.support.sending import FORKSERVER, send, send_and_tell, send_and_tell_from_a_process, senders_meet
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
 SENDERS = 2
-#: Senders are forked from a process that has Airflow but no threads.
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["tests.support.sending", "airflow_provider_queuecalls.operators.queuecalls"])
-QUEUED = b'<queuecalls status="queued"/>'
-
-
-@pytest.fixture(params=["folder", "bucket", "database"])
-def receipts(request: pytest.FixtureRequest, receipts_folder: Path) -> str:
-    """Where receipts go."""
-    if request.param == "folder":
-        return str(receipts_folder)
-    if request.param == "database":
-        return str(request.getfixturevalue("records_database"))
-    return f"s3://storage@{request.getfixturevalue('bucket').name}/receipts"
 
 
 @pytest.fixture
@@ -151,7 +136,7 @@ def test_another_list_under_the_name_is_not_sent(
 
 
 def test_a_campaign_that_was_refused_leaves_nothing_on_record(sends: Any, connect: Any) -> None:
-    with faults.FaultServer(faults.answer(403), faults.answer(200, QUEUED)) as server:
+    with faults.FaultServer(faults.answer(403), faults.QUEUED) as server:
         connect(server.url)
         with pytest.raises(AirflowFailException, match="refused"):
             sends()
@@ -159,7 +144,7 @@ def test_a_campaign_that_was_refused_leaves_nothing_on_record(sends: Any, connec
 
 
 def test_a_lost_answer_stops_whoever_comes_next(sends: Any, connect: Any) -> None:
-    with faults.FaultServer(faults.close(), faults.answer(200, QUEUED)) as server:
+    with faults.FaultServer(faults.close(), faults.QUEUED) as server:
         connect(server.url)
         for words in ("the connection was closed without a response", "try 1 on "):
             with pytest.raises(AirflowFailException, match=words):
@@ -173,7 +158,7 @@ def test_a_check_that_fails_says_what_an_earlier_try_has_sent(
     """Else somebody sends the list under another name, since its task failed and says that nothing was sent."""
     is_gone = {"contacts": str(small_list.with_name("gone.csv"))}
     is_gone_from_a_storage = {"contacts": f"s3://storage@{bucket.name}/gone.csv"}
-    with faults.FaultServer(faults.answer(200, QUEUED), faults.close()) as server:
+    with faults.FaultServer(faults.QUEUED, faults.close()) as server:
         connect(server.url)
         for changes in (is_gone, {"max_rejects": -1}):
             assert "try 1" not in fails(sends, **changes)

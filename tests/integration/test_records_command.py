@@ -17,7 +17,6 @@ from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.entry import Entry
-from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import LOGIN
 from tests.support import fault_server as faults
 from tests.support.moved import AIRFLOW
@@ -26,24 +25,13 @@ from tests.support.sending import send
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
-QUEUED = faults.answer(200, b'<queuecalls status="queued"/>')
 FAILED = 2
-
-
-@pytest.fixture(params=["folder", "bucket", "database"])
-def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "database":
-        return str(request.getfixturevalue("records_database"))
-    if request.param == "folder":
-        init_folder(tmp_path / "receipts")
-        return str(tmp_path / "receipts")
-    return f"s3://storage@{request.getfixturevalue('bucket').name}/receipts"
 
 
 @pytest.fixture
 def service(connect: Any) -> Iterator[faults.FaultServer]:
     """Loses its first response, and queues what comes later."""
-    with faults.FaultServer(faults.close(), QUEUED) as server:
+    with faults.FaultServer(faults.close(), faults.QUEUED) as server:
         connect(server.url)
         yield server
 
@@ -207,7 +195,7 @@ def test_a_damaged_record_in_the_state_of_a_task_is_explained(
 def test_a_name_at_two_services_needs_the_folder(
     unknown: dict[str, Any], receipts: str, connect: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with faults.FaultServer(QUEUED) as other:
+    with faults.FaultServer(faults.QUEUED) as other:
         connect(other.url)
         send(**unknown)
     assert main(["records", "show", "spring", "--receipts", receipts]) == FAILED
@@ -247,7 +235,7 @@ def test_the_first_result_shows_that_a_campaign_with_a_lost_response_was_queued(
 def test_a_result_that_may_be_of_an_earlier_request_leaves_the_answer_to_the_person(
     receipts: str, records_database: str, small_list: Path, connect: Any, capsys: Any
 ) -> None:
-    with faults.FaultServer(QUEUED, faults.close()) as server:
+    with faults.FaultServer(faults.QUEUED, faults.close()) as server:
         connect(server.url)
         parameters = {"contacts": str(small_list), "receipts_path": receipts}
         send(**parameters)

@@ -18,11 +18,10 @@ import requests
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.receiver_urls import results_url, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
-from tests.integration.results.test_receiver import KEY, NUMBER, RESULT, stored
 from tests.support.airflow import Airflow, api_server
 from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
-from tests.support.receiver import NEW
+from tests.support.receiver import KEY, NEW, NUMBER, RESULT, stored
 
 pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 has no API server that takes an app of a plugin")
 CONFIGURED = {"AIRFLOW__QUEUECALLS__RESULTS_DATABASE": "results_db", "AIRFLOW__QUEUECALLS__RESULTS_SECRET": NEW}

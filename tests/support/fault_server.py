@@ -154,6 +154,11 @@ def answer(
     return act
 
 
+#: Queues a campaign, and lists no call, or one.
+QUEUED = answer(200, b'<queuecalls status="queued"/>')
+QUEUED_WITH_ID = answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
+
+
 def answer_early(code: int, body: bytes = b"") -> Act:
     """Answer before the body is read, and throw the body away, as servers do that close gently."""
 

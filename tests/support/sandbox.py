@@ -70,6 +70,11 @@ def states(sandbox: Sandbox) -> list[tuple[str, int]]:
     return [(call.state, call.attempts) for call in sandbox.calls]
 
 
+def said(sandbox: Sandbox) -> list[str]:
+    """What each campaign has to say."""
+    return [campaign.parameters["call_parameters"] for campaign in sandbox.campaigns]
+
+
 def number(ending: str) -> str:
     """A magic number."""
     return f"1617{ending.replace('-', '')}"

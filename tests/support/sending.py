@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from unittest import mock
 
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.task import execute
+
+#: Forks senders from a process that has Airflow but no threads.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["tests.support.sending", "airflow_provider_queuecalls.operators.queuecalls"])
 
 
 def send(run_id: str = "manual__1", **parameters: Any) -> dict[str, Any]:

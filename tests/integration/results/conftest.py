@@ -15,12 +15,10 @@ def sqlite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/results.db"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["sqlite", "postgres_url"])
+def url(request: pytest.FixtureRequest) -> str:
     """The URL of a new database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/results.db"
-    return str(request.getfixturevalue("postgres_url"))
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,15 +24,12 @@ from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.stopping import StopRequest
-from tests.support.fault_server import FaultServer, answer, reset
-from tests.support.sending import send, send_and_tell_from_a_process
+from tests.support.fault_server import QUEUED, FaultServer, answer, reset
+from tests.support.sending import FORKSERVER, send, send_and_tell_from_a_process
 
 SECRET, NEWER = "a-secret-of-ours-1", "a-newer-secret-of-2"
 ANN, BOB, CAT = "16175550143", "16175550144", "16175550145"
 HOUR = 3600
-QUEUED = b'<queuecalls status="queued"/>'
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["tests.support.sending", "airflow_provider_queuecalls.operators.queuecalls"])
 Call = Callable[..., dict[str, Any]]
 
 
@@ -106,7 +102,7 @@ def test_a_retry_returns_the_receipt_whatever_has_been_called_since(call: Call, 
     ids=["refused", "not accepted", "unknown", "connection lost"],
 )
 def test_a_campaign_that_was_not_queued_does_not_count(call: Call, connect: Any, act: Any, counts_later: bool) -> None:
-    with FaultServer(act, answer(200, QUEUED)) as server:
+    with FaultServer(act, QUEUED) as server:
         connect(server.url)
         with suppress(Exception):
             call("first", ANN)
@@ -116,7 +112,7 @@ def test_a_campaign_that_was_not_queued_does_not_count(call: Call, connect: Any,
 def test_a_campaign_that_a_person_has_not_found_does_not_count(
     call: Call, connect: Any, receipts_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FaultServer(answer(500), answer(200, QUEUED)) as server:
+    with FaultServer(answer(500), QUEUED) as server:
         connect(server.url)
         with suppress(AirflowFailException):
             call("first", ANN)
@@ -128,7 +124,7 @@ def test_a_campaign_that_a_person_has_not_found_does_not_count(
 def test_the_answer_about_a_request_without_a_limit_leaves_the_earlier_one(
     call: Call, connect: Any, receipts_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FaultServer(answer(200, QUEUED), answer(500), answer(200, QUEUED)) as server:
+    with FaultServer(QUEUED, answer(500), QUEUED) as server:
         connect(server.url)
         call("first", ANN)
         with suppress(AirflowFailException):

@@ -33,13 +33,9 @@ from airflow_provider_queuecalls.records.database_store import DatabaseStore
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.command import REPOSITORY
 from tests.support.postgres import Postgres
+from tests.support.receiver import KEY, NAME, RESULT, choices
 
 _NUMBERS = numbers()
-NAME, KEY = "spring", "00d1"
-RESULT = {
-    "phone_number": "16175550100", "message_reference": "order-1", "call_id": "7", "result": "completed",
-    "callee_type": "human", "attempts": "2", "last_attempt_timestamp": "1790000000", "duration": "45",
-}  # fmt: skip
 
 
 def add(database: Database, **fields: str) -> bool:
@@ -213,12 +209,6 @@ def test_a_late_post_is_deleted_with_the_result_of_its_call(
     posts = [(row["call_id"], row["attempts"]) for row in database.rows(KEY, every_post=True)]
     assert sorted(posts, key=str) == [("again", 2), (None, None)]
     assert [row["call_id"] for row in database.rows(KEY)] == ["again"]
-
-
-def choices(database: Database) -> list[tuple[str, ...]]:
-    with database.reading() as connection:
-        query = "SELECT campaign_key, call_key, choice FROM queuecalls_choices ORDER BY 1, 2"
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def test_the_last_choice_of_a_call_counts_and_is_deleted_with_its_result(database: Database) -> None:

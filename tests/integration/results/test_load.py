@@ -18,12 +18,11 @@ from airflow_provider_queuecalls.listening import LOOPBACK, listen
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.receiver_urls import results_url
 from airflow_provider_queuecalls.signed_url import read_secrets
-from tests.integration.results.test_receiver import KEY, RESULT, stored
 from tests.support.memory import peak
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ports import free_port
 from tests.support.postgres import postgres_server
-from tests.support.receiver import NEW, receiver
+from tests.support.receiver import KEY, NEW, RESULT, receiver, stored
 
 pytestmark = pytest.mark.long
 SENDERS = 20

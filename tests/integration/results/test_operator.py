@@ -19,8 +19,7 @@ from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.database import Database, ResultCounts
 from airflow_provider_queuecalls.records.receiver_urls import results_url
 from airflow_provider_queuecalls.records.stores import init_folder
-from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
-from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
@@ -65,13 +64,6 @@ def running(configured: None, url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield base
 
 
-@pytest.fixture
-def sandbox(connect: Any) -> Iterator[Sandbox]:
-    with run_sandbox() as sandbox:
-        connect(sandbox.url, login=DEFAULT_LOGIN, password=DEFAULT_PIN)
-        yield sandbox
-
-
 def counts(url: str) -> ResultCounts:
     database = Database(url)
     (found,) = database.counts()
@@ -109,7 +101,7 @@ def test_accounts_that_send_campaigns_of_one_name_do_not_share_their_results(
     running: str, url: str, parameters: dict[str, Any], connect: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys, waits = list[str](), list[dict[str, Any]]()
-    with faults.FaultServer(faults.answer(200, b'<queuecalls status="queued"/>')) as service:
+    with faults.FaultServer(faults.QUEUED) as service:
         for login in ("one", "another"):
             connect(service.url, login=login)
             queued = send(**parameters)
@@ -148,9 +140,7 @@ def calls_of(url: str, key: str) -> int | None:
 def test_the_page_knows_how_many_calls_were_queued_if_the_response_or_a_person_says_so(
     configured: None, url: str, parameters: dict[str, Any], connect: Any
 ) -> None:
-    ids, no_ids = '<queuecalls status="queued"><call call_id="1"/></queuecalls>', '<queuecalls status="queued"/>'
-    responses = [faults.answer(200, ids.encode()), faults.answer(200, no_ids.encode()), faults.close()]
-    with faults.FaultServer(*responses) as service:
+    with faults.FaultServer(faults.QUEUED_WITH_ID, faults.QUEUED, faults.close()) as service:
         connect(service.url)
         listed = send(**{**parameters, "campaign_name": "listed"})
         not_listed = send(**{**parameters, "campaign_name": "not listed"})
@@ -186,7 +176,7 @@ def test_nothing_is_sent_while_the_database_is_lost(
 ) -> None:
     database = "postgresql://user:s3cret@127.0.0.1:1/results"
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", database)
-    with faults.FaultServer(faults.answer(200, b'<queuecalls status="queued"/>')) as service:
+    with faults.FaultServer(faults.QUEUED) as service:
         connect(service.url)
         with pytest.raises(NotSent, match=r"results database .* cannot be used") as caught:
             send(**{**parameters, "collect_results": False})

@@ -31,25 +31,11 @@ from airflow_provider_queuecalls.records.receiver import read_pairs
 from airflow_provider_queuecalls.records.receiver_urls import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import PROGRAM, Program
-from tests.support.receiver import NEW, OLD, receiver
+from tests.support.receiver import KEY, NAME, NEW, NUMBER, OLD, REFERENCE, RESULT, receiver, stored
 from tests.support.sandbox import listening, post
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
-
-NAME, KEY = "spring", "00d1"
-NUMBER, REFERENCE = "16175550100", "order-4711"
-RESULT = {
-    "phone_number": NUMBER, "message_reference": REFERENCE, "call_id": "7", "result": "completed",
-    "callee_type": "human", "attempts": "2", "last_attempt_timestamp": "1790000000", "duration": "45",
-}  # fmt: skip
-
-
-def stored(url: str, key: str = KEY) -> list[dict[str, Any]]:
-    database = Database(url)
-    rows = list(database.rows(key, every_post=True))
-    database.close()
-    return rows
 
 
 @contextmanager

@@ -16,8 +16,7 @@ from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.receiver_urls import results_url, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
-from tests.integration.results.test_receiver import KEY, NUMBER, REFERENCE, RESULT, stored
-from tests.support.receiver import NEW, OLD, receiver
+from tests.support.receiver import KEY, NEW, NUMBER, OLD, REFERENCE, RESULT, choices, receiver, stored
 
 TEXT = "Your \"appointment\" is at <9:30> & it's Zoë's 😀"
 SPEECH = Speech(choices={"1": "confirmed", "2": "cancelled & gone"})
@@ -36,12 +35,6 @@ def posted_fields(response: requests.Response, choice: str) -> dict[str, str]:
     root: Any = fromstring(response.content)
     values = {var.get("name"): json.loads(f'"{var.get("expr")[1:-1]}"') for var in root.iter("var")}
     return {name: values.get(name, choice) for name in root.find(".//submit").get("namelist").split()}
-
-
-def choices(url: str) -> list[tuple[str, ...]]:
-    with closing(Database(url)) as database, database.reading() as connection:
-        query = "SELECT campaign_key, call_key, choice FROM queuecalls_choices ORDER BY 1, 2"
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def test_a_receiver_without_a_database_speaks_and_refuses_what_it_cannot_store(capfd: Any) -> None:
@@ -94,9 +87,9 @@ def test_a_choice_is_stored_for_its_call_and_the_log_has_nothing_that_was_said(s
         process.send_signal(signal.SIGTERM)
         errors, (printed, _) = process.logged(), process.communicate()
     (row,) = stored(sqlite)
-    assert choices(sqlite) == [
-        (KEY, read_result(json.loads(row["fields"]).items()).result.call_key, "cancelled & gone")
-    ]
+    call = read_result(json.loads(row["fields"]).items()).result.call_key
+    with closing(Database(sqlite)) as database:
+        assert choices(database) == [(KEY, call, "cancelled & gone")]
     assert f"POST 200 campaign {KEY}: choice stored" in errors
     for secret in (NUMBER, REFERENCE, signature, "9:30", "confirmed", "cancelled", "Traceback"):
         assert secret not in printed + errors

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
-from tests.conftest import LOGIN, PIN
+from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.warehouse import PEOPLE, Database, postgres_database, sqlite_database
 
 
@@ -28,10 +26,8 @@ def warehouse(
 
 
 @pytest.fixture
-def sandbox(connect: Any, airflow: Any) -> Iterator[Sandbox]:
-    with run_sandbox(login=LOGIN, pin=PIN, speed=0) as sandbox:
-        connect(sandbox.url)
-        yield sandbox
+def sandbox(queuecalls_sandbox: Sandbox) -> Sandbox:
+    return queuecalls_sandbox
 
 
 @pytest.fixture(autouse=True)
