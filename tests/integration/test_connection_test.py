@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, OutcomeUnknown, Refused, WireError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.stores import MARKER
 from tests.conftest import PIN, Connect
 from tests.support.fault_server import Act, FaultServer, answer, close, hang, head, raw
 from tests.support.moved import AIRFLOW
-from tests.support.outcomes import CAMPAIGN, deaf_listener
+from tests.support.outcomes import deaf_listener
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -85,22 +84,6 @@ def test_test_connection_names_what_is_wrong_in_the_connection(connect: Connect)
     assert "Nothing was queued" in message
     assert "queuecalls_default" not in message
     assert "'wrong'" in message
-
-
-@pytest.mark.parametrize(
-    ("act", "kind"), [(answer(401), Refused), (answer(429), NotAccepted), (close(), OutcomeUnknown)]
-)
-def test_every_wire_error_can_be_caught_as_one(
-    act: Act, kind: type[WireError], connect: Connect, small_list: Path
-) -> None:
-    with FaultServer(act) as server:
-        connect(server.url)
-        with pytest.raises(WireError) as caught:
-            QueueCallsHook().queue_calls(small_list, CAMPAIGN)
-    assert type(caught.value) is kind
-    with pytest.raises(WireError) as caught:  # nobody listens there any more
-        QueueCallsHook().queue_calls(small_list, CAMPAIGN)
-    assert type(caught.value) is NotSent
 
 
 @pytest.mark.parametrize(
