@@ -24,6 +24,13 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Sandbox]:
+    """A sandbox for requests that it must refuse."""
+    with run_sandbox(login=LOGIN, pin=PIN) as sandbox:
+        yield sandbox
+
+
 @pytest.fixture
 def hook(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> QueueCallsHook:
     monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", sandbox.connection)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from openapi_spec_validator import validate
 
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
-from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
+from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.sandbox import START_URL, Listener, ask, get, post
 
 
@@ -124,13 +123,6 @@ def test_the_clocks_speed_can_be_changed(queuecalls_sandbox: Sandbox, listener: 
     post(queuecalls_sandbox, "16175550101\n", max_retries="1", retry_interval="172800", result_url=listener.url)
     listener.wait_for(1)
     assert queuecalls_sandbox.calls[0].state == "failed"
-
-
-@pytest.fixture(scope="module")
-def strict() -> Iterator[Sandbox]:
-    """A sandbox for requests that it must refuse."""
-    with run_sandbox(speed=0) as sandbox:
-        yield sandbox
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,6 @@ WRONG: dict[str, list[str | None]] = {
 
 
 @pytest.fixture(scope="module")
-def strict() -> Iterator[Sandbox]:
-    """A sandbox for requests that it must refuse."""
-    with run_sandbox(login=LOGIN, pin=PIN) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(scope="module")
 def with_is_pci() -> Iterator[Sandbox]:
     """Another one, which takes the parameter ``secure`` as well."""
     with run_sandbox(login=LOGIN, pin=PIN, field_names={"secure": "is_pci"}) as sandbox:
