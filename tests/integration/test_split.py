@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.client import Campaign
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.dag_run import Run
@@ -27,6 +29,7 @@ NEW_YORK, LOS_ANGELES, TOLL_FREE = "12125550100", "13105550100", "18005550100"
 #: 6:00 in New York.
 PLANNED = datetime(2099, 1, 15, 11, tzinfo=timezone.utc)
 SPAN = "2099-01-15T1315Z_2099-01-16T0155Z_1"
+BY_SIZE: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "by": "size"}
 
 
 @pytest.fixture
@@ -38,8 +41,6 @@ def contacts(tmp_path: Path) -> Path:
 
 def split(contacts: Path, **parameters: Any) -> list[dict[str, Any]]:
     """Run the task, and return its XCom."""
-    from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
-
     given = {"contacts": str(contacts), "folder": f"{contacts.parent}/parts/", "calling_hours": "08:00-21:00"}
     task = SplitContactsOperator(
         task_id="split", **{**given, "on_invalid": "skip", "unknown_zone": "skip", **parameters}
@@ -111,15 +112,13 @@ def test_a_list_that_has_changed_is_not_split_again_so_nobody_is_in_two_campaign
     queuecalls_sandbox: Sandbox,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
-
     def queue(parts: list[dict[str, Any]]) -> None:
         for part in parts:
             campaign = Campaign(start_url="https://ivr.example.com/x.vxml", campaign_name=part["campaign_name"])
             QueueCallsHook().deliver(part["contacts"], campaign, receipts_path=str(receipts_folder))
 
     numbers = [f"1212555010{digit}" for digit in range(5)]
-    two: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "by": "size", "max_contacts": 2}
+    two: dict[str, Any] = {**BY_SIZE, "max_contacts": 2}
     contacts.write_text("".join(f"{number}\n" for number in numbers[1:]))
     parts = split(contacts, **two)
     queue(parts)
@@ -139,8 +138,6 @@ def test_a_list_that_has_changed_is_not_split_again_so_nobody_is_in_two_campaign
 
 
 def test_a_list_that_is_not_valid_is_not_split(contacts: Path, tmp_path: Path) -> None:
-    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
-
     with pytest.raises(AirflowFailException) as caught:
         split(contacts, unknown_zone="fail")
     assert isinstance(caught.value.__context__, InvalidContacts)
@@ -153,8 +150,6 @@ def test_a_list_that_is_not_valid_is_not_split(contacts: Path, tmp_path: Path) -
 def test_files_are_never_written_to_a_folder_that_renders_to_nothing(
     contacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
-
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AirflowFailException, match="folder is missing"):
         split(contacts, folder=folder)
@@ -174,27 +169,20 @@ def test_files_are_never_written_to_a_folder_that_renders_to_nothing(
 def test_a_local_folder_that_cannot_be_made_fails_the_task_without_a_retry(
     folder: str, words: str, contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
-
     (tmp_path / "locked").mkdir(mode=0o500)
     location = str(tmp_path / folder)
     problem = f"The parts cannot be written to the folder {location!r}: {words}. Choose another folder."
     for given in (location, f"file://{location}"):
         with pytest.raises(AirflowFailException) as caught:
-            split(contacts, folder=given, **BY_SIZE)
+            split(contacts, folder=given, max_contacts=5, **BY_SIZE)
         assert str(caught.value) == problem.replace(location, given)
     assert main(["split", str(contacts), "--by", "size", "--max-contacts", "5", "--folder", location]) == 2
     assert problem in capsys.readouterr().err
 
 
-BY_SIZE: dict[str, Any] = {"calling_hours": None, "unknown_zone": "fail", "by": "size", "max_contacts": 5}
-
-
 def test_a_part_never_replaces_a_file_that_is_read(
     contacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
-
     own = contacts.rename(tmp_path / "part_1.csv")
     other, suppressed = tmp_path / "calls.csv", tmp_path / "parts" / "part_1.csv"
     other.write_text(f"{NEW_YORK}\n")
@@ -207,7 +195,7 @@ def test_a_part_never_replaces_a_file_that_is_read(
     ):
         before = {file: file.read_text() for file in tmp_path.rglob("*.csv")}
         with pytest.raises(AirflowFailException, match=f"The {what} '.*part_1.csv' would be replaced"):
-            split(path, folder=str(folder), suppress=lists, campaign_name="x", **BY_SIZE)
+            split(path, folder=str(folder), suppress=lists, campaign_name="x", max_contacts=5, **BY_SIZE)
         assert main(["split", str(path), *command, str(folder), *(["--suppress", lists] if lists else [])]) == 2
         assert f"The {what} " in capsys.readouterr().err
         assert {file: file.read_text() for file in tmp_path.rglob("*.csv")} == before
@@ -231,8 +219,6 @@ def test_no_file_that_a_split_writes_replaces_another(  # noqa: PLR0917
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from airflow_provider_queuecalls._airflow.compat import AirflowFailException
-
     monkeypatch.chdir(tmp_path)
     (tmp_path / "parts").mkdir()
     options = ["--calling-hours", "08:00-21:00", "--on-invalid", "skip", "--unknown-zone", "skip", "--folder", "parts"]
