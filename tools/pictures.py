@@ -31,7 +31,7 @@ from tests.support.browser import running_browser
 from tests.support.command import REPOSITORY
 from tests.support.numbers import numbers
 from tests.support.sandbox import post
-from tests.support.two_weeks import add_two_weeks
+from tools.two_weeks import add_two_weeks
 
 IMAGES = REPOSITORY / "docs" / "images"
 HOUR = 3_600
