@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -15,8 +12,7 @@ import pytest
 
 from airflow_provider_queuecalls.records.stores import init_folder
 from tests.conftest import HOME
-from tests.support.command import REPOSITORY
-from tests.support.dag_run import without_masked
+from tests.support.dag_run import run_in_a_process, without_masked
 from tests.support.echo import SPELLINGS, echo, leaks
 from tests.support.fault_server import FaultServer
 from tests.support.moved import AIRFLOW
@@ -104,8 +100,6 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     contacts, events, receipts = folder / "calls.csv", folder / "events.json", folder / "receipts"
     contacts.write_text("".join(f"{','.join(row)}\n" for row in ROWS))
     init_folder(receipts)
-    dags = HOME / "dags" / "echo.py"
-    dags.write_text(DAG_FILE)
     with FaultServer(echo()) as server:
         connection = {
             "conn_type": "queuecalls",
@@ -115,11 +109,6 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             "extra": {"pin": PIN},
         }
         environment = {
-            **os.environ,
-            "PYTHONPATH": str(REPOSITORY),
-            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
-                {"type": "file", "log_file_path": str(events), "append": True}
-            ),
             "AIRFLOW_CONN_QUEUECALLS_DEFAULT": json.dumps(connection),
             "ECHO_SHAPES": json.dumps(TASKS),
             "ECHO_CONTACTS": str(contacts),
@@ -128,12 +117,7 @@ def kept(database: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             **({"AIRFLOW__QUEUECALLS__RECEIPTS_PATH": "none"} if AIRFLOW < (3, 3) else {}),
             "ECHO_PARAMETERS": PARAMETERS,
         }
-        try:
-            done = subprocess.run(
-                [sys.executable, str(dags)], env=environment, capture_output=True, text=True, check=False
-            )
-        finally:
-            dags.unlink()
+        done = run_in_a_process(DAG_FILE, "echo", events, environment)
         assert len(server.posts) == len(TASKS), done.stdout + done.stderr
     with closing(sqlite3.connect(HOME / "airflow.db", timeout=PATIENCE_SECONDS)) as connected:
         tables = "\n".join(connected.iterdump())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
-from tests.conftest import HOME
+from tests.support.dag_run import run_in_a_process
 from tests.support.postgres import Postgres
 
 REFERENCE, NUMBERS = "patient-88", ("16175550143", "16175550178", "12025550119")
@@ -91,7 +91,7 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
     import psycopg2
 
     folder = tmp_path_factory.mktemp("lineage")
-    dags, log, listed = HOME / "dags" / "lineage.py", folder / "events.json", folder / "do-not-call.csv"
+    log, listed = folder / "events.json", folder / "do-not-call.csv"
     listed.write_text(f"{NUMBERS[2]}\n")
     client = boto3.client("s3", endpoint_url=s3_url, aws_access_key_id="key", aws_secret_access_key="storage-secret", region_name="us-east-1")  # fmt: skip
     client.create_bucket(Bucket="lineage")
@@ -119,11 +119,8 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
             connection.cursor().execute(TABLES)
             connection.commit()
         environment = {
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
             "AIRFLOW__QUEUECALLS__RECEIPTS_PATH": "none",
             "AIRFLOW__QUEUECALLS__RESULTS_DATABASE": f"sqlite:///{folder}/results.db",
-            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(log), "append": True}),
             "AIRFLOW_CONN_QUEUECALLS_DEFAULT": sandbox.connection,
             "AIRFLOW_CONN_STORAGE": json.dumps(
                 {"conn_type": "aws", "login": "key", "password": "storage-secret", "extra": storage}
@@ -134,13 +131,7 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
                 | {"from_sql": {"campaign_name": "from_sql", **query}, "joined": joined}
             ),
         }
-        dags.write_text(DAG_FILE)
-        try:
-            done = subprocess.run(
-                [sys.executable, str(dags)], env=environment, capture_output=True, text=True, check=False
-            )
-        finally:
-            dags.unlink()
+        done = run_in_a_process(DAG_FILE, "lineage", log, environment)
         assert done.returncode == 0, done.stdout + done.stderr
         text = log.read_text()
         last = {event["job"]["name"]: event for event in map(json.loads, text.splitlines())}

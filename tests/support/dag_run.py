@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from tests.conftest import HOME
+from tests.support.command import REPOSITORY
 from tests.support.logs import Entry, everything_logged
 from tests.support.moved import IS_AIRFLOW_2, dag_bag, for_this_airflow, serialized_dag, xcom_model, xcom_value
 
@@ -118,3 +123,18 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
             kept=json.dumps([row.value for row in pushed]) + json.dumps(rendered),
             printed=printed,
         )
+
+
+def run_in_a_process(
+    code: str, dag_id: str, events: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that is a DAG file, which exists only meanwhile. OpenLineage's events go to a file."""
+    file = HOME / "dags" / f"{dag_id}.py"
+    file.write_text(code)
+    transport = {"type": "file", "log_file_path": str(events), "append": True}
+    common = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
+    given = {**os.environ, **common, **environment}
+    try:
+        return subprocess.run([sys.executable, str(file)], env=given, capture_output=True, text=True, check=False)
+    finally:
+        file.unlink()
