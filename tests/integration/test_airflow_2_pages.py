@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +18,7 @@ from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import LOGIN, PIN
 from tests.support.moved import IS_AIRFLOW_2, for_this_airflow
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.ports import free_port
 from tests.support.sandbox import START_URL
 
@@ -169,15 +168,6 @@ def scheduler(dags: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(PATIENCE_SECONDS)
 
 
-def wait(reached: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
-    """Ask until there is something, or the process has ended. Fails if patience does."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not (found := reached()) and process.poll() is None:
-        assert time.monotonic() < end, f"nothing came in {PATIENCE_SECONDS} s"
-        time.sleep(0.3)
-    return found
-
-
 def known() -> bool:
     from airflow.models.serialized_dag import SerializedDagModel
 
@@ -217,9 +207,9 @@ def test_a_run_that_is_started_there_reaches_the_service(
     dags.mkdir()
     (dags / "dag.py").write_text(for_this_airflow(DAG_FILE.format(dag_id=DAG_ID, start_url=START_URL)))
     with scheduler(dags, log := tmp_path / "scheduler.log") as process:
-        wait(known, process)
+        wait_until(known, process, log)
         conf = json.dumps({"contacts": str(small_list)})
-        wait(lambda: started(client, conf), process)
-        assert wait(ended, process) == "success", log.read_text()
+        wait_until(lambda: started(client, conf), process, log)
+        assert wait_until(ended, process, log) == "success", log.read_text()
     (campaign,) = sandbox.campaigns
     assert (campaign.contacts, set(sandbox.numbers.values())) == (3, {1})

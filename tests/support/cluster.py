@@ -8,6 +8,7 @@ project; elsewhere it has directories of its own.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ from typing import Any
 
 from tests.support.airflow import Airflow, airflow_command, real_airflow
 from tests.support.command import REPOSITORY
-from tests.support.redis import Redis, redis_server
+from tests.support.patience import PATIENCE_SECONDS, wait_until
+from tests.support.ports import free_port
 from tests.support.s3 import BUCKET, STORAGE, new_bucket, s3_connection, s3_server
 
 #: Seconds that Redis waits for a worker to have done with a task, before it gives the task to another one as well.
@@ -41,6 +43,51 @@ exec "$@"
 """
 #: Makes a directory, and what is in there: $1 is the directory.
 _OWN_DIRECTORY = 'mkdir -p "$1" && cd "$1" && shift && exec "$@"'
+
+
+class Redis:
+    """A server that keeps what it holds over a restart, as Debian's does."""
+
+    def __init__(self, directory: Path) -> None:
+        program = shutil.which("redis-server")
+        assert program, "Redis is not installed: tools/install_debian.sh redis-server"
+        self._port = free_port()
+        self._log = directory / "log"
+        self._command = [
+            *(program, "--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(directory)),
+            *("--save", "3600 1", "--logfile", str(self._log)),
+        ]
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it has read what it kept."""
+        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        ping = ["redis-cli", "-p", str(self._port), "ping"]
+        wait_until(
+            lambda: subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n", self._process, self._log
+        )
+
+    def stop(self) -> None:
+        """Let it write down what it holds, and end."""
+        self._process.terminate()
+        self._process.wait(PATIENCE_SECONDS)
+
+    def restart(self) -> None:
+        """Stop and start it: its connections break."""
+        self.stop()
+        self.start()
+
+
+@contextmanager
+def redis_server() -> Iterator[Redis]:
+    """Start a server on a free port, and stop it."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
+        redis = Redis(Path(directory))
+        redis.start()
+        try:
+            yield redis
+        finally:
+            redis.stop()
 
 
 @dataclass(frozen=True)

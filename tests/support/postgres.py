@@ -7,13 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.ports import free_port
 
 SUPERUSER = "postgres"
@@ -66,12 +65,13 @@ def postgres_server(*, fsync: str = "off") -> Iterator[Postgres]:
         }  # fmt: skip
         options = [f"--{name}={value}" for name, value in settings.items()]
         log = Path(directory, "log")
+        ready = [str(programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
 
         def start() -> subprocess.Popen[bytes]:
             command = [str(programs / "postgres"), "-D", str(data), *options]
             with log.open("ab") as output:
                 process = subprocess.Popen(command, stdout=output, stderr=output, cwd=directory, **owner)
-            _wait(programs, port, process, log)
+            wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, process, log)
             return process
 
         server = Postgres(programs, port, start)
@@ -95,12 +95,3 @@ def _owner(directory: str) -> Mapping[str, Any]:
         return {}
     shutil.chown(directory, SUPERUSER, SUPERUSER)
     return {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": ()}
-
-
-def _wait(programs: Path, port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    ready = [str(programs / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
-    while subprocess.run(ready, check=False).returncode != 0:
-        running = server.poll() is None and time.monotonic() < end
-        assert running, f"PostgreSQL doesn't start\n{log.read_text(errors='replace')}"
-        time.sleep(0.1)
