@@ -20,6 +20,7 @@ from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.support.airflow import Airflow, api_server
 from tests.support.browser import IN_AIRFLOW, watched_page
 from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, SEEN_DAG, USERS, add_results
+from tests.support.command import REPOSITORY
 from tests.support.moved import AIRFLOW
 from tests.support.receiver import NEW
 
@@ -54,7 +55,7 @@ def serving(home: Path, path: str = "") -> Iterator[Airflow]:
         "AIRFLOW__API_AUTH__JWT_SECRET": "for this test only, and 64 bytes long, as signatures want it to be",
         "AIRFLOW__QUEUECALLS__RESULTS_DATABASE": results,
         "AIRFLOW__QUEUECALLS__RESULTS_SECRET": NEW,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(REPOSITORY),
     }
     with api_server(home, variables, path) as server:
         yield server

@@ -21,14 +21,14 @@ import pytest
 
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME
+from tests.support.command import REPOSITORY
 from tests.support.dag_run import Run, run_dag_file
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, dag_bag, for_this_airflow
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 EXAMPLES = [
-    *sorted((ROOT / "example_dags").glob("queue_calls*.py")),
-    ROOT / "example_dags" / "appointment_reminders.py",
+    *sorted((REPOSITORY / "example_dags").glob("queue_calls*.py")),
+    REPOSITORY / "example_dags" / "appointment_reminders.py",
 ]
 ZONE = ZoneInfo("America/New_York")
 CONTACTS = "16175550100,appointment-1,Tuesday at 9:30\n"
@@ -66,7 +66,7 @@ def documented_dags() -> Iterator[Any]:
     for page in PAGES:
         blocks = [code for code in code_blocks(page, "python") if "with DAG(" in code]
         for number, code in enumerate(blocks, start=1):
-            yield pytest.param(Documented(page, code), id=f"{page.relative_to(ROOT)}-{number}")
+            yield pytest.param(Documented(page, code), id=f"{page.relative_to(REPOSITORY)}-{number}")
 
 
 DOCUMENTED = list(documented_dags())

@@ -17,11 +17,9 @@ from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME
-from tests.support.command import newly_imported
+from tests.support.command import REPOSITORY, newly_imported
 from tests.support.moved import for_this_airflow
 from tests.support.sandbox import START_URL, post
-
-ROOT = Path(__file__).parents[2]
 
 
 def run(*command: str, folder: Path, **environment: str) -> str:
@@ -34,7 +32,7 @@ def run(*command: str, folder: Path, **environment: str) -> str:
 
 
 def test_the_documented_example_passes(database: None, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "testing.md").read_text(encoding="utf-8")
     files = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", text, flags=re.DOTALL))
     assert list(files) == ["dags/reminders.py", "tests/conftest.py", "tests/test_reminders.py"]
     for name, content in files.items():
@@ -49,7 +47,7 @@ def test_the_documented_example_passes(database: None, tmp_path: Path) -> None:
     ):
         ours.backup(copy)
     printed = run(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path, PYTHONPATH=str(ROOT),
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", folder=tmp_path, PYTHONPATH=str(REPOSITORY),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{tmp_path / 'airflow.db'}",
     )  # fmt: skip
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls import clocks
+from tests.support.command import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 VANCOUVER = """
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.clocks import clocks, offset, tzdata
@@ -36,7 +36,7 @@ def test_the_newest_time_zone_data_is_used(tmp_path: Path, system: str | None, e
     if system:
         (tmp_path / "tzdata.zi").write_text(f"# version {system}\n")
     environment = {**os.environ, "PYTHONTZPATH": str(tmp_path)}
-    ran = subprocess.run([sys.executable, "-c", VANCOUVER], capture_output=True, text=True, check=True, cwd=ROOT, env=environment)  # fmt: skip
+    ran = subprocess.run([sys.executable, "-c", VANCOUVER], capture_output=True, text=True, check=True, cwd=REPOSITORY, env=environment)  # fmt: skip
     assert ran.stdout.strip().endswith(expected)
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
+from tests.support.command import REPOSITORY
 
-REGISTRY: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / ".airflow-registry.yaml").read_text("utf-8"))
+REGISTRY: dict[str, Any] = yaml.safe_load((REPOSITORY / ".airflow-registry.yaml").read_text("utf-8"))
 #: What the names of the classes end with that a kind of module holds.
 ENDINGS = {
     "operators": "Operator",

@@ -1,11 +1,10 @@
-"""Which clock applies to a number, and which hours: a table judged by hand, and comparisons with a slow and simple check."""
+"""Which clock applies to a number, and which hours: a table worked out by hand, and comparisons with a slow and simple check."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from datetime import date, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,8 @@ from airflow_provider_queuecalls.contacts.calling_hours import (
     set_names,
 )
 from airflow_provider_queuecalls.contacts.places import UNKNOWN, Place, area_codes, place_named, place_of
+from tests.support.command import REPOSITORY
 
-ROOT = Path(__file__).parents[3]
 DAYTIME = CallingHours.read("08:00-21:00")
 
 
@@ -90,7 +89,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("number", "span", "is_allowed"), TABLE)
-def test_the_table_that_was_judged_by_hand(number: int, span: str, is_allowed: bool) -> None:
+def test_the_table_that_was_worked_out_by_hand(number: int, span: str, is_allowed: bool) -> None:
     assert len(TABLE) >= 60
     is_old = clocks.tzdata()[0] < "2026f" and any(len(clocks.clocks(zone)) > 1 for zone in place_of(number).zones)
     # With old data, the clocks of before must be within hours, too.
@@ -246,7 +245,7 @@ def test_the_table_of_area_codes_is_current() -> None:
     """Codes, corrections, and what phonenumbers says: see the tool."""
     pytest.importorskip("phonenumbers", minversion="9.0.13")  # an older one lacks area codes in service
     command = [sys.executable, "tools/area_codes.py", "--check"]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

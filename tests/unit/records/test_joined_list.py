@@ -23,6 +23,7 @@ from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
 from airflow_provider_queuecalls.records.next_list import read_next_list, write_next_list
 from airflow_provider_queuecalls.stopping import StopRequest
+from tests.support.command import REPOSITORY
 from tests.unit.contacts.checking import file_size_limit
 
 ANN, BOB, CAY, DAN = "16175550100", "16175550101", "12025550119", "+442071838750"
@@ -305,5 +306,5 @@ def test_a_wrong_parameter_is_an_error(values: dict[str, Any], said: str) -> Non
 
 
 def test_every_selection_is_documented() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "results.md").read_text("utf-8")
+    page = (REPOSITORY / "docs" / "results.md").read_text("utf-8")
     assert [name for name in SELECTIONS if f"| `{name}` |" not in page] == []
