@@ -69,20 +69,31 @@ PROBE = "queuecalls-connection-test"
 def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: Context | None = None) -> OpenStore:
     """How to open a campaign's record: at ``receipts_path`` or that of Airflow's configuration, else in the task's state.
 
-    Raises :class:`InvalidCampaign` if no record can be kept there. A dry run needs no record.
+    What the task's state has counts as well, since a path may have been set after the task has sent its campaign. Raises
+    :class:`InvalidCampaign` if no record can be kept there. A dry run needs no record.
     """
-    path = _given(receipts_path)
-    if path is None:
-        state = context and context.get("task_state_store")
-        if state is None and dry_run:
+    path, state = _given(receipts_path), context and context.get("task_state_store")
+
+    def open_state(key: CampaignKey) -> Store:
+        return TaskStateStore(state, context and context["ti"], key.sender_digest)
+
+    if path is None and state is None:
+        if dry_run:
             return lambda _: NoStore()
-        if state is None:
-            raise _invalid(*NOT_SET)
-        return lambda key: TaskStateStore(state, context and context["ti"], key.sender_digest)
+        raise _invalid(*NOT_SET)
     if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
-    return _records_in(path)
+    if path is None:
+        return open_state
+    open_shared = _records_in(path)
+
+    def open_after_state(key: CampaignKey) -> Store:
+        store = open_shared(key)
+        store.before = open_state(key)
+        return store
+
+    return open_shared if state is None else open_after_state
 
 
 def alarm_records_at(receipts_path: Any, operation_seconds: float) -> OpenStore:

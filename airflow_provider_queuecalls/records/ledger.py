@@ -69,6 +69,8 @@ class Ledger:
         #: When the first result of the campaign arrived since an entry's request began; None where none is known.
         self._first_result = first_result
         self._store = store
+        #: Where the last entry was read from.
+        self._source = store
         self._key = key
         self._try = this_try
         self._generation = 0
@@ -194,7 +196,7 @@ class Ledger:
     @property
     def how_to_resolve(self) -> str:
         """What a person can do about an unknown outcome, once they have looked the campaign up."""
-        return ways_to_resolve(self._store.command_arguments, self._store.clear_note)
+        return ways_to_resolve(self._source.command_arguments, self._source.clear_note)
 
     def proven_at(self, entry: Entry) -> str | None:
         """When a result arrived that proves that a request without a response was queued; None without one."""
@@ -269,6 +271,7 @@ class Ledger:
 
     def _create(self, entry: Entry) -> bool:
         """Create the next generation; False where somebody else has."""
+        self._source = self._store
         generation = self._generation + 1
         try:
             created = self._store.create(generation, entry.to_json())
@@ -284,14 +287,19 @@ class Ledger:
         return True
 
     def _last(self) -> tuple[int, Entry | None]:
+        self._source = self._store
         last = self._store.last()
+        if last is None and self._store.before is not None:
+            self._source = self._store.before
+            earlier = self._source.last()
+            last = earlier and (0, earlier[1])
         if last is None:
             return 0, None
         generation, stored = last
         try:
             entry = Entry.from_json(stored)
             about = entry.key
-            counts = self._store.other_names_count and about.sender_digest == self._key.sender_digest
+            counts = self._source.other_names_count and about.sender_digest == self._key.sender_digest
             if about != self._key and not counts:
                 raise ValueError(f"it is about campaign {about.campaign_name[:100]!r} at {about.service[:100]}")
         except ValueError as problem:
@@ -301,7 +309,7 @@ class Ledger:
     def _damaged(self, generation: int, problem: object) -> DamagedRecord:
         return DamagedRecord(
             f"Cannot tell whether campaign {self._key.campaign_name!r} was queued: its record in "
-            f"{self._store.location_of(generation)} is not valid ({problem}). Nothing was sent. Look for the campaign in the "
+            f"{self._source.location_of(generation)} is not valid ({problem}). Nothing was sent. Look for the campaign in the "
             "vendor's campaign manager. If it is not there, remove that entry and clear this task: the entry before it "
             "counts, and without one the campaign is sent. If it is there, keep it and leave this task failed.",
             campaign_name=self._key.campaign_name,
@@ -327,7 +335,7 @@ class Ledger:
         if entry.result is None:
             raise OutcomeUnknown(
                 f"Cannot tell whether campaign {name!r} was queued at {entry.service}: {entry.sender} started to send "
-                f"it at {entry.started_at} and recorded no response ({self._store.location}).{self.hint(entry)} It will not be sent again "
+                f"it at {entry.started_at} and recorded no response ({self._source.location}).{self.hint(entry)} It will not be sent again "
                 f"automatically. Look for it in the vendor's campaign manager, or ask their support.\n{self.how_to_resolve}",
                 campaign_name=name,
                 sent=False,
@@ -356,8 +364,8 @@ class Ledger:
         except OutcomeUnknown:
             raise
         except Exception as error:  # noqa: BLE001  # each store has errors of its own
-            name, at = self._key.campaign_name, self._store.location
-            problem = f"could not be {done} ({self._store.problem(error)})"
+            name, at = self._key.campaign_name, self._source.location
+            problem = f"could not be {done} ({self._source.problem(error)})"
             raise NoRecord(
                 f"Campaign {name!r} was not sent: its record in {at} {problem}. It is safe to try again."
                 if sending

@@ -40,6 +40,8 @@ class Store(Protocol):
     clear_note: str = ""
     #: Whether it is the record of one task, so that what was sent under another name counts, too.
     other_names_count: bool = False
+    #: Where the record was kept before this place was set. Its last entry counts as long as there is none here.
+    before: Store | None = None
 
     @property
     def exclusive(self) -> bool:
@@ -159,7 +161,8 @@ class LocalStore(SharedStore):
                 os.fsync(file.fileno())
             self._link(partial, self._folder / file_name(generation))
         except FileExistsError:
-            return False
+            if os.stat(partial).st_nlink == 1:  # NFS may repeat a link that it has made
+                return False
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(partial)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,12 +21,15 @@ from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls._airflow.stores import RemoteStore
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
+from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
+from tests.conftest import Connect
 from tests.support import fault_server as faults
 from tests.support.logs import everything_logged
-from tests.support.moved import IS_AIRFLOW_2
+from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.s3 import first_writers_meet, s3_connection
 from tests.support.sending import FORKSERVER, send, send_and_tell, send_and_tell_from_a_process, senders_meet
+from tests.support.task import execute
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -346,3 +351,23 @@ def test_a_library_that_would_replace_a_record_is_refused(
     ):
         send(contacts="/no/such/file.csv", receipts_path=f"{scheme}://storage@bucket/receipts")
     assert service.requests == []
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 3), reason="tasks have no state")
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_a_task_has_in_its_state_counts_when_receipts_path_is_set_later(
+    is_known: bool, small_list: Path, receipts: str, connect: Connect
+) -> None:
+    """It would send its list again when it is cleared."""
+    given = {"contacts": str(small_list), "start_url": "https://ivr.example.com/x.vxml", "campaign_name": "spring"}
+    state: dict[str, Any] = {}
+    store = SimpleNamespace(
+        get=state.get, set=lambda key, value, **_: state.update({key: json.loads(json.dumps(value))})
+    )
+    with faults.FaultServer(faults.QUEUED if is_known else faults.close(), faults.QUEUED) as service:
+        connect(service.url)
+        for receipts_path in (None, receipts, receipts):
+            task = QueueCallsOperator(task_id="call", receipts_path=receipts_path, **given)
+            with nullcontext() if is_known else pytest.raises(AirflowFailException, match="Cannot tell whether"):
+                assert execute(task, task_state_store=store)["outcome"] == "queued"
+    assert len(service.posts) == 1

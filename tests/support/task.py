@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 
 
-def execute(task: Any, run_id: str = "manual__1") -> Any:
+def execute(task: Any, run_id: str = "manual__1", **context: Any) -> Any:
     ti = SimpleNamespace(
         dag_id="reminders",
         task_id="call",
@@ -20,7 +20,7 @@ def execute(task: Any, run_id: str = "manual__1") -> Any:
         max_tries=0,
         xcom_push=lambda **_: None,
     )
-    return task.execute({"ti": ti})
+    return task.execute({"ti": ti, **context})
 
 
 def failure_of(task: Any) -> BaseException:

@@ -377,6 +377,29 @@ def test_a_task_that_has_queued_a_campaign_does_not_send_it_under_another_name()
     assert last(store).campaign_name == "spring"
 
 
+@pytest.mark.parametrize("state", ["receipt", "complete", "intent"])
+def test_what_was_recorded_elsewhere_before_counts_until_there_is_an_entry(state: str, store: MemoryStore) -> None:
+    """As where a task has sent its campaign with the record in its own state, and then receipts_path is set."""
+    before = StateOfOneTask()
+    before.command_arguments = "--task outreach once call -1"
+    sent(before) if state == "receipt" else started(before, complete=state == "complete")
+    store.before = before
+    kept = dict(before.entries)
+    if state == "receipt":
+        assert ledger(store).find(LIST, 3) == RESULT
+        assert ledger(store, scope="run-1/4", resend=True).find(LIST, 3) is None
+    elif state == "complete":
+        with pytest.raises(OutcomeUnknown, match=r"resolve --task outreach once call -1 --not-queued"):
+            ledger(store).find(LIST, 3)
+        generation, _ = ledger(store).read()
+        resolve(ledger(store), generation, queued=False, by="Ann", force=True)
+        assert (last(store).state, min(store.entries)) == (State.OPEN, 1)
+    else:
+        sent(store)
+        assert ledger(store).find(LIST, 3) == RESULT
+    assert before.entries == kept
+
+
 def test_a_task_whose_outcome_is_unknown_does_not_send_under_another_name() -> None:
     store = StateOfOneTask()
     started(store, complete=True)

@@ -195,6 +195,21 @@ def test_a_disk_that_fails_leaves_no_part_of_an_entry(store: LocalStore, mocker:
     assert files(store) == []
 
 
+def test_a_link_that_is_made_twice_is_ones_own(store: LocalStore, mocker: MockerFixture) -> None:
+    """NFS repeats a request whose response was lost, and then says that the name is taken."""
+    link = os.link
+
+    def link_twice(*names: Any) -> None:
+        link(*names)
+        link(*names)
+
+    mocker.patch("os.link", link_twice)
+    assert store.create(1, ENTRY)
+    mocker.stopall()
+    assert not store.create(1, {"state": "open"})
+    assert store.last() == (1, ENTRY)
+
+
 @pytest.mark.parametrize("operation", [LocalStore.probe, lambda store: store.create(1, ENTRY)])
 def test_a_file_system_without_hard_links_is_named(
     operation: Callable[[LocalStore], object], store: LocalStore, root: Path, mocker: MockerFixture
