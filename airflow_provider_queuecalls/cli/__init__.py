@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 from airflow_provider_queuecalls import __version__
 from airflow_provider_queuecalls.cli import (
@@ -24,6 +24,7 @@ from airflow_provider_queuecalls.cli import (
     split,
     suppression,
 )
+from airflow_provider_queuecalls.cli.terminal import say, say_traceback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 
 SUBCOMMANDS = (check, suppression, hours, split, send, records, results, probe, sandbox, demo)
@@ -37,18 +38,31 @@ OUTPUT_CLOSED = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code: 0, or 2 where the subcommand could not be run; see each subcommand for its own.
 
-    If whoever reads the output closes it early, as ``head`` does, a command that is not done ends there, with 141.
+    If whoever reads the output closes it early, as ``head`` does, a command that is not done ends there, with 141. If the
+    output cannot be written for another reason, such as a full disk, a command that would report 0 reports 2.
     """
-    code = OUTPUT_CLOSED
+    code = None
     try:
         try:
             code = _run(arguments)
         finally:
             print(end="", flush=True)
     except BrokenPipeError:
-        # Python writes what is left at its end, and would show the error once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OUTPUT_CLOSED if code is None else code
+        _drop_output(sys.stdout)
+    except OSError as error:
+        code = code or _say_error(f"The output cannot be written: {error.strerror}")
+        _drop_output(sys.stdout)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _drop_output(sys.stderr)
     return code
+
+
+def _drop_output(stream: TextIO) -> None:
+    """Drop what could not be written. Python writes it at its end, and would exit with 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -65,7 +79,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             return _say_error(
                 f"The command {options.command!r} needs {error.name}, which is not installed: pip install '{package}'"
             )
-        traceback.print_exc()
+        say_traceback()
         return FAILED
 
 
@@ -81,5 +95,5 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _say_error(sentence: str) -> int:
-    print(f"queuecalls: {sentence}", file=sys.stderr)
+    say(f"queuecalls: {sentence}")
     return FAILED

@@ -7,7 +7,6 @@ import json
 import logging
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
@@ -15,11 +14,13 @@ from types import FrameType
 from typing import Any
 
 from airflow_provider_queuecalls.cli.check import add_limit, add_rules, given_rules, option_help, progress_bar
+from airflow_provider_queuecalls.cli.terminal import say, say_traceback
 from airflow_provider_queuecalls.client import Campaign
 from airflow_provider_queuecalls.client.campaign import BY_NAME
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContacts, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.voice.speech import SPEAK
 
 SENT, NOT_VALID, FAILED, UNKNOWN = 0, 1, 2, 3
@@ -78,14 +79,13 @@ def _run(options: argparse.Namespace) -> int:
     except QueueCallsError as error:
         return _fail(error, FAILED)
     except KeyboardInterrupt:  # from the time of sending on, a signal is a request to stop
-        print("\nqueuecalls: Nothing was sent.", file=sys.stderr)
+        say("\nqueuecalls: Nothing was sent.")
         return FAILED
-    except Exception:  # noqa: BLE001 - Python would exit with 1, which means that the contact file is not valid
-        traceback.print_exc()
-        print("queuecalls: Nothing was sent.", file=sys.stderr)
+    except (Exception, SystemExit):  # noqa: BLE001 - Python would exit with 1, which means that the contact file is not valid
+        say_traceback()
+        say("queuecalls: Nothing was sent.")
         return FAILED
-    _print(result, options)
-    return code
+    return code if _printed(result, options) else UNKNOWN if result["outcome"] == Outcome.QUEUED.value else FAILED
 
 
 def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -132,13 +132,13 @@ def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 @contextmanager
 def _outcome_unknown(campaign_name: str) -> Iterator[None]:
-    """Say of an error that nobody has foreseen that the campaign may be queued."""
+    """Say of an error that nobody has foreseen, or of an exit, that the campaign may be queued."""
     try:
         yield
     except QueueCallsError:
         raise
-    except Exception as error:  # noqa: BLE001
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001
+        say_traceback()
         raise OutcomeUnknown(
             f"Cannot tell whether campaign {campaign_name!r} was queued: the command ended with {type(error).__name__}. Look for it "
             "in the vendor's campaign manager before you send it again.",
@@ -161,23 +161,29 @@ def _stderr_logger() -> logging.Logger:
 def _confirmed(campaign_name: str, contacts: int) -> bool:
     """Ask for the number of contacts. Where nobody can be asked, it is a no."""
     if not sys.stdin.isatty():
-        print("queuecalls: there is no terminal to confirm on. Add --yes to send. Nothing was sent.", file=sys.stderr)
+        say("queuecalls: there is no terminal to confirm on. Add --yes to send. Nothing was sent.")
         return False
-    prompt = f"Campaign {campaign_name} will call {contacts:,} contacts. Type their number to send it: "
-    print(prompt, end="", file=sys.stderr, flush=True)
+    say(f"Campaign {campaign_name} will call {contacts:,} contacts. Type their number to send it: ", end="")
     if sys.stdin.readline().strip().replace(",", "") == str(contacts):
         return True
-    print("queuecalls: that is not the number of contacts. Nothing was sent.", file=sys.stderr)
+    say("queuecalls: that is not the number of contacts. Nothing was sent.")
     return False
 
 
-def _print(result: dict[str, Any], options: argparse.Namespace) -> None:
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print(f"{result['outcome']}: campaign {result['campaign_name']}, {result['contacts']:,} contacts")
+def _printed(result: dict[str, Any], options: argparse.Namespace) -> bool:
+    """Print the result; False where that is not possible, such as on a full disk."""
+    name, outcome = result["campaign_name"], result["outcome"]
+    text = json.dumps(result) if options.json else f"{outcome}: campaign {name}, {result['contacts']:,} contacts"
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except (OSError, UnicodeError) as error:
+        say(f"queuecalls: The result cannot be printed ({type(error).__name__}). Campaign {name!r} is {outcome}.")
+        return False
+    return True
 
 
 def _fail(error: QueueCallsError, code: int) -> int:
-    print(f"queuecalls: {error}", file=sys.stderr)
+    say(f"queuecalls: {error}")
     return code

@@ -1,7 +1,10 @@
-"""How the subcommands print tables."""
+"""How the subcommands print tables, and messages about what went wrong."""
 
 from __future__ import annotations
 
+import sys
+import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,3 +16,15 @@ def console(*, record: bool = False) -> Console:
     from rich.console import Console
 
     return Console(record=record, markup=False, emoji=False)
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Print a message to stderr. If that cannot be written, as on a full disk, the exit code still counts."""
+    with suppress(OSError):
+        print(text, end=end, file=sys.stderr, flush=True)
+
+
+def say_traceback() -> None:
+    """Print the traceback of the error that is being handled, as :func:`say` does."""
+    with suppress(OSError):
+        traceback.print_exc()

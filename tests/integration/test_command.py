@@ -63,6 +63,16 @@ def test_a_reader_who_has_enough_causes_no_error(contacts: Path, unbuffered: str
     assert b"BrokenPipeError" not in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--json", "--help"])
+def test_an_output_that_cannot_be_written_ends_with_2(option: str, tmp_path: Path) -> None:
+    (path := tmp_path / "calls.csv").write_text(f"{ANN}\n")
+    with open("/dev/full", "w") as output:
+        command = [sys.executable, "-c", PROGRAM, "check", str(path), option]
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+
+
 def test_duplicates_that_were_dropped_as_asked_are_clean(tmp_path: Path) -> None:
     path = tmp_path / "calls.csv"
     path.write_text(f"{ANN}\n{ANN}\n")

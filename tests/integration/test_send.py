@@ -8,6 +8,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from airflow_provider_queuecalls import cli
 from airflow_provider_queuecalls.sandbox.server import Sandbox
-from tests.support.command import PROGRAM, Program
+from tests.support.command import PROGRAM, REPOSITORY, Program
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -169,6 +170,40 @@ def test_an_unforeseen_error_leaves_the_outcome_unknown_only_once_sending_has_be
     assert done.returncode == 3
     assert "Cannot tell whether campaign 'spring' was queued: the command ended with LookupError." in done.stderr
     assert queuecalls_sandbox.campaigns == []
+
+
+@pytest.mark.parametrize(
+    ("options", "encoding", "code"),
+    [(["--yes", "--json"], "utf-8", 3), (["--dry-run"], "utf-8", 2), (["--yes"], "ascii", 3)],
+)
+def test_a_result_that_cannot_be_printed_ends_with_3_if_the_campaign_is_queued(
+    options: list[str], encoding: str, code: int, arguments: list[str], queuecalls_sandbox: Sandbox
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-c", PROGRAM, *arguments, "--campaign-name", "café", *options]
+    with open(os.devnull if encoding == "ascii" else "/dev/full", "w") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert len(queuecalls_sandbox.campaigns) == (code == 3)
+    assert "The result cannot be printed" in done.stderr
+
+
+@pytest.mark.parametrize(("fault", "code"), [(None, 0), ("connection_reset", 3), ("http_401", 2)])
+def test_messages_that_cannot_be_printed_leave_the_exit_code_as_it_is(
+    fault: str | None, code: int, arguments: list[str], queuecalls_sandbox: Sandbox
+) -> None:
+    if fault:
+        queuecalls_sandbox.fail_next(fault)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with open("/dev/full", "w") as errors:
+        command = [sys.executable, "-c", PROGRAM, *arguments, "--yes"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, env=environment, check=False)
+    assert done.returncode == code
+
+
+def test_an_exit_while_a_campaign_is_sent_leaves_its_outcome_unknown(send: Send, mocker: MockerFixture) -> None:
+    mocker.patch("airflow_provider_queuecalls.delivery._send", side_effect=SystemExit(1))
+    assert send("--yes").returncode == 3
 
 
 def test_a_list_that_changes_before_it_is_sent_is_reported_with_the_earlier_campaign(
