@@ -97,13 +97,13 @@ class Results(ABC):
         return counts
 
     def places(self) -> dict[Place, PlaceCount]:
-        """Count the rows by the place of their numbers, in the order of the counts and then of the places' names; empty without
+        """Count the rows by the place of their numbers, in the order of the counts, the zones, and the regions; empty without
         calling hours."""
         counts = dict[Place, PlaceCount]()
         for (place, outside), count in self._places.items():
             before = counts.get(place, PlaceCount(0, 0))
             counts[place] = PlaceCount(before.contacts + count, before.outside_hours + outside * count)
-        return dict(sorted(counts.items(), key=lambda item: (-item[1].contacts, str(item[0]))))
+        return dict(sorted(counts.items(), key=lambda item: (-item[1].contacts, str(item[0]), item[0])))
 
     def sent_places(self) -> list[Place]:
         """The places of the rows that are sent, in the same order."""

@@ -76,6 +76,15 @@ def test_zones_with_equally_many_rows_are_in_the_order_of_their_names(contacts: 
 
 
 @pytest.mark.usefixtures("results_kept")
+def test_places_of_one_zone_with_equally_many_rows_are_in_the_order_of_their_regions(contacts: Contacts) -> None:
+    codes = (603, 302, 617, 401, 212, 207, 202, 860)  # NH, DE, MA, RI, NY, ME, DC, CT
+    path = contacts("".join(f"1{code}5550100\n" for code in codes))
+    found = report_of(path, (NOON, None))
+    assert [place.regions[0] for place in found.sent_places] == ["CT", "DC", "DE", "MA", "ME", "NH", "NY", "RI"]
+    assert list(found.places) == found.sent_places
+
+
+@pytest.mark.usefixtures("results_kept")
 def test_without_an_end_it_is_the_latest_that_is_right_for_all(contacts: Contacts) -> None:
     path = contacts(f"{NEW_YORK}\n{LOS_ANGELES}\n")
     assert report_of(path, (NOON, None)).span == (NOON, at("2026-11-27T20:55:00-05:00"))
