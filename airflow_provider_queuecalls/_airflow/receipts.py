@@ -244,9 +244,8 @@ def stores_at(receipts_path: Any, name: str | None = None) -> list[tuple[str, St
         mine = re.compile(f"{re.escape(name)}|{re.escape(_readable(name))}-[0-9a-f]{{16}}")
         names = [each for each in names if mine.fullmatch(each)]
         if not names:
-            place = _shown(path)
             raise QueueCallsError(
-                f"There is no record of {name!r} in {place}. List all with: queuecalls records list --receipts {place}"
+                f"There is no record of {name!r} in {_shown(path)}. 'queuecalls records list', with the same --receipts, lists all."
             )
     return [(each, open_named(each)) for each in sorted(names)]
 

@@ -120,6 +120,11 @@ class Ledger:
             return None
         if this_try.resend and not is_same_permission:
             return None
+        if this_try.resend and found.state is State.RECEIPT:
+            self._log.warning(
+                "resend sends the campaign once each time the task is cleared, and by its record it has done so. To send it once more, "
+                "clear the task again."
+            )
         return self._result_of(found)
 
     def record_intent(self, *, complete: bool = False) -> None:

@@ -153,7 +153,10 @@ def test_a_damaged_record_is_named_with_its_file_and_a_way_out(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "winter"], "There is no record of 'winter' in '{receipts}'. List all with: queuecalls records list"),
+        (
+            ["show", "winter"],
+            "There is no record of 'winter' in '{receipts}'. 'queuecalls records list', with the same --receipts, lists all.",
+        ),
         (["show"], "Name one campaign"),
         (["list", "--receipts", "/no/such/folder"], "cannot be read"),
         (

@@ -181,6 +181,14 @@ def test_withdrawing_without_an_intent_changes_nothing(store: MemoryStore) -> No
     assert ledger(store).find(LIST, 3) == RESULT
 
 
+def test_a_resend_that_was_used_up_says_so(store: MemoryStore, caplog: pytest.LogCaptureFixture) -> None:
+    """As after Clear if the task has fewer retries than before: Airflow's counter does not show that it was cleared."""
+    sent(store, resend=True)
+    assert not caplog.messages
+    assert ledger(store, resend=True).find(LIST, 3) == RESULT
+    assert "To send it once more, clear the task again." in caplog.text
+
+
 def test_resend_sends_once_in_a_scope(store: MemoryStore) -> None:
     sent(store)
     sent(store, scope="run-1/6", resend=True, number=4)
