@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Mapping
@@ -111,7 +112,7 @@ def _run(options: argparse.Namespace) -> int:
     path.with_suffix(".txt").write_text(report.text, "utf-8")
     print(
         f"\nThe service has accepted at most {MOST_CALLS - sender.calls_left} calls. The report is in {path}, and its text, to attach to an "
-        f"issue, in {path.with_suffix('.txt')}.\nA sandbox like this service: queuecalls sandbox --profile {path}"
+        f"issue, in {path.with_suffix('.txt')}.\nA sandbox like this service: queuecalls sandbox --profile={shlex.quote(str(path))}"
     )
     return code
 

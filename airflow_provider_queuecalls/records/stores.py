@@ -247,17 +247,22 @@ def user_name(number: int) -> str:
 
 def command_arguments_for(name: str, receipts: str) -> str:
     """How the command ``queuecalls records`` finds the record in a folder of that name."""
-    return f"{shlex.quote(name)} --receipts {shlex.quote(receipts)}"
+    receipts_option = f"--receipts {shlex.quote(receipts)}"
+    # After "--", a name that begins with a dash is not read as an option.
+    return (
+        f"{receipts_option} -- {shlex.quote(name)}"
+        if name.startswith("-")
+        else f"{shlex.quote(name)} {receipts_option}"
+    )
 
 
 def ways_to_resolve(arguments: str, clear_note: str) -> str:
     """What a person can do about an unknown outcome, once they have looked the campaign up."""
     if not arguments:
         return "If it is not there, clear this task to send it. If it is there, do not clear it: no record was kept."
-    command = f"queuecalls records resolve {arguments}"
     return (
-        f"If it is there, run: {command} --queued\n"
-        f"If it is not there, run: {command} --not-queued\n"
+        f"If it is there, run: queuecalls records resolve --queued {arguments}\n"
+        f"If it is not there, run: queuecalls records resolve --not-queued {arguments}\n"
         f"Then clear this task{clear_note}, or repeat the command that has sent the campaign: it returns the result of the queued "
         "campaign, or sends the campaign once."
     )

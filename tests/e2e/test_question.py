@@ -97,7 +97,7 @@ def test_a_task_that_was_left_failed_is_resolved_by_the_command_in_its_log_and_c
     live.asked(run_id)
     live.airflow.answer(DAG_ID, run_id, TASK_ID, LEAVE)
     live.airflow.finished(DAG_ID, run_id)
-    (command,) = re.findall(rf"run: queuecalls (.* {option})$", live.said(run_id), re.MULTILINE)
+    (command,) = re.findall(rf"run: queuecalls (records resolve {option} .*)$", live.said(run_id), re.MULTILINE)
     subprocess.run(
         [sys.executable, "-c", COMMAND, *shlex.split(command), "--by", "Ann"],
         env=live.airflow.environment, check=True,

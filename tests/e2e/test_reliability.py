@@ -282,8 +282,8 @@ def assert_it_says_what_to_look_up(said: str, name: str) -> None:
     assert re.search(f"Cannot tell whether campaign '{name[:27]}", said)
     assert re.search("not sent again|not be sent again", said)
     assert "in the vendor's campaign manager" in said
-    assert re.search(r"If it is there, run: queuecalls records resolve .* --queued\n", said)
-    assert re.search(r"If it is not there, run: queuecalls records resolve .* --not-queued\n", said)
+    assert re.search(r"If it is there, run: queuecalls records resolve --queued .*\n", said)
+    assert re.search(r"If it is not there, run: queuecalls records resolve --not-queued .*\n", said)
 
 
 def _service(name: str) -> Service:

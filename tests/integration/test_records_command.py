@@ -47,7 +47,7 @@ def unknown(service: faults.FaultServer, small_list: Path, receipts: str) -> dic
 
 def command_in(message: str, option: str) -> list[str]:
     """The arguments of a command that a message offers."""
-    (line,) = [line for line in message.splitlines() if line.endswith(f" {option}")]
+    (line,) = [line for line in message.splitlines() if f" resolve {option} " in line]
     return shlex.split(line.partition("queuecalls ")[2])
 
 
@@ -127,7 +127,7 @@ def test_list_and_show_say_what_became_of_each_campaign(
     assert rows == {"spring": "unknown", **dict.fromkeys(names, "queued")}
     assert main(["records", "show", "spring"]) == 0
     shown = capsys.readouterr().out
-    for said in ("outcome:  unknown", "contacts: ", "queuecalls records resolve spring-"):
+    for said in ("outcome:  unknown", "contacts: ", "queuecalls records resolve --queued spring-"):
         assert said in shown
     assert main(["records", "show", "summer of '26"]) == 0
     assert "outcome:  queued" in capsys.readouterr().out

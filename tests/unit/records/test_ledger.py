@@ -96,8 +96,10 @@ def test_a_complete_request_without_a_receipt_stops_and_says_what_to_look_up(sto
         ledger(store, number=2).find(LIST, 3)
     entry = last(store)
     assert entry.started_at in str(caught.value)
-    command = f"queuecalls records resolve {store.command_arguments}"
-    for said in ("'spring'", KEY.service, "try 1", entry.host, f"{command} --queued\n", f"{command} --not-queued\n"):
+    ways = [
+        f"run: queuecalls records resolve {way} {store.command_arguments}\n" for way in ("--queued", "--not-queued")
+    ]
+    for said in ("'spring'", KEY.service, "try 1", entry.host, *ways):
         assert said in str(caught.value)
 
 
@@ -397,7 +399,7 @@ def test_what_was_recorded_elsewhere_before_counts_until_there_is_an_entry(state
         assert ledger(store).find(LIST, 3) == RESULT
         assert ledger(store, scope="run-1/4", resend=True).find(LIST, 3) is None
     elif state == "complete":
-        with pytest.raises(OutcomeUnknown, match=r"resolve --task outreach once call -1 --not-queued"):
+        with pytest.raises(OutcomeUnknown, match=r"resolve --not-queued --task outreach once call -1"):
             ledger(store).find(LIST, 3)
         generation, _ = ledger(store).read()
         resolve(ledger(store), generation, queued=False, by="Ann", force=True)

@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import resource
+import shlex
 import stat
 import tempfile
 import threading
@@ -14,15 +15,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.records.stores import MARKER, LocalStore, UnusableFolder, init_folder
+from airflow_provider_queuecalls.cli import build_parser, main
+from airflow_provider_queuecalls.records.stores import (
+    MARKER,
+    LocalStore,
+    UnusableFolder,
+    command_arguments_for,
+    init_folder,
+    ways_to_resolve,
+)
 from tests.support.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
 ENTRY = {"state": "intent"}
+PARSER = build_parser()
+#: A name has no control characters.
+NAMES = st.text(st.characters(exclude_categories=["C"]), min_size=1)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -253,3 +266,13 @@ def test_of_many_at_once_one_creates_the_entry(kind: str, root: Path) -> None:
     assert sorted(results.get(timeout=PATIENCE_SECONDS) for _ in workers) == [False] * (WORKERS - 1) + [True]
     for worker in workers:
         worker.join()
+
+
+@given(name=NAMES, folder=NAMES)
+@example(name="-50__today-d8b4d235634d6043", folder="data")
+@example(name="--help", folder='it\'s "here"')
+def test_the_commands_in_a_message_parse_for_any_name(name: str, folder: str) -> None:
+    lines = ways_to_resolve(command_arguments_for(name, f"/{folder}"), "").split("\n")
+    for line, queued in zip(lines, (True, False), strict=False):
+        options = PARSER.parse_args(shlex.split(line.partition("run: queuecalls ")[2]))
+        assert (options.name, options.receipts, options.queued) == (name, f"/{folder}", queued)
