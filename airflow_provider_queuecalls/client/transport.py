@@ -24,10 +24,23 @@ from airflow_provider_queuecalls.client.response import CutShort
 from airflow_provider_queuecalls.client.route import Route
 
 _log = logging.getLogger(__name__)
+#: How many interim responses, such as 103 (Early Hints), may come before the response.
+MOST_INTERIM_RESPONSES = 20
 
 
 class BrokenOff(ConnectionAbortedError):
     """The request was broken off on this side. The message says why."""
+
+
+class _Response(http.client.HTTPResponse):
+    """The response itself: interim ones (1xx, but 101 is final) are skipped, of which http.client skips only 100."""
+
+    def begin(self) -> None:
+        for _ in range(MOST_INTERIM_RESPONSES + 1):
+            self.headers = None  # type: ignore[assignment]  # so that the next head is read
+            super().begin()
+            if self.status == http.HTTPStatus.SWITCHING_PROTOCOLS or not 100 <= self.status < 200:
+                break
 
 
 class Transport:
@@ -51,6 +64,7 @@ class Transport:
         self._handle: socket.socket | None = None
         self._stack = ExitStack()
         self._connection = http.client.HTTPConnection("", blocksize=BLOCK_BYTES)
+        self._connection.response_class = _Response
         self._connection.auto_open = 0  # it gets its socket from connect(), once
 
     def __enter__(self) -> Transport:

@@ -34,7 +34,14 @@ CASES: dict[str, Case] = {
     **{f"http_{code}": Case(answer(code, b"wait"), NotAccepted, code) for code in sorted(NOT_ACCEPTED_CODES)},
     **{f"http_{code}": Case(answer(code, QUEUED_XML), OutcomeUnknown, code) for code in (500, 501, 502, 503, 504, 599)},
     **{f"http_{code}": Case(answer(code, QUEUED_XML), OutcomeUnknown, code) for code in (402, 406, 410, 418, 600)},
-    "http_103_as_the_answer": Case(answer(103), OutcomeUnknown, 103),
+    "http_101_as_the_answer": Case(raw(head(101) + head(200) + QUEUED_XML), OutcomeUnknown, 101),
+    "http_103_and_then_nothing": Case(answer(103), OutcomeUnknown, None),
+    "http_103_before_the_answer": Case(raw(head(103, [("Link", "</x>")]) + head(102) + head(200) + QUEUED_XML), None),
+    "http_103_before_a_refusal": Case(raw(head(103) + head(401)), Refused, 401),
+    "http_103_too_often": Case(raw(head(103) * 1_000 + head(200) + QUEUED_XML), OutcomeUnknown, 103),
+    "http_103_again_and_again": Case(
+        lambda exchange: (exchange.receive(), exchange.send(head(103) * 100, pause=0.05)), OutcomeUnknown, None, extra=SHORT
+    ),
     "a_continue_before_the_answer": Case(raw(head(100) + head(200) + QUEUED_XML), None),
     "http_503_with_retry_after": Case(answer(503, b"", [("Retry-After", "0")]), OutcomeUnknown, 503),
     "http_401_with_a_dripping_body": Case(dripping_body(401), Refused, 401, extra=AMPLE),
