@@ -62,7 +62,7 @@ else:
 CLEARED = ("cleared_with_receipts", "cleared_without_receipts", "resent_with_receipts", "resent_and_unknown")
 TWINS = ("twin_a", "twin_b")
 #: One is to end by it. The other one still waits when its test clears it, and its test is among the last.
-READ_TIMEOUTS = {"hang": 2, "cleared_while_it_waits": 3_600}
+READ_TIMEOUTS = {"hang": 2, "cleared_while_it_waits": 1_800}
 DAG_IDS = (
     *(*FAULTS, *KILLED_TOO_LATE, *KILLED_IN_TIME, *KILLED_AFTER_THE_RECEIPT, *FROZEN, *CLEARED, *TWINS),
     *("answer_429", "cleared_while_it_waits", "marked_failed"),
