@@ -262,8 +262,8 @@ class Pages:
 
 
 def local_pages(database: Database) -> Starlette:
-    """The pages for whoever uses this machine. Requests with another Host header are refused, so no other
-    site can read them."""
+    """The pages for whoever uses this machine. Requests with another Host header are refused, so no other site can read
+    them."""
 
     async def authorize(_: Request) -> FullAccess:
         return FullAccess()

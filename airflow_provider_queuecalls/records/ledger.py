@@ -13,7 +13,8 @@ as the next generation after the one that this try has read or written. A try th
 slow, finds that generation taken, and stops without any effect.
 
 A person's answer to an unknown outcome is one more entry, a receipt or *open*: see
-:mod:`~airflow_provider_queuecalls.records.resolving`.
+:mod:`~airflow_provider_queuecalls.records.resolving`. If the response comes after it, and says queued, the receipt follows the
+*open* entry, or the intent of a try that relies on it.
 """
 
 from __future__ import annotations
