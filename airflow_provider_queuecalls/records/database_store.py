@@ -20,6 +20,8 @@ _LAST = "SELECT generation, entry FROM queuecalls_records WHERE record_key = :na
 _CREATE = (
     "INSERT INTO queuecalls_records VALUES (:name, :generation, :entry) ON CONFLICT DO NOTHING RETURNING generation"
 )
+#: A server that confirms a commit before it is on its disk loses the last ones in a crash, after the request was sent.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 #: The value of ``receipts_path`` and ``--receipts`` for this place.
 DATABASE = "database"
 
@@ -70,6 +72,7 @@ class DatabaseStore(SharedStore):
     def _create(self, connection: Connection, generation: int, entry: Mapping[str, Any]) -> bool:
         from sqlalchemy import text
 
+        connection.execute(text(_DURABLE))
         row = {"name": self._name, "generation": generation, "entry": json.dumps(entry)}
         return connection.execute(text(_CREATE), row).first() is not None
 

@@ -348,3 +348,17 @@ def test_the_documented_statement_deletes_records_whose_last_entry_is_old(postgr
         connection.exec_driver_sql(statement)
     assert stores["spring"].last() is None
     assert stores["summer"].names() == ["summer"]
+
+
+@pytest.mark.parametrize("setting", ["off", "local", "remote_apply"])
+def test_a_record_is_on_the_disk_of_the_server_when_it_is_committed(postgres_url: str, setting: str) -> None:
+    with closing(Database(postgres_url)) as database, database.transaction() as connection:
+        name = postgres_url.rpartition("/")[2]
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = '{setting}'")
+        connection.exec_driver_sql(
+            "ALTER TABLE queuecalls_records ADD committed text DEFAULT current_setting('synchronous_commit')"
+        )
+    assert DatabaseStore(lambda: Database(postgres_url), "spring").create(1, {})
+    with closing(Database(postgres_url)) as database, database.reading() as connection:
+        committed = connection.exec_driver_sql("SELECT committed FROM queuecalls_records").scalar()
+    assert committed == ("on" if setting == "off" else setting)
