@@ -20,6 +20,7 @@ import pytest
 from airflow_provider_queuecalls import cli
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.command import PROGRAM, REPOSITORY, Program
+from tests.support.moved import IS_AIRFLOW_2
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -188,6 +189,7 @@ def test_a_result_that_cannot_be_printed_ends_with_3_if_the_campaign_is_queued(
     assert "The result cannot be printed" in done.stderr
 
 
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="it prints warnings when it is imported, so nothing can be sent")
 @pytest.mark.parametrize(("fault", "code"), [(None, 0), ("connection_reset", 3), ("http_401", 2)])
 def test_messages_that_cannot_be_printed_leave_the_exit_code_as_it_is(
     fault: str | None, code: int, arguments: list[str], queuecalls_sandbox: Sandbox
