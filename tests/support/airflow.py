@@ -269,7 +269,9 @@ def api_server(home: Path, variables: Mapping[str, str], path: str = "") -> Iter
     url = f"http://127.0.0.1:{port}{path}"
     base = {"AIRFLOW__API__BASE_URL": url} if path else {}
     server = Airflow(url, home, {**os.environ, **base, **variables})
-    server.start("api-server", airflow_command("api-server", "--port", str(port), "--workers", "1"))
+    server.start(
+        "api-server", airflow_command("api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
+    )
     try:
         server.wait(lambda: _direct.open(f"{server.url}/api/v2/version", timeout=30).status == HTTPStatus.OK, "it")
         yield server
