@@ -25,7 +25,7 @@ from airflow_provider_queuecalls.records.resolving import resolve
 from airflow_provider_queuecalls.records.stores import LocalStore, init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow
-from tests.support.browser import IN_AIRFLOW, watched_page
+from tests.support.browser import IN_AIRFLOW, leave, watched_page
 from tests.support.moved import AIRFLOW
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow asks nobody before 3.1")
@@ -171,7 +171,10 @@ def test_a_person_answers_in_the_browser(case: str, where: str, live: Live, page
     expect(page.get_by_text("started to send 2 contacts to").first).to_be_visible()
     link = page.get_by_role("link", name="the vendor's campaign manager").first
     expect(link).to_have_attribute("href", re.compile(rf"^{re.escape(sandbox.url)}/.*{run_id}"))
-    page.get_by_role("button", name=answer).click()
+    with page.expect_response(lambda response: response.request.method == "PATCH") as answered:
+        page.get_by_role("button", name=answer).click()
+    assert answered.value.ok
+    leave(page)
 
     tasks = {task["task_id"]: task for task in live.airflow.finished(DAG_ID, run_id)}
     said = live.said(run_id)

@@ -16,7 +16,7 @@ from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.e2e.conftest import EXAMPLES, calling_tomorrow
 from tests.support.airflow import Airflow, airflow_command
-from tests.support.browser import IN_AIRFLOW, watched_page
+from tests.support.browser import IN_AIRFLOW, leave, watched_page
 from tests.support.moved import AIRFLOW
 from tests.support.ports import free_port
 
@@ -236,6 +236,7 @@ def test_a_run_that_is_started_there_is_followed_to_its_campaign(page: Page, liv
     switch(form, "dry_run")
     form.get_by_role("button", name="Trigger", exact=True).click()
     expect(form).to_be_hidden()
+    leave(page)
     (run_id,) = set(live.airflow.runs(DAG_ID)) - set(before)
     states = {task["task_id"]: task["state"] for task in live.airflow.finished(DAG_ID, run_id)}
     assert set(states.values()) == {"success"}, states

@@ -56,6 +56,11 @@ def watched_page(
     assert not wrong, wrong
 
 
+def leave(page: Page) -> None:
+    """Leave Airflow's page while a run is under way: its animations and its polling take more CPU time than the run."""
+    page.goto("about:blank")
+
+
 def serious_problems(page: Page) -> list[str]:
     """What axe finds on a page that keeps somebody from using it."""
     from axe_playwright_python.sync_playwright import Axe
