@@ -72,28 +72,24 @@ def records_at(receipts_path: Any, log: Any, *, dry_run: bool = False, context: 
     What the task's state has counts as well, since a path may have been set after the task has sent its campaign. Raises
     :class:`InvalidCampaign` if no record can be kept there. A dry run needs no record.
     """
-    path, state = _given(receipts_path), context and context.get("task_state_store")
-
-    def open_state(key: CampaignKey) -> Store:
-        return TaskStateStore(state, context and context["ti"], key.sender_digest)
-
-    if path is None and state is None:
-        if dry_run:
-            return lambda _: NoStore()
-        raise _invalid(*NOT_SET)
+    path, open_state = _given(receipts_path), _state_opener(context)
     if path == NO_RECORD:
         log.warning(NO_RECORD_WARNING)
         return lambda _: NoStore()
-    if path is None:
+    if path is not None:
+        return _records_in(path, before=open_state)
+    if open_state is not None:
         return open_state
-    open_shared = _records_in(path)
+    if dry_run:
+        return lambda _: NoStore()
+    raise _invalid(*NOT_SET)
 
-    def open_after_state(key: CampaignKey) -> Store:
-        store = open_shared(key)
-        store.before = open_state(key)
-        return store
 
-    return open_shared if state is None else open_after_state
+def _state_opener(context: Context | None) -> OpenStore | None:
+    """How to open a record in the state of the task that runs; None if it has no state."""
+    if context is None or (state := context.get("task_state_store")) is None:
+        return None
+    return lambda key: TaskStateStore(state, context["ti"], key.sender_digest)
 
 
 def alarm_records_at(receipts_path: Any, operation_seconds: float) -> OpenStore:
@@ -105,13 +101,19 @@ def alarm_records_at(receipts_path: Any, operation_seconds: float) -> OpenStore:
     path = _given(receipts_path)
     if path is None or path == NO_RECORD:
         raise _invalid("is not set" if path is None else "keeps no record of calls", PATHS, show(path))
-    return _records_in(path, operation_seconds)
+    return _records_in(path, operation_seconds=operation_seconds)
 
 
-def _records_in(path: Any, operation_seconds: float | None = None) -> OpenStore:
+def _records_in(path: Any, *, before: OpenStore | None = None, operation_seconds: float | None = None) -> OpenStore:
+    """How to open a campaign's record in the place of all records, after the one that ``before`` opens."""
     open_named = _store_opener(path, operation_seconds)
-    # A readable name, and a different one for any two campaigns.
-    return lambda key: open_named(f"{_readable(key.campaign_name)}-{key.digest}")
+
+    def open_store(key: CampaignKey) -> Store:
+        store = open_named(_record_name(key))
+        store.before = before and before(key)
+        return store
+
+    return open_store
 
 
 def machine_records(folder: Path) -> OpenStore:
@@ -131,7 +133,7 @@ def machine_records(folder: Path) -> OpenStore:
             raise NoRecord(
                 f"This machine cannot keep a record in {str(root)!r}: {error.strerror}.", sent=False
             ) from None
-        return LocalStore(root, f"{_readable(key.campaign_name)}-{key.digest}")
+        return LocalStore(root, _record_name(key))
 
     return open_store
 
@@ -217,6 +219,11 @@ def _store_opener(receipts_path: Any, operation_seconds: float | None = None) ->
 
 def _shown(receipts_path: Any) -> str:
     return repr(DATABASE) if receipts_path == DATABASE else show_path(receipts_path)
+
+
+def _record_name(key: CampaignKey) -> str:
+    """A readable name, and a different one for any two campaigns."""
+    return f"{_readable(key.campaign_name)}-{key.digest}"
 
 
 def _readable(campaign_name: str) -> str:
