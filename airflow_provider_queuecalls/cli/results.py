@@ -300,8 +300,10 @@ def _output(path: str | None) -> Iterator[TextIO]:
 
 
 def _run_prune(options: argparse.Namespace) -> int:
+    from airflow_provider_queuecalls.records.pruning import prune, prune_numbers
+
     with _database(options) as database:
         before = int(time.time() - options.older_than)
-        results, campaigns = database.prune(before), database.prune_numbers(before)
+        results, campaigns = prune(database, before), prune_numbers(database, before)
     print(f"Deleted {results:,} results, and the record of called numbers of {campaigns:,} campaigns.")
     return 0

@@ -17,7 +17,7 @@ from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimi
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, translate_errors
 from airflow_provider_queuecalls.contacts.files import temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
-from airflow_provider_queuecalls.records.database import NUMBERS_OF_REQUEST, Database
+from airflow_provider_queuecalls.records.database import Database, forget_numbers
 from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 from airflow_provider_queuecalls.value_types import counted
 
@@ -242,13 +242,9 @@ class CalledNumbers(OwnNumbers):
 
     def _remove(self, which: str) -> None:
         """Delete requests of this campaign. An error is only logged: their numbers count until the period is over."""
-        from sqlalchemy import text
-
-        tokens = f"(SELECT token {_OWN} AND {which})"
         try:
             with translate_sqlalchemy_errors(self._database.url), self._database.transaction() as connection:
-                for table in reversed(NUMBERS_OF_REQUEST):
-                    values = {name: self._which[name] for name in ("campaign_key", "token")}
-                    connection.execute(text(f"DELETE FROM {table} WHERE token IN {tokens}"), values)  # noqa: S608
+                for (token,) in self._rows(connection, f"SELECT token {_OWN} AND {which}"):
+                    forget_numbers(connection, token)
         except QueueCallsError as error:
             self._log.error("Numbers that were not called still count for max_per_period: %s", error)

@@ -23,6 +23,7 @@ from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
 from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.pruning import prune_numbers
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.fault_server import QUEUED, FaultServer, answer, reset
 from tests.support.sending import FORKSERVER, send, send_and_tell_from_a_process
@@ -296,13 +297,13 @@ def test_numbers_are_pruned_once_no_period_needs_them(call: Call, run_sql: Any, 
     call("first", ANN, max_per_period="9/24h")
     call("second", ANN, max_per_period="9/7d")
     now = int(time.time())
-    assert database.prune_numbers(now + 1) == 0
+    assert prune_numbers(database, now + 1) == 0
     run_sql(
         "UPDATE queuecalls_requests SET starts_at = starts_at - :week, ends_at = ends_at - :week WHERE period = 86400",
         week=8 * 24 * HOUR,
     )
-    assert database.prune_numbers(now - 9 * 24 * HOUR) == 0
-    assert database.prune_numbers(now) == 1
+    assert prune_numbers(database, now - 9 * 24 * HOUR) == 0
+    assert prune_numbers(database, now) == 1
     assert run_sql("SELECT count(*) FROM queuecalls_numbers") == [(1,)]
 
 

@@ -16,6 +16,7 @@ from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.pruning import prune
 from tests.support.command import command
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def test_a_choice_that_several_receivers_store_at_once_counts_once(url: str) -> 
 def test_counts_of_choices_stay_as_long_as_the_campaign(database: Database) -> None:
     database.put_campaign(CampaignRow(KEY, NAME, 1, "queued", started_at=1_789_000_000))
     add(database, 1, "confirmed", has_result=False)
-    database.prune(1_789_999_999)
+    prune(database, 1_789_999_999)
     (counts,) = database.counts()
     assert (counts.name, counts.by_choice) == (NAME, {"confirmed": 1})
-    database.prune(1_791_000_000)
+    prune(database, 1_791_000_000)
     assert database.counts() == []
 
 

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.contacts import check
 from airflow_provider_queuecalls.contacts.call_limit import CallLimit, LimitCheck
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
-from airflow_provider_queuecalls.records import called_numbers, engine, schema
-from airflow_provider_queuecalls.records import database as database_module
+from airflow_provider_queuecalls.records import called_numbers, engine, pruning, schema
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
 from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
 from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 from airflow_provider_queuecalls.records.database_store import DatabaseStore
+from airflow_provider_queuecalls.records.pruning import prune
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.command import REPOSITORY
 from tests.support.postgres import Postgres
@@ -173,7 +173,7 @@ def test_results_are_counted_by_campaign(database: Database) -> None:
 
 
 def test_old_results_are_deleted_with_their_campaigns(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "PRUNED_AT_ONCE", 2)
     now = time.time()
     with monkeypatch.context() as earlier:
         earlier.setattr(time, "time", lambda: now - 1000)
@@ -183,7 +183,7 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
             add(database, call_id=str(number))
     add(database, call_id="new")
 
-    assert database.prune(int(now) - 500) == 5
+    assert prune(database, int(now) - 500) == 5
     assert [row["call_id"] for row in database.rows(KEY)] == ["new"]
     assert list(database.rows("winter")) == []
     (counts,) = database.counts()
@@ -193,7 +193,7 @@ def test_old_results_are_deleted_with_their_campaigns(database: Database, monkey
 def test_a_late_post_is_deleted_with_the_result_of_its_call(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "PRUNED_AT_ONCE", 2)
     now = time.time()
     with monkeypatch.context() as earlier:
         earlier.setattr(time, "time", lambda: now - 1000)
@@ -205,7 +205,7 @@ def test_a_late_post_is_deleted_with_the_result_of_its_call(
     add(database, call_id="again", attempts="2")
     database.add(KEY, read_result([("garbage", "")]))
 
-    assert database.prune(int(now) - 500) == 11
+    assert prune(database, int(now) - 500) == 11
     posts = [(row["call_id"], row["attempts"]) for row in database.rows(KEY, every_post=True)]
     assert sorted(posts, key=str) == [("again", 2), (None, None)]
     assert [row["call_id"] for row in database.rows(KEY)] == ["again"]
@@ -221,9 +221,9 @@ def test_the_last_choice_of_a_call_counts_and_is_deleted_with_its_result(databas
     database.add(KEY, posted)
 
     assert set(choices(database)) == {(KEY, call, "last"), (KEY, other.call_key, "é "), ("other", call, "first")}
-    assert database.prune(now - 50) == 0
+    assert prune(database, now - 50) == 0
     assert choices(database) == [(KEY, call, "last"), ("other", call, "first")]
-    assert database.prune(now + 86_400) == 1
+    assert prune(database, now + 86_400) == 1
     assert choices(database) == []
 
 

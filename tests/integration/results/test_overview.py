@@ -13,6 +13,7 @@ from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.call_results import read_result
 from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from airflow_provider_queuecalls.records.overview import Filter, Summary, Totals
+from airflow_provider_queuecalls.records.pruning import prune
 from tests.support.campaigns import NOT_REACHED, REACHED, add_results
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def test_calls_come_latest_first_and_whoever_was_not_reached_is_listed_once(
 def test_counts_are_deleted_with_their_campaign(database: Database, connection: Connection) -> None:
     database.put_campaign(row("a"))
     add_results(database, "a")
-    database.prune(1 << 40)
+    prune(database, 1 << 40)
     counts = overview.breakdown(connection, "a")
     assert (counts.quarters, counts.kinds) == ({}, {})
 
