@@ -13,10 +13,11 @@ from datetime import datetime, timezone
 from airflow_provider_queuecalls.contacts.built_list import CHECKSUM, KEY, metadata_of
 from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, advance_of, assert_enough
 from airflow_provider_queuecalls.contacts.duckdb_session import copy_to_parquet, translate_errors
-from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, show_role
+from airflow_provider_queuecalls.contacts.files import is_same_file, show_role
 from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.rules import ContactRules, PhoneFormat
 from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
+from airflow_provider_queuecalls.contacts.written_files import complete_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.progress import Progress

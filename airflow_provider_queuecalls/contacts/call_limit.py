@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet
-from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_POSTED
+from airflow_provider_queuecalls.contacts.written_files import path_of, temporary_file
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import type_name

@@ -6,7 +6,7 @@ import mmap
 import os
 from typing import overload
 
-from airflow_provider_queuecalls.contacts.files import temporary_file
+from airflow_provider_queuecalls.contacts.written_files import temporary_file
 
 _MOST_PAGES = 10_000
 #: How many codes are written at once.

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.lines import LONGEST_LINE
+from airflow_provider_queuecalls.contacts.written_files import path_of, temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.stopping import StopRequest
 

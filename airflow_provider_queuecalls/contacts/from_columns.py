@@ -17,8 +17,8 @@ from importlib import import_module
 from typing import Any
 
 from airflow_provider_queuecalls.contacts.duckdb_session import Session
-from airflow_provider_queuecalls.contacts.files import path_of, temporary_file
 from airflow_provider_queuecalls.contacts.rows import ABSENT
+from airflow_provider_queuecalls.contacts.written_files import path_of, temporary_file
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: The rows of a block. Below the least, loading DuckDB takes longer than it saves.

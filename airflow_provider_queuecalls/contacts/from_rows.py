@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from airflow_provider_queuecalls.contacts.columns import find_columns_of_rows, names_not_sent, show_names
-from airflow_provider_queuecalls.contacts.files import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.contacts.from_columns import ColumnBlock, ColumnWriter, Table
 from airflow_provider_queuecalls.contacts.lines import BOM, write_cell
 from airflow_provider_queuecalls.contacts.rows import ABSENT
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
+from airflow_provider_queuecalls.contacts.written_files import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import describe
 from airflow_provider_queuecalls.progress import Throttle

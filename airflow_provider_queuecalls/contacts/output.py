@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import compress, islice
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.contacts.files import Source, complete_file, temporary_file, unwritable, write_all
+from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.lines import (
     LONGEST_LINE,
     Block,
@@ -22,6 +22,7 @@ from airflow_provider_queuecalls.contacts.lines import (
 )
 from airflow_provider_queuecalls.contacts.results import CODES, OUTSIDE_HOURS, RESULTS, SENT, Results
 from airflow_provider_queuecalls.contacts.rows import ABSENT, REASONS, RowValidator
+from airflow_provider_queuecalls.contacts.written_files import complete_file, temporary_file, unwritable, write_all
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 

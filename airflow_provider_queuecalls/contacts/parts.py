@@ -14,12 +14,13 @@ from typing import Any, BinaryIO, TypeAlias
 
 from airflow_provider_queuecalls.contacts.calling_hours import Span
 from airflow_provider_queuecalls.contacts.check import CheckedContacts
-from airflow_provider_queuecalls.contacts.files import complete_file, is_same_file, keep_first, show_role, unwritable
+from airflow_provider_queuecalls.contacts.files import is_same_file, show_role
 from airflow_provider_queuecalls.contacts.lines import blocks
 from airflow_provider_queuecalls.contacts.phone_numbers import number_called
 from airflow_provider_queuecalls.contacts.report import show_span
 from airflow_provider_queuecalls.contacts.rules import TIME_ZONE, ContactRules
 from airflow_provider_queuecalls.contacts.split import CARRY_OVER, RECORD, SpansCheck, Split, quarter, span_name
+from airflow_provider_queuecalls.contacts.written_files import complete_file, keep_first, unwritable
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest

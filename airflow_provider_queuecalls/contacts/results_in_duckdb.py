@@ -18,7 +18,7 @@ from typing import BinaryIO
 from airflow_provider_queuecalls.contacts.call_limit import NumberCheck
 from airflow_provider_queuecalls.contacts.codes_in_file import CodesInFile
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines
-from airflow_provider_queuecalls.contacts.files import Source, path_of, temporary_file
+from airflow_provider_queuecalls.contacts.files import Source
 from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.contacts.lines import BOM, blocks
 from airflow_provider_queuecalls.contacts.places import Place
@@ -39,6 +39,7 @@ from airflow_provider_queuecalls.contacts.results import (
 )
 from airflow_provider_queuecalls.contacts.rows import BLANK, RowValidator
 from airflow_provider_queuecalls.contacts.rows_in_duckdb import UNSAFE, ListRowsInDuckDB, RowsInDuckDB
+from airflow_provider_queuecalls.contacts.written_files import path_of, temporary_file
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: DuckDB's memory per contact in a part. It needs about 60 bytes to group the numbers.

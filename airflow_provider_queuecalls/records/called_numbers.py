@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, translate_errors
-from airflow_provider_queuecalls.contacts.files import temporary_file
+from airflow_provider_queuecalls.contacts.written_files import temporary_file
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.records.database import Database, forget_numbers
 from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check, files, open_contacts
-from airflow_provider_queuecalls.contacts.files import keep_first, open_source
+from airflow_provider_queuecalls.contacts.files import open_source
+from airflow_provider_queuecalls.contacts.written_files import keep_first
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.unit.contacts.checking import Contacts, reasons, refused, unprivileged
@@ -234,7 +235,7 @@ def test_zstandard_is_read_with_either_library(library: str, tmp_path: Path, mon
 
 def test_the_error_for_a_missing_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file(tmp_path, zstd(CONTENT))
-    for name in ("files.zstd", "backports.zstd", "pyarrow"):
+    for name in ("compression.zstd", "backports.zstd", "pyarrow"):
         monkeypatch.setitem(sys.modules, name, None)
     assert "Install backports.zstd" in message(path)
 
