@@ -103,7 +103,7 @@ class Ledger:
             try_number=this_try.try_number,
             host=platform.node(),
             started_at=utc_now(),
-            resend_scopes=(*scopes, *(() if this_try.resend_scope in scopes else (this_try.resend_scope,))),
+            resend_scopes=tuple(dict.fromkeys((*scopes, this_try.resend_scope))),
             sent_before=found is not None
             and found.key == self._key
             and (found.sent_before or found.state in (State.COMPLETE, State.RECEIPT)),
@@ -153,8 +153,8 @@ class Ledger:
 
         Does nothing where this try has no intent on record. Raises as :meth:`record_receipt`.
         """
-        if self._recorded and not self._create(replace(self._written(), state=State.COMPLETE, ended_at=utc_now())):
-            raise Overtaken("another try or a person has changed it meanwhile")
+        if self._recorded:
+            self._create_or_raise(replace(self._written(), state=State.COMPLETE, ended_at=utc_now()))
 
     def record_receipt(self, result: Mapping[str, Any]) -> None:
         """Put on record that the campaign is queued, whatever a person has answered meanwhile: the response proves it.
@@ -166,7 +166,7 @@ class Ledger:
         while not self._create(receipt):
             self._generation, last = self._last()
             if last is None or not self._yields_to_receipt(last):
-                raise Overtaken("another try or a person has changed it meanwhile")
+                raise Overtaken
             receipt = replace(receipt, resend_scopes=last.resend_scopes)
 
     def _yields_to_receipt(self, entry: Entry) -> bool:
@@ -184,9 +184,7 @@ class Ledger:
             self._recorded = True
         if self._own is None or not self._recorded:
             return
-        before = self._found or replace(self._own, state=State.OPEN, resend_scopes=())
-        if not self._create(before):
-            raise Overtaken("another try or a person has changed it meanwhile")
+        self._create_or_raise(self._found or replace(self._own, state=State.OPEN, resend_scopes=()))
 
     def read(self) -> tuple[int, Entry | None]:
         """The last generation and its entry; 0 and None where nothing is on record."""
@@ -291,6 +289,10 @@ class Ledger:
             return False
         self._generation = generation
         return True
+
+    def _create_or_raise(self, entry: Entry) -> None:
+        if not self._create(entry):
+            raise Overtaken
 
     def _last(self) -> tuple[int, Entry | None]:
         self._source = self._store
