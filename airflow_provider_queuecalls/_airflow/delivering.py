@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import earlier_try_named
-from airflow_provider_queuecalls._airflow.results import row_values, speaks, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import speaks, with_campaign_row
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
@@ -26,16 +26,22 @@ def delivering(
     max_per_period: object,
     log: logging.Logger | Any,
     ti: Any = None,
-    **row: Any,
+    collects_results: bool | None = None,
 ) -> Iterator[tuple[OpenStore, dict[str, Any]]]:
     """Give how to open the campaign's record, and the arguments of ``deliver()`` that Airflow's configuration decides.
 
     If ``[queuecalls] results_database`` is set, the campaign's row follows its record. ``ti`` is the task that sends, None for
-    a program; ``row`` are more columns of the row. Errors of the check end with what an earlier try has sent.
+    a program; ``collects_results`` is a column of the row. Errors of the check end with what an earlier try has sent.
     """
-    key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
+    name = campaign.campaign_name or ""
+    key = CampaignKey.of(name, endpoint.url, endpoint.login)
+    known = {
+        "expires_at": campaign.expires_at,
+        "calls_from": campaign.calls_from,
+        "campaign_url": endpoint.url_of_campaign(name),
+        "collects_results": collects_results,
+    }
     with ExitStack() as stack:
-        known = {**row_values(campaign, endpoint), **row}
         open_store = with_campaign_row(open_store, ti, log, stack, known)
         stack.enter_context(earlier_try_named(open_store, key))
         called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=log))

@@ -253,15 +253,6 @@ def _row_values_from_record(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if value is not None}
 
 
-def row_values(campaign: Campaign, endpoint: Endpoint) -> dict[str, Any]:
-    """What a campaign's row has and its record does not."""
-    return {
-        "expires_at": campaign.expires_at,
-        "calls_from": campaign.calls_from,
-        "campaign_url": endpoint.url_of_campaign(campaign.campaign_name or ""),
-    }
-
-
 def with_campaign_row(
     open_store: OpenStore, ti: Any, log: Any, stack: ExitStack, known: Mapping[str, Any]
 ) -> OpenStore:
