@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from airflow_provider_queuecalls._airflow.campaigns import speaks
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import earlier_try_named
-from airflow_provider_queuecalls._airflow.results import speaks, with_campaign_row
+from airflow_provider_queuecalls._airflow.results import with_campaign_row
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint

@@ -90,9 +90,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Return the result, and the exit code."""
+    from airflow_provider_queuecalls._airflow.campaigns import build_campaign
     from airflow_provider_queuecalls._airflow.delivering import delivering
     from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at, try_of
-    from airflow_provider_queuecalls._airflow.results import build_campaign
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook

@@ -8,11 +8,11 @@ from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from typing import Any
 
+from airflow_provider_queuecalls._airflow.campaigns import build_start_url
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.delivering import delivering
 from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at, try_of
-from airflow_provider_queuecalls._airflow.results import build_start_url
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client

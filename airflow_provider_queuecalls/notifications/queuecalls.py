@@ -163,7 +163,7 @@ class QueueCallsNotifier(BaseNotifier):
         assert_source(self.to, self.to_variable)
         self._read_parameters()
         if start_url is None:
-            from airflow_provider_queuecalls._airflow.results import receiver
+            from airflow_provider_queuecalls._airflow.campaigns import receiver
 
             receiver("a notifier without start_url")
 
@@ -236,8 +236,8 @@ class QueueCallsNotifier(BaseNotifier):
 
     @clear_locals()
     def _deliver(self, context: Context, stop: StopRequest) -> Delivery:
+        from airflow_provider_queuecalls._airflow.campaigns import build_campaign
         from airflow_provider_queuecalls._airflow.receipts import ledger_opener
-        from airflow_provider_queuecalls._airflow.results import build_campaign
         from airflow_provider_queuecalls.client.client import Client
         from airflow_provider_queuecalls.contacts import ContactRules
         from airflow_provider_queuecalls.delivery import deliver

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_queuecalls._airflow.campaigns import build_campaign, name_of_campaign
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.delivering import delivering
 from airflow_provider_queuecalls._airflow.hidden_fields import HidesFields, revealed
 from airflow_provider_queuecalls._airflow.question import OnUnknown, ask_if_unknown, read_parameters, record_answer
 from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at, try_of
-from airflow_provider_queuecalls._airflow.results import build_campaign, page_of_campaign, update_campaign_row
+from airflow_provider_queuecalls._airflow.results import page_of_campaign, update_campaign_row
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.storage import (
     ContactFile,
@@ -24,7 +25,7 @@ from airflow_provider_queuecalls._airflow.storage import (
     suppression_lists_fetched,
     writable_copy,
 )
-from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
+from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.rules import (
@@ -377,9 +378,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
 
     def _campaign(self, context: Context) -> Campaign:
         values = {name: revealed(getattr(self, name)) for name in Campaign.names()}
-        if is_unset(values["campaign_name"]):
-            ti = context["ti"]
-            values["campaign_name"] = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
+        values["campaign_name"] = name_of_campaign(values["campaign_name"], context["ti"])
         return build_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
 
     def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:

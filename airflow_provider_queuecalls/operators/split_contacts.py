@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_queuecalls._airflow.campaigns import name_of_campaign
 from airflow_provider_queuecalls._airflow.compat import BaseOperator
 from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
@@ -23,7 +24,6 @@ from airflow_provider_queuecalls._airflow.storage import (
     url_of,
     writable_copy,
 )
-from airflow_provider_queuecalls.client.campaign import default_campaign_name
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.contacts.parts import Files, assert_kept, has_zones, write_parts
 from airflow_provider_queuecalls.contacts.rules import (
@@ -37,7 +37,7 @@ from airflow_provider_queuecalls.contacts.rules import (
 )
 from airflow_provider_queuecalls.contacts.split import CARRY_OVER, SpansCheck, Split, SplitBy
 from airflow_provider_queuecalls.exceptions import clear_locals
-from airflow_provider_queuecalls.parameters import is_unset, show_path
+from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -184,10 +184,7 @@ class SplitContactsOperator(BaseOperator):
         with retried_only_if_safe(self), ExitStack() as stack:
             rules = ContactRules.of(self)
             split = Split.read({name: getattr(self, name) for name in self.template_fields}, rules, _planned(context))
-            ti = context["ti"]
-            name = self.campaign_name
-            if is_unset(name):
-                name = default_campaign_name(ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
+            name = name_of_campaign(self.campaign_name, context["ti"])
             sources = [("The contact file", self.contacts), *(("The suppression list", each) for each in rules.lists)]
             files = _Files(self.stop)
             assert_kept(split.carry_over_path, [*sources, ("The rejects file", split.rejects_path)], files)
