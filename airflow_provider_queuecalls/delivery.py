@@ -157,40 +157,39 @@ def deliver(
                     limit=limit,
                 )
             )
-        log.info("Checked %s: %s", show_path(checked.upload.name), checked.report.summary())
+        report, upload = checked.report, checked.upload
+        log.info("Checked %s: %s", show_path(upload.name), report.summary())
         if hours:
-            campaign = _within_hours(campaign, checked.report, log)
+            campaign = _within_hours(campaign, report, log)
         key = CampaignKey.of(name, client.endpoint.url, client.endpoint.login)
         delivery = Delivery(
-            Outcome.NOT_SENT, name, checked.report, dry_run, expires_at=campaign.expires_at, campaign_key=key.digest
+            Outcome.NOT_SENT, name, report, dry_run, expires_at=campaign.expires_at, campaign_key=key.digest
         )
         stack.enter_context(_delivery_attached(delivery))
-        _assert_expected(checked.report, expected_digest)
+        _assert_expected(report, expected_digest)
         if speaks and campaign.call_parameters is None:
             with _nothing_sent():
-                assert_not_silent(checked.upload)
+                assert_not_silent(upload)
         if dry_run:
             given.assert_timely()
             _log_warnings(given, called, log)
-            log.info("Dry run: did not send campaign %s of %s contacts", name, f"{checked.report.valid:,}")
+            log.info("Dry run: did not send campaign %s of %s contacts", name, f"{report.valid:,}")
             return delivery
         client.stop.raise_if_requested()
         ledger = open_ledger(key)
-        recorded = ledger.find(checked.report.digest or "", checked.report.valid)
+        recorded = ledger.find(report.digest or "", report.valid)
         if recorded is not None:
             log.warning("Campaign %s was already queued at %s. Nothing was sent again.", name, recorded["queued_at"])
             return replace(delivery, outcome=Outcome.QUEUED, recorded=recorded)
         _log_warnings(given, called, log)
-        record = _RecordWithinHours(ledger, given, rules, checked.report) if hours else ledger
+        record = _RecordWithinHours(ledger, given, rules, report) if hours else ledger
         if called and limit:
-            is_retry = ledger.is_retry
+            recorded_numbers = called.recorded(
+                limit, report.valid, campaign.expires_at, token=ledger.token, is_retry=ledger.is_retry
+            )
             with _nothing_sent():
-                stack.enter_context(
-                    called.recorded(
-                        limit, checked.report.valid, campaign.expires_at, token=ledger.token, is_retry=is_retry
-                    )
-                )
-        return _send(delivery, campaign, checked.upload, client, ledger, record=record, log=log)
+                stack.enter_context(recorded_numbers)
+        return _send(delivery, campaign, upload, client, ledger, record=record, log=log)
 
 
 @contextmanager
@@ -271,29 +270,29 @@ def _within_hours(campaign: Campaign, report: Report, log: logging.Logger) -> Ca
     return campaign
 
 
+@dataclass(frozen=True, repr=False)
 class _RecordWithinHours:
     """Checks the calling hours again just before the first byte is sent, then records the intent."""
 
-    def __init__(self, ledger: Ledger, given: Campaign, rules: ContactRules, report: Report) -> None:
-        self._ledger = ledger
-        self._given = given
-        self._rules = rules
-        self._report = report
+    ledger: Ledger
+    given: Campaign
+    rules: ContactRules
+    report: Report
 
     def record_intent(self, *, complete: bool) -> None:
-        self._given.assert_timely()  # an expiration that the hours have given does not excuse a late start
-        start, end = self._report.span or (0, 0)
+        self.given.assert_timely()  # an expiration that the hours have given does not excuse a late start
+        start, end = self.report.span or (0, 0)
         now = max(start, int(time.time()))
-        hours = HoursCheck.of(self._rules, now, end)
-        closed = [str(place) for place in self._report.sent_places if hours and not hours.allows(place)]
+        hours = HoursCheck.of(self.rules, now, end)
+        closed = [str(place) for place in self.report.sent_places if hours and not hours.allows(place)]
         if closed:
             problem = f"no longer allow all calls of this campaign. Closed zones: {'; '.join(dict.fromkeys(closed))}"
             rule = "such that they cover the time from now to the end of the campaign"
             raise InvalidCampaign([Violation("calling_hours", problem, rule, "this provider")])
-        self._ledger.record_intent(complete=complete)
+        self.ledger.record_intent(complete=complete)
 
     def record_complete(self) -> None:
-        self._ledger.record_complete()
+        self.ledger.record_complete()
 
 
 @contextmanager
