@@ -20,7 +20,7 @@ class StopRequest:
 
     def __init__(self, effect: str = NOTHING_SENT) -> None:
         self.requested = False
-        self._effect = effect
+        self.effect = effect
         self._callbacks: list[Callable[[], object]] = []
 
     def request(self) -> None:
@@ -32,7 +32,7 @@ class StopRequest:
     def raise_if_requested(self) -> None:
         """Raise :class:`NotSent` if a stop was requested."""
         if self.requested:
-            raise NotSent(f"The task was stopped. {self._effect}. It is safe to try again.", sent=False)
+            raise NotSent(f"The task was stopped. {self.effect}. It is safe to try again.", sent=False)
 
     @contextmanager
     def calling(self, callback: Callable[[], object]) -> Iterator[None]:

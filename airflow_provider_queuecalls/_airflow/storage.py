@@ -56,23 +56,21 @@ class ContactFile:
 
 
 @contextmanager
-def fetched(
-    location: Location, what: str, log: Log, stop: StopRequest, effect: str = NOTHING_SENT
-) -> Iterator[LocalPath]:
+def fetched(location: Location, what: str, log: Log, stop: StopRequest) -> Iterator[LocalPath]:
     """Give a local path to a file, wherever it is. A copy is gone at the end, also if the process is killed.
 
     ``location`` is a local path, a ``file://`` URL, or a URL or path of Airflow's ObjectStoragePath. ``what`` is the
-    file's role, as a message begins, and ``effect`` is the sentence that says what was not done. A copy has the time of the
-    original's last change, or 1970 if the storage does not report it. Raises :class:`InvalidContacts` if there is no such file
-    or it may not be read, :class:`CheckFailed` if another try may help, and :class:`NotSent` if a stop is requested.
+    file's role, as a message begins. A copy has the time of the original's last change, or 1970 if the storage does not report
+    it. Raises :class:`InvalidContacts` if there is no such file or it may not be read, :class:`CheckFailed` if another try may
+    help, and :class:`NotSent` if a stop is requested.
     """
     if (url := url_of(location)) is None:
         yield local_path(location)
     else:
         subject = f"{what} {show_path(url)}"
         with temporary_file(buffering=0) as copy:
-            with translate_storage_errors(subject, "read", effect):
-                _fetch(url, copy, subject, log, stop, effect)
+            with translate_storage_errors(subject, "read", stop.effect):
+                _fetch(url, copy, subject, log, stop)
             yield LocalCopy(copy, os.path.basename(urlsplit(url).path) or "contacts.csv", show_path(url))
 
 
@@ -87,9 +85,7 @@ def suppression_lists_fetched(
 
 
 @contextmanager
-def writable_copy(
-    location: Location | None, what: str, stop: StopRequest, effect: str = NOTHING_SENT
-) -> Iterator[LocalPath | None]:
+def writable_copy(location: Location | None, what: str, stop: StopRequest) -> Iterator[LocalPath | None]:
     """Give a local path to write a file to, or None for no location.
 
     If it was written, it is uploaded at the end, unless a stop is requested, which raises :class:`NotSent`. After an error it
@@ -100,7 +96,7 @@ def writable_copy(
         yield None
     elif not is_location(location):
         raise InvalidContacts(
-            f"{what} is given as {describe(location)}, not as a path. {effect}. Give a local path, a file:// URL, or a URL of "
+            f"{what} is given as {describe(location)}, not as a path. {stop.effect}. Give a local path, a file:// URL, or a URL of "
             "ObjectStoragePath, such as s3://conn@bucket/key."
         )
     elif (url := url_of(location)) is None:
@@ -112,11 +108,11 @@ def writable_copy(
                 yield file
             except BaseException:
                 try:
-                    _upload(file, url, what, stop, effect)
+                    _upload(file, url, what, stop)
                 except QueueCallsError as error:
                     logger.error("%s", error)
                 raise
-            _upload(file, url, what, stop, effect)
+            _upload(file, url, what, stop)
 
 
 def keep_first(url: str, content: bytes, what: str) -> bytes:
@@ -184,13 +180,13 @@ def remote_path(url: str) -> Any:
     return path
 
 
-def _upload(file: Path, url: str, what: str, stop: StopRequest, effect: str) -> None:
+def _upload(file: Path, url: str, what: str, stop: StopRequest) -> None:
     """Copy the file to the URL, if it was written. An upload that has begun is completed: a part would replace the whole."""
     if not file.exists():
         return
     stop.raise_if_requested()
     with (
-        translate_storage_errors(f"{what} {show_path(url)}", "written", effect),
+        translate_storage_errors(f"{what} {show_path(url)}", "written", stop.effect),
         file.open("rb") as here,
         remote_path(url).open("wb") as there,
     ):
@@ -218,9 +214,7 @@ def local_path(location: Any) -> LocalPath:
     return unquote(parts.path)
 
 
-def _fetch(  # noqa: PLR0917
-    url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest, effect: str
-) -> None:
+def _fetch(url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest) -> None:
     source = remote_path(url)
     status = source.stat()
     size, changed = status.st_size, getattr(status, "st_mtime", None) or 0
@@ -228,7 +222,7 @@ def _fetch(  # noqa: PLR0917
     if free < size + _SPARE_BYTES:
         raise CheckFailed(
             f"{subject} has {size / 1e6:,.0f} MB, and {tempfile.gettempdir()!r} on {platform.node()} has room for "
-            f"{free / 1e6:,.0f} MB. {effect}. Make room there, or set TMPDIR to a larger disk."
+            f"{free / 1e6:,.0f} MB. {stop.effect}. Make room there, or set TMPDIR to a larger disk."
         )
     done, throttle = 0, Throttle()
     with source.open("rb") as there:
@@ -245,7 +239,7 @@ def _fetch(  # noqa: PLR0917
                     show_path(url),
                 )
     if done != size:
-        raise CheckFailed(f"{subject} changed while it was fetched, from {size:,} to {done:,} bytes. {effect}.")
+        raise CheckFailed(f"{subject} changed while it was fetched, from {size:,} to {done:,} bytes. {stop.effect}.")
     os.utime(copy.fileno(), (changed, changed))
     log("Fetched %s: %s bytes", show_path(url), f"{size:,}")
 

@@ -277,8 +277,8 @@ class CallResultsOperator(BaseOperator):
             )
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
-        assert_elsewhere(self.output_path, "output", location, what, NOTHING_WRITTEN)
-        return fetched(location, what, self.log.info, self.stop, NOTHING_WRITTEN)
+        assert_elsewhere(self.output_path, "output", location, what, self.stop.effect)
+        return fetched(location, what, self.log.info, self.stop)
 
     def _assert_sent(self, wanted: NextList, report: Report, contacts: int | None) -> None:
         """Raise :class:`InvalidContacts` if the list is not the one that was sent."""
@@ -311,7 +311,7 @@ class CallResultsOperator(BaseOperator):
             campaign = wanted.campaign_key, wanted.campaign_name
             replace_rows(conn_id, table, campaign, rows, columns=OUTPUT_COLUMNS, stop=self.stop)
             return table
-        with writable_copy(self.output_path, "The list", self.stop, NOTHING_WRITTEN) as path:
+        with writable_copy(self.output_path, "The list", self.stop) as path:
             write_next_list(joined, wanted.select, path or "", wanted.output_format, self.stop)
         return str(self.output_path).strip()
 
