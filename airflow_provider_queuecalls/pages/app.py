@@ -29,7 +29,7 @@ from airflow_provider_queuecalls.records.call_results import FIELDS
 from airflow_provider_queuecalls.records.database import Database, opened_once
 from airflow_provider_queuecalls.records.next_list import result_cell
 from airflow_provider_queuecalls.records.overview import FAILED_CALLS, GROUPS, STATES, Filter, Summary, Totals
-from airflow_provider_queuecalls.records.waiting import EMPTY, by_value
+from airflow_provider_queuecalls.records.waiting import EMPTY, OTHER, by_value
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -289,7 +289,8 @@ def _safe_names(counts: Mapping[str, Any]) -> dict[str, Any]:
     shown = by_value(Counter(totals))
     found: dict[str, Any] = {}
     for value, of_value in counts.items():
-        name = (value or EMPTY) if (value or EMPTY) in shown else "(other)"
+        name = value or EMPTY
+        name = name if name in shown else OTHER
         found[name] = found.get(name, Counter()) + of_value
     return found
 

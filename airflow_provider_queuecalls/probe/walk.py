@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from airflow_provider_queuecalls.client.campaign import Campaign
+from airflow_provider_queuecalls.client.campaign import Campaign, letters_of
 from airflow_provider_queuecalls.client.client import Client, Head
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import NotSent
@@ -91,7 +91,7 @@ class Walk:
         Campaign(start_url=start_url, result_url=result_url)  # before the first step, not once a call has been made
         self._log = log
         self._last_name = self._queued_name = ""
-        self._run = secrets.token_hex(3).translate(str.maketrans("0123456789", "ghijklmnop"))
+        self._run = letters_of(secrets.token_hex())[:6]
 
     def go(self, only: Collection[str] = ()) -> None:
         """Do all steps, or only some, each if the person agrees."""
