@@ -13,6 +13,8 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from sqlalchemy import text
+
 from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
 from airflow_provider_queuecalls.contacts.duckdb_session import Session, translate_errors
 from airflow_provider_queuecalls.contacts.written_files import temporary_file
@@ -93,15 +95,11 @@ class OwnNumbers:
                 yield from (bytes(row[0]) for row in rows)
 
     def _rows(self, connection: Connection, query: str) -> list[Any]:
-        from sqlalchemy import text
-
         statement = text(query)
         names = statement.compile().params
         return list(connection.execute(statement, {name: self._which[name] for name in names}))
 
     def _stream(self, connection: Connection, query: str, size: int, **values: str) -> Iterator[Any]:
-        from sqlalchemy import text
-
         statement = text(query)
         given = self._which | values
         names = statement.compile().params
@@ -211,8 +209,6 @@ class CalledNumbers(OwnNumbers):
 
     def _record(self, request: Mapping[str, Any], hashes: BinaryIO, compared: Mapping[str, str]) -> Mapping[str, str]:
         """Put the request on record, unless there are others than those it was compared with. Returns these."""
-        from sqlalchemy import text
-
         hashes.seek(0)
         with self._usable(writes=True) as connection:
             for part, each in enumerate(iter(lambda: hashes.read(PART_BYTES), b"")):

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult
 from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
@@ -128,8 +131,6 @@ class Database:
 
     def ping(self) -> None:
         """Raise an error if the database cannot be read."""
-        from sqlalchemy import text
-
         with self._engine.connect() as connection:
             connection.execute(text(VERSION))
         self._assert_same_file()
@@ -152,8 +153,6 @@ class Database:
 
     def add_all(self, posts: Sequence[tuple[str, PostedResult]]) -> list[bool]:
         """Commit posted results, each with its campaign's key, all or none; return for each whether it is new."""
-        from sqlalchemy.exc import DBAPIError
-
         with self._lock:
             try:
                 return self._store(posts)
@@ -193,8 +192,6 @@ class Database:
 
     def put_campaign(self, campaign: CampaignRow) -> None:
         """Record a campaign, or what is new about one that is known. A known expiration is never replaced by None."""
-        from sqlalchemy import text
-
         row = asdict(campaign)
         changes = ", ".join(
             f"{name} = {f'coalesce(excluded.{name}, known.{name})' if name in KEPT else f'excluded.{name}'}"
@@ -210,8 +207,6 @@ class Database:
 
         If it is not queued, the request with this token no longer counts for ``max_per_period``; earlier ones still do.
         """
-        from sqlalchemy import text
-
         changes = ", ".join(f"{name} = :{name}" for name in columns)
         update = f"UPDATE queuecalls_campaigns SET {changes} WHERE campaign_key = :key"  # noqa: S608  # the names are ours
         with self.transaction() as connection:
@@ -221,8 +216,6 @@ class Database:
 
     def key_of(self, campaign: str) -> str:
         """The key of the campaign with this name or key. Raises :class:`QueueCallsError` if several have the name, or none has."""
-        from sqlalchemy import text
-
         query = "SELECT campaign_key FROM queuecalls_campaigns WHERE name = :campaign ORDER BY campaign_key"
         with self._engine.connect() as connection:
             keys: list[str] = list(connection.execute(text(query), {"campaign": campaign}).scalars())
@@ -287,8 +280,6 @@ class Database:
 
 def forget_numbers(connection: Connection, token: str) -> None:
     """Delete the numbers of a request, if it has any on record."""
-    from sqlalchemy import text
-
     for table in ("queuecalls_requests", "queuecalls_numbers"):
         connection.execute(text(f"DELETE FROM {table} WHERE token = :token"), {"token": token})  # noqa: S608
 
@@ -308,8 +299,6 @@ def opened_once(open_database: Callable[[], Database]) -> Callable[[], Database]
 
 def _of(query: str, key: str | None, order: str = "") -> TextClause:
     """The query for one campaign, or for all."""
-    from sqlalchemy import text
-
     if key is None:
         return text(f"{query} {order}")
     return text(f"{query} WHERE campaign_key = :key {order}").bindparams(key=key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from sqlalchemy import text
+
 from airflow_provider_queuecalls.records.database import Database, forget_numbers
 
 #: How many rows are deleted in one transaction: a receiver waits for its end.
@@ -41,8 +43,6 @@ def prune(database: Database, before: int) -> int:
     A call is as old as its result: with that, all of its posts are deleted, also one that came later and did not change it.
     The counts of a campaign stay as long as the campaign, since they say nothing about a person.
     """
-    from sqlalchemy import text
-
     deleted, count = 0, 1
     while count:
         with database.transaction(unlimited=True) as connection:
@@ -63,8 +63,6 @@ def prune(database: Database, before: int) -> int:
 
 def _prune_posts_without_call(database: Database) -> int:
     """Delete the posts of calls whose result is deleted; return how many. They are looked for while receivers write."""
-    from sqlalchemy import text
-
     deleted, count = 0, PRUNED_AT_ONCE
     while count == PRUNED_AT_ONCE:
         with database.reading(unlimited=True) as connection:
@@ -80,8 +78,6 @@ def _prune_posts_without_call(database: Database) -> int:
 def prune_numbers(database: Database, before: int) -> int:
     """Delete the numbers of campaigns that ended before a time, unless a period of ``max_per_period`` still needs them, as the
     longest one on record does. Return the number of deleted requests."""
-    from sqlalchemy import text
-
     with database.transaction() as connection:
         longest = connection.execute(text("SELECT coalesce(max(period), 0) FROM queuecalls_requests")).scalar() or 0
         until = {"until": min(before, int(time.time()) - longest)}

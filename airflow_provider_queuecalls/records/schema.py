@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import inspect, text
+
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import KEY_LENGTH
 
@@ -76,8 +78,6 @@ _LOCK = 0x71756575
 
 def is_current(connection: Connection) -> bool:
     """Whether there is nothing to upgrade. Unlike :func:`upgrade`, this waits for nobody who writes."""
-    from sqlalchemy import inspect, text
-
     return inspect(connection).has_table("queuecalls_schema") and connection.execute(text(VERSION)).scalar() == len(
         SCHEMA
     )
@@ -85,8 +85,6 @@ def is_current(connection: Connection) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Make the schema, or what is new in it. Of several processes that start at once, the others wait."""
-    from sqlalchemy import text
-
     if connection.dialect.name != "sqlite":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     connection.execute(text("CREATE TABLE IF NOT EXISTS queuecalls_schema (version bigint PRIMARY KEY)"))
