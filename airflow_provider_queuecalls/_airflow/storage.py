@@ -56,15 +56,25 @@ class ContactFile:
 
 
 @contextmanager
-def fetched(location: Location, what: str, log: Log, stop: StopRequest) -> Iterator[LocalPath]:
+def fetched(
+    location: Location, what: str, log: Log, stop: StopRequest, *, written: tuple[str, Location | None] = ("", None)
+) -> Iterator[LocalPath]:
     """Give a local path to a file, wherever it is. A copy is gone at the end, also if the process is killed.
 
     ``location`` is a local path, a ``file://`` URL, or a URL or path of Airflow's ObjectStoragePath. ``what`` is the
     file's role, as a message begins. A copy has the time of the original's last change, or 1970 if the storage does not report
     it. Raises :class:`InvalidContacts` if there is no such file or it may not be read, :class:`CheckFailed` if another try may
     help, and :class:`NotSent` if a stop is requested.
+
+    ``written`` is the parameter that names a file to write, and its value, which must not lead to the file that is read.
     """
-    if (url := url_of(location)) is None:
+    url, (parameter, other) = url_of(location), written
+    if is_same_location(location, other):
+        raise InvalidContacts(
+            f"{what} {show_path(url or location)} and {parameter} are the same file. {stop.effect}. Set {parameter} to another "
+            "file."
+        )
+    if url is None:
         yield local_path(location)
     else:
         subject = f"{what} {show_path(url)}"
@@ -132,20 +142,6 @@ def create_object(storage: Any, path: str, content: bytes, **limits: float) -> b
     except FileExistsError:
         return False
     return True
-
-
-def assert_elsewhere(
-    written: Location | None, parameter: str, location: Location, what: str, effect: str = NOTHING_SENT
-) -> None:
-    """Raise :class:`InvalidContacts` if a file that is to be read is the one that ``parameter`` would replace.
-
-    ``what`` is the role of the file that is read, as a message begins.
-    """
-    if is_same_location(location, written):
-        raise InvalidContacts(
-            f"{what} {show_path(url_of(location) or location)} and {parameter} are the same file. {effect}. Set {parameter} to "
-            "another file."
-        )
 
 
 def is_same_location(location: Location, other: Location | None) -> bool:

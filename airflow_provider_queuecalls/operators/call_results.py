@@ -22,7 +22,6 @@ from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
     Location,
-    assert_elsewhere,
     fetched,
     suppression_lists_fetched,
     writable_copy,
@@ -277,8 +276,7 @@ class CallResultsOperator(BaseOperator):
             )
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
-        assert_elsewhere(self.output_path, "output", location, what, self.stop.effect)
-        return fetched(location, what, self.log.info, self.stop)
+        return fetched(location, what, self.log.info, self.stop, written=("output", self.output_path))
 
     def _assert_sent(self, wanted: NextList, report: Report, contacts: int | None) -> None:
         """Raise :class:`InvalidContacts` if the list is not the one that was sent."""

@@ -20,7 +20,6 @@ from airflow_provider_queuecalls._airflow.storage import (
     ContactFile,
     LocalPath,
     Location,
-    assert_elsewhere,
     fetched,
     suppression_lists_fetched,
     writable_copy,
@@ -396,5 +395,4 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             yield ContactFile(path, rules, [self.contacts])
 
     def _fetched(self, location: Location, what: str = "The contact file") -> AbstractContextManager[LocalPath]:
-        assert_elsewhere(self.rejects_path, "rejects_path", location, what)
-        return fetched(location, what, self.log.info, self.stop)
+        return fetched(location, what, self.log.info, self.stop, written=("rejects_path", self.rejects_path))

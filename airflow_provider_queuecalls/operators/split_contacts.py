@@ -15,7 +15,6 @@ from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls._airflow.storage import (
     LocalPath,
     Location,
-    assert_elsewhere,
     fetched,
     is_same_location,
     keep_first,
@@ -219,8 +218,7 @@ class SplitContactsOperator(BaseOperator):
         self.stop.request()
 
     def _fetched(self, location: Location, what: str) -> AbstractContextManager[LocalPath]:
-        assert_elsewhere(self.rejects_path, "rejects_path", location, what)
-        return fetched(location, what, self.log.info, self.stop)
+        return fetched(location, what, self.log.info, self.stop, written=("rejects_path", self.rejects_path))
 
 
 @dataclass(frozen=True)
