@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
-from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger
 from airflow_provider_queuecalls.value_types import format_moment
 from airflow_provider_queuecalls.voice.speech import assert_not_silent
 
@@ -101,7 +101,7 @@ def deliver(
     campaign: Campaign,
     contacts: str | os.PathLike[str],
     client: Client,
-    open_ledger: Callable[[CampaignKey], Ledger],
+    open_ledger: OpenLedger,
     *,
     rules: ContactRules | None = None,
     rejects: AbstractContextManager[str | os.PathLike[str] | None] | None = None,

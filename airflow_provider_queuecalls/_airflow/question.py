@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
-from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger
 from airflow_provider_queuecalls.records.resolving import resolve
 from airflow_provider_queuecalls.value_types import CHOICE, read_duration
 
@@ -66,7 +66,7 @@ def ask_if_unknown(
     task: BaseOperator,
     context: Context,
     client: Client,
-    open_ledger: Callable[[CampaignKey], Ledger],
+    open_ledger: OpenLedger,
     *,
     parameters: Mapping[str, Any],
     sources: Sequence[Location],
@@ -90,9 +90,7 @@ def ask_if_unknown(
         raise
 
 
-def _complete_request(
-    open_ledger: Callable[[CampaignKey], Ledger], key: CampaignKey, log: Any
-) -> tuple[Ledger, int, Entry] | None:
+def _complete_request(open_ledger: OpenLedger, key: CampaignKey, log: Any) -> tuple[Ledger, int, Entry] | None:
     """Return the ledger, its last generation, and that entry if the outcome is unknown; else None, also if it cannot be read."""
     try:
         ledger = open_ledger(key)

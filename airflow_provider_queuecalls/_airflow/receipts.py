@@ -40,7 +40,7 @@ from airflow_provider_queuecalls.parameters import is_unset, show, show_path
 from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
 from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
 from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger, Try
 from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store, init_folder
 
 #: The value of ``receipts_path`` that turns the record off.
@@ -146,7 +146,7 @@ def try_of(ti: Any, *, resend: bool) -> Try:
     return Try(ti.try_number, f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.max_tries}", resend)
 
 
-def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> Callable[[CampaignKey], Ledger]:
+def ledger_opener(open_store: OpenStore, this_try: Try, log: Any) -> OpenLedger:
     """How a try opens the record of any campaign."""
     return lambda key: Ledger(open_store(key), key, this_try, first_result=first_result, log=log)
 

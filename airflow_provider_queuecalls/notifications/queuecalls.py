@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.storage import Location
     from airflow_provider_queuecalls.client.endpoint import Endpoint
     from airflow_provider_queuecalls.delivery import Delivery
-    from airflow_provider_queuecalls.records.entry import CampaignKey
-    from airflow_provider_queuecalls.records.ledger import Ledger
+    from airflow_provider_queuecalls.records.ledger import OpenLedger
     from airflow_provider_queuecalls.records.stores import OpenStore
 
 __all__ = ["QueueCallsNotifier"]
@@ -270,7 +269,7 @@ class QueueCallsNotifier(BaseNotifier):
         )  # fmt: skip
         dry_run = parse_flag("dry_run", self.dry_run)
 
-        def open_ledger(open_store: OpenStore) -> Callable[[CampaignKey], Ledger]:
+        def open_ledger(open_store: OpenStore) -> OpenLedger:
             opened = ledger_opener(open_store, this_try, self.log)
             return lambda key: opened(replace(key, campaign_name=names.record))
 

@@ -25,7 +25,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, DamagedRecord, NoRecord, OutcomeUnknown
 from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
@@ -381,6 +381,10 @@ class Ledger:
                 campaign_name=name,
                 sent=False,
             ) from None
+
+
+#: How the ledger of a campaign is opened.
+OpenLedger: TypeAlias = Callable[[CampaignKey], Ledger]
 
 
 def _broken_off(entry: Entry) -> str:
