@@ -18,6 +18,11 @@ README = REPOSITORY / "README.md"
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
 #: Made from the code when the documentation is built.
 GENERATED = {REPOSITORY / "docs" / "cli.md"}
+#: What a line in a block of shell commands begins with. A reflowed block has comments that have become commands.
+COMMANDS = {
+    *("make", ".ci/run", "pip", "python", "queuecalls", "airflow"),
+    *("export", "echo", "cp", "curl", 'examples="$(python'),
+}
 
 
 def test_the_readme_has_at_most_150_lines() -> None:
@@ -33,6 +38,30 @@ def test_links_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text("utf-8"))
     targets = [(page.parent / link).resolve() for link in links]
     assert [target for target in targets if not target.exists() and target not in GENERATED] == []
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """The fenced blocks of a page in these languages."""
+    pattern = rf"^ *```(?:{'|'.join(languages)})\n(.*?)^ *```$"
+    return re.findall(pattern, page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_line_of_a_block_of_commands_is_a_command(page: Path) -> None:
+    lines = [line for block in blocks(page, "sh", "bash") for line in block.replace("\\\n", " ").splitlines()]
+    assert [line for line in lines if line.strip() and line.split()[0] not in COMMANDS] == []
+
+
+def test_the_documented_make_targets_exist() -> None:
+    (phony,) = re.findall(r"^\.PHONY: (demo .*)$", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
+    shown = {
+        target
+        for page in PAGES
+        for block in blocks(page, "sh")
+        for target in re.findall(r"^make ([\w-]+)", block, re.M)
+    }
+    assert shown >= {"demo", "test"}
+    assert shown <= set(phony.split())
 
 
 def test_the_command_line_reference_has_every_option_with_its_help() -> None:
