@@ -9,12 +9,13 @@ from typing import Any
 
 from airflow_provider_queuecalls._airflow.campaigns import speaks
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
-from airflow_provider_queuecalls._airflow.receipts import earlier_try_named
+from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener
 from airflow_provider_queuecalls._airflow.results import with_campaign_row
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.ledger import OpenLedger, Try
 from airflow_provider_queuecalls.records.stores import OpenStore
 
 
@@ -23,13 +24,14 @@ def delivering(
     campaign: Campaign,
     endpoint: Endpoint,
     open_store: OpenStore,
+    this_try: Try,
     *,
     max_per_period: object,
     log: logging.Logger | Any,
     ti: Any = None,
     collects_results: bool | None = None,
-) -> Iterator[tuple[OpenStore, dict[str, Any]]]:
-    """Give how to open the campaign's record, and the arguments of ``deliver()`` that Airflow's configuration decides.
+) -> Iterator[tuple[OpenLedger, dict[str, Any]]]:
+    """Give what ``deliver()`` needs from Airflow: the ``open_ledger`` of this try, and the arguments that the configuration decides.
 
     If ``[queuecalls] results_database`` is set, the campaign's row follows its record. ``ti`` is the task that sends, None for
     a program; ``collects_results`` is a column of the row. Errors of the check end with what an earlier try has sent.
@@ -46,4 +48,5 @@ def delivering(
         open_store = with_campaign_row(open_store, ti, log, stack, known)
         stack.enter_context(earlier_try_named(open_store, key))
         called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=log))
-        yield open_store, {"called": called, "speaks": speaks(campaign), "memory_limit": check_memory_mb(), "log": log}
+        configured = {"called": called, "speaks": speaks(campaign), "memory_limit": check_memory_mb(), "log": log}
+        yield ledger_opener(open_store, this_try, log), configured

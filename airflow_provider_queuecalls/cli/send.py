@@ -92,7 +92,7 @@ def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     """Return the result, and the exit code."""
     from airflow_provider_queuecalls._airflow.campaigns import build_campaign
     from airflow_provider_queuecalls._airflow.delivering import delivering
-    from airflow_provider_queuecalls._airflow.receipts import ledger_opener, records_at, try_of
+    from airflow_provider_queuecalls._airflow.receipts import records_at, try_of
     from airflow_provider_queuecalls.client.client import Client
     from airflow_provider_queuecalls.delivery import deliver
     from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
@@ -111,21 +111,19 @@ def _send(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
     this_try = try_of(None, resend=options.resend)
     open_store = records_at(options.receipts, log, dry_run=options.dry_run)
     as_configured = partial(
-        delivering, campaign, hook.endpoint, open_store, max_per_period=options.max_per_period, log=log
+        delivering, campaign, hook.endpoint, open_store, this_try, max_per_period=options.max_per_period, log=log
     )
     deliver_list = partial(deliver, campaign, options.file, client, rules=rules)
-    with progress_bar() as progress, as_configured() as (open_store, configured):
+    with progress_bar() as progress, as_configured() as (open_ledger, configured):
         checked = deliver_list(
-            ledger_opener(open_store, this_try, log), rejects=nullcontext(options.rejects), dry_run=True, progress=progress,
-            **configured,
+            open_ledger, rejects=nullcontext(options.rejects), dry_run=True, progress=progress, **configured,
         )  # fmt: skip
     # Python goes on to read the answer after a handler that raises nothing.
     _on_signals(signal.default_int_handler)
     if options.dry_run or not (options.yes or _confirmed(checked.campaign_name, checked.report.valid)):
         return checked.result, SENT if options.dry_run else FAILED
     _on_signals(stop)
-    with _outcome_unknown(checked.campaign_name), as_configured() as (open_store, configured):
-        open_ledger = ledger_opener(open_store, this_try, log)
+    with _outcome_unknown(checked.campaign_name), as_configured() as (open_ledger, configured):
         delivery = deliver_list(open_ledger, expected_digest=checked.report.digest or "", **configured)
     return delivery.result, SENT
 

@@ -12,7 +12,7 @@ from airflow_provider_queuecalls._airflow.campaigns import build_start_url
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, BaseHook, mask, running_task
 from airflow_provider_queuecalls._airflow.connection_form import form_field
 from airflow_provider_queuecalls._airflow.delivering import delivering
-from airflow_provider_queuecalls._airflow.receipts import describe_records, ledger_opener, records_at, try_of
+from airflow_provider_queuecalls._airflow.receipts import describe_records, records_at, try_of
 from airflow_provider_queuecalls._airflow.storage import Location
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
@@ -149,14 +149,15 @@ class QueueCallsHook(BaseHook):
         """
         task = running_task()
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
+        this_try = try_of(task, resend=resend)
         with delivering(
-            campaign, self.endpoint, open_store, max_per_period=max_per_period, log=self.log, ti=task
-        ) as (open_store, configured):  # fmt: skip
+            campaign, self.endpoint, open_store, this_try, max_per_period=max_per_period, log=self.log, ti=task
+        ) as (open_ledger, configured):  # fmt: skip
             return deliver(
                 campaign,
                 contacts,
                 self.client,
-                ledger_opener(open_store, try_of(task, resend=resend), self.log),
+                open_ledger,
                 rules=rules,
                 rejects=nullcontext(rejects_path),
                 expected_digest=expected_digest,

@@ -41,8 +41,7 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campa
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey
-from airflow_provider_queuecalls.records.ledger import Ledger
-from airflow_provider_queuecalls.records.stores import OpenStore
+from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import parse_flag
 
@@ -298,11 +297,12 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
-            open_store, configured = stack.enter_context(
+            open_ledger, configured = stack.enter_context(
                 delivering(
                     campaign,
                     self.hook.endpoint,
                     open_store,
+                    try_of(context["ti"], resend=resend),
                     max_per_period=self.max_per_period,
                     log=self.log,
                     ti=context["ti"],
@@ -311,7 +311,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             )
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))
-            open_ledger = partial(self._open_ledger, context, open_store, resend=resend)
+            open_ledger = partial(self._push_link_and_open, context, open_ledger)
             sources = [*contacts.sources, *contacts.rules.lists]
             stack.enter_context(
                 ask_if_unknown(self, context, self.hook.client, open_ledger, parameters=asking, sources=sources)
@@ -349,7 +349,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         self._delivered = known, sources
         with retried_only_if_safe(self):
             open_store = records_at(self.receipts_path, self.log, context=context)
-            ledger = self._open_ledger(context, open_store, CampaignKey(**key), resend=False)
+            open_ledger = ledger_opener(open_store, try_of(context["ti"], resend=False), self.log)
+            ledger = self._push_link_and_open(context, open_ledger, CampaignKey(**key))
             entry = record_answer(event, ledger, generation, known)
         update_campaign_row(entry)
         outcome = OUTCOMES[entry.state]
@@ -380,12 +381,14 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         values["campaign_name"] = name_of_campaign(values["campaign_name"], context["ti"])
         return build_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
 
-    def _open_ledger(self, context: Context, open_store: OpenStore, key: CampaignKey, *, resend: bool) -> Ledger:
-        """The record of what was sent as this campaign."""
-        # Before anything is sent: people need the link most where the outcome stays unknown.
+    def _push_link_and_open(self, context: Context, open_ledger: OpenLedger, key: CampaignKey) -> Ledger:
+        """Push the link to the campaign, and open the record of what was sent as this campaign.
+
+        The link comes before anything is sent: people need it most if the outcome stays unknown.
+        """
         url = self.hook.endpoint.url_of_campaign(key.campaign_name) or page_of_campaign(key.digest)
         CampaignLink.push(self, context, url)
-        return ledger_opener(open_store, try_of(context["ti"], resend=resend), self.log)(key)
+        return open_ledger(key)
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002 - subclasses use it
