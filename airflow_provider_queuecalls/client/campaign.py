@@ -1,8 +1,8 @@
 """The campaign: every parameter that the service documents for ``queuecalls``, in one table.
 
 Validation, the multipart form, the sandbox and the documentation read :data:`PARAMETERS`. Limits come from the
-reference page of ``POST queuecalls.php``. That page leaves the names of the form fields out, so each parameter says
-where its wire name is known from.
+reference page of ``POST queuecalls.php``. That page leaves out the names of the form fields, so each parameter says
+how its name is known.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _field(position: int, name: str, value_type: ValueType, doc: str, **others: 
     return FormField(name=name, type=value_type, doc=doc, **known | others)
 
 
-#: Every documented parameter, in the document's order.
+#: Every documented parameter, in the document's order. CONTRIBUTING.md says what else a new one needs.
 #:
 #: :meta hide-value:
 PARAMETERS: tuple[FormField, ...] = (

@@ -110,6 +110,12 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_the_architecture_page_has_every_folder_and_module_of_the_package() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`([\w.]+)(?:/|\.py)`", page))
+    assert {part(name) for name in MODULES if name} - named == set()
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if part(name) not in AIRFLOW_FLOOR | COMMANDS])
 def test_below_the_airflow_floor_no_function_imports_airflow(module: str) -> None:
     assert [name for name in imports(MODULES[module]) if re.match(r"airflow\b(?!_)", name)] == []
