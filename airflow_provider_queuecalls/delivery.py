@@ -1,6 +1,6 @@
 """Deliver a campaign once: check, intent, one POST, receipt.
 
-The operator, the hook and the command line all send through :func:`deliver`, which needs no Airflow.
+Operator, hook, notifier, and ``queuecalls send`` all send through :func:`deliver`, which needs no Airflow.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def deliver(
     :param log: the logger for what happens; default is this module's
 
     Raises :class:`InvalidCampaign`, :class:`InvalidContacts` and :class:`CheckFailed` before anything is on record;
-    :class:`AlreadySent` where the record holds another list; :class:`NotSent`, :class:`NotAccepted`, :class:`Refused`
+    :class:`AlreadySent` and :class:`OutcomeUnknown` where the record does not let this try send; :class:`NotSent`, :class:`NotAccepted`, :class:`Refused`
     and :class:`OutcomeUnknown` by what became of the request. Another try is safe only after :class:`NotSent`,
     :class:`NotAccepted`, and :class:`CheckFailed`.
     """

@@ -9,9 +9,9 @@
     ├── InvalidContacts       the contact file, or a row of it, is not valid (has a report)
     │   └── EmptyContacts     it has no row, and on_empty is "skip"
     ├── CheckFailed           the check could not be finished             another try is safe
-    ├── AlreadySent           the campaign was sent, with another list
+    ├── AlreadySent           the record does not let this try send
     └── WireError             the request did not end with a queued campaign
-        ├── NotSent           the request did not reach the service       another try is safe
+        ├── NotSent           no complete request reached the service     another try is safe
         │   └── NoRecord      its record could not be read or written     another try is safe
         ├── NotAccepted       the service asked to try later              another try is safe
         ├── Refused           the service refused the campaign
@@ -150,7 +150,8 @@ class InvalidNextList(_Violations):
 
 
 class CheckFailed(QueueCallsError):
-    """The check could not be finished: the file changed during the check, or a disk was full. Another try may help."""
+    """Something could not be finished: a file changed during the check, a disk was full, or a storage or database did not respond.
+    Another try may help."""
 
 
 class WireError(QueueCallsError):
@@ -207,7 +208,8 @@ class DamagedRecord(OutcomeUnknown):
 
 
 class AlreadySent(QueueCallsError):
-    """A campaign of this name has been sent before, with another list."""
+    """The record does not let this try send: the campaign was sent before with another list or under another name, another task is
+    sending it, or a try with ``resend`` was broken off. Nothing was sent by this try."""
 
 
 @contextmanager

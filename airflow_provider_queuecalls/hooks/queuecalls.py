@@ -106,7 +106,7 @@ class QueueCallsHook(BaseHook):
         Raises, by what is known of the request:
 
         * :class:`InvalidContacts`, :class:`InvalidCampaign`, :class:`InvalidConnection`: nothing was sent
-        * :class:`NotSent`: the request did not reach the service; another try is safe
+        * :class:`NotSent`: no complete request reached the service; another try is safe
         * :class:`NotAccepted`: HTTP 408, 425 or 429; another try is safe, after ``retry_after`` seconds
         * :class:`Refused`: the service refused the campaign
         * :class:`OutcomeUnknown`: it may have been queued; sending it again may call everybody twice
