@@ -204,7 +204,7 @@ def _run_resolve(options: argparse.Namespace) -> int:
     name = entry.campaign_name
     if entry.state is not State.COMPLETE:
         raise QueueCallsError(
-            f"By its record, campaign {name!r} is {OUTCOMES[entry.state]}. There is nothing to resolve."
+            f"According to its record, campaign {name!r} is {OUTCOMES[entry.state]}. There is nothing to resolve."
         )
     by = options.by or user_name(os.getuid())
     calls = options.calls or 0

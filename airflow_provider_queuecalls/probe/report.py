@@ -79,7 +79,7 @@ RULES = (
 
 @dataclass(frozen=True)
 class Report:
-    """The report, all of which may be shown to others, but that ``settings`` may have the name of a host."""
+    """The report. All of it may be shown to others, except that ``settings`` may have the name of a host."""
 
     settings: Mapping[str, Any]
     profile: Mapping[str, Any]
@@ -140,7 +140,7 @@ def _hosts(learned: Learned) -> Point:
     if code := next((code for code, location in learned.redirects if location.startswith("https:")), None):
         found.append(f"it redirects plain http ({code}) to https")
         if not any(seen.status_code and not seen.location for seen in learned.seen.values()):
-            found.append("no campaign got a response there: see to that before you use the host in the settings")
+            found.append("no campaign got a response there: find out why before you use the host in the settings")
         return Point(REACH, question, f"{'; '.join(found)}.", {"redirect": "https"})
     return Point(REACH, question, f"{'; '.join(found)}.") if found else _open(learned, REACH, question)
 
@@ -167,7 +167,7 @@ def _form(learned: Learned) -> Iterator[Point]:
         yield Point(CAMPAIGN, question, f"{NOT_KNOWN}: the campaign was not queued ({first.how}). {_reason(first)}")
     else:
         yield _open(learned, CAMPAIGN, question)
-    question, again = "Does max_retries work by this name?", first.answers.get("rang_again") if first else None
+    question, again = "Does max_retries work under this name?", first.answers.get("rang_again") if first else None
     answers = {
         "yes": "Yes: the phone rang again.",
         "no": 'Perhaps not: the phone did not ring again. Set field_names to {"max_retries": "max_retry"} and run --only campaign.',
@@ -214,7 +214,7 @@ def _response(learned: Learned) -> Point:
         confirmed = (
             "Nobody has confirmed that the phone rang" if "queued_values" in learned.guessed else "The phone rang"
         )
-        answer += f" It says queued in another way than is known: queued_values must be {said}. {confirmed}."
+        answer += f" It says queued in a way that is not known here: queued_values must be {said}. {confirmed}."
     return Point(CAMPAIGN, question, answer, profile)
 
 

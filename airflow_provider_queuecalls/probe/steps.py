@@ -131,7 +131,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         name=UNKNOWN_FIELD, title="Send a field that no service knows", campaign={"secure": True},
         field_names={"secure": "queuecalls_probe"},
-        why="If the service ignores such a field, a campaign is queued also if the name of an optional field is wrong.",
+        why="If the service ignores such a field, a campaign is queued even if the name of an optional field is wrong.",
         sends="One campaign to your number, with one more field, called queuecalls_probe.",
         questions=(RANG,),
     ),

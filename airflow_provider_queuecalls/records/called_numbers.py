@@ -85,7 +85,7 @@ class OwnNumbers:
                 raise CheckFailed(
                     "max_per_period cannot be checked: numbers on record were hashed with a secret that is no longer among "
                     "those of [queuecalls] results_secret. Add the old secret after the new one, separated by a comma, until "
-                    "these campaigns are older than the period, and joined with their results."
+                    "these campaigns are older than the period, and have been joined with their results."
                 )
             yield self._keys[name], self._parts(_HASHES.format(which=which), {"key_name": name})
 

@@ -67,7 +67,9 @@ def translate_sqlalchemy_errors(url: URL) -> Iterator[None]:
             else "that the server can be reached, and that it accepts user, password, and database; its log may say more"
         )
         if _sqlstate(getattr(error, "orig", None) or error) in _TOO_LONG:
-            check = "which process keeps a lock or the server busy, such as one that is frozen, in pg_stat_activity"
+            check = (
+                "which process holds a lock or keeps the server busy, such as one that is frozen, in pg_stat_activity"
+            )
         raise QueueCallsError(
             f"The results database {url!r} cannot be used: {describe_error(error)}. Check {check}."
         ) from None

@@ -32,7 +32,7 @@ def parse_url(url: str) -> URL:
     except (ArgumentError, ValueError):
         raise QueueCallsError(
             f"The results database has no valid URL, in [queuecalls] results_database or --database. It must be {ACCEPTED}, "
-            "with what is special in a password percent-encoded, such as %40 for @."
+            "with special characters in the password percent-encoded, such as %40 for @."
         ) from None
 
 

@@ -197,7 +197,7 @@ def init_folder(folder: Path, *, group: bool = False) -> None:
     marker = folder / MARKER
     if not marker.exists():
         if any(folder.iterdir()):
-            raise OSError(errno.ENOTEMPTY, "it has other files in it; name a folder of its own", str(folder))
+            raise OSError(errno.ENOTEMPTY, "it has other files in it; name a new or empty folder", str(folder))
         marker.write_text(MARKER_TEXT)
     for path in (folder, *folder.rglob("*")) if group else ():
         mode = 0o2770 if path.is_dir() else 0o660
