@@ -53,8 +53,8 @@ class SplitContactsOperator(BaseOperator):
 
     :param contacts: The contact file. Accepts what QueueCallsOperator accepts. Required.
     :param folder: Where to write the files. Accepts a local folder, which is created, or a URL of ObjectStoragePath.
-        Their names follow from the spans, and are the same on every try. A folder has the files of one split: if another
-        list, campaign_name, max_contacts, or span would change who is in which file, the task fails, so that nobody is
+        Their names follow from the spans, and are the same on every try. A folder holds the files of one split only: if
+        another list, campaign_name, max_contacts, or span would change who is in which file, the task fails, so that nobody is
         called twice. Required.
     :param campaign_name: What the campaigns' names begin with. Default: a name of the task instance that is the same on
         every try.

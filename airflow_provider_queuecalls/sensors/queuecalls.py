@@ -48,7 +48,6 @@ class QueueCallsResultsSensor(BaseSensorOperator):
     :param grace: How long to wait after the campaign's expiration_timestamp: the last calls may still be going on then,
         and their results may be late. Accepts a timedelta, a number of minutes, or a string such as '2 hours' or
         'PT2H'. Default: 1 hour.
-
     :param queuecalls_conn_id: The Airflow connection that sent the campaign called campaign_name: other accounts may have
         campaigns of that name. Default: ``'queuecalls_default'``.
 
