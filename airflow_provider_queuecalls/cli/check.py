@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -40,12 +40,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "check",
         help=text,
         description=text,
-        epilog="Exit code: 0 every row is valid, duplicate, or suppressed as asked for; 1 a row is rejected, even with "
-        "--on-invalid skip, or the file breaks another rule; 2 the file cannot be checked, or an option is not valid.",
+        epilog="Exit code: 0 the file can be sent, and no row is rejected; 1 a row is rejected, even with --on-invalid skip, or the "
+        "file breaks another rule; 2 the file cannot be checked, or an option is not valid.",
     )
     parser.add_argument("file", metavar="FILE", help="the contact file")
     add_rules(parser)
-    add_limit(parser)
+    add_limit(parser, "no limit")
     add_span(parser, "the latest time that is right for all rows")
     parser.add_argument("--rejects", metavar="OUT", help="write the rejects to this CSV file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -59,25 +59,37 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_run, extra="results")
 
 
-def add_rules(parser: argparse._ActionsContainer, without: Collection[str] = ()) -> None:
-    """Add an option for each parameter of the check, except those that have no effect on the command."""
+def add_rules(
+    parser: argparse._ActionsContainer, without: Collection[str] = (), defaults: Mapping[str, str] | None = None
+) -> None:
+    """Add an option for each parameter of the check, except those that have no effect on the command.
+
+    ``defaults`` are the texts of defaults that differ from those of the operator.
+    """
     for parameter in (each for each in PARAMETERS if each.name not in without):
         option = f"--{parameter.name.replace('_', '-')}"
         if parameter.default is False:
             parser.add_argument(option, action="store_true", help=parameter.doc)
         else:
-            parser.add_argument(option, action="append", metavar="X", help=option_help(parameter))
+            text = option_help(parameter, (defaults or {}).get(parameter.name))
+            parser.add_argument(option, action="append", metavar="X", help=text)
 
 
-def add_limit(parser: argparse._ActionsContainer) -> None:
+def add_limit(parser: argparse._ActionsContainer, default: str | None = None) -> None:
     """Add the option for how often a number may be called."""
     (limit,) = LIMIT_PARAMETERS
-    parser.add_argument("--max-per-period", metavar="X", help=option_help(limit))
+    parser.add_argument("--max-per-period", metavar="X", help=option_help(limit, default))
 
 
-def option_help(parameter: Parameter, default: str = "") -> str:
-    """What a parameter is and accepts, as it is written at a terminal: objects of Python are not, and others are options."""
+def option_help(parameter: Parameter, default: str | None = None) -> str:
+    """What a parameter is and accepts, as it is written at a terminal: objects of Python are not, and others are options.
+
+    ``default`` is the text of a default that differs from the operator's; an empty one is left out.
+    """
     text = f"{_doc(parameter)} Accepts {parameter.rule}."
+    if default is None:
+        is_literal = isinstance(parameter.default, str) and not parameter.default_doc
+        default = repr(parameter.default) if is_literal else parameter.default_text
     text = f"{text} Default: {default}." if default else text
     text = re.sub("a timedelta, |a datetime with a time zone, ", "", text)
     text = re.sub(
@@ -128,9 +140,9 @@ def _assert_has_effect(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Check a file and print the report. Returns 0 if every row is valid, duplicate, or suppressed as asked for.
+    """Check a file and print the report. Returns 0 if the file can be sent and no row is rejected.
 
-    Any other reject makes it 1, even if the rules allow it. Raises :class:`QueueCallsError` if there is no report: a
+    A rejected row makes it 1, even if the rules allow it. Raises :class:`QueueCallsError` if there is no report: a
     file cannot be read, or the rules are not valid.
     """
     _assert_has_effect(options)

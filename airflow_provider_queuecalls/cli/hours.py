@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print JSON; that of a set is accepted as calling_hours")
     parser.add_argument("--svg", metavar="OUT", help="write the chart to this file as well")
     add_span(parser, "24 hours later")
-    add_rules(parser, without=("on_invalid", "max_rejects", "on_empty"))
+    add_rules(parser, without=("on_invalid", "max_rejects", "on_empty"), defaults={"calling_hours": "'08:00-21:00'"})
     parser.set_defaults(run=_run)
 
 

@@ -56,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         parameter = BY_NAME[name]
         campaign.add_argument(
             f"--{name.replace('_', '-')}", metavar="X", required=name == "campaign_name",
-            help=option_help(parameter),
+            help=option_help(parameter, "" if name == "campaign_name" else None),
         )  # fmt: skip
     campaign.add_argument(
         "--speak", nargs="?", const="true", metavar="X",

@@ -46,10 +46,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--json", action="store_true", help="print the parameters of each campaign, as QueueCallsOperator takes them"
     )
     for parameter in PARAMETERS:
-        default = "now" if parameter.name == "start" else parameter.default_text
+        default = "now" if parameter.name == "start" else None
         option = f"--{parameter.name.replace('_', '-')}"
         parser.add_argument(option, metavar="X", help=option_help(parameter, default))
-    add_rules(parser.add_argument_group("check"))
+    add_rules(parser.add_argument_group("check"), defaults={"calling_hours": "none; required unless by='size'"})
     parser.set_defaults(run=_run)
 
 

@@ -75,6 +75,23 @@ def test_the_command_line_reference_has_every_option_with_its_help() -> None:
         assert re.search(r"\| +\|$", sections[name], re.MULTILINE) is None, "an option without help"
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "default"),
+    [
+        ("check", "on-invalid", "'fail'"),
+        ("send", "delimiter", "','"),
+        ("send", "start-late", "15 minutes"),
+        ("check", "max-per-period", "no limit"),
+        ("split", "calling-hours", "none; required unless --by size"),
+        ("hours", "calling-hours", "'08:00-21:00'"),
+    ],
+)
+def test_the_command_line_reference_has_the_default_of_an_option(command: str, option: str, default: str) -> None:
+    (section,) = re.findall(rf"^## queuecalls {command}$(.*?)(?=^## |\Z)", cli_reference(), re.MULTILINE | re.DOTALL)
+    (row,) = [line for line in section.splitlines() if f"`--{option}" in line]
+    assert row.endswith(f"Default: {default}. |")
+
+
 def test_the_kubernetes_example_has_only_fields_that_kubernetes_knows() -> None:
     models = pytest.importorskip("kubernetes.client.models", reason="it comes with the extra dev")
     (example,) = re.findall(
