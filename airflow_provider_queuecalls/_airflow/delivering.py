@@ -1,4 +1,4 @@
-"""What Airflow's configuration adds to a delivery, whoever sends: the campaign's row, and the limits."""
+"""What Airflow adds to a delivery of the operator, the hook, and ``queuecalls send``: the record, the campaign's row, and the limits."""
 
 from __future__ import annotations
 

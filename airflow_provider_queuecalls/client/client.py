@@ -1,4 +1,7 @@
-"""The client: sends one campaign with one POST and returns the response that proves it was queued."""
+"""The client: sends one campaign with one POST and returns the response that proves it was queued.
+
+If there is no response, :func:`failure_of` decides which error is raised, and so whether another try may send.
+"""
 
 from __future__ import annotations
 

@@ -109,7 +109,8 @@ class RowResult(NamedTuple):
 
 
 class RowValidator:
-    """Checks one line at a time. It knows no other lines, so it finds neither duplicates nor suppressed numbers."""
+    """Checks one line at a time. It knows no other lines: ``mark_repeats`` in ``results`` finds duplicates and
+    suppressed numbers afterwards."""
 
     def __init__(self, rules: ContactRules, layout: Layout | None = None, hours: HoursCheck | None = None) -> None:
         self.rules = rules
