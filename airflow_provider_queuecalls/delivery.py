@@ -131,9 +131,9 @@ def deliver(
     :param log: the logger for what happens; default is this module's
 
     Raises :class:`InvalidCampaign`, :class:`InvalidContacts` and :class:`CheckFailed` before anything is on record;
-    :class:`AlreadySent` and :class:`OutcomeUnknown` where the record does not let this try send; :class:`NotSent`, :class:`NotAccepted`, :class:`Refused`
-    and :class:`OutcomeUnknown` by what became of the request. Another try is safe only after :class:`NotSent`,
-    :class:`NotAccepted`, and :class:`CheckFailed`.
+    :class:`AlreadySent` and :class:`OutcomeUnknown` where the record does not let this try send; :class:`NotSent`,
+    :class:`NotAccepted`, :class:`Refused` and :class:`OutcomeUnknown` by what became of the request. Another try is safe only
+    after :class:`NotSent`, :class:`NotAccepted`, and :class:`CheckFailed`.
     """
     log = log or logging.getLogger(__name__)
     rules = rules or ContactRules()

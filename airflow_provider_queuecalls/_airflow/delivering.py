@@ -1,4 +1,4 @@
-"""What Airflow adds to a delivery of the operator, the hook, and ``queuecalls send``: the record, the campaign's row, and the limits."""
+"""What Airflow adds to a delivery, whoever sends: the record, the campaign's row, and the limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def delivering(
     ti: Any = None,
     collects_results: bool | None = None,
 ) -> Iterator[tuple[OpenLedger, dict[str, Any]]]:
-    """Give what ``deliver()`` needs from Airflow: the ``open_ledger`` of this try, and the arguments that the configuration decides.
+    """Give the ``open_ledger`` of this try, and the arguments of ``deliver()`` that Airflow's configuration decides.
 
     If ``[queuecalls] results_database`` is set, the campaign's row follows its record. ``ti`` is the task that sends, None for
     a program; ``collects_results`` is a column of the row. Errors of the check end with what an earlier try has sent.

@@ -112,7 +112,8 @@ class Ledger:
             return None
         if this_try.forgets_after and found.started_at > this_try.forgets_after:
             self._log.warning(
-                "According to the record in %s, %s sent at %s, which is in the future: a clock is wrong. That entry does not count.",
+                "According to the record in %s, %s sent at %s, which is in the future: a clock is wrong. That entry does not "
+                "count.",
                 self._store.location, found.sender, found.started_at,
             )  # fmt: skip
             return None
@@ -123,8 +124,8 @@ class Ledger:
             return None
         if this_try.resend and found.state is State.RECEIPT:
             self._log.warning(
-                "resend sends the campaign once each time the task is cleared, and according to the record it has done so. To send it once more, "
-                "clear the task again."
+                "resend sends the campaign once each time the task is cleared, and according to the record it has done so. To "
+                "send it once more, clear the task again."
             )
         return self._result_of(found)
 
