@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support.moved import IS_AIRFLOW_2, dag_bag, for_this_airflow, seriali
 if TYPE_CHECKING:
     import pytest
 
+DAGS = HOME / "dags"
 #: The task that sends.
 TASK_ID = "queue"
 DAG_FILE = """
@@ -77,12 +79,8 @@ def run_tasks(tasks: str, *, dag_id: str, capfd: pytest.CaptureFixture[str], set
     """Run a DAG of these tasks as :func:`run_dag_file` does, from a file that exists only during the run. Tasks and the DAG's
     further settings are code for the newest Airflow."""
     code = DAG_FILE.format(dag_id=dag_id, settings=settings, tasks=indent(tasks, "    "))
-    file = HOME / "dags" / f"{dag_id}.py"
-    file.write_text(for_this_airflow(code), encoding="utf-8")
-    try:
+    with _written(for_this_airflow(code), dag_id) as file:
         return run_dag_file(file, dag_id, capfd, **options)
-    finally:
-        file.unlink()
 
 
 def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **options: Any) -> Run:
@@ -99,7 +97,7 @@ def run_dag_file(file: Path, dag_id: str, capfd: pytest.CaptureFixture[str], **o
     dag = bag.dags[dag_id]
     # Airflow 2 prints to the stream that it found when it was loaded, which is another test's.
     logging: AbstractContextManager[list[Entry]] = everything_logged() if IS_AIRFLOW_2 else nullcontext([])
-    with logging as logged:
+    with logging as logged, _alone(file):
         dag_run = dag.test(**options)
     printed = without_masked(
         "".join([*capfd.readouterr(), *(f"{entry.message} {' '.join(entry.parts)}\n" for entry in logged)])
@@ -129,12 +127,30 @@ def run_in_a_process(
     code: str, dag_id: str, events: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run a program that is a DAG file, which exists only meanwhile. OpenLineage's events go to a file."""
-    file = HOME / "dags" / f"{dag_id}.py"
-    file.write_text(code)
     transport = {"type": "file", "log_file_path": str(events), "append": True}
     common = {"PYTHONPATH": str(REPOSITORY), "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
     given = {**os.environ, **common, **environment}
-    try:
+    with _written(code, dag_id) as file, _alone(file):
         return subprocess.run([sys.executable, str(file)], env=given, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def _written(code: str, dag_id: str) -> Iterator[Path]:
+    """A file in the DAGs folder, removed at the end."""
+    file = DAGS / f"{dag_id}.py"
+    file.write_text(code, encoding="utf-8")
+    try:
+        yield file
     finally:
         file.unlink()
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Hide all other DAG files: ``dag.test()`` reads and stores every DAG of the folder, each time."""
+    ignored = DAGS / ".airflowignore"
+    ignored.write_text(rf"^(?!(.*/)?{re.escape(file.name)}$).*\.py$")
+    try:
+        yield
+    finally:
+        ignored.unlink()
