@@ -147,7 +147,7 @@ def search(kind: type[MemoryStore], plans: Sequence[Planned | Person], *, two_ma
     seen: set[Any] = set()
     todo: list[tuple[int, ...]] = [()]
     most, in_spite_of_proof = -asked_for, 0
-    while todo:
+    while todo and most <= 0:
         path = todo.pop()
         world = World(kind(), plans, two_marks)
         progress = ["waiting"] * len(plans)
