@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import json
 import quopri
@@ -212,5 +213,10 @@ def folded(text: str) -> str:
 def leaks(text: str, values: Mapping[str, str]) -> list[str]:
     """Which of the values are in a text, in any spelling."""
     seen = folded(text)
-    spelled = {(name, how): folded(spell(value)) for name, value in values.items() for how, spell in SPELLINGS.items()}
-    return [f"{name}, {how}" for (name, how), value in spelled.items() if value in seen]
+    spelled = ((name, how, each) for name, value in values.items() for how, each in _all_spellings(value))
+    return [f"{name}, {how}" for name, how, each in spelled if each in seen]
+
+
+@functools.cache
+def _all_spellings(value: str) -> list[tuple[str, str]]:
+    return [(how, folded(spell(value))) for how, spell in SPELLINGS.items()]
