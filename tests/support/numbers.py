@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-#: So many at most: they differ in their last four digits.
-MOST_CONTACTS = 10_000
-
 
 def numbers(area: int, campaign: int, contacts: int) -> list[str]:
     """A campaign's numbers: no other campaign of any area has one of them."""
