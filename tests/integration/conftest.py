@@ -170,14 +170,20 @@ class ResultsReceiver(NamedTuple):
 
 
 @pytest.fixture
-def results_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ResultsReceiver]:
+def results_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a results database, which Airflow's configuration names: a SQLite file."""
+    url = f"sqlite:///{tmp_path}/results.db"
+    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+    return url
+
+
+@pytest.fixture
+def results_receiver(results_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ResultsReceiver]:
     """A running receiver, to which Airflow's configuration leads."""
-    database = f"sqlite:///{tmp_path}/results.db"
-    with receiver(database) as (_, url):
+    with receiver(results_database) as (_, url):
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_URL", url)
         monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_SECRET", NEW)
-        monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", database)
-        yield ResultsReceiver(url, database)
+        yield ResultsReceiver(url, results_database)
 
 
 @pytest.fixture

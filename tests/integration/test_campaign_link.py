@@ -151,22 +151,19 @@ def test_a_wrong_campaign_url_is_refused_before_anything_is_sent(
 
 
 def test_the_results_database_has_what_the_page_shows_of_a_campaign(
-    run: RunOperator, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunOperator, queuecalls_sandbox: Sandbox, results_database: str
 ) -> None:
-    url, start = f"sqlite:///{tmp_path}/results.db", int(time.time()) + 3600
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
+    start = int(time.time()) + 3600
     done = run(scheduled_timestamp=start, expiration_timestamp=start + 3600)
-    with closing(Database(url)) as database, database.reading() as connection:
+    with closing(Database(results_database)) as database, database.reading() as connection:
         (found,) = overview.campaigns(connection, overview.Filter(dag_id=DAG_ID), start - 60, 2)
     assert found.campaign_key == done.xcom["campaign_key"]
     assert (found.state, found.calls, found.calls_from, found.expires_at) == ("scheduled", 3, start, start + 3600)
     assert (found.collects_results, found.campaign_url) == (False, done.links[0])
 
 
-def test_without_a_campaign_url_the_link_leads_to_the_page(
-    run: RunOperator, service: faults.FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", f"sqlite:///{tmp_path}/results.db")
+@pytest.mark.usefixtures("results_database")
+def test_without_a_campaign_url_the_link_leads_to_the_page(run: RunOperator, service: faults.FaultServer) -> None:
     done = run()
     expected = page_of_campaign(done.xcom["campaign_key"]) if AIRFLOW >= (3, 1) else ""
     assert done.links == [expected]

@@ -109,15 +109,13 @@ def test_contacts_that_were_left_out_as_called_too_often_are_not_joined(
 
 
 @pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Any) -> dict[str, Any]:
+def stored(tmp_path: Path, results_database: str, connect: Any) -> dict[str, Any]:
     """A campaign of three contacts, of which one was reached and one was not; gives the parameters of the operator."""
     connect("https://service.example/")
     key = QueueCallsHook().key_of(NAME).digest
-    location = f"sqlite:///{tmp_path}/stored.db"
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", location)
     contacts = tmp_path / "sent.csv"
     contacts.write_text(f"{REACHED},order-1\n{BUSY},order-2\n{MACHINE},order-3\n")
-    with closing(Database(location)) as database:
+    with closing(Database(results_database)) as database:
         database.put_campaign(CampaignRow(key, NAME, 3, "queued"))
         for number, result in ((REACHED, "completed"), (BUSY, "failed")):
             posted = {"phone_number": number, "result": result, "message_reference": "", "call_id": number[-1]}
@@ -136,10 +134,10 @@ def test_a_secret_that_is_too_short_fails_without_a_retry(
 
 
 def test_a_list_of_those_who_chose_something_needs_no_result_and_suppresses_them(
-    stored: dict[str, Any], tmp_path: Path
+    stored: dict[str, Any], results_database: str, tmp_path: Path
 ) -> None:
     key = stored["queued"]["campaign_key"]
-    with closing(Database(f"sqlite:///{tmp_path}/stored.db")) as database:
+    with closing(Database(results_database)) as database:
         database.add_choice(key, CallResult(phone_number=REACHED, call_id=REACHED[-1]), "do not call", 1_790_000_000)
         database.add_choice(key, CallResult(phone_number=MACHINE, call_id="lost"), "do not call", 1_790_000_001)
     output = tmp_path / "opted-out.csv"

@@ -33,10 +33,8 @@ RULES = {"calling_hours": "08:00-21:00"}
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/results.db"
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
-    with closing(Database(url)) as database:
+def results(results_database: str) -> Iterator[Database]:
+    with closing(Database(results_database)) as database:
         yield database
 
 

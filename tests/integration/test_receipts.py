@@ -200,16 +200,10 @@ def fails(sends: Callable[..., Any], **changes: Any) -> str:
         ("database", "it is a SQLite file, so each machine would have records of its own"),
     ],
 )
-@pytest.mark.usefixtures("bucket")
-def test_where_nothing_can_be_recorded_nothing_is_sent(  # noqa: PLR0917
-    where: str,
-    problem: str,
-    small_list: Path,
-    tmp_path: Path,
-    service: faults.FaultServer,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("bucket", "results_database")
+def test_where_nothing_can_be_recorded_nothing_is_sent(
+    where: str, problem: str, small_list: Path, tmp_path: Path, service: faults.FaultServer
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", f"sqlite:///{tmp_path}/results.db")
     file = tmp_path / "a file where a folder should be"
     file.touch()
     with pytest.raises(NotSent, match=rf"its record in .* could not be .*{problem}.* It is safe to try again"):

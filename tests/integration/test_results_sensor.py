@@ -43,16 +43,13 @@ def key() -> str:
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Any) -> Iterator[Database]:
+def results(results_database: str, connect: Any) -> Iterator[Database]:
     """The results database of Airflow's configuration, with a campaign and one of its two results."""
     connect("https://service.example/")
-    url = f"sqlite:///{tmp_path}/results.db"
-    monkeypatch.setenv("AIRFLOW__QUEUECALLS__RESULTS_DATABASE", url)
-    database = Database(url)
-    database.put_campaign(CampaignRow(key(), NAME, 2, "unknown"))
-    add(database, 0)
-    yield database
-    database.close()
+    with closing(Database(results_database)) as database:
+        database.put_campaign(CampaignRow(key(), NAME, 2, "unknown"))
+        add(database, 0)
+        yield database
 
 
 def add(database: Database, contact: int, **fields: str) -> None:
