@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.contacts import ContactRules, built_list, check, results_in_duckdb
 from airflow_provider_queuecalls.contacts.build_list import build_suppression_list
 from airflow_provider_queuecalls.contacts.duckdb_session import Session
@@ -258,24 +259,27 @@ build_list.read_suppression_list = lambda *given: (read(*given), os.kill(os.getp
 """
 
 
-def test_the_command_builds_a_list_and_stops_at_a_signal(contacts: Contacts, lists: Lists, tmp_path: Path) -> None:
+def test_the_command_builds_a_list_and_stops_at_a_signal(
+    contacts: Contacts, lists: Lists, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sources = lists(f"{ANN}\n", "202,5550143\n")
 
-    def run(*arguments: object, program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, check=False
-        )
+    def run(*arguments: object) -> tuple[int, str, str]:
+        return main([*map(str, arguments)]), *capsys.readouterr()
 
-    stopped = run("suppression", "build", tmp_path / "built", *sources, program=SIGNALED)
+    command = [sys.executable, "-c", SIGNALED, "suppression", "build", str(tmp_path / "built"), *map(str, sources)]
+    stopped = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (stopped.returncode, stopped.stderr) == (2, "queuecalls: The build was stopped. Nothing was written.\n")
     assert sorted(tmp_path.iterdir()) == sorted(sources)
     abroad = contacts(EVE)
-    assert run("suppression", "build", tmp_path / "abroad", abroad).returncode == 2
-    assert run("suppression", "build", tmp_path / "abroad", abroad, "--phone-format", "vendor").returncode == 0
-    built = run("suppression", "build", tmp_path / "built", *sources)
-    assert built.returncode == 0, built.stderr
-    assert "Wrote 2 numbers of 2 lists. suppress_max_age counts from " in built.stdout
-    checked = run("check", contacts(f"{ANN}\n{BOB}\n"), "--suppress", tmp_path / "built", "--suppress-max-age", "3")
-    assert (checked.returncode, "1 valid" in checked.stdout) == (0, True)
-    failed = run("suppression", "build", tmp_path / "other", contacts(f"{ANN}\n{NOT_A_NUMBER}\n"))
-    assert (failed.returncode, failed.stdout, "SECRET" in failed.stderr) == (2, "", False)
+    assert run("suppression", "build", tmp_path / "abroad", abroad)[0] == 2
+    assert run("suppression", "build", tmp_path / "abroad", abroad, "--phone-format", "vendor")[0] == 0
+    code, output, errors = run("suppression", "build", tmp_path / "built", *sources)
+    assert code == 0, errors
+    assert "Wrote 2 numbers of 2 lists. suppress_max_age counts from " in output
+    code, output, _ = run(
+        "check", contacts(f"{ANN}\n{BOB}\n"), "--suppress", tmp_path / "built", "--suppress-max-age", "3"
+    )
+    assert (code, "1 valid" in output) == (0, True)
+    code, output, errors = run("suppression", "build", tmp_path / "other", contacts(f"{ANN}\n{NOT_A_NUMBER}\n"))
+    assert (code, output, "SECRET" in errors) == (2, "", False)
