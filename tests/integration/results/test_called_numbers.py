@@ -278,15 +278,8 @@ def test_hook_and_commands_take_the_limit(
     arguments = [str(tmp_path / "first.csv"), "--max-per-period", "1/24h", "--json"]
     assert main(["check", *arguments]) == 1
     assert '"called_too_often": 2' in capsys.readouterr().out
-    options = [
-        "--yes",
-        "--receipts",
-        str(receipts_folder),
-        "--start-url",
-        campaign.start_url or "",
-        "--campaign-name",
-        "send",
-    ]
+    record = ["--yes", "--receipts", str(receipts_folder), "--campaign-name", "send"]
+    options = [*record, "--start-url", campaign.start_url or ""]
     assert main(["send", *arguments, *options]) == 1
     assert "called_too_often: 2 rows" in capsys.readouterr().err
     assert main(["check", *arguments[:1], "--max-per-period", "3/1y"]) == 2
@@ -315,11 +308,8 @@ def test_of_campaigns_at_the_same_moment_as_many_are_sent_as_the_limit_allows(  
     path.write_text(f"{ANN}\n{BOB}\n")
     told = FORKSERVER.Queue()
     parameters = {
-        "contacts": str(path),
-        "campaign_name": None,
-        "receipts_path": str(receipts_folder),
-        "max_per_period": limit,
-    }
+        "contacts": str(path), "campaign_name": None, "receipts_path": str(receipts_folder), "max_per_period": limit,
+    }  # fmt: skip
     given = (FORKSERVER.Barrier(2), dict(os.environ), told, parameters)
     before = {"before": "called_numbers.CalledNumbers.recorded"}
     senders = [

@@ -103,29 +103,9 @@ def test_numbers_are_sorted_and_compared_in_parts(
     assert reasons(path, suppress=[tmp_path / "built"]) == expected
 
 
-PIECES = st.sampled_from(
-    [
-        "1",
-        "+1 ",
-        "(617)",
-        "617",
-        " ",
-        "555",
-        "5551234",
-        "-",
-        ",",
-        ".",
-        "0",
-        "abc",
-        "+44",
-        "2",
-        "tel:",
-        '"',
-        '","',
-        "16175551234",
-        ";postd=1",
-    ]
-)
+PIECES = st.sampled_from([
+    "1", "+1 ", "(617)", "617", " ", "555", "5551234", "-", ",", ".", "0", "abc", "+44", "2", "tel:", '"', '","', "16175551234", ";postd=1",
+])  # fmt: skip
 LINES = st.lists(PIECES, max_size=5).map("".join) | st.from_regex(r"\A[0-9]{2,4},[0-9]{6,8}(,x)?\Z")
 
 
