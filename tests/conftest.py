@@ -50,13 +50,22 @@ def pytest_unconfigure() -> None:
     logging.raiseExceptions = False
 
 
+#: What takes ten seconds to start is started once for all modules whose code has its name.
+SHARED = {
+    "live_airflow": "an Airflow",
+    "airflow_with_results": "an Airflow with results",
+    "run_dag_file": "DAG runs",
+    "run_tasks": "DAG runs",
+}
+
+
 class ByModule(LoadFileScheduling):  # type: ignore[misc]  # it has no types
-    """A module stays in one process, and so do all modules that share a running Airflow."""
+    """A module stays in one process, and so do all modules that share a running Airflow, or run DAGs in their own process."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = super()._split_scope(nodeid)
         code = _code(self.config.rootpath / module)
-        return next((shared for shared in ("live_airflow", "airflow_with_results") if shared in code), module)
+        return next((scope for name, scope in SHARED.items() if name in code), module)
 
 
 @functools.cache
