@@ -17,7 +17,7 @@ PARALLEL = --numprocesses=$(WORKERS) --maxprocesses=4
 BY_MODULE = --dist=loadfile --no-loadscope-reorder
 # Measured once, with the newest Airflow, and printed in the last lines.
 COVERAGE = $(if $(filter .venv,$(VENV)),--cov --cov-report=)
-# Some thirty tests, of a million rows or of random files: they take an eighth of the time of all.
+# Some forty tests, of a million rows, of random files, or with a second running Airflow: they take a quarter of the time of all.
 WITHOUT_LONG ?= -m 'not long'
 
 # Older Airflows break with packages newer than themselves. The Pythons are spread over those that each runs on.

@@ -1,6 +1,7 @@
 """Two Airflows for all modules, without and with a results receiver: to start one takes longer than most tests.
 
-They end with the last of these modules: an idle scheduler takes a tenth of a processor.
+They end with the last of these modules: an idle scheduler takes a tenth of a processor. Modules of the second one are marked
+``long``.
 """
 
 from __future__ import annotations

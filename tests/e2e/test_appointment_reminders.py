@@ -15,7 +15,7 @@ from tests.e2e.conftest import EXAMPLES, calling_tomorrow
 from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW
 
-pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")]
 DAG_ID = "appointment_reminders"
 #: Who presses 1, 2, and 9, who presses a wrong key first, who presses none, and who is not reached.
 PEOPLE = {

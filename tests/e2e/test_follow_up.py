@@ -11,7 +11,7 @@ from tests.e2e.conftest import calling_tomorrow
 from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW
 
-pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(AIRFLOW < (3, 3), reason="providers' examples load from 3.3 on")]
 FIRST, SECOND = "queue_calls_first_round", "queue_calls_follow_up"
 REACHED, BUSY = "16175550100", "16175550101"
 

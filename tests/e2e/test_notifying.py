@@ -13,7 +13,7 @@ from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2
 from tests.support.sandbox import said
 
-pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")]
 ON_CALL = "16175550199"
 #: More than run at once. On the cluster there are 200 of them.
 TASKS = 40

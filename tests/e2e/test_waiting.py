@@ -12,7 +12,7 @@ from airflow_provider_queuecalls.records.database import CampaignRow, Database
 from tests.support.airflow import Airflow, airflow_command
 from tests.support.moved import IS_AIRFLOW_2
 
-pytestmark = pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(IS_AIRFLOW_2, reason="its REST API is another one")]
 NAME, KEY, NUMBERS = "autumn", "00d1", ("16175550191", "16175550192")
 
 

@@ -22,7 +22,7 @@ from tests.support.receiver import NEW
 from tests.support.s3 import BUCKET, STORAGE, new_bucket, s3_connection, s3_server
 from tests.support.sandbox import listening
 
-pytestmark = pytest.mark.skipif(AIRFLOW < (3, 3), reason="a question needs a triggerer there")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(AIRFLOW < (3, 3), reason="a question needs a triggerer there")]
 DAG_ID = "queue_calls_end_to_end"
 #: Reached, always busy, reached at the third attempt, by a machine, twice in the list.
 PEOPLE = (
