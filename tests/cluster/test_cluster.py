@@ -1,6 +1,6 @@
 """Many campaigns on a real cluster, and what is left of them when a worker is killed, Redis restarts and the service
-resets connections. What was called is counted at the sandbox, which takes a repeated campaign name gladly: nothing but
-the client's own care keeps it from calling twice.
+resets connections. Calls are counted at the sandbox, which queues a repeated campaign name: only the record keeps a list from
+being called twice.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def test_each_fault_did_its_harm(live: Live, after_faults: list[Campaign]) -> No
 
     assert len(lost) == SLOTS
     assert {held[campaign.task["map_index"]]: campaign.task["state"] for campaign in lost} == {
-        "in mid-body": "success", "before the answer": "failed",
+        "in mid-body": "success", "before the response": "failed",
     }  # fmt: skip
     assert all(campaign.name in queued for campaign in lost)
     assert len(reset) == RESETS

@@ -22,7 +22,7 @@ HAS_DEADLINES = AIRFLOW >= (3, 1)
 
 @pytest.fixture(scope="module")
 def sandbox(airflow_with_results: Airflow) -> Iterator[Sandbox]:
-    """Takes a repeated name gladly: nothing but the record keeps tasks from calling again."""
+    """A service that queues a repeated name: only the record keeps tasks from calling again."""
     init_folder(airflow_with_results.home / "receipts of alarms")
     airflow_with_results.add_dags(
         [Path(__file__).parent / "dags" / "notifying.py"], ["storm", *(["late"] if HAS_DEADLINES else [])]

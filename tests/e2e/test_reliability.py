@@ -30,14 +30,14 @@ FAULTS: Mapping[str, tuple[faults.Act, str]] = {
     "hang": (faults.hang(), r"was not complete within 2 s \(read_timeout\)"),
     "reset": (faults.reset(), "the connection was reset"),
     "close": (faults.close(), "the connection was closed without a response"),
-    "answer_502": (faults.answer(502, b"Bad Gateway"), "HTTP 502"),
+    "http_502": (faults.respond(502, b"Bad Gateway"), "HTTP 502"),
 }
 #: What a task leaves at the service that is killed once something may have left.
 KILLED_TOO_LATE: dict[str, set[int]] = {
     "task_killed_before_the_first_byte": {0},
-    "task_killed_before_the_answer": {1},
+    "task_killed_before_the_response": {1},
     "task_killed_before_the_receipt": {1},
-    "machine_lost_before_the_answer": {1},
+    "machine_lost_before_the_response": {1},
 }
 KILLED_IN_TIME = ("task_killed_before_the_intent", "task_killed_in_mid_body", "worker_killed_before_the_intent")
 #: Frozen for so long that Airflow takes the machine for lost and starts the next try; then it goes on.
@@ -45,7 +45,7 @@ FROZEN = {
     "machine_frozen_before_the_intent": "success",
     "machine_frozen_before_the_first_byte": "failed",
     "machine_frozen_in_mid_body": "success",
-    "machine_frozen_before_the_answer": "failed",
+    "machine_frozen_before_the_response": "failed",
     "machine_frozen_before_the_receipt": "failed",
     "machine_frozen_after_the_receipt": "success",
 }
@@ -65,20 +65,20 @@ TWINS = ("twin_a", "twin_b")
 READ_TIMEOUTS = {"hang": 2, "cleared_while_it_waits": 1_800}
 DAG_IDS = (
     *(*FAULTS, *KILLED_TOO_LATE, *KILLED_IN_TIME, *KILLED_AFTER_THE_RECEIPT, *FROZEN, *CLEARED, *TWINS),
-    *("answer_429", "cleared_while_it_waits", "marked_failed"),
+    *("http_429", "cleared_while_it_waits", "marked_failed"),
 )
 
 
 class Service(faults.FaultServer):
-    """The service, as a scenario needs it. It takes a repeated campaign name gladly: nothing but the client's own
-    care keeps it from calling twice."""
+    """The service, as a scenario needs it. It queues a repeated campaign name, so only the record keeps a list from being called
+    twice."""
 
     def __init__(self, *acts: faults.Act, turned_away: int = 0) -> None:
         super().__init__(*acts)
         self._turned_away = turned_away
 
-    def rings(self) -> Counter[str]:
-        """How many calls each number gets out of the uploads that came in whole, but for those it turned away."""
+    def calls(self) -> Counter[str]:
+        """How many calls each number gets by the complete uploads, except those that were turned away."""
         lists = [
             part.content.decode()
             for post in self.uploads[self._turned_away :]
@@ -97,10 +97,10 @@ class Live:
     services: Mapping[str, Service]
     numbers: Mapping[str, list[str]]
 
-    def rings(self, name: str) -> set[int]:
+    def calls(self, name: str) -> set[int]:
         """How often the numbers of a list are called."""
-        rings = self.services[name].rings()
-        return {rings[number] for number in self.numbers[name]}
+        calls = self.services[name].calls()
+        return {calls[number] for number in self.numbers[name]}
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def cleared(live: Live) -> Mapping[str, Task]:
     """The tasks of :data:`CLEARED`, which have all succeeded, after somebody pressed Clear."""
     for name in CLEARED:
         assert live.airflow.task(name).state == "success"
-        assert live.rings(name) == {1}
+        assert live.calls(name) == {1}
     live.airflow.set_variable("resend", "true")
     for name in CLEARED:
         live.airflow.clear(name)
@@ -139,15 +139,15 @@ def cleared(live: Live) -> Mapping[str, Task]:
 def test_what_the_service_may_have_taken_is_sent_once(fault: str, live: Live) -> None:
     task = live.airflow.task(fault)
     assert len(live.services[fault].posts) == 1
-    assert live.rings(fault) == {1}
+    assert live.calls(fault) == {1}
     assert (task.state, task.tries) == ("failed", 1), f"{task.said}\n{live.airflow.logs()}"
     assert re.search(FAULTS[fault][1], task.said[1])
     assert_it_says_what_to_look_up(task.said[1], fault)
 
 
 def test_what_the_service_turned_away_is_sent_by_a_retry(live: Live) -> None:
-    task = live.airflow.task("answer_429")
-    assert live.rings("answer_429") == {1}
+    task = live.airflow.task("http_429")
+    assert live.calls("http_429") == {1}
     assert (task.state, task.tries) == ("success", 2), task.said
     assert "Nothing was queued; it is safe to try again later" in task.said[1]
 
@@ -155,7 +155,7 @@ def test_what_the_service_turned_away_is_sent_by_a_retry(live: Live) -> None:
 @pytest.mark.parametrize("name", KILLED_IN_TIME)
 def test_a_task_that_dies_before_the_end_of_its_list_was_sent_is_made_up_for(name: str, live: Live) -> None:
     task = live.airflow.task(name)
-    assert live.rings(name) == {1}
+    assert live.calls(name) == {1}
     assert (task.state, task.tries) == ("success", 2), task.said
     assert task.xcom["outcome"] == "queued"
 
@@ -164,7 +164,7 @@ def test_a_task_that_dies_before_the_end_of_its_list_was_sent_is_made_up_for(nam
 def test_a_task_that_dies_once_something_may_have_left_is_not_repeated(name: str, live: Live) -> None:
     task = live.airflow.task(name)
     assert len(live.services[name].posts) == (name != "task_killed_before_the_first_byte")
-    assert live.rings(name) == KILLED_TOO_LATE[name]
+    assert live.calls(name) == KILLED_TOO_LATE[name]
     assert (task.state, task.tries) == ("failed", 2), task.said
     assert "try 1 on " in task.said[2]
     assert "recorded no response (" in task.said[2]
@@ -182,7 +182,7 @@ def test_a_frozen_try_that_goes_on_after_the_next_one_sends_nothing(name: str, l
     live.airflow.wait((live.home / f"{name}.woken").exists, "the frozen try")
     live.airflow.wait(lambda: not frozen[-1].is_running(), "the end of the frozen try")
     # One that is about to send its first byte does so, unless Airflow stops it first.
-    assert live.rings(name) in ([{0}, {1}] if name == "machine_frozen_before_the_first_byte" else [{1}])
+    assert live.calls(name) in ([{0}, {1}] if name == "machine_frozen_before_the_first_byte" else [{1}])
     assert live.airflow.task(name).state == FROZEN[name]
 
 
@@ -190,15 +190,15 @@ def test_a_frozen_try_that_goes_on_after_the_next_one_sends_nothing(name: str, l
 def test_a_task_that_dies_with_a_receipt_has_succeeded(name: str, live: Live) -> None:
     task = live.airflow.task(name)
     assert len(live.services[name].posts) == 1
-    assert live.rings(name) == {1}
+    assert live.calls(name) == {1}
     assert (task.state, task.tries) == ("success", 2), task.said
     assert "already queued" in task.said[2]
     assert (task.xcom["outcome"], task.xcom["contacts"]) == ("queued", len(live.numbers[name]))
 
 
-def test_a_task_cleared_while_it_waits_for_the_answer_is_not_repeated(live: Live) -> None:
+def test_a_task_cleared_while_it_waits_for_the_response_is_not_repeated(live: Live) -> None:
     name = "cleared_while_it_waits"
-    live.airflow.wait(lambda: live.rings(name) == {1}, "the upload")
+    live.airflow.wait(lambda: live.calls(name) == {1}, "the upload")
     (waiting,) = live.airflow.instances(name)
     assert (waiting["state"], waiting["try_number"]) == ("running", 1)
     live.airflow.clear(name)
@@ -227,21 +227,21 @@ def test_a_cleared_task_without_receipts_remembers_what_clear_leaves_it(
 
     name = "cleared_without_receipts"
     discarded = "keep_task_state" in ClearTaskInstancesBody.model_fields
-    assert live.rings(name) == ({2} if discarded else {1})
+    assert live.calls(name) == ({2} if discarded else {1})
     assert cleared[name].state == "success", cleared[name].said
     assert ("already queued" in cleared[name].said[2]) is not discarded
 
 
 def test_a_person_may_resend_once_and_retries_do_not_repeat_it(live: Live, cleared: Mapping[str, Task]) -> None:
     name = "resent_with_receipts"
-    assert live.rings(name) == {2}
+    assert live.calls(name) == {2}
     assert (cleared[name].state, cleared[name].tries) == ("success", 3), cleared[name].said
     assert "already queued" in cleared[name].said[3]
 
 
 def test_a_resent_campaign_that_got_lost_is_not_repeated_either(live: Live, cleared: Mapping[str, Task]) -> None:
     name = "resent_and_unknown"
-    assert live.rings(name) == {2}
+    assert live.calls(name) == {2}
     assert (cleared[name].state, cleared[name].tries) == ("failed", 3), cleared[name].said
     assert "try 2 on " in cleared[name].said[3]
     assert_it_says_what_to_look_up(cleared[name].said[3], name)
@@ -250,7 +250,7 @@ def test_a_resent_campaign_that_got_lost_is_not_repeated_either(live: Live, clea
 def test_of_two_runs_with_one_campaign_name_one_sends(live: Live) -> None:
     tasks = [live.airflow.task(name) for name in TWINS]
     assert all((live.home / f"{name}.is-here").exists() for name in TWINS), "they did not meet"
-    assert live.rings("twins") == {1}
+    assert live.calls("twins") == {1}
     assert sorted(task.state for task in tasks) == ["failed", "success"]
     (loser,) = [task for task in tasks if task.state == "failed"]
     assert loser.tries == 1
@@ -287,8 +287,8 @@ def assert_it_says_what_to_look_up(said: str, name: str) -> None:
 
 
 def _service(name: str) -> Service:
-    if name == "answer_429":
-        return Service(faults.answer(429, headers=[("Retry-After", "0")]), faults.QUEUED_WITH_ID, turned_away=1)
+    if name == "http_429":
+        return Service(faults.respond(429, headers=[("Retry-After", "0")]), faults.QUEUED_WITH_ID, turned_away=1)
     if name == "cleared_while_it_waits":
         return Service(faults.hang())
     return Service(FAULTS[name][0] if name in FAULTS else faults.QUEUED_WITH_ID)

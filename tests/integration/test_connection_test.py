@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.stores import MARKER
 from tests.conftest import PIN, Connect
-from tests.support.fault_server import Act, FaultServer, answer, close, hang, head, raw
+from tests.support.fault_server import Act, FaultServer, close, hang, head, raw, respond
 from tests.support.moved import AIRFLOW
 from tests.support.outcomes import deaf_listener
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("act", "good", "words"),
     [
-        (answer(200), True, "Only a campaign can show"),
-        (answer(405), True, "HTTP 405"),
-        (answer(401), False, "refuses login and PIN"),
-        (answer(403), False, "refuses login and PIN"),
-        (answer(404), False, "host, port, and path"),
-        (answer(302, b"", [("Location", "/x")]), False, "host, port, and path"),
-        (answer(500), False, "host, port, and path"),
+        (respond(200), True, "Only a campaign can show"),
+        (respond(405), True, "HTTP 405"),
+        (respond(401), False, "refuses login and PIN"),
+        (respond(403), False, "refuses login and PIN"),
+        (respond(404), False, "host, port, and path"),
+        (respond(302, b"", [("Location", "/x")]), False, "host, port, and path"),
+        (respond(500), False, "host, port, and path"),
         (close(), False, "without a response"),
         (hang(), False, "not complete within 0.4 s"),
         (raw(head(200, [("X", "y" * 60_000)]), pause=0.02), False, "not complete within 0.4 s"),
@@ -104,7 +104,7 @@ def test_test_connection_says_where_records_are_and_leaves_nothing_there(  # noq
 ) -> None:
     names = {"folder": receipts_folder, "bucket": bucket.name}
     monkeypatch.setenv("AIRFLOW__QUEUECALLS__RECEIPTS_PATH", where.format(**names))
-    with FaultServer(answer(200)) as server:
+    with FaultServer(respond(200)) as server:
         connect(server.url)
         good, message = QueueCallsHook().test_connection()
     assert good

@@ -73,7 +73,7 @@ def run_dag(run_tasks: Callable[..., Run], contacts: Path) -> Callable[..., Run]
 @pytest.fixture
 def service(connect: Any) -> Iterator[faults.FaultServer]:
     """A service that queues the campaign, and repeats what it got."""
-    with faults.FaultServer(faults.answer(200, QUEUED)) as server:
+    with faults.FaultServer(faults.respond(200, QUEUED)) as server:
         connect(server.url, login=LOGIN, password=PIN)
         yield server
 
@@ -121,7 +121,7 @@ def assert_asked_once_and_not_retried(run: Run, sandbox: Sandbox, sentence: str)
 
 
 @pytest.mark.parametrize("fault", ["connection_reset", "http_502"])
-def test_a_campaign_whose_answer_is_lost_is_queued_once_and_looked_up_by_a_person(
+def test_a_campaign_whose_response_is_lost_is_queued_once_and_looked_up_by_a_person(
     fault: str, run_dag: Any, sandbox: Sandbox
 ) -> None:
     sandbox.fail_next(fault)
@@ -155,7 +155,7 @@ def test_airflows_own_time_limit_during_the_wait_does_not_lead_to_a_retry(run_da
 
 
 def test_what_was_not_accepted_is_retried_by_airflow(run_dag: Any, connect: Any) -> None:
-    with faults.FaultServer(faults.answer(429, headers=[("Retry-After", "0")]), faults.answer(200, QUEUED)) as server:
+    with faults.FaultServer(faults.respond(429, headers=[("Retry-After", "0")]), faults.respond(200, QUEUED)) as server:
         connect(server.url, login=LOGIN, password=PIN)
         run = run_dag()
     assert len(server.posts) == 2
@@ -296,7 +296,7 @@ def test_what_is_sent_is_what_was_checked(
         exchange.receive(100_000)
         change(path)
         exchange.receive()
-        exchange.answer(200, QUEUED)
+        exchange.respond(200, QUEUED)
 
     task = QueueCallsOperator(
         task_id="call", contacts=str(path), start_url=START_URL, receipts_path="none", campaign_name="spring"

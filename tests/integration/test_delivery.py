@@ -151,7 +151,7 @@ def test_a_campaign_without_a_name_has_no_record_and_is_not_sent(send: Any, serv
 @pytest.mark.parametrize(
     ("act", "kind", "outcome", "left"),
     [
-        (faults.answer(403), Refused, Outcome.REFUSED, [State.COMPLETE, State.OPEN]),
+        (faults.respond(403), Refused, Outcome.REFUSED, [State.COMPLETE, State.OPEN]),
         (faults.close(), OutcomeUnknown, Outcome.UNKNOWN, [State.COMPLETE, State.COMPLETE]),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_failed_delivery_is_on_record_and_on_its_error(  # noqa: PLR0917
     [
         (faults.QUEUED_WITH_ID, None, [State.INTENT, State.COMPLETE, State.RECEIPT, State.RECEIPT]),
         (faults.reset(MIDWAY), NotSent, [State.INTENT, State.OPEN]),
-        (faults.answer(200, QUEUED_XML, receive=MIDWAY), OutcomeUnknown, [State.INTENT, State.COMPLETE]),
+        (faults.respond(200, QUEUED_XML, receive=MIDWAY), OutcomeUnknown, [State.INTENT, State.COMPLETE]),
     ],
     ids=["queued", "reset midway", "queued midway"],
 )

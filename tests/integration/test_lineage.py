@@ -1,4 +1,4 @@
-"""What OpenLineage is told of real DAG runs, by its own provider and file transport."""
+"""What OpenLineage gets of real DAG runs, by its own provider and file transport."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ print(task.execute({"ti": ti})["outcome"])
 
 
 @dataclass
-class Told:
-    """What OpenLineage was told: all of it as text, and each DAG's last event of its task."""
+class Reported:
+    """What was reported to OpenLineage: all of it as text, and each DAG's last event of its task."""
 
     text: str
     events: Mapping[str, Any]
@@ -85,7 +85,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def reported(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Reported:
     """Run a DAG for each of the tasks, all in one Airflow process of their own."""
     import boto3
     import psycopg2
@@ -136,61 +136,61 @@ def told(database: None, s3_url: str, postgres: Postgres, tmp_path_factory: pyte
         text = log.read_text()
         last = {event["job"]["name"]: event for event in map(json.loads, text.splitlines())}
         events = {name: last[f"{name}.queue"] for name in (*TASKS, "from_sql", "joined")}
-        return Told(text, events, sandbox.url, f"postgres://127.0.0.1:{postgres.port}", folder)
+        return Reported(text, events, sandbox.url, f"postgres://127.0.0.1:{postgres.port}", folder)
 
 
-def test_the_list_and_the_do_not_call_list_become_the_campaign_and_the_rejects(told: Told) -> None:
-    read = [("s3://lineage", "out/calls.csv"), ("file", f"{told.folder}/do-not-call.csv")]
-    campaign, rejects = (told.service.replace("http", "queuecalls"), "spring"), ("s3://lineage", "out/rejects.csv")
+def test_the_list_and_the_do_not_call_list_become_the_campaign_and_the_rejects(reported: Reported) -> None:
+    read = [("s3://lineage", "out/calls.csv"), ("file", f"{reported.folder}/do-not-call.csv")]
+    campaign, rejects = (reported.service.replace("http", "queuecalls"), "spring"), ("s3://lineage", "out/rejects.csv")
 
-    assert told.events["queued"]["eventType"] == "COMPLETE"
-    assert told.files_and_campaign("queued") == (read, [campaign, rejects])
-    facet = {name: value for name, value in told.facet("queued").items() if not name.startswith(("_", "digest"))}
+    assert reported.events["queued"]["eventType"] == "COMPLETE"
+    assert reported.files_and_campaign("queued") == (read, [campaign, rejects])
+    facet = {name: value for name, value in reported.facet("queued").items() if not name.startswith(("_", "digest"))}
     assert facet == {
         **{"campaignName": "spring", "outcome": "queued", "contacts": 2, "rejected": 1, "duplicates": 1},
         **{"suppressed": 1, "callIds": 2, "dryRun": False, "zones": {}},
     }
 
 
-def test_the_tables_of_a_query_become_the_campaign(told: Told) -> None:
-    read, made = told.files_and_campaign("from_sql")
-    tables = [(told.warehouse, "outreach.clinic.patients"), (told.warehouse, "outreach.public.appointments")]
-    assert sorted(read) == sorted([*tables, ("file", f"{told.folder}/do-not-call.csv")])
-    assert made == [(told.service.replace("http", "queuecalls"), "from_sql")]
-    assert told.facet("from_sql")["contacts"] == 1
+def test_the_tables_of_a_query_become_the_campaign(reported: Reported) -> None:
+    read, made = reported.files_and_campaign("from_sql")
+    tables = [(reported.warehouse, "outreach.clinic.patients"), (reported.warehouse, "outreach.public.appointments")]
+    assert sorted(read) == sorted([*tables, ("file", f"{reported.folder}/do-not-call.csv")])
+    assert made == [(reported.service.replace("http", "queuecalls"), "from_sql")]
+    assert reported.facet("from_sql")["contacts"] == 1
 
 
-def test_the_list_and_the_results_become_the_next_list(told: Told) -> None:
-    suppressed, results = (("file", f"{told.folder}/{name}") for name in ("do-not-call.csv", "results.db"))
-    assert told.events["joined"]["eventType"] == "COMPLETE"
-    assert told.files_and_campaign("joined") == (
+def test_the_list_and_the_results_become_the_next_list(reported: Reported) -> None:
+    suppressed, results = (("file", f"{reported.folder}/{name}") for name in ("do-not-call.csv", "results.db"))
+    assert reported.events["joined"]["eventType"] == "COMPLETE"
+    assert reported.files_and_campaign("joined") == (
         [("s3://lineage", "out/calls.csv"), suppressed, results],
         [("s3://lineage", "out/next.csv")],
     )
 
 
-def test_a_campaign_whose_outcome_is_unknown_may_exist(told: Told) -> None:
-    assert told.events["unknown"]["eventType"] == "FAIL"
-    assert "summer" in [name for _, name in told.files_and_campaign("unknown")[1]]
-    assert (told.facet("unknown")["outcome"], told.facet("unknown")["dryRun"]) == ("unknown", False)
+def test_a_campaign_whose_outcome_is_unknown_may_exist(reported: Reported) -> None:
+    assert reported.events["unknown"]["eventType"] == "FAIL"
+    assert "summer" in [name for _, name in reported.files_and_campaign("unknown")[1]]
+    assert (reported.facet("unknown")["outcome"], reported.facet("unknown")["dryRun"]) == ("unknown", False)
 
 
 @pytest.mark.parametrize(("name", "event", "outcome"), [("refused", "FAIL", "refused"), ("not_sent", "COMPLETE", "not sent")])  # fmt: skip
-def test_what_was_not_queued_is_no_output(told: Told, name: str, event: str, outcome: str) -> None:
-    assert told.events[name]["eventType"] == event
-    assert [name for _, name in told.files_and_campaign(name)[1]] == ["out/rejects.csv"]
-    assert (told.facet(name)["outcome"], told.facet(name)["contacts"]) == (outcome, 2)
-    assert told.facet(name)["dryRun"] is (name == "not_sent")
+def test_what_was_not_queued_is_no_output(reported: Reported, name: str, event: str, outcome: str) -> None:
+    assert reported.events[name]["eventType"] == event
+    assert [name for _, name in reported.files_and_campaign(name)[1]] == ["out/rejects.csv"]
+    assert (reported.facet(name)["outcome"], reported.facet(name)["contacts"]) == (outcome, 2)
+    assert reported.facet(name)["dryRun"] is (name == "not_sent")
 
 
-def test_a_list_that_cannot_be_checked_becomes_no_campaign(told: Told) -> None:
-    assert told.events["not_there"]["eventType"] == "FAIL"
-    assert told.facet("not_there") is None
-    assert "never" not in [name for _, name in told.files_and_campaign("not_there")[1]]
+def test_a_list_that_cannot_be_checked_becomes_no_campaign(reported: Reported) -> None:
+    assert reported.events["not_there"]["eventType"] == "FAIL"
+    assert reported.facet("not_there") is None
+    assert "never" not in [name for _, name in reported.files_and_campaign("not_there")[1]]
 
 
-def test_no_event_holds_secrets_or_peoples_data(told: Told) -> None:
-    assert [secret for secret in SECRETS if secret in told.text] == []
+def test_no_event_holds_secrets_or_peoples_data(reported: Reported) -> None:
+    assert [secret for secret in SECRETS if secret in reported.text] == []
 
 
 def test_without_the_openlineage_provider_nothing_breaks(airflow: Any, small_list: Path) -> None:

@@ -28,7 +28,7 @@ from airflow_provider_queuecalls.records.receiver_urls import script_of
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.support.dag_run import Run, run_dag_file
-from tests.support.fault_server import Exchange, FaultServer, answer
+from tests.support.fault_server import Exchange, FaultServer, respond
 from tests.support.logs import Entry, everything_logged
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2, first_of
 from tests.support.outcomes import QUEUED_XML
@@ -302,7 +302,7 @@ def test_without_a_record_nobody_is_called_if_that_is_wished(
     assert queuecalls_sandbox.journal == []
 
 
-def test_a_database_that_does_not_answer_leaves_time_to_call(
+def test_a_database_that_does_not_respond_leaves_time_to_call(
     notify: Notify, queuecalls_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -378,7 +378,7 @@ def test_a_refusal_that_is_not_about_the_name_is_an_error_and_the_next_failure_c
     notify: Notify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = b'<queuecalls status="failed"><error>start_url does not exist</error></queuecalls>'
-    with FaultServer(answer(200, refusal), answer(200, QUEUED_XML)) as service:
+    with FaultServer(respond(200, refusal), respond(200, QUEUED_XML)) as service:
         connection = {"conn_type": "queuecalls", "host": service.url, "login": "login", "password": "12345"}
         monkeypatch.setenv("AIRFLOW_CONN_QUEUECALLS_DEFAULT", json.dumps(connection))
         (problem,) = errors(notify())
@@ -459,7 +459,7 @@ def test_in_a_triggerer_no_notification_waits_for_another_one(monkeypatch: pytes
     def respond_to_both(exchange: Exchange) -> None:
         exchange.receive()
         requests.wait(PATIENCE_SECONDS)
-        exchange.answer(200, QUEUED_XML)
+        exchange.respond(200, QUEUED_XML)
 
     async def in_a_triggerer() -> None:
         await asyncio.gather(*(made(dedup_key=key).async_notify(context()) for key in ("load", "report")))

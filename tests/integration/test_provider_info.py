@@ -137,16 +137,16 @@ def test_airflow_loads_the_hook_without_a_deprecation_warning() -> None:
     assert "hook: HookInfo(hook_class_name='airflow_provider_queuecalls.hooks.queuecalls.QueueCallsHook'" in done.stdout
 
 
-def test_airflow_tells_all_of_it() -> None:
+def test_airflow_shows_all_of_it() -> None:
     command = ["airflow", "providers", "get", "airflow-provider-queuecalls", "--full", "-o", "json"]
     done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=True)
-    (told,), _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("[{") :])
+    (shown,), _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("[{") :])
     info = get_provider_info()
-    assert set(told) >= set(info)
+    assert set(shown) >= set(info)
     for name in ("package-name", "name", "integrations", "operators", "hooks", "extra-links"):
-        assert told[name] == info[name]
-    assert "receipts_path" in told["config"]["queuecalls"]["options"]
-    assert set(told["connection-types"][0]["conn-fields"]) == {entry.name for entry in FIELDS if not entry.standard}
+        assert shown[name] == info[name]
+    assert "receipts_path" in shown["config"]["queuecalls"]["options"]
+    assert set(shown["connection-types"][0]["conn-fields"]) == {entry.name for entry in FIELDS if not entry.standard}
 
 
 def test_no_link_says_that_the_vendors_page_is_this_providers_documentation(manager: Any) -> None:

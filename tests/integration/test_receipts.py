@@ -141,14 +141,14 @@ def test_another_list_under_the_name_is_not_sent(
 
 
 def test_a_campaign_that_was_refused_leaves_nothing_on_record(sends: Any, connect: Any) -> None:
-    with faults.FaultServer(faults.answer(403), faults.QUEUED) as server:
+    with faults.FaultServer(faults.respond(403), faults.QUEUED) as server:
         connect(server.url)
         with pytest.raises(AirflowFailException, match="refused"):
             sends()
         assert sends()["outcome"] == "queued"
 
 
-def test_a_lost_answer_stops_whoever_comes_next(sends: Any, connect: Any) -> None:
+def test_a_lost_response_stops_whoever_comes_next(sends: Any, connect: Any) -> None:
     with faults.FaultServer(faults.close(), faults.QUEUED) as server:
         connect(server.url)
         for words in ("the connection was closed without a response", "try 1 on "):
@@ -245,7 +245,7 @@ def test_a_receipt_that_cannot_be_kept_is_an_error_in_the_log_of_a_task_that_suc
     assert len(service.posts) == 1
 
 
-def test_a_log_that_is_gone_does_not_cost_the_answer(
+def test_a_log_that_is_gone_does_not_cost_the_response(
     small_list: Path, receipts_folder: Path, service: faults.FaultServer, mocker: Any
 ) -> None:
     """As that of a task whose worker was killed."""

@@ -22,7 +22,7 @@ from airflow_provider_queuecalls.exceptions import NotAccepted, NotSent, Outcome
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.conftest import Connect
 from tests.support.echo import SHAPES, Got, echo, leaks
-from tests.support.fault_server import Act, Exchange, FaultServer, answer, close, hang, head, raw, reset
+from tests.support.fault_server import Act, Exchange, FaultServer, close, hang, head, raw, reset, respond
 from tests.support.logs import everything_logged
 
 LOGIN = "zoë.müller&<\"sons'"
@@ -128,8 +128,8 @@ def test_no_outcome_shows_what_the_response_repeats(shape: str, outcome: str, sh
 
 def test_every_shape_repeats_something() -> None:
     got = Got({**SECRETS, "basic": BASIC}, tuple((number, ROW_REFERENCE, ROW_REFERENCE) for number in NUMBERS))
-    for shape, respond in SHAPES.items():
-        _, text = respond(got)
+    for shape, write in SHAPES.items():
+        _, text = write(got)
         decoded = " ".join(json.loads(text).values()) if shape.startswith("json, ") else html.unescape(text)
         assert leaks(decoded, VALUES), shape
 
@@ -152,7 +152,7 @@ FAULTS: dict[str, Act] = {
     "reset": reset(),
     "closed": close(),
     "hanging": hang(),
-    "half a response": answer(200, XML, length=len(XML) + 100),
+    "half a response": respond(200, XML, length=len(XML) + 100),
     "a response without a head": raw(XML),
     "a status line that repeats": raw(b"HTTP/1.1 " + REPEATED + b"\r\n\r\n"),
     "another protocol": raw(REPEATED + b"\r\n"),
@@ -184,7 +184,7 @@ def test_no_connection_shows_nothing(show: Callable[..., str]) -> None:
 )
 def test_a_proxys_password_is_not_shown(proxy: str, show: Callable[..., str]) -> None:
     works = proxy == "SERVER"
-    with FaultServer(answer(200, b'<q status="failed">proxy-secret</q>')) as server:
+    with FaultServer(respond(200, b'<q status="failed">proxy-secret</q>')) as server:
         proxy = proxy.replace("SERVER", server.url.replace("//", "//me:proxy-secret@"))
         extra = {"allow_http": True, "proxies": {"http": proxy}}
         shown = show("http://service.example", Refused if works else NotSent, **extra)

@@ -229,14 +229,14 @@ class Airflow:
             headers={"Content-Type": "application/json", "Accept": "application/json", **self._authorization},
             method=method,
         )
-        with _direct.open(request, timeout=PATIENCE_SECONDS) as answer:
-            return json.load(answer)
+        with _direct.open(request, timeout=PATIENCE_SECONDS) as response:
+            return json.load(response)
 
     @property
     def _authorization(self) -> dict[str, str]:
         if not hasattr(self, "_token"):
-            with _direct.open(f"{self.url}/auth/token", timeout=PATIENCE_SECONDS) as answer:
-                self._token = json.load(answer)["access_token"]
+            with _direct.open(f"{self.url}/auth/token", timeout=PATIENCE_SECONDS) as response:
+                self._token = json.load(response)["access_token"]
         return {"Authorization": f"Bearer {self._token}"}
 
 

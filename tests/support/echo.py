@@ -190,7 +190,7 @@ def echo(shape: str | None = None, encoding: str = "utf-8", code: int | None = N
         exchange.receive()
         request = exchange.request
         if request.method != "POST":
-            exchange.answer(405)
+            exchange.respond(405)
             return
         parts = parse(request.headers["content-type"], bytes(request.body))
         fields = {part.name: part.content.decode() for part in parts if part.file_name is None}
@@ -200,7 +200,7 @@ def echo(shape: str | None = None, encoding: str = "utf-8", code: int | None = N
         basic = request.headers["authorization"].removeprefix("Basic ")
         got = Got({**personal, "basic": basic}, tuple(tuple(row.split(",")) for row in rows))
         usual_code, body = SHAPES[shape or campaign_name](got)
-        exchange.answer(code or usual_code, body.encode(encoding, "replace"), headers)
+        exchange.respond(code or usual_code, body.encode(encoding, "replace"), headers)
 
     return act
 

@@ -1,4 +1,4 @@
-"""A server that goes wrong as it is told to, over real sockets on 127.0.0.1.
+"""A server that fails on demand, over real sockets on 127.0.0.1.
 
     with FaultServer(hang()) as server:
         ...  # send something to server.url
@@ -35,12 +35,12 @@ Body = bytes | Iterable[bytes]
 
 @dataclass
 class Request:
-    """One request: its head, the length and the beginning of the body received, and how much was answered."""
+    """One request: its head, the length and the beginning of the body received, and how long its response is so far."""
 
     head: bytes
     body: bytearray = field(default_factory=bytearray)
     received: int = 0
-    answered: int = 0
+    response_bytes: int = 0
 
     @property
     def method(self) -> str:
@@ -86,14 +86,14 @@ class Exchange:
         """Send at once or, with a pause, byte by byte."""
         for piece in [data] if pause is None else (data[i : i + 1] for i in range(len(data))):
             self.socket.sendall(piece)
-            self.request.answered += len(piece)
+            self.request.response_bytes += len(piece)
             if pause and self.server.stopping.wait(pause):
                 return
 
-    def answer(self, code: int, body: Body = b"", headers: Headers = (), *, length: int | None = None) -> None:
+    def respond(self, code: int, body: Body = b"", headers: Headers = (), *, length: int | None = None) -> None:
         """Answer with a Content-Length, or in chunks where the body is not one piece.
 
-        A ``length`` of its own leaves the answer unfinished.
+        A ``length`` of its own leaves the response unfinished.
         """
         if isinstance(body, bytes):
             self.send(head(code, [*headers, ("Content-Length", str(len(body) if length is None else length))]))
@@ -142,28 +142,28 @@ def head(code: int, headers: Headers = ()) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def answer(
+def respond(
     code: int, body: Body = b"", headers: Headers = (), *, receive: int | None = None, length: int | None = None
 ) -> Act:
-    """Receive the body, or only so many bytes of it, answer and close. A ``length`` too large cuts the answer."""
+    """Receive the body, or only so many bytes of it, respond and close. A ``length`` too large cuts the response."""
 
     def act(exchange: Exchange) -> None:
         exchange.receive(receive)
-        exchange.answer(code, body, headers, length=length)
+        exchange.respond(code, body, headers, length=length)
 
     return act
 
 
 #: Queues a campaign, and lists no call, or one.
-QUEUED = answer(200, b'<queuecalls status="queued"/>')
-QUEUED_WITH_ID = answer(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
+QUEUED = respond(200, b'<queuecalls status="queued"/>')
+QUEUED_WITH_ID = respond(200, b'<queuecalls status="queued"><call call_id="100000001"/></queuecalls>')
 
 
-def answer_early(code: int, body: bytes = b"") -> Act:
+def respond_early(code: int, body: bytes = b"") -> Act:
     """Answer before the body is read, and throw the body away, as servers do that close gently."""
 
     def act(exchange: Exchange) -> None:
-        exchange.answer(code, body)
+        exchange.respond(code, body)
         exchange.receive()
 
     return act
@@ -263,6 +263,6 @@ class FaultServer:
             exchange = Exchange(self, connection)
             self._acts[min(len(self.requests), len(self._acts)) - 1](exchange)
         except OSError:
-            pass  # what the other side does to its connection is for the test to judge
+            pass  # what the other side does to its connection is for the test to check
         finally:
             connection.close()

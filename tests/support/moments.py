@@ -43,7 +43,7 @@ MOMENTS: Mapping[str, Moment] = {
     "before the first byte": after(Ledger, "record_intent"),
     # Each block is out before the next one is read.
     "in mid-body": after(MultipartBody, "read", when=lambda body: body.sent > len(body) / 2),
-    "before the answer": after(MultipartBody, "read", when=lambda body: body.complete),
+    "before the response": after(MultipartBody, "read", when=lambda body: body.complete),
     "before the receipt": before(Ledger, "record_receipt"),
     "after the receipt": after(Ledger, "record_receipt"),
 }

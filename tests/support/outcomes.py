@@ -20,7 +20,7 @@ from airflow_provider_queuecalls.client.response import Response
 from airflow_provider_queuecalls.exceptions import WireError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
-from tests.support.fault_server import Act, Exchange, answer, head
+from tests.support.fault_server import Act, Exchange, head, respond
 from tests.support.memory import peak
 
 CAMPAIGN = Campaign(start_url="https://ivr.example/start.vxml", campaign_name="spring")
@@ -40,7 +40,7 @@ class Case:
 
 
 def says(body: bytes, *headers: tuple[str, str]) -> Act:
-    return answer(200, body, headers)
+    return respond(200, body, headers)
 
 
 def dripping_body(code: int) -> Act:

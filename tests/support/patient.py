@@ -1,4 +1,4 @@
-"""A notifier for a real Airflow on a machine that is busy with other tests, where Airflow's own answers may take seconds."""
+"""A notifier for a real Airflow on a machine that is busy with other tests, where Airflow's own responses may take seconds."""
 
 from __future__ import annotations
 

@@ -27,13 +27,13 @@ from tests.support.storm import storm_dag
 class Held(QueueCallsOperator):
     """Stops its first try's upload, says so in the storage, and waits there for leave to go on.
 
-    On each worker the first one stops in the middle of the upload, and further ones before they read the answer.
+    On each worker the first one stops in the middle of the upload, and further ones before they read the response.
     """
 
     def execute(self, context: Any) -> dict[str, Any]:
         ti = context["ti"]
         if ti.try_number == 1 and ti.map_index < context["params"]["held"]:
-            moment = "in mid-body" if _is_first_here() else "before the answer"
+            moment = "in mid-body" if _is_first_here() else "before the response"
             MOMENTS[moment](partial(self._wait, f"held/{ti.map_index}", moment))
         return super().execute(context)
 

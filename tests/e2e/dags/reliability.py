@@ -105,7 +105,7 @@ dag("marked_failed", Held, retries=0, receipts_path=str(HOME / "receipts of mark
 #: False until somebody sets the variable.
 RESEND = "{{ var.value.get('resend', 'false') }}"
 
-for fault in ("hang", "reset", "close", "answer_502", "answer_429", "cleared_while_it_waits"):
+for fault in ("hang", "reset", "close", "http_502", "http_429", "cleared_while_it_waits"):
     dag(fault, retries=3)
 for moment in MOMENTS:
     dag(f"task_killed_{moment.replace(' ', '_').replace('-', '_')}", Doomed, killed={1: moment})
@@ -115,7 +115,7 @@ dag(
     "worker_killed_with_receipts", Doomed, killed={1: "before the intent"}, victim="worker", receipts_path=RECEIPTS,
 )  # fmt: skip
 dag("machine_lost_after_the_receipt", Doomed, killed={1: "after the receipt"}, victim="machine")
-dag("machine_lost_before_the_answer", Doomed, killed={1: "before the answer"}, victim="machine")
+dag("machine_lost_before_the_response", Doomed, killed={1: "before the response"}, victim="machine")
 for moment in MOMENTS:
     dag(
         f"machine_frozen_{moment.replace(' ', '_').replace('-', '_')}", Doomed,
@@ -124,7 +124,7 @@ for moment in MOMENTS:
 dag("cleared_with_receipts", receipts_path=RECEIPTS)
 dag("cleared_without_receipts")
 dag("resent_with_receipts", Doomed, killed={2: "after the receipt"}, receipts_path=RECEIPTS, resend=RESEND)
-dag("resent_and_unknown", Doomed, killed={2: "before the answer"}, receipts_path=RECEIPTS, resend=RESEND)
+dag("resent_and_unknown", Doomed, killed={2: "before the response"}, receipts_path=RECEIPTS, resend=RESEND)
 for twin in TWINS:
     dag(
         twin, Twin, campaign_name="spring-recall", receipts_path=RECEIPTS,

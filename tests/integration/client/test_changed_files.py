@@ -28,7 +28,7 @@ def test_a_file_whose_size_changes_during_the_upload_is_not_sent_completely(
         os.truncate(contacts, size)
         exchange.receive()
         if exchange.request.received == exchange.request.length:
-            exchange.answer(200, QUEUED_XML)
+            exchange.respond(200, QUEUED_XML)
 
     with FaultServer(change) as server:
         connect(server.url)
@@ -51,9 +51,9 @@ def test_queued_is_not_believed_where_the_last_block_could_not_be_sent(connect: 
     reads: list[int] = []
     first_block_sent, closed = threading.Event(), threading.Event()
 
-    def answer_and_close(exchange: Exchange) -> None:
+    def respond_and_close(exchange: Exchange) -> None:
         first_block_sent.wait()
-        exchange.answer(200, QUEUED_XML)
+        exchange.respond(200, QUEUED_XML)
         exchange.reset()
         closed.set()
 
@@ -66,7 +66,7 @@ def test_queued_is_not_believed_where_the_last_block_could_not_be_sent(connect: 
             reads.append(len(block))
             return block
 
-    with LateFile(path) as file, FaultServer(answer_and_close) as server:
+    with LateFile(path) as file, FaultServer(respond_and_close) as server:
         connect(server.url)
         result = queue(Upload(file, "calls.csv", path.stat().st_size))
     assert sum(reads[:2]) == path.stat().st_size, "two blocks, the second of them the last"

@@ -13,22 +13,22 @@ from airflow_provider_queuecalls.client.response import Response
 from airflow_provider_queuecalls.exceptions import OutcomeUnknown
 from tests.conftest import Connect
 from tests.integration.conftest import write_rows
-from tests.support.fault_server import FaultServer, answer
+from tests.support.fault_server import FaultServer, respond
 from tests.support.outcomes import assert_outcome, bounded_memory, queue, says
 
 LONG = 300 << 20
 
 
 @pytest.mark.parametrize("start", [b'<q status="queued">', b'{"status":"success","x":"', b"", b"<html>"])
-def test_an_endless_answer_to_a_short_list_is_unknown_and_not_read(
+def test_an_endless_response_to_a_short_list_is_unknown_and_not_read(
     start: bytes, connect: Connect, small_list: Path
 ) -> None:
-    with FaultServer(answer(200, itertools.chain([start], itertools.repeat(b" " * (1 << 20), 300)))) as server:
+    with FaultServer(respond(200, itertools.chain([start], itertools.repeat(b" " * (1 << 20), 300)))) as server:
         connect(server.url)
         with bounded_memory(32):
             result = queue(small_list)
     assert_outcome(result, OutcomeUnknown, 200)
-    assert server.posts[0].answered < LONG // 10
+    assert server.posts[0].response_bytes < LONG // 10
 
 
 def test_a_zip_bomb_is_unknown_and_not_inflated(connect: Connect, small_list: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_million_call_ids_are_counted_within_bounded_memory(
     ids: Callable[[], Iterator[bytes]], mebibytes: int, connect: Connect, tmp_path: Path
 ) -> None:
     contacts = write_rows(tmp_path / "million.csv", 1_000_000)
-    with FaultServer(answer(200, ids())) as server:
+    with FaultServer(respond(200, ids())) as server:
         connect(server.url)
         with bounded_memory(mebibytes):
             result = queue(contacts)

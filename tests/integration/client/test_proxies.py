@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent
 from tests.conftest import Connect
 from tests.integration.conftest import certificate
-from tests.support.fault_server import FaultServer, answer, relay
+from tests.support.fault_server import FaultServer, relay, respond
 from tests.support.outcomes import QUEUED_XML, assert_outcome, queue, says
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_a_proxy_may_speak_tls_itself(
 def test_a_proxy_that_refuses_the_tunnel_is_not_sent(
     code: int, connect: Connect, small_list: Path, authority_file: str
 ) -> None:
-    with FaultServer(answer(code)) as proxy:
+    with FaultServer(respond(code)) as proxy:
         connect("https://service.invalid", verify=authority_file, proxies={"https": proxy.url})
         result = queue(small_list)
     assert_outcome(result, NotSent, None, sent=False)

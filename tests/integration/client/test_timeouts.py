@@ -123,7 +123,7 @@ def test_the_connect_timeout_ends_once_the_connection_stands(connect: Connect, s
     def late(exchange: Exchange) -> None:
         exchange.receive()
         exchange.server.stopping.wait(1.2 * AMPLE)
-        exchange.answer(200, QUEUED_XML)
+        exchange.respond(200, QUEUED_XML)
 
     with FaultServer(late) as server, FaultServer(relay(server)) as proxy:
         connect("http://service.invalid", allow_http=True, proxies={"http": proxy.url}, connect_timeout=AMPLE)
@@ -138,7 +138,7 @@ def test_a_service_that_pauses_midway_has_the_read_timeout_not_the_connect_timeo
         exchange.receive(MIDWAY)
         exchange.server.stopping.wait(1.2 * AMPLE)
         exchange.receive()
-        exchange.answer(200, QUEUED_XML)
+        exchange.respond(200, QUEUED_XML)
 
     with FaultServer(pause, tls=certificate(authority, "127.0.0.1") if secure else None) as server:
         connect(server.url, verify=authority_file, connect_timeout=AMPLE)

@@ -18,7 +18,7 @@ from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, R
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from tests.conftest import Connect
 from tests.integration.conftest import certificate
-from tests.support.fault_server import Act, FaultServer, answer, close, hang, reset
+from tests.support.fault_server import Act, FaultServer, close, hang, reset, respond
 from tests.support.outcomes import MIDWAY, QUEUED_XML, assert_outcome, queue, says, tcp_server
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_verify_false_takes_any_certificate_and_warns(
 def test_an_early_refusal_is_heard_over_tls_too(
     code: int, connect: Connect, large_list: Path, authority: trustme.CA, authority_file: str
 ) -> None:
-    with FaultServer(answer(code, b"no", receive=MIDWAY), tls=certificate(authority, "127.0.0.1")) as server:
+    with FaultServer(respond(code, b"no", receive=MIDWAY), tls=certificate(authority, "127.0.0.1")) as server:
         connect(server.url, verify=authority_file)
         assert_outcome(queue(large_list), Refused, code)
     assert server.connections == 1

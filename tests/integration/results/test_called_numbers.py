@@ -25,7 +25,7 @@ from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
 from airflow_provider_queuecalls.records.database import Database
 from airflow_provider_queuecalls.records.pruning import prune_numbers
 from airflow_provider_queuecalls.stopping import StopRequest
-from tests.support.fault_server import QUEUED, FaultServer, answer, reset
+from tests.support.fault_server import QUEUED, FaultServer, reset, respond
 from tests.support.sending import FORKSERVER, send, send_and_tell_from_a_process
 
 SECRET, NEWER = "a-secret-of-ours-1", "a-newer-secret-of-2"
@@ -95,9 +95,9 @@ def test_a_retry_returns_the_receipt_whatever_has_been_called_since(call: Call, 
 @pytest.mark.parametrize(
     ("act", "counts_later"),
     [
-        (answer(200, b'<queuecalls status="failed"><error>no</error></queuecalls>'), False),
-        (answer(429), False),
-        (answer(500), True),
+        (respond(200, b'<queuecalls status="failed"><error>no</error></queuecalls>'), False),
+        (respond(429), False),
+        (respond(500), True),
         (reset(), True),
     ],
     ids=["refused", "not accepted", "unknown", "connection lost"],
@@ -113,7 +113,7 @@ def test_a_campaign_that_was_not_queued_does_not_count(call: Call, connect: Any,
 def test_a_campaign_that_a_person_has_not_found_does_not_count(
     call: Call, connect: Any, receipts_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FaultServer(answer(500), QUEUED) as server:
+    with FaultServer(respond(500), QUEUED) as server:
         connect(server.url)
         with suppress(AirflowFailException):
             call("first", ANN)
@@ -125,7 +125,7 @@ def test_a_campaign_that_a_person_has_not_found_does_not_count(
 def test_the_answer_about_a_request_without_a_limit_leaves_the_earlier_one(
     call: Call, connect: Any, receipts_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FaultServer(QUEUED, answer(500), QUEUED) as server:
+    with FaultServer(QUEUED, respond(500), QUEUED) as server:
         connect(server.url)
         call("first", ANN)
         with suppress(AirflowFailException):
@@ -306,11 +306,11 @@ def test_of_campaigns_at_the_same_moment_as_many_are_sent_as_the_limit_allows(  
 ) -> None:
     path = tmp_path / "both.csv"
     path.write_text(f"{ANN}\n{BOB}\n")
-    told = FORKSERVER.Queue()
+    reports = FORKSERVER.Queue()
     parameters = {
         "contacts": str(path), "campaign_name": None, "receipts_path": str(receipts_folder), "max_per_period": limit,
     }  # fmt: skip
-    given = (FORKSERVER.Barrier(2), dict(os.environ), told, parameters)
+    given = (FORKSERVER.Barrier(2), dict(os.environ), reports, parameters)
     before = {"before": "called_numbers.CalledNumbers.recorded"}
     senders = [
         FORKSERVER.Process(
@@ -320,7 +320,7 @@ def test_of_campaigns_at_the_same_moment_as_many_are_sent_as_the_limit_allows(  
     ]
     for sender in senders:
         sender.start()
-    found = sorted(told.get() for _ in senders)
+    found = sorted(reports.get() for _ in senders)
     assert [name for name, _ in found] == outcomes
     assert len(service.posts) == outcomes.count("queued")
     if "CheckFailed" in outcomes:

@@ -114,9 +114,9 @@ def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
         for client in clients:
             client.sendall(body[-1:])
         # On a busy machine, a body may be late, and the limit of what waits may be reached.
-        answers = Counter(client.recv(12)[-3:] for client in clients)
-        assert answers.keys() <= {b"200", b"408", b"503"}
-        assert 100 <= answers[b"200"] <= len(stored(sqlite))
+        responses = Counter(client.recv(12)[-3:] for client in clients)
+        assert responses.keys() <= {b"200", b"408", b"503"}
+        assert 100 <= responses[b"200"] <= len(stored(sqlite))
         # The bodies are 64 MB, and as much may wait for the database. Without that limit it was 927 MiB.
         assert peak(process.pid) - before < 400
         assert requests.get(f"{base}/health", timeout=60).status_code == 200
@@ -133,17 +133,17 @@ def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPa
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     path = results_url("http://h", KEY, [NEW]).removeprefix("http://h")
-    answers = {
+    responses = {
         b"": b"",
         b"POST / HTTP": b"",
         f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx".encode(): b"HTTP/1.1 408",
     }
     try:
         with ExitStack() as stack:
-            clients = [stack.enter_context(socket.create_connection(listener.getsockname(), 30)) for _ in answers]
-            for client, sent in zip(clients, answers, strict=True):
+            clients = [stack.enter_context(socket.create_connection(listener.getsockname(), 30)) for _ in responses]
+            for client, sent in zip(clients, responses, strict=True):
                 client.sendall(sent)
-            assert [client.recv(12) for client in clients] == [*answers.values()]
+            assert [client.recv(12) for client in clients] == [*responses.values()]
     finally:
         server.should_exit = True
         thread.join()

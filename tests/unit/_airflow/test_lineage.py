@@ -1,4 +1,4 @@
-"""How OpenLineage is told of files and campaigns; that it is told at all, real DAG runs show."""
+"""How files and campaigns are reported to OpenLineage. That they are, test_lineage.py in integration shows by real DAG runs."""
 
 from __future__ import annotations
 

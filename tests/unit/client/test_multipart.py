@@ -126,16 +126,16 @@ def test_lines_and_bytes_are_counted() -> None:
 @pytest.mark.parametrize("size", [0, 1, BLOCK, 3 * BLOCK + 1])
 @pytest.mark.parametrize("block", [7, BLOCK])
 def test_the_end_of_the_file_is_told_before_it_leaves(size: int, block: int) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     with tempfile.TemporaryFile() as file:
         body = MultipartBody(
-            [("file", upload(file, b"x" * size)), ("a", "b")], before_file_end=lambda: told.append(body.sent)
+            [("file", upload(file, b"x" * size)), ("a", "b")], before_file_end=lambda: reported.append(body.sent)
         )
         before = body._file_end
         data = drain(body, block)
     assert body.file_complete
     assert data[before - 5 : before + 2].endswith(b"\r\n"), "the file ends here"
-    assert [sent < before <= sent + block for sent in told] == [True]
+    assert [sent < before <= sent + block for sent in reported] == [True]
 
 
 def test_only_lines_that_were_sent_are_counted() -> None:
@@ -243,12 +243,12 @@ def test_a_failing_disk_cuts_the_body_short(mocker: Any, tmp_path: Path) -> None
 
 def test_progress_is_told_about_every_five_seconds(mocker: Any) -> None:
     clock = mocker.patch("airflow_provider_queuecalls.progress.time.monotonic", return_value=100.0)
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     with tempfile.TemporaryFile() as file:
         body = MultipartBody(
-            [("file", upload(file, b"x" * 10_000))], progress=lambda sent, total: told.append((sent, total))
+            [("file", upload(file, b"x" * 10_000))], progress=lambda sent, total: reported.append((sent, total))
         )
         for second in range(12):
             clock.return_value = 100.0 + second
             body.read(500)
-    assert told == [(6 * 500, len(body)), (11 * 500, len(body))]
+    assert reported == [(6 * 500, len(body)), (11 * 500, len(body))]
