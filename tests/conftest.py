@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import logging
 import os
@@ -48,6 +49,12 @@ Connect = Callable[..., None]
 def pytest_unconfigure() -> None:
     # Airflow logs at the interpreter's exit, to a stream that pytest has closed.
     logging.raiseExceptions = False
+
+
+def pytest_collection_finish() -> None:
+    # Or Python looks through thousands of collected tests again and again, for a sixth of the unit tests' time.
+    gc.collect()
+    gc.freeze()
 
 
 #: What takes ten seconds to start is started once for all modules whose code has its name.
