@@ -59,7 +59,7 @@ test-newest:
 	$(MAKE) test
 
 # What needs no Airflow (tests/unit/test_layout.py holds that it doesn't) is tested with the newest and the lowest.
-BELOW_AIRFLOW = tests/unit/client tests/unit/contacts tests/unit/records tests/integration/client tests/integration/sandbox
+BELOW_AIRFLOW = tests/unit/client tests/unit/files tests/unit/contacts tests/unit/records tests/integration/client tests/integration/sandbox
 AIRFLOW_FLOOR = tests/integration tests/unit $(BELOW_AIRFLOW:%=--ignore=%) $(PARALLEL) $(BY_MODULE)
 
 $(OLDER:%=test-%): test-%:

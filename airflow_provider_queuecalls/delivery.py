@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
-from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.results.call_limit import LimitCheck
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     InvalidCampaign,
@@ -140,7 +139,7 @@ def deliver(
     name = _required_name(campaign)
     expected_digest = parse_digest(expected_digest)
     with attach_campaign_name(name), ExitStack() as stack:
-        given, hours = campaign, None if rules.calling_hours is None else HoursCheck.of(rules, *campaign.span())
+        given, hours = campaign, None if rules.calling_hours is None else rules.hours_check(*campaign.span())
         if called and hours:
             called.expect_end(hours.last_end)
         limit = stack.enter_context(LimitCheck(called, memory_limit // 2, client.stop)) if called else None
@@ -283,7 +282,7 @@ class _RecordWithinHours:
         self.given.assert_timely()  # an expiration that the hours have given does not excuse a late start
         start, end = self.report.span or (0, 0)
         now = max(start, int(time.time()))
-        hours = HoursCheck.of(self.rules, now, end)
+        hours = self.rules.hours_check(now, end)
         closed = [str(place) for place in self.report.sent_places if hours and not hours.allows(place)]
         if closed:
             problem = f"no longer allow all calls of this campaign. Closed zones: {'; '.join(dict.fromkeys(closed))}"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 #: Called with what is done and what is to be done in all, in bytes.
 Progress = Callable[[int, int], None]
+#: Called with the number of bytes that were processed since the last call.
+Advance = Callable[[int], object]
 INTERVAL_SECONDS = 5.0
 
 
@@ -25,3 +27,16 @@ class Throttle:
             return False
         self._last = now
         return True
+
+
+def advance_of(progress: Progress | None, total: int) -> Advance:
+    """Return a function that adds up the bytes that were processed, and calls ``progress``."""
+    done = 0
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress:
+            progress(min(done, total), total)
+
+    return advance

@@ -36,8 +36,8 @@ from zoneinfo import ZoneInfo, reset_tzpath
 from airflow_provider_queuecalls.client import Campaign, Endpoint
 from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.contacts import ContactRules
-from airflow_provider_queuecalls.contacts.calling_hours import common_places
-from airflow_provider_queuecalls.contacts.places import area_codes
+from airflow_provider_queuecalls.contacts.hours.calling_hours import common_places
+from airflow_provider_queuecalls.contacts.hours.places import area_codes
 from airflow_provider_queuecalls.delivery import deliver
 from airflow_provider_queuecalls.records.ledger import Ledger, Try
 from airflow_provider_queuecalls.records.stores import LocalStore, init_folder
@@ -55,19 +55,19 @@ started = time.perf_counter()
 from contextlib import ExitStack, closing
 given = json.loads(sys.argv[1])
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.hours.check import HoursCheck
 rules = ContactRules(calling_hours=given["hours"], duplicates="drop", on_invalid="skip")
 with ExitStack() as stack:
     limit = called = None
     if given["database"]:
-        from airflow_provider_queuecalls.contacts.call_limit import CallLimit, LimitCheck
+        from airflow_provider_queuecalls.contacts.results.call_limit import CallLimit, LimitCheck
         from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
         from airflow_provider_queuecalls.records.database import Database
         from airflow_provider_queuecalls.stopping import StopRequest
         called = CalledNumbers(Database(given["database"]), CallLimit(2, 86400), [given["secret"]], campaign_key="new")
         stack.enter_context(closing(called))
         limit = stack.enter_context(LimitCheck(called, 256, StopRequest()))
-    checked = stack.enter_context(check(given["path"], rules, hours=HoursCheck.of(rules, *given["span"]), limit=limit))
+    checked = stack.enter_context(check(given["path"], rules, hours=rules.hours_check(*given["span"]), limit=limit))
     report = checked.report
     if called:
         stack.enter_context(called.recorded(limit, report.valid, None, token="new", is_retry=False))

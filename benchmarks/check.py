@@ -12,7 +12,7 @@ formulas, the same cleaned list. Exit status 1: the check misses one of the goal
 more, or uses more than 512 MB.
 
 ``--store`` forces small or large files to be checked in memory or in DuckDB, side by side: both limits of
-``results.SMALL_BYTES`` come from that.
+``in_memory.SMALL_BYTES`` come from that.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ numbers of valid, rejected, duplicate, and suppressed rows.
 from __future__ import annotations
 
 _CHECK = """
-from airflow_provider_queuecalls.contacts import ContactRules, check, results
+from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.results import in_memory
 if store:
-    results.SMALL_BYTES = {"memory": 1 << 60, "duckdb": -1}[store]
+    in_memory.SMALL_BYTES = {"memory": 1 << 60, "duckdb": -1}[store]
 if rules.pop("suppress", None):
     rules["suppress"] = [listed]
 with check(path, ContactRules(on_invalid="skip", duplicates="drop", **rules), rejects_path=rejects) as checked:

@@ -71,8 +71,8 @@ with result("{QUERY}") as contacts:
 )
 TABLE = f"""
 import duckdb
-from airflow_provider_queuecalls.contacts.from_columns import read_table
-from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
+from airflow_provider_queuecalls.contacts.from_rows.tables import read_table
+from airflow_provider_queuecalls.contacts.from_rows.writing import write_contact_file
 table = duckdb.sql('''SELECT {COLUMNS} FROM range(''' + str(rows) + ") t(i)")
 table = dict(arrow=table.to_arrow_table, polars=table.pl, pandas=table.df)[os.environ["KIND"]]()
 def write():

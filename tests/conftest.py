@@ -92,9 +92,9 @@ def pytest_report_header() -> str:
 @pytest.fixture(params=["memory", "duckdb"])
 def results_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the size of a contact file, its results are kept in memory, or in DuckDB."""
-    from airflow_provider_queuecalls.contacts import results
+    from airflow_provider_queuecalls.contacts.results import in_memory
 
-    monkeypatch.setattr(results, "SMALL_BYTES", {"memory": 1 << 40, "duckdb": -1}[request.param])
+    monkeypatch.setattr(in_memory, "SMALL_BYTES", {"memory": 1 << 40, "duckdb": -1}[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
     python tools/area_codes.py [--check]
 
-``contacts/area_codes.csv`` has a line for each geographic area code of the North American Numbering Plan, planned ones
+``contacts/hours/area_codes.csv`` has a line for each geographic area code of the North American Numbering Plan, planned ones
 included: the code, its regions, and its time zones. Codes and regions are NANPA's: a new one is a new line, without zones.
 The zones are those of phonenumbers at the level of area codes, which has one zone for many an area that spans two, and none
 for new codes. So they are corrected here, each for a reason. What phonenumbers says in addition is listed, too.
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from airflow_provider_queuecalls.clocks import clocks, offset, tzdata
 
 ROOT = Path(__file__).parents[1]
-TABLE = ROOT / "airflow_provider_queuecalls" / "contacts" / "area_codes.csv"
+TABLE = ROOT / "airflow_provider_queuecalls" / "contacts" / "hours" / "area_codes.csv"
 NANPA = "NANPA's report of area codes of 2025-11-26 (nanpa.com/reports, npa_report.csv): codes and regions"
 EASTERN, CENTRAL, MOUNTAIN, PACIFIC = "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"
 #: Zones with the clock of one of these are written as it. Canada's are not, since its clocks have changed in 2026.

@@ -27,8 +27,8 @@ from airflow_provider_queuecalls.client.campaign import PARAMETERS, START_LATE, 
 from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
-from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_PARAMETERS
-from airflow_provider_queuecalls.contacts.split import PARAMETERS as SPLIT_PARAMETERS
+from airflow_provider_queuecalls.contacts.results.call_limit import PARAMETERS as LIMIT_PARAMETERS
+from airflow_provider_queuecalls.contacts.split.parameters import PARAMETERS as SPLIT_PARAMETERS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
 from airflow_provider_queuecalls.parameters import Parameter
 from airflow_provider_queuecalls.records.alarms import PARAMETERS as ALARM_PARAMETERS

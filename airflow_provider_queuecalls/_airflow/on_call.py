@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.value_types import PHONE_NUMBERS, read_phone_nu
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context
     from airflow_provider_queuecalls.client.endpoint import Endpoint
-    from airflow_provider_queuecalls.contacts.written_files import LocalCopy
+    from airflow_provider_queuecalls.files.writing import LocalCopy
 
 #: A function that gets the context and returns phone numbers.
 To: TypeAlias = "Callable[[Context], Any] | None"
@@ -82,7 +82,7 @@ def numbers_to_call(to: To, to_variable: str | None, context: Context, endpoint:
 @contextmanager
 def as_contacts(numbers: Sequence[str]) -> Iterator[LocalCopy]:
     """A contact file of these numbers."""
-    from airflow_provider_queuecalls.contacts.written_files import LocalCopy, temporary_file
+    from airflow_provider_queuecalls.files.writing import LocalCopy, temporary_file
 
     with temporary_file(buffering=0) as file:
         file.write("".join(f"{number}\n" for number in numbers).encode())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from airflow_provider_queuecalls._airflow.compat import conf
-from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
-from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
+from airflow_provider_queuecalls.files.duckdb_session import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.parameters import is_unset, show
 
 SECTION = "queuecalls"

@@ -21,9 +21,9 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_queuecalls._airflow.compat import BaseHook, has_storage, object_storage_path
 from airflow_provider_queuecalls.contacts import ContactRules
-from airflow_provider_queuecalls.contacts.files import is_same_file
-from airflow_provider_queuecalls.contacts.written_files import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
+from airflow_provider_queuecalls.files.reading import is_same_file
+from airflow_provider_queuecalls.files.writing import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.parameters import describe, is_location, is_unset, show_path
 from airflow_provider_queuecalls.progress import Throttle
 from airflow_provider_queuecalls.stopping import NOTHING_SENT, StopRequest

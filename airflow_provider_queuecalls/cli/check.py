@@ -13,11 +13,10 @@ from typing import Any
 
 from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.call_limit import PARAMETERS as LIMIT_PARAMETERS
-from airflow_provider_queuecalls.contacts.call_limit import LimitCheck
-from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT
-from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.results.call_limit import PARAMETERS as LIMIT_PARAMETERS
+from airflow_provider_queuecalls.contacts.results.call_limit import LimitCheck
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
+from airflow_provider_queuecalls.files.duckdb_session import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.parameters import Parameter, read_or_raise, read_values
 from airflow_provider_queuecalls.progress import Progress
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -148,7 +147,7 @@ def _run(options: argparse.Namespace) -> int:
     _assert_has_effect(options)
     problem, rules = "", ContactRules(**given_rules(options))
     start, end = given_span(options) or (None, None)
-    hours = HoursCheck.of(rules, start, end)
+    hours = rules.hours_check(start, end)
     span = (start, hours.last_end if hours else end)
     memory_limit = options.memory_limit
     try:

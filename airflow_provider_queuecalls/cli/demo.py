@@ -115,7 +115,7 @@ def _run_dag(environment: Mapping[str, str], conf: Mapping[str, Any], sandbox: S
 
 def _compare(pushed: Mapping[str, Any], sandbox: Sandbox) -> int:
     """Show who was not reached, and compare the tasks' XComs with what the sandbox has received."""
-    from airflow_provider_queuecalls.contacts.phone_numbers import masked
+    from airflow_provider_queuecalls.contacts.rows.phone_numbers import masked
 
     queued, results, not_reached = (pushed[task_id] for task_id in ("queue_calls", "wait_for_results", "not_reached"))
     (campaign,) = sandbox.campaigns

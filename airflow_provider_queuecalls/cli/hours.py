@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_queuecalls.cli.check import add_rules, add_span, given_rules, given_span
 from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.calling_hours import (
+from airflow_provider_queuecalls.contacts.hours.calling_hours import (
     CallingHours,
     Span,
     common_spans,
@@ -22,7 +22,6 @@ from airflow_provider_queuecalls.contacts.calling_hours import (
     set_as_data,
     set_names,
 )
-from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _show_set(name: str, *, as_json: bool) -> int:
 
 def _report(path: str, rules: ContactRules, span: Span) -> Report:
     try:
-        with check(path, rules, hours=HoursCheck.of(rules, *span)) as checked:
+        with check(path, rules, hours=rules.hours_check(*span)) as checked:
             return checked.report
     except InvalidContacts as error:
         if error.report is None:

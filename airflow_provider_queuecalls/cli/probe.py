@@ -152,7 +152,7 @@ def _script(hook: QueueCallsHook) -> tuple[str, str]:
 
 
 def _number(given: str | None) -> str:
-    from airflow_provider_queuecalls.contacts.phone_numbers import normalized_number, number_called
+    from airflow_provider_queuecalls.contacts.rows.phone_numbers import normalized_number, number_called
 
     number = normalized_number(given or "", "vendor")
     if number_called(number, "vendor") is None:
@@ -162,7 +162,7 @@ def _number(given: str | None) -> str:
 
 def _confirmed(number: str) -> bool:
     """Have the number typed again. Where nobody can type, it is a no."""
-    from airflow_provider_queuecalls.contacts.phone_numbers import normalized_number
+    from airflow_provider_queuecalls.contacts.rows.phone_numbers import normalized_number
 
     if not sys.stdin.isatty():
         print(

@@ -283,7 +283,7 @@ def _run_export(options: argparse.Namespace) -> int:
 @contextmanager
 def _output(path: str | None) -> Iterator[TextIO]:
     """The file to write to, which has its name only when it is complete."""
-    from airflow_provider_queuecalls.contacts.written_files import complete_file
+    from airflow_provider_queuecalls.files.writing import complete_file
 
     if path is None:
         yield sys.stdout

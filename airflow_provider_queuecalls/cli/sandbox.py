@@ -78,7 +78,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _hours(text: str) -> str:
-    from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+    from airflow_provider_queuecalls.contacts.hours.calling_hours import CallingHours
 
     try:
         CallingHours.read(text)

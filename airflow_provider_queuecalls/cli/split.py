@@ -10,8 +10,9 @@ from pathlib import Path
 
 from airflow_provider_queuecalls.cli.check import add_rules, given_rules, option_help, progress_bar
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.parts import Files, assert_kept, has_zones, write_parts
-from airflow_provider_queuecalls.contacts.split import CARRY_OVER, PARAMETERS, SpansCheck, Split
+from airflow_provider_queuecalls.contacts.split.parameters import CARRY_OVER, PARAMETERS, Split
+from airflow_provider_queuecalls.contacts.split.parts import Files, assert_kept, has_zones, write_parts
+from airflow_provider_queuecalls.contacts.split.spans import SpansCheck
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -56,7 +57,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run(options: argparse.Namespace) -> int:
     rules = ContactRules(**given_rules(options))
     split = Split.read(vars(options), rules, int(time.time()))
-    hours = SpansCheck.of_split(rules, split)
+    hours = SpansCheck.of(rules, split)
     sources = [("The contact file", options.file), *(("The suppression list", each) for each in rules.lists)]
     files = Files()
     for parameter, location in (("folder", split.folder), ("carry_over_path", split.carry_over_path)):

@@ -6,9 +6,9 @@ import argparse
 import signal
 
 from airflow_provider_queuecalls.cli.check import progress_bar
-from airflow_provider_queuecalls.contacts.check import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.contacts.rules import BY_NAME
 from airflow_provider_queuecalls.exceptions import NotSent, QueueCallsError
+from airflow_provider_queuecalls.files.duckdb_session import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.stopping import StopRequest
 
 
@@ -50,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run_build(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.contacts.build_list import build_suppression_list
+    from airflow_provider_queuecalls.contacts.suppression.building import build_suppression_list
 
     stop = StopRequest()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,11 +10,11 @@ lines that it cannot misread and whose result it knows, and only the others are 
 
 from __future__ import annotations
 
-from airflow_provider_queuecalls.contacts.check import MEMORY_LIMIT, CheckedContacts, check
-from airflow_provider_queuecalls.contacts.files import open_contacts
-from airflow_provider_queuecalls.contacts.report import Example, Report
-from airflow_provider_queuecalls.contacts.rows import REASONS
+from airflow_provider_queuecalls.contacts.check import CheckedContacts, check, open_contacts
+from airflow_provider_queuecalls.contacts.output.report import Example, Report
+from airflow_provider_queuecalls.contacts.rows.validator import REASONS
 from airflow_provider_queuecalls.contacts.rules import PARAMETERS, ContactRules
+from airflow_provider_queuecalls.files.duckdb_session import MEMORY_LIMIT
 
 __all__ = [
     "MEMORY_LIMIT",

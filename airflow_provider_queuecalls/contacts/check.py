@@ -5,31 +5,29 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.clocks import tzdata
-from airflow_provider_queuecalls.contacts.call_limit import NumberCheck
-from airflow_provider_queuecalls.contacts.columns import find_layout, names_not_sent, show_names
-from airflow_provider_queuecalls.contacts.duckdb_session import translate_errors
-from airflow_provider_queuecalls.contacts.files import Source, is_same_file, open_source, show_role
-from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
-from airflow_provider_queuecalls.contacts.output import write_output
-from airflow_provider_queuecalls.contacts.report import Example, Report, broken_policies
-from airflow_provider_queuecalls.contacts.results import Advance, Counts, Results, ResultsInMemory, Survey, is_small
-from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.contacts.rows import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
+from airflow_provider_queuecalls.contacts.hours.check import HoursCheck
+from airflow_provider_queuecalls.contacts.output.files import write_output
+from airflow_provider_queuecalls.contacts.output.report import Example, Report, broken_policies
+from airflow_provider_queuecalls.contacts.results.base import Counts, Results, Survey
+from airflow_provider_queuecalls.contacts.results.call_limit import NumberCheck
+from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.results.in_memory import ResultsInMemory, is_small
+from airflow_provider_queuecalls.contacts.rows.columns import find_layout, names_not_sent, show_names
+from airflow_provider_queuecalls.contacts.rows.validator import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
-from airflow_provider_queuecalls.contacts.suppression import open_suppression_list, read_suppression_list
-from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
-from airflow_provider_queuecalls.progress import Progress
+from airflow_provider_queuecalls.contacts.suppression.lists import open_suppression_list, read_suppression_list
+from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.files.duckdb_session import MEMORY_LIMIT, assert_enough, translate_errors
+from airflow_provider_queuecalls.files.reading import Source, is_same_file, open_source, show_role
+from airflow_provider_queuecalls.progress import Advance, Progress, advance_of
 from airflow_provider_queuecalls.stopping import StopRequest
 
-#: The memory that a check may use by default, in MiB, and the least that may be given.
-MEMORY_LIMIT = 512
-LEAST_MEMORY = 256
 #: The address space that Python, DuckDB, and their threads take besides, in MiB.
 PROGRAM_ADDRESS_SPACE = 512
 
@@ -108,7 +106,7 @@ def check(
             for each in texts:
                 with translate_errors(each.shown, memory_limit):
                     read_suppression_list(each, results, str(rules.phone_format))
-            hours = hours or HoursCheck.of(rules)
+            hours = hours or rules.hours_check()
             layout = find_layout(source, rules)
             validator = RowValidator(rules, layout.with_zone() if hours and hours.keeps_zone else layout, hours)
             read = results.read_contacts(source, validator)
@@ -153,11 +151,14 @@ def check(
     return CheckedContacts(replace(report, digest=digest), upload, validator.layout.columns)
 
 
-def assert_enough(memory_limit: int) -> None:
-    """Raise :class:`InvalidContactRules` for a limit that is too small."""
-    if memory_limit < LEAST_MEMORY:
-        violation = Violation("memory_limit", "is too small", f"at least {LEAST_MEMORY} (MiB)", value=str(memory_limit))
-        raise InvalidContactRules([violation])
+@contextmanager
+def open_contacts(path: str | os.PathLike[str]) -> Iterator[Upload]:
+    """Open a contact file to send it without a check. Raises :class:`InvalidContacts`."""
+    source = open_source(path, "The contact file")
+    with source.file:
+        if not source.size:
+            raise InvalidContacts(f"{source.shown} is empty: there is nobody to call. Did the upstream task write it?")
+        yield Upload(source.file, source.name, source.size)
 
 
 def _assert_rejects_elsewhere(
@@ -197,19 +198,6 @@ def _address_space_mb() -> float:
         return math.inf
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return math.inf if limit == resource.RLIM_INFINITY else limit / (1 << 20)
-
-
-def advance_of(progress: Progress | None, total: int) -> Advance:
-    """Return a function that adds up the bytes that were processed, and calls ``progress``."""
-    done = 0
-
-    def advance(size: int) -> None:
-        nonlocal done
-        done += size
-        if progress:
-            progress(min(done, total), total)
-
-    return advance
 
 
 def _report(read: Survey, counts: Counts, rejects: Iterator[tuple[int, str]], layout: Layout) -> Report:

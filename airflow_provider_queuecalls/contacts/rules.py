@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -14,7 +15,8 @@ from airflow_provider_queuecalls.parameters import Parameter, ValueType, assert_
 from airflow_provider_queuecalls.value_types import CHOICE, FLAG, read_duration, read_structure, type_name
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+    from airflow_provider_queuecalls.contacts.hours.calling_hours import CallingHours
+    from airflow_provider_queuecalls.contacts.hours.check import HoursCheck
 
 #: The columns of the file that is sent, in the service's order.
 COLUMNS = ("phone_number", "message_reference", "call_parameter")
@@ -91,7 +93,7 @@ def _paths(value: object, _: Parameter) -> tuple[str | os.PathLike[str], ...]:
 
 def _calling_hours(value: object, _: Parameter) -> CallingHours:
     # Here, so that it is not imported by every process that parses a DAG.
-    from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
+    from airflow_provider_queuecalls.contacts.hours.calling_hours import CallingHours
 
     return CallingHours.read(value)
 
@@ -265,6 +267,14 @@ class ContactRules:
         """The same rules for a file that is written from rows: without a header line, comma-delimited, and with calling
         hours, with the time zone as the fourth cell."""
         return replace(self, has_header=False, columns={}, delimiter=",", of_rows=True)
+
+    def hours_check(self, start: int | None = None, end: int | None = None) -> HoursCheck | None:
+        """What decides whether a row is within the calling hours; None without any. The default of the start is now."""
+        from airflow_provider_queuecalls.contacts.hours.check import HoursCheck
+
+        if self.calling_hours is None:
+            return None
+        return HoursCheck(self.calling_hours, str(self.unknown_zone), int(time.time()) if start is None else start, end)
 
     def without_hours(self) -> ContactRules:
         """The same rules without calling hours."""

@@ -60,8 +60,8 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
 
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:
-        from airflow_provider_queuecalls.contacts.from_columns import read_table
-        from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
+        from airflow_provider_queuecalls.contacts.from_rows.tables import read_table
+        from airflow_provider_queuecalls.contacts.from_rows.writing import write_contact_file
 
         # Rows may have names, as a file with a header line. Checked before the function runs, which may take a while.
         rules = ContactRules.of(self, has_header=True)
@@ -90,7 +90,7 @@ class DecoratedQueueCallsOperator(DecoratedOperator, QueueCallsOperator):
         return self.python_callable(*args, **determine_kwargs(self.python_callable, args, context))
 
     def _assert_rows(self, rows: object, origin: str) -> None:
-        from airflow_provider_queuecalls.contacts.from_columns import is_lazy
+        from airflow_provider_queuecalls.contacts.from_rows.tables import is_lazy
 
         subject = f"{origin[0].upper()}{origin[1:]}"
         if is_lazy(rows):

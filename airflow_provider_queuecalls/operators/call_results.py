@@ -28,8 +28,7 @@ from airflow_provider_queuecalls._airflow.storage import (
 )
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.call_limit import SentCheck
-from airflow_provider_queuecalls.contacts.hours_check import HoursCheck
+from airflow_provider_queuecalls.contacts.results.call_limit import SentCheck
 from airflow_provider_queuecalls.contacts.rules import (
     Delimiter,
     Duplicates,
@@ -270,7 +269,7 @@ class CallResultsOperator(BaseOperator):
                     rules,
                     stop=self.stop,
                     memory_limit=check_memory_mb(),
-                    hours=HoursCheck.of(rules, *(wanted.span or ())),
+                    hours=rules.hours_check(*(wanted.span or ())),
                     limit=limit,
                 )
             )

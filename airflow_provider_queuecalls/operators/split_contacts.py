@@ -24,7 +24,6 @@ from airflow_provider_queuecalls._airflow.storage import (
     writable_copy,
 )
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.parts import Files, assert_kept, has_zones, write_parts
 from airflow_provider_queuecalls.contacts.rules import (
     Delimiter,
     Duplicates,
@@ -34,7 +33,9 @@ from airflow_provider_queuecalls.contacts.rules import (
     Quoting,
     UnknownZone,
 )
-from airflow_provider_queuecalls.contacts.split import CARRY_OVER, SpansCheck, Split, SplitBy
+from airflow_provider_queuecalls.contacts.split.parameters import CARRY_OVER, Split, SplitBy
+from airflow_provider_queuecalls.contacts.split.parts import Files, assert_kept, has_zones, write_parts
+from airflow_provider_queuecalls.contacts.split.spans import SpansCheck
 from airflow_provider_queuecalls.exceptions import clear_locals
 from airflow_provider_queuecalls.parameters import show_path
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -189,7 +190,7 @@ class SplitContactsOperator(BaseOperator):
             assert_kept(split.carry_over_path, [*sources, ("The rejects file", split.rejects_path)], files)
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))
             rules = stack.enter_context(suppression_lists_fetched(rules, self._fetched))
-            hours = SpansCheck.of_split(rules, split)
+            hours = SpansCheck.of(rules, split)
             with writable_copy(split.rejects_path, "The rejects file", self.stop) as rejects_path:
                 checked = stack.enter_context(
                     check(

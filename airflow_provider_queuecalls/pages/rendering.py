@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
-from airflow_provider_queuecalls.contacts.phone_numbers import masked
+from airflow_provider_queuecalls.contacts.rows.phone_numbers import masked
 from airflow_provider_queuecalls.value_types import counted
 
 HERE = Path(__file__).parent

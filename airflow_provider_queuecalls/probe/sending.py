@@ -11,8 +11,8 @@ from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.client.multipart import Upload
-from airflow_provider_queuecalls.contacts.written_files import temporary_file
 from airflow_provider_queuecalls.exceptions import QueueCallsError, WireError
+from airflow_provider_queuecalls.files.writing import temporary_file
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.probe.steps import NUMBER
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sqlalchemy import text
 
-from airflow_provider_queuecalls.contacts.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
-from airflow_provider_queuecalls.contacts.duckdb_session import Session, translate_errors
-from airflow_provider_queuecalls.contacts.written_files import temporary_file
+from airflow_provider_queuecalls.contacts.results.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.files.duckdb_session import Session, translate_errors
+from airflow_provider_queuecalls.files.writing import temporary_file
 from airflow_provider_queuecalls.records.database import Database, forget_numbers
 from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
 from airflow_provider_queuecalls.value_types import counted
@@ -51,7 +51,7 @@ _ADD_PART = "INSERT INTO queuecalls_numbers (token, part, hashes) VALUES (:token
 
 
 class OwnNumbers:
-    """What one campaign has on record. It is an :class:`~airflow_provider_queuecalls.contacts.call_limit.OwnRecord`.
+    """What one campaign has on record. It is an :class:`~airflow_provider_queuecalls.contacts.results.call_limit.OwnRecord`.
 
     :param database: the results database; :meth:`close` closes it
     :param all_secrets: the secrets whose keys the record may be hashed with; the first one's key is used from now on
@@ -123,7 +123,7 @@ class OwnNumbers:
 
 class CalledNumbers(OwnNumbers):
     """The record of called numbers, as far as it counts for one campaign. It is a
-    :class:`~airflow_provider_queuecalls.contacts.call_limit.CallRecord`.
+    :class:`~airflow_provider_queuecalls.contacts.results.call_limit.CallRecord`.
 
     :param start: when its calls start, as a UNIX time; default is now
     :param end: when its calls end, as a UNIX time; default is at their start

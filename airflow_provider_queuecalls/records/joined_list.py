@@ -23,12 +23,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from airflow_provider_queuecalls.contacts import MEMORY_LIMIT
-from airflow_provider_queuecalls.contacts.duckdb_session import Session, copy_to_parquet, read_lines, translate_errors
-from airflow_provider_queuecalls.contacts.lines import Block, blocks, split_quoted
-from airflow_provider_queuecalls.contacts.phone_numbers import NUMBER_COMPARED
+from airflow_provider_queuecalls.contacts.rows.phone_numbers import NUMBER_COMPARED
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
-from airflow_provider_queuecalls.contacts.written_files import path_of, temporary_file
+from airflow_provider_queuecalls.files.duckdb_session import (
+    MEMORY_LIMIT,
+    Session,
+    copy_to_parquet,
+    read_lines,
+    translate_errors,
+)
+from airflow_provider_queuecalls.files.lines import Block, blocks, split_quoted
+from airflow_provider_queuecalls.files.writing import path_of, temporary_file
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, FIELDS
 from airflow_provider_queuecalls.records.waiting import OTHER as OTHER_VALUES
 from airflow_provider_queuecalls.records.waiting import by_value

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from airflow_provider_queuecalls.contacts.lines import ControlCharacters, write_row
-from airflow_provider_queuecalls.contacts.output import FORMULA_STARTS
+from airflow_provider_queuecalls.contacts.output.files import FORMULA_STARTS
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
-from airflow_provider_queuecalls.contacts.written_files import complete_file, no_room
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, InvalidNextList, Violation
+from airflow_provider_queuecalls.files.lines import ControlCharacters, write_row
+from airflow_provider_queuecalls.files.writing import complete_file, no_room
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, show_path
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList

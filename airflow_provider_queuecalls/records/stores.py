@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from airflow_provider_queuecalls.contacts.written_files import NO_HARD_LINKS
+from airflow_provider_queuecalls.files.writing import NO_HARD_LINKS
 from airflow_provider_queuecalls.records.entry import CampaignKey
 
 _FILE_NAME = re.compile(r"([0-9]{6,})\.json")

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_queuecalls.contacts.phone_numbers import number_posted
-from airflow_provider_queuecalls.contacts.places import place_of
+from airflow_provider_queuecalls.contacts.hours.places import place_of
+from airflow_provider_queuecalls.contacts.rows.phone_numbers import number_posted
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FIELDS, TEXT, CallResult, PostedResult
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _row(key: str, posted: PostedResult) -> Mapping[str, Any]:
 
 
 def _zone(phone_number: str | None) -> str:
-    """The time zones of a number's area code, as :class:`~airflow_provider_queuecalls.contacts.places.Place` writes them."""
+    """The time zones of a number's area code, as :class:`~airflow_provider_queuecalls.contacts.hours.places.Place` writes them."""
     return str(place_of(number_posted(phone_number or "") or 0))
 
 

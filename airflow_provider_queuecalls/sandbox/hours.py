@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from airflow_provider_queuecalls.contacts.calling_hours import CallingHours
-from airflow_provider_queuecalls.contacts.phone_numbers import digits
-from airflow_provider_queuecalls.contacts.places import place_of
+from airflow_provider_queuecalls.contacts.hours.calling_hours import CallingHours
+from airflow_provider_queuecalls.contacts.hours.places import place_of
+from airflow_provider_queuecalls.contacts.rows.phone_numbers import digits
 from airflow_provider_queuecalls.sandbox.store import Call, QueuedCampaign
 
 

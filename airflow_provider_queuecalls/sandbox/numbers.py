@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from airflow_provider_queuecalls.contacts.phone_numbers import digits
+from airflow_provider_queuecalls.contacts.rows.phone_numbers import digits
 
 ANSWERED = "answered"
 BUSY = "busy"

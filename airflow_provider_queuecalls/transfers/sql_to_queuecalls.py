@@ -83,7 +83,7 @@ class SqlToQueueCallsOperator(QueueCallsOperator):
     @contextmanager
     def _contact_file(self, context: Context) -> Iterator[ContactFile]:  # noqa: ARG002
         from airflow_provider_queuecalls._airflow.query import query_result
-        from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
+        from airflow_provider_queuecalls.contacts.from_rows.writing import write_contact_file
 
         rules = ContactRules.of(self)
         what = f"the query on {show_conn_id(self.sql_conn_id)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.contacts.calling_hours import CallingHours, named_set
+from airflow_provider_queuecalls.contacts.hours.calling_hours import CallingHours, named_set
 
 NEW_YORK, LOS_ANGELES, MIAMI, TOLL_FREE = "12125550100", "12135550100", "13055550100", "18005550100"
 MORNING = ["--from", "2026-11-27T08:00-05:00"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results import CODES
-from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.results.base import CODES
+from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.memory import growth
 from tests.unit.contacts.checking import ANN, codes_of
@@ -77,8 +77,8 @@ def test_the_memory_of_a_split_does_not_depend_on_the_number_of_rows(tmp_path: P
         "from pathlib import Path\n"
         "from airflow_provider_queuecalls.client.multipart import Upload\n"
         "from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules\n"
-        "from airflow_provider_queuecalls.contacts.split import Split\n"
-        "from airflow_provider_queuecalls.contacts.parts import Files, write_parts\n"
+        "from airflow_provider_queuecalls.contacts.split.parameters import Split\n"
+        "from airflow_provider_queuecalls.contacts.split.parts import Files, write_parts\n"
         "from airflow_provider_queuecalls.stopping import StopRequest\n"
         "rules, peaks = ContactRules(phone_format='vendor'), []\n"
         "how = {'by': 'size', 'max_contacts': 200_000}\n"

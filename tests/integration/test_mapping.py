@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_queuecalls.contacts.split import RECORD
+from airflow_provider_queuecalls.contacts.split.parameters import RECORD
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.dag_run import Run, run_dag_file
 from tests.support.moved import IS_AIRFLOW_2, dag_bag

@@ -16,8 +16,8 @@ import pytest
 from airflow_provider_queuecalls import progress
 from airflow_provider_queuecalls._airflow import storage
 from airflow_provider_queuecalls._airflow.compat import AirflowFailException, object_storage_path
-from airflow_provider_queuecalls.contacts.build_list import build_suppression_list
-from airflow_provider_queuecalls.contacts.split import RECORD
+from airflow_provider_queuecalls.contacts.split.parameters import RECORD
+from airflow_provider_queuecalls.contacts.suppression.building import build_suppression_list
 from airflow_provider_queuecalls.exceptions import InvalidContacts, NotSent
 from airflow_provider_queuecalls.operators.split_contacts import SplitContactsOperator
 from airflow_provider_queuecalls.parameters import show_path

@@ -12,7 +12,7 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +27,7 @@ REPOSITORY = ROOT.parent
 LAYERS = (
     {"outcome", "exceptions", "stopping", "progress", "parameters", "clocks", "value_types", "signed_url", "listening"},
     {"client"},
+    {"files"},
     {"contacts", "voice"},
     {"records"},
     {"delivery"},
@@ -102,12 +103,34 @@ def test_every_module_belongs_to_a_layer_and_imports_from_lower_ones(module: str
     assert [other for other in others if part(other) not in allowed] == []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    sorter = TopologicalSorter({module: own_imports(path) - {module} for module, path in MODULES.items() if module})
+def room(module: str) -> str:
+    """The folder within a folder of the package where a module is, or the module itself."""
+    return ".".join(module.split(".")[:2])
+
+
+@pytest.mark.parametrize("of", [str, room], ids=["modules", "rooms"])
+def test_none_import_each_other_in_a_circle(of: Callable[[str], str]) -> None:
+    graph: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        graph.setdefault(of(module), set()).update(map(of, own_imports(path)))
     try:
-        sorter.prepare()
+        TopologicalSorter({name: others - {name} for name, others in graph.items() if name}).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_a_folder_of_contacts_imports_from_those_above_it_in_the_architecture_page() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    _, _, table = page.partition("| folder of `contacts/` |")
+    folders = [f"contacts.{name}" for name in re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)]
+    modules = [module for module in MODULES if room(module) in folders]
+    assert set(folders) == {
+        module for module, path in MODULES.items() if re.fullmatch(r".*/contacts/\w+/__init__.py", str(path))
+    }
+    for module in modules:
+        others = [room(other) for other in own_imports(MODULES[module])]
+        above = folders[: folders.index(room(module)) + 1]
+        assert [other for other in others if other in folders and other not in above] == [], module
 
 
 def test_the_architecture_page_has_every_folder_and_module_of_the_package() -> None:
@@ -140,7 +163,7 @@ for name in sys.argv[1:]:
 
 def test_below_the_airflow_floor_every_module_can_be_imported_without_airflow() -> None:
     below = [name for name in MODULES if part(name) not in AIRFLOW_FLOOR]
-    assert {"client", "contacts", "records", "sandbox"} <= set(below)
+    assert {"client", "files", "contacts", "records", "sandbox"} <= set(below)
     names = [f"{package.__name__}.{name}".rstrip(".") for name in [*below, "hooks.queuecalls"]]
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_AIRFLOW, *names], capture_output=True, text=True, check=True, cwd=REPOSITORY

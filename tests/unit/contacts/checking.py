@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.files import open_source
-from airflow_provider_queuecalls.contacts.from_rows import write_contact_file
-from airflow_provider_queuecalls.contacts.results import Results
-from airflow_provider_queuecalls.contacts.rows import RowValidator
-from airflow_provider_queuecalls.contacts.suppression import read_suppression_list
+from airflow_provider_queuecalls.contacts.from_rows.writing import write_contact_file
+from airflow_provider_queuecalls.contacts.results.base import Results
+from airflow_provider_queuecalls.contacts.rows.validator import RowValidator
+from airflow_provider_queuecalls.contacts.suppression.lists import read_suppression_list
 from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.files.reading import open_source
 from airflow_provider_queuecalls.stopping import StopRequest
 
 ANN, BOB, CAT = "16175551234", "16175551235", "19998886666"

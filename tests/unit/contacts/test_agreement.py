@@ -18,10 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_queuecalls.contacts import ContactRules, Report, check, lines, results, rows_in_duckdb
-from airflow_provider_queuecalls.contacts import rows as row_rules
-from airflow_provider_queuecalls.contacts.rows import RowValidator
+from airflow_provider_queuecalls.contacts import ContactRules, Report, check
+from airflow_provider_queuecalls.contacts.results import in_memory
+from airflow_provider_queuecalls.contacts.rows import in_duckdb, validator
+from airflow_provider_queuecalls.contacts.rows.validator import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.files import lines
 from tests.unit.contacts import plain_checker
 from tests.unit.contacts.checking import EXAMPLES
 
@@ -104,7 +106,7 @@ def assert_agreement(
     expected = plain_checker.check_file(
         data, suppress=suppress, **{k: v for k, v in options.items() if k != "suppress"}
     )
-    with mock.patch.object(results, "SMALL_BYTES", -1):
+    with mock.patch.object(in_memory, "SMALL_BYTES", -1):
         found = run(path, options)
     assert found == run(path, options)
     report, written, sent = found
@@ -234,7 +236,7 @@ def test_both_checkers_agree_on_files_with_a_header(
 def test_both_checkers_agree_on_a_line_that_is_too_long_to_keep(
     path: Path, monkeypatch: pytest.MonkeyPatch, data: st.DataObject, options: dict[str, Any]
 ) -> None:
-    for module in (lines, row_rules, rows_in_duckdb, plain_checker):
+    for module in (lines, validator, in_duckdb, plain_checker):
         monkeypatch.setattr(module, "LONGEST_LINE", 600)
     monkeypatch.setattr(lines, "BLOCK_BYTES", 100)
     long = data.draw(

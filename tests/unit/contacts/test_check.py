@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results import SMALL_BYTES, ResultsInMemory
-from airflow_provider_queuecalls.contacts.results_in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.results.in_memory import SMALL_BYTES, ResultsInMemory
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from tests.support.command import newly_imported
 from tests.unit.contacts.checking import ANN, BOB, Contacts, file_size_limit, report
@@ -66,7 +66,7 @@ def test_no_file_stays_open(contacts: Contacts, content: str) -> None:
 
 
 def test_importing_loads_no_module_that_takes_long() -> None:
-    modules = newly_imported("import airflow_provider_queuecalls.contacts.from_rows")
+    modules = newly_imported("import airflow_provider_queuecalls.contacts.from_rows.writing")
     assert "airflow_provider_queuecalls.contacts" in modules
     assert modules.isdisjoint({"airflow", "difflib", "duckdb", "pandas"})
 

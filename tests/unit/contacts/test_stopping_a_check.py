@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.duckdb_session import Session
-from airflow_provider_queuecalls.contacts.lines import BLOCK_BYTES
 from airflow_provider_queuecalls.exceptions import NotSent
+from airflow_provider_queuecalls.files.duckdb_session import Session
+from airflow_provider_queuecalls.files.lines import BLOCK_BYTES
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.command import Program
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.lines import write_row
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidNextList, NotSent
+from airflow_provider_queuecalls.files.lines import write_row
 from airflow_provider_queuecalls.records import joined_list
 from airflow_provider_queuecalls.records.entry import CampaignKey
 from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList

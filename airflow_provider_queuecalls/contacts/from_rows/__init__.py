@@ -1,0 +1,1 @@
+"""A contact file written from rows, DataFrames, and Arrow tables."""

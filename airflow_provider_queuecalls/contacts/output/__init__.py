@@ -1,0 +1,1 @@
+"""What a check returns and writes: the report, the cleaned copy, and the rejects."""

@@ -1,0 +1,1 @@
+"""A list split into contact files for several campaigns."""

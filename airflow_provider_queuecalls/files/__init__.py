@@ -1,0 +1,1 @@
+"""Files with contacts: how they are opened, read line by line or with DuckDB, and written."""
