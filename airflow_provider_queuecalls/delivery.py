@@ -32,8 +32,8 @@ from airflow_provider_queuecalls.exceptions import (
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Progress
-from airflow_provider_queuecalls.records.entry import CampaignKey, utc_now
-from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey, utc_now
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, OpenLedger
 from airflow_provider_queuecalls.value_types import format_moment
 from airflow_provider_queuecalls.voice.speech import assert_not_silent
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls.client.client import Client, Record
     from airflow_provider_queuecalls.client.multipart import Upload
     from airflow_provider_queuecalls.client.response import Response
-    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
+    from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
 
 #: The value of ``expected_digest`` that accepts every list.
 ANY_DIGEST = "any"

@@ -36,7 +36,7 @@ def queuecalls_sandbox(
     request.
     """
     from airflow_provider_queuecalls.get_provider_info import get_provider_info
-    from airflow_provider_queuecalls.records.stores import init_folder
+    from airflow_provider_queuecalls.records.sent.stores import init_folder
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
     receipts = tmp_path / "queuecalls-receipts"

@@ -39,8 +39,8 @@ from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.contacts.hours.calling_hours import common_places
 from airflow_provider_queuecalls.contacts.hours.places import area_codes
 from airflow_provider_queuecalls.delivery import deliver
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
-from airflow_provider_queuecalls.records.stores import LocalStore, init_folder
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.sent.stores import LocalStore, init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 
 HOURS, OPEN, CLOSE = "08:00-21:00", 8, 21
@@ -61,8 +61,8 @@ with ExitStack() as stack:
     limit = called = None
     if given["database"]:
         from airflow_provider_queuecalls.contacts.results.call_limit import CallLimit, LimitCheck
-        from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
-        from airflow_provider_queuecalls.records.database import Database
+        from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
+        from airflow_provider_queuecalls.records.database.database import Database
         from airflow_provider_queuecalls.stopping import StopRequest
         called = CalledNumbers(Database(given["database"]), CallLimit(2, 86400), [given["secret"]], campaign_key="new")
         stack.enter_context(closing(called))

@@ -19,7 +19,7 @@ import psutil
 
 from airflow_provider_queuecalls.pages.app import local_pages
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
 from tests.support.postgres import postgres_server
 
 BLOCK, ROUNDS = 2_000, 15

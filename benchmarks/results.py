@@ -40,11 +40,11 @@ import psutil
 from airflow_provider_queuecalls.cli import main as queuecalls
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET
 from airflow_provider_queuecalls.listening import listen
-from airflow_provider_queuecalls.records import database
 from airflow_provider_queuecalls.records.call_results import PostedResult
-from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.receiver import server
-from airflow_provider_queuecalls.records.receiver_urls import results_url
+from airflow_provider_queuecalls.records.database import database
+from airflow_provider_queuecalls.records.database.database import Database
+from airflow_provider_queuecalls.records.receiver.server import make_server
+from airflow_provider_queuecalls.records.receiver.urls import results_url
 from tests.support.command import PROGRAM
 from tests.support.memory import peak
 from tests.support.postgres import Postgres, postgres_server
@@ -102,7 +102,7 @@ def serve(name: str) -> None:
     listener = listen("127.0.0.1", 0)
     print(f"listens on http://127.0.0.1:{listener.getsockname()[1]}. Press Ctrl-C", flush=True)
     app: Any = respond
-    server(app).run(sockets=[listener])
+    make_server(app).run(sockets=[listener])
 
 
 @contextmanager

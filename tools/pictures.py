@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from playwright.sync_api import Browser, Page, expect
 
 from airflow_provider_queuecalls.pages.app import TIMEZONE
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database.database import Database
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.conftest import HOME  # importing it makes this folder Airflow's home, and deletes it in the end
 from tests.support.airflow import airflow_command, api_server

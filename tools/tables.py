@@ -31,10 +31,10 @@ from airflow_provider_queuecalls.contacts.results.call_limit import PARAMETERS a
 from airflow_provider_queuecalls.contacts.split.parameters import PARAMETERS as SPLIT_PARAMETERS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
 from airflow_provider_queuecalls.parameters import Parameter
-from airflow_provider_queuecalls.records.alarms import PARAMETERS as ALARM_PARAMETERS
 from airflow_provider_queuecalls.records.call_results import FIELDS as RESULT_FIELDS
-from airflow_provider_queuecalls.records.next_list import PARAMETERS as NEXT_LIST_PARAMETERS
-from airflow_provider_queuecalls.records.waiting import PARAMETERS as WAIT_PARAMETERS
+from airflow_provider_queuecalls.records.results.next_list import PARAMETERS as NEXT_LIST_PARAMETERS
+from airflow_provider_queuecalls.records.results.waiting import PARAMETERS as WAIT_PARAMETERS
+from airflow_provider_queuecalls.records.sent.alarms import PARAMETERS as ALARM_PARAMETERS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
 from airflow_provider_queuecalls.voice.speech import PARAMETERS as SPEECH_PARAMETERS

@@ -9,8 +9,8 @@ from random import Random
 from typing import NamedTuple
 
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from airflow_provider_queuecalls.records.storing import store
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.storing import store
 
 #: The hour at which each DAG runs.
 SCHEDULES = {"payment_due": 8, "appointment_reminders": 9, "survey_follow_up": 10, "delivery_window": 11}

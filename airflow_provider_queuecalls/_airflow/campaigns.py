@@ -11,8 +11,8 @@ from airflow_provider_queuecalls._airflow.compat import mask
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.receiver_urls import results_url, script_of, script_url
+from airflow_provider_queuecalls.records.receiver.urls import results_url, script_of, script_url
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.signed_url import read_secrets
 from airflow_provider_queuecalls.value_types import parse_flag
 from airflow_provider_queuecalls.voice.speech import SPEAK, Speech, read_speech
@@ -55,8 +55,8 @@ def build_start_url(key: CampaignKey, speech: Speech) -> str:
 
     Raises :class:`QueueCallsError` if it cannot be made. Airflow's logs show it as ``***``.
     """
-    from airflow_provider_queuecalls.records.joined_list import SELECTIONS
-    from airflow_provider_queuecalls.records.next_list import can_select
+    from airflow_provider_queuecalls.records.results.joined_list import SELECTIONS
+    from airflow_provider_queuecalls.records.results.next_list import can_select
 
     base, secrets = receiver(SPEAK.name)
     problem = rule = ""

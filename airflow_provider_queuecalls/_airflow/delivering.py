@@ -14,9 +14,9 @@ from airflow_provider_queuecalls._airflow.results import with_campaign_row
 from airflow_provider_queuecalls._airflow.settings import check_memory_mb
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.client.endpoint import Endpoint
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.ledger import OpenLedger, Try
-from airflow_provider_queuecalls.records.stores import OpenStore
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
+from airflow_provider_queuecalls.records.sent.ledger import OpenLedger, Try
+from airflow_provider_queuecalls.records.sent.stores import OpenStore
 
 
 @contextmanager

@@ -21,11 +21,11 @@ from airflow_provider_queuecalls.exceptions import (
     Violation,
 )
 from airflow_provider_queuecalls.parameters import read_or_raise
-from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.signed_url import read_secrets
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers, OwnNumbers
+    from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers, OwnNumbers
 
 (LIMIT,) = PARAMETERS
 
@@ -48,7 +48,7 @@ def called_numbers(
     if campaign.scheduled_time is not None:
         problem = "is interpreted by the service only, and max_per_period needs to know when calls start"
         raise InvalidCampaign([Violation("scheduled_time", problem, "given as scheduled_timestamp", "this provider")])
-    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
+    from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
 
     secrets = _secrets()
     try:
@@ -70,7 +70,7 @@ def sent_numbers(campaign_key: str) -> Iterator[OwnNumbers | None]:
     if settings.option("results_secret") is None:
         yield None
         return
-    from airflow_provider_queuecalls.records.called_numbers import OwnNumbers
+    from airflow_provider_queuecalls.records.database.called_numbers import OwnNumbers
 
     secrets = _masked_secrets()
     with ExitStack() as stack:

@@ -25,7 +25,7 @@ from airflow_provider_queuecalls.pages.app import Pages
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from airflow_provider_queuecalls.records.overview import Summary
+    from airflow_provider_queuecalls.records.database.overview import Summary
 
 
 #: Stands for campaigns of no DAG. No DAG can have this id, so it is allowed to those who have the permission for all DAGs.

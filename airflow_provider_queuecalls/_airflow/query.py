@@ -11,7 +11,7 @@ from airflow_provider_queuecalls._airflow.compat import BaseHook
 from airflow_provider_queuecalls.contacts.from_rows.writing import ROWS_AT_ONCE
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.parameters import is_unset, show_conn_id
-from airflow_provider_queuecalls.records.database_errors import describe_error, is_of_sqlite
+from airflow_provider_queuecalls.records.database.errors import describe_error, is_of_sqlite
 from airflow_provider_queuecalls.stopping import NOTHING_SENT
 from airflow_provider_queuecalls.value_types import read_structure
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
-from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger
-from airflow_provider_queuecalls.records.resolving import resolve
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, OpenLedger
+from airflow_provider_queuecalls.records.sent.resolving import resolve
 from airflow_provider_queuecalls.value_types import CHOICE, read_duration
 
 if TYPE_CHECKING:

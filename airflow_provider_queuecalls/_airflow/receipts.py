@@ -37,11 +37,18 @@ from airflow_provider_queuecalls.exceptions import (
     Violation,
 )
 from airflow_provider_queuecalls.parameters import is_unset, show, show_path
-from airflow_provider_queuecalls.records.database_store import DATABASE, DatabaseStore
-from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger, Try
-from airflow_provider_queuecalls.records.stores import LocalStore, NoStore, OpenStore, SharedStore, Store, init_folder
+from airflow_provider_queuecalls.records.database.engine import PATIENCE_SECONDS
+from airflow_provider_queuecalls.records.database.ledger_store import DATABASE, DatabaseStore
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, OpenLedger, Try
+from airflow_provider_queuecalls.records.sent.stores import (
+    LocalStore,
+    NoStore,
+    OpenStore,
+    SharedStore,
+    Store,
+    init_folder,
+)
 
 #: The value of ``receipts_path`` that turns the record off.
 NO_RECORD = "none"

@@ -16,12 +16,12 @@ from airflow_provider_queuecalls._airflow import settings
 from airflow_provider_queuecalls._airflow.compat import AirflowNotFoundException, Asset, BaseHook, Context, conf
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.parameters import show_conn_id
-from airflow_provider_queuecalls.records.engine import parse_url
-from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey, Entry, State
-from airflow_provider_queuecalls.records.stores import OpenStore, Store
+from airflow_provider_queuecalls.records.database.engine import parse_url
+from airflow_provider_queuecalls.records.sent.entry import OUTCOMES, CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.sent.stores import OpenStore, Store
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.records.database import Database, ResultCounts
+    from airflow_provider_queuecalls.records.database.database import Database, ResultCounts
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 def results_database(**options: Any) -> Database:
     """Open the database of campaigns and results that Airflow's configuration names. The caller closes it.
 
-    ``options`` are those of :class:`~airflow_provider_queuecalls.records.database.Database`. Raises :class:`QueueCallsError`
+    ``options`` are those of :class:`~airflow_provider_queuecalls.records.database.database.Database`. Raises :class:`QueueCallsError`
     if none is configured, or if it cannot be used.
     """
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
     return Database(results_database_url(), **options)
 
@@ -95,7 +95,7 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
     Raises :class:`QueueCallsError` if the database cannot be used, or does not know the campaign.
     """
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
     with Database(url, create=False).closing() as database:
         found = database.counts(campaign_key)
@@ -111,7 +111,7 @@ def read_counts(url: str, campaign_key: str, campaign_name: str) -> ResultCounts
 
 def read_rows(url: str, campaign_key: str) -> Iterator[dict[str, Any]]:
     """Yield the result of each call of a campaign. Raises :class:`QueueCallsError` if the database cannot be used."""
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
     with Database(url, create=False).closing() as database:
         yield from database.rows(campaign_key)
@@ -220,8 +220,8 @@ class _StoreWithRow:
             self._log.warning("The campaign's outcome is missing in the results database: %s", error)
 
     def _put(self, entry: Mapping[str, Any]) -> None:
-        from airflow_provider_queuecalls.records.database import CampaignRow
-        from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
+        from airflow_provider_queuecalls.records.database.database import CampaignRow
+        from airflow_provider_queuecalls.records.database.errors import translate_sqlalchemy_errors
 
         key = CampaignKey(**{name: entry[name] for name in CampaignKey.__dataclass_fields__})
         row = CampaignRow(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_queuecalls._airflow.storage import create_object, problem_of, remote_path
 from airflow_provider_queuecalls.parameters import show_path
-from airflow_provider_queuecalls.records.stores import (
+from airflow_provider_queuecalls.records.sent.stores import (
     MARKER,
     MARKER_TEXT,
     SharedStore,

@@ -188,8 +188,8 @@ def _limit(
         yield None
         return
     from airflow_provider_queuecalls.cli.results import SECRET, database_url, from_environment
-    from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
+    from airflow_provider_queuecalls.records.database.database import Database
     from airflow_provider_queuecalls.signed_url import read_secrets
 
     secrets = read_secrets(from_environment(SECRET))

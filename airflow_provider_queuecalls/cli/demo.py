@@ -55,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_demo() -> int:
     """Run the demo; return 0 only if the sandbox has every contact exactly once, and the results of all are here."""
-    from airflow_provider_queuecalls.records.stores import init_folder
+    from airflow_provider_queuecalls.records.sent.stores import init_folder
     from airflow_provider_queuecalls.sandbox.server import run_sandbox
 
     signal.signal(signal.SIGTERM, _end)
@@ -84,7 +84,7 @@ def _run_dag(environment: Mapping[str, str], conf: Mapping[str, Any], sandbox: S
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
     # Tomorrow's calling hours are still to come, whatever the time is now.
     tomorrow = f"{datetime.now(timezone.utc) + timedelta(days=1):%Y-%m-%dT12:00}"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.entry import OUTCOMES, Entry, State
-from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.records.sent.entry import OUTCOMES, Entry, State
+from airflow_provider_queuecalls.records.sent.ledger import Ledger
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.records.stores import Store
+    from airflow_provider_queuecalls.records.sent.stores import Store
 
 FAILED = 2
 
@@ -48,7 +48,7 @@ def _folder(text: str) -> Path:
 
 
 def _run_init(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.stores import LocalStore, UnusableFolder, init_folder
+    from airflow_provider_queuecalls.records.sent.stores import LocalStore, UnusableFolder, init_folder
 
     folder: Path = options.folder
     store = LocalStore(folder, "any")
@@ -139,7 +139,7 @@ def _stores(options: argparse.Namespace) -> list[tuple[str, Store]]:
 def _one(options: argparse.Namespace) -> tuple[Ledger, int, Entry]:
     """The only record that the options mean."""
     from airflow_provider_queuecalls._airflow.results import first_result
-    from airflow_provider_queuecalls.records.resolving import ledger_of
+    from airflow_provider_queuecalls.records.sent.resolving import ledger_of
 
     if (options.name is None) == (options.task is None):
         raise QueueCallsError("Name one campaign, or its task with --task.")
@@ -160,7 +160,7 @@ def _run_list(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from airflow_provider_queuecalls._airflow.receipts import stores_at
-    from airflow_provider_queuecalls.records.resolving import ledger_of
+    from airflow_provider_queuecalls.records.sent.resolving import ledger_of
 
     table, damaged = Table("campaign", "outcome", "contacts", "started", "service"), list[str]()
     for name, store in stores_at(options.receipts):
@@ -195,8 +195,8 @@ def _run_show(options: argparse.Namespace) -> int:
 
 def _run_resolve(options: argparse.Namespace) -> int:
     from airflow_provider_queuecalls._airflow.results import update_campaign_row
-    from airflow_provider_queuecalls.records.resolving import resolve
-    from airflow_provider_queuecalls.records.stores import user_name
+    from airflow_provider_queuecalls.records.sent.resolving import resolve
+    from airflow_provider_queuecalls.records.sent.stores import user_name
 
     if options.not_queued and options.calls is not None:
         raise QueueCallsError("--calls is the number of calls of a queued campaign. Leave it out with --not-queued.")

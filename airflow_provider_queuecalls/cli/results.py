@@ -23,13 +23,13 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.listening import LOOPBACK, listen, url_to
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import Parameter, ValueType
-from airflow_provider_queuecalls.records.engine import ACCEPTED
+from airflow_provider_queuecalls.records.database.engine import ACCEPTED
 from airflow_provider_queuecalls.value_types import read_duration
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
 #: The variables in which Airflow's configuration has the same settings.
 DATABASE, SECRET, URL = (f"AIRFLOW__QUEUECALLS__RESULTS_{name}" for name in ("DATABASE", "SECRET", "URL"))
@@ -168,13 +168,14 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _database(options: argparse.Namespace, *, create: bool = False) -> AbstractContextManager[Database]:
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
     return Database(database_url(options.database, "--database"), create=create).closing()
 
 
 def _run_serve(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.receiver import Receiver, server
+    from airflow_provider_queuecalls.records.receiver.app import Receiver
+    from airflow_provider_queuecalls.records.receiver.server import make_server
 
     if options.ui:
         return _run_ui(options)
@@ -191,7 +192,7 @@ def _run_serve(options: argparse.Namespace) -> int:
             print("Without a database, scripts are served, and results and choices are refused.", file=sys.stderr)
         if not is_loopback(options.host):
             print("Warning: other machines can reach this port without TLS.", file=sys.stderr)
-        _serve(server(receiver), listener, f"The results receiver listens on {url}.")
+        _serve(make_server(receiver), listener, f"The results receiver listens on {url}.")
     return 0
 
 
@@ -227,7 +228,7 @@ def _serve(server: uvicorn.Server, listener: socket.socket, greeting: str) -> No
 
 
 def _run_url(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.receiver_urls import results_url
+    from airflow_provider_queuecalls.records.receiver.urls import results_url
 
     base, secrets = from_environment(URL, options.base, "--base"), _secrets(options)
     with redirect_stdout(sys.stderr):  # Airflow logs to what it finds there when it is imported
@@ -239,7 +240,7 @@ def _run_url(options: argparse.Namespace) -> int:
 
 
 def _run_list(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.waiting import summary
+    from airflow_provider_queuecalls.records.results.waiting import summary
 
     with _database(options) as database:
         for each in database.counts():
@@ -266,8 +267,8 @@ def _shown(value: Mapping[str, int] | float | None) -> str:
 
 
 def _run_export(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.database import ROW
-    from airflow_provider_queuecalls.records.next_list import result_cell
+    from airflow_provider_queuecalls.records.database.database import ROW
+    from airflow_provider_queuecalls.records.results.next_list import result_cell
 
     with _database(options) as database:
         key = database.key_of(options.name)
@@ -300,7 +301,7 @@ def _output(path: str | None) -> Iterator[TextIO]:
 
 
 def _run_prune(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.pruning import prune, prune_numbers
+    from airflow_provider_queuecalls.records.database.pruning import prune, prune_numbers
 
     with _database(options) as database:
         before = int(time.time() - options.older_than)

@@ -24,7 +24,7 @@ from airflow_provider_queuecalls.delivery import ANY_DIGEST, Delivery, deliver
 from airflow_provider_queuecalls.exceptions import InvalidConnection, NotSent, clear_locals
 from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_behaviour
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.voice.speech import Speech, read_speech
 

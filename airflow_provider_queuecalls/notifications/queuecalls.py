@@ -33,7 +33,7 @@ from airflow_provider_queuecalls.exceptions import (
     clear_locals,
 )
 from airflow_provider_queuecalls.parameters import is_unset, read_values
-from airflow_provider_queuecalls.records.alarms import PARAMETERS, AlarmNames, OnNoRecord, cut
+from airflow_provider_queuecalls.records.sent.alarms import PARAMETERS, AlarmNames, OnNoRecord, cut
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import parse_flag
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.storage import Location
     from airflow_provider_queuecalls.client.endpoint import Endpoint
     from airflow_provider_queuecalls.delivery import Delivery
-    from airflow_provider_queuecalls.records.ledger import OpenLedger
-    from airflow_provider_queuecalls.records.stores import OpenStore
+    from airflow_provider_queuecalls.records.sent.ledger import OpenLedger
+    from airflow_provider_queuecalls.records.sent.stores import OpenStore
 
 __all__ = ["QueueCallsNotifier"]
 
@@ -241,7 +241,7 @@ class QueueCallsNotifier(BaseNotifier):
         from airflow_provider_queuecalls.contacts import ContactRules
         from airflow_provider_queuecalls.delivery import deliver
         from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-        from airflow_provider_queuecalls.records.ledger import Try
+        from airflow_provider_queuecalls.records.sent.ledger import Try
 
         given = self._read_parameters()
         endpoint = QueueCallsHook(self.queuecalls_conn_id).endpoint
@@ -296,7 +296,7 @@ class QueueCallsNotifier(BaseNotifier):
     def _records(self, on_no_record: str) -> Iterator[OpenStore]:
         """Where the record is, and then what replaces one that cannot be reached."""
         from airflow_provider_queuecalls._airflow.receipts import alarm_records_at, machine_records
-        from airflow_provider_queuecalls.records.stores import NoStore
+        from airflow_provider_queuecalls.records.sent.stores import NoStore
 
         try:
             yield alarm_records_at(self.receipts_path, RECORD_SECONDS)

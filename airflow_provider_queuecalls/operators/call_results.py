@@ -39,8 +39,8 @@ from airflow_provider_queuecalls.contacts.rules import (
     UnknownZone,
 )
 from airflow_provider_queuecalls.exceptions import InvalidContacts, clear_locals
-from airflow_provider_queuecalls.records.joined_list import MISSING, OUTPUT_COLUMNS, SELECTIONS, JoinedList
-from airflow_provider_queuecalls.records.next_list import (
+from airflow_provider_queuecalls.records.results.joined_list import MISSING, OUTPUT_COLUMNS, SELECTIONS, JoinedList
+from airflow_provider_queuecalls.records.results.next_list import (
     NextList,
     OutputFormat,
     Select,

@@ -40,8 +40,8 @@ from airflow_provider_queuecalls.delivery import ANY_DIGEST, deliver, parse_dige
 from airflow_provider_queuecalls.exceptions import QueueCallsError, attach_campaign_name, clear_locals
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
 from airflow_provider_queuecalls.parameters import is_unset
-from airflow_provider_queuecalls.records.entry import OUTCOMES, CampaignKey
-from airflow_provider_queuecalls.records.ledger import Ledger, OpenLedger
+from airflow_provider_queuecalls.records.sent.entry import OUTCOMES, CampaignKey
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, OpenLedger
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import parse_flag
 

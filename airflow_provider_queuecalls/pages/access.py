@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from airflow_provider_queuecalls.records.overview import Summary
+    from airflow_provider_queuecalls.records.database.overview import Summary
 
 
 class Access(Protocol):

@@ -24,12 +24,12 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.pages import figures
 from airflow_provider_queuecalls.pages.access import FullAccess
 from airflow_provider_queuecalls.pages.rendering import Slice, environment, slices, static_files
-from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.call_results import FIELDS
-from airflow_provider_queuecalls.records.database import Database, opened_once
-from airflow_provider_queuecalls.records.next_list import result_cell
-from airflow_provider_queuecalls.records.overview import FAILED_CALLS, GROUPS, STATES, Filter, Summary, Totals
-from airflow_provider_queuecalls.records.waiting import EMPTY, OTHER, by_value
+from airflow_provider_queuecalls.records.database import overview
+from airflow_provider_queuecalls.records.database.database import Database, opened_once
+from airflow_provider_queuecalls.records.database.overview import FAILED_CALLS, GROUPS, STATES, Filter, Summary, Totals
+from airflow_provider_queuecalls.records.results.next_list import result_cell
+from airflow_provider_queuecalls.records.results.waiting import EMPTY, OTHER, by_value
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -125,7 +125,7 @@ class Pages:
         return respond
 
     def _view(self, view: Callable[[Visit], Response], visit: Visit) -> Response:
-        from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
+        from airflow_provider_queuecalls.records.database.errors import translate_sqlalchemy_errors
 
         try:
             with translate_sqlalchemy_errors(self._database().url):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from airflow_provider_queuecalls.records.overview import GROUPS, REACHED, Totals
-from airflow_provider_queuecalls.records.storing import QUARTER_SECONDS
+from airflow_provider_queuecalls.records.database.overview import GROUPS, REACHED, Totals
+from airflow_provider_queuecalls.records.database.storing import QUARTER_SECONDS
 
 #: The most bars of a chart over time: with more, they are put together.
 MOST_BARS = 96

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.plugins_manager import AirflowPlugin
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
 __all__ = ["QueueCallsPlugin"]
 
@@ -75,7 +75,7 @@ def _receiver() -> Any:
     """The receiver that Airflow's configuration describes."""
     from airflow_provider_queuecalls._airflow import settings
     from airflow_provider_queuecalls.exceptions import QueueCallsError
-    from airflow_provider_queuecalls.records.receiver import Receiver
+    from airflow_provider_queuecalls.records.receiver.app import Receiver
     from airflow_provider_queuecalls.signed_url import read_secrets
 
     secrets: tuple[str, ...] = ()

@@ -1,1 +1,1 @@
-"""What was sent, on record: so that no campaign is sent twice."""
+"""What was sent, and what became of it."""

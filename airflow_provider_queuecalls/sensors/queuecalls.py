@@ -14,7 +14,7 @@ from airflow_provider_queuecalls._airflow.retries import retried_only_if_safe, s
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.records.waiting import BY_NAME, Wait, read_wait
+from airflow_provider_queuecalls.records.results.waiting import BY_NAME, Wait, read_wait
 
 if TYPE_CHECKING:
     from airflow_provider_queuecalls._airflow.compat import Context

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_queuecalls._airflow.results import read_counts, results_database_url
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.waiting import Wait
+from airflow_provider_queuecalls.records.results.waiting import Wait
 
 __all__ = ["QueueCallsResultsTrigger"]
 
@@ -26,7 +26,7 @@ class QueueCallsResultsTrigger(BaseTrigger):
     end, the event has the error.
 
     :param poke_interval: The time between two looks at the database, in seconds.
-    :param wait: What to wait for, with the fields of :class:`~airflow_provider_queuecalls.records.waiting.Wait`.
+    :param wait: What to wait for, with the fields of :class:`~airflow_provider_queuecalls.records.results.waiting.Wait`.
     """
 
     def __init__(self, *, poke_interval: float, **wait: Any) -> None:

@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.client.connection import DEFAULT_PATH
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.client.transport import Transport
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.records.sent.ledger import Ledger
 from tests.support.outreach import outreach_dag
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_queuecalls.records.stores import init_folder
+from airflow_provider_queuecalls.records.sent.stores import init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow
 from tests.support.moved import AIRFLOW, IS_AIRFLOW_2

@@ -19,10 +19,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from airflow_provider_queuecalls._airflow.question import LEAVE, NOT_QUEUED, QUEUED
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
-from airflow_provider_queuecalls.records.resolving import resolve
-from airflow_provider_queuecalls.records.stores import LocalStore, init_folder
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.sent.resolving import resolve
+from airflow_provider_queuecalls.records.sent.stores import LocalStore, init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.support.airflow import Airflow
 from tests.support.browser import IN_AIRFLOW, leave, watched_page

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from airflow_provider_queuecalls.records.stores import init_folder
+from airflow_provider_queuecalls.records.sent.stores import init_folder
 from tests.conftest import LOGIN, PIN
 from tests.support import fault_server as faults
 from tests.support.airflow import Airflow, Task

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
 from tests.support.airflow import Airflow, airflow_command
 from tests.support.moved import IS_AIRFLOW_2
 

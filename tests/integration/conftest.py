@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, NoReturn
 import pytest
 import trustme
 
-from airflow_provider_queuecalls.records.database_store import DATABASE
-from airflow_provider_queuecalls.records.stores import init_folder
+from airflow_provider_queuecalls.records.database.ledger_store import DATABASE
+from airflow_provider_queuecalls.records.sent.stores import init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox
 from tests.conftest import HOME, Connect
 from tests.support import dag_run

@@ -15,8 +15,8 @@ import requests
 
 from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.links.queuecalls import CampaignLink
-from airflow_provider_queuecalls.records import overview
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database import overview
+from airflow_provider_queuecalls.records.database.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.conftest import HOME, Connect
 from tests.support import fault_server as faults

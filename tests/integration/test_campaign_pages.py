@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 
 from airflow_provider_queuecalls._airflow.results import page_of_campaign
 from airflow_provider_queuecalls.pages.app import TIMEZONE
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
 from tests.support.airflow import Airflow, api_server
 from tests.support.browser import IN_AIRFLOW, watched_page
 from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, SEEN_DAG, USERS, add_results

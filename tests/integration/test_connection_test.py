@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-from airflow_provider_queuecalls.records.stores import MARKER
+from airflow_provider_queuecalls.records.sent.stores import MARKER
 from tests.conftest import PIN, Connect
 from tests.support.fault_server import Act, FaultServer, close, hang, head, raw, respond
 from tests.support.moved import AIRFLOW

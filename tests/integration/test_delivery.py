@@ -30,9 +30,9 @@ from airflow_provider_queuecalls.exceptions import (
 from airflow_provider_queuecalls.hooks import queuecalls as hook_module
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.records.entry import Entry, State
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
-from airflow_provider_queuecalls.records.stores import LocalStore
+from airflow_provider_queuecalls.records.sent.entry import Entry, State
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.sent.stores import LocalStore
 from tests.integration.conftest import LARGE_BYTES
 from tests.support import fault_server as faults
 from tests.support.outcomes import MIDWAY, QUEUED_XML

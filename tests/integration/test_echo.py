@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_queuecalls.records.stores import init_folder
+from airflow_provider_queuecalls.records.sent.stores import init_folder
 from tests.conftest import HOME
 from tests.support.dag_run import run_in_a_process, without_masked
 from tests.support.echo import SPELLINGS, echo, leaks

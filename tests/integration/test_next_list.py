@@ -19,8 +19,8 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.results.joined_list import OUTPUT_COLUMNS
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.support.in_storage import read, url
 from tests.support.logs import everything_logged

@@ -23,8 +23,9 @@ from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.exceptions import InvalidCampaign
 from airflow_provider_queuecalls.notifications import queuecalls as module
 from airflow_provider_queuecalls.notifications.queuecalls import QueueCallsNotifier
-from airflow_provider_queuecalls.records import engine, ledger
-from airflow_provider_queuecalls.records.receiver_urls import script_of
+from airflow_provider_queuecalls.records.database import engine
+from airflow_provider_queuecalls.records.receiver.urls import script_of
+from airflow_provider_queuecalls.records.sent import ledger
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.support.dag_run import Run, run_dag_file

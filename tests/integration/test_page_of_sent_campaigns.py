@@ -15,7 +15,7 @@ from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.client import Campaign
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.pages.app import local_pages
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database.database import Database
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from tests.integration.conftest import ResultsReceiver
 from tests.support.dag_run import Run

@@ -15,7 +15,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
 from tests.support.browser import serious_problems, watched_page
 from tests.support.campaigns import NOT_REACHED, NUMBERS, REACHED, add_results
 from tests.support.command import command

@@ -20,7 +20,7 @@ import pytest
 from airflow_provider_queuecalls import cli
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.probe.steps import BY_NAME, NUMBER, STEPS
-from airflow_provider_queuecalls.records.receiver_urls import script_of
+from airflow_provider_queuecalls.records.receiver.urls import script_of
 from airflow_provider_queuecalls.sandbox.journal import RECEIVED
 from airflow_provider_queuecalls.sandbox.profiles import PROFILES, read_profile
 from airflow_provider_queuecalls.sandbox.server import Sandbox, run_sandbox

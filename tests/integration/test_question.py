@@ -15,8 +15,8 @@ import pytest
 from airflow_provider_queuecalls._airflow.question import QUEUED
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.records import overview
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database import overview
+from airflow_provider_queuecalls.records.database.database import Database
 from tests.support import fault_server as faults
 from tests.support.moved import AIRFLOW, first_of
 from tests.support.task import execute

@@ -16,7 +16,7 @@ from airflow_provider_queuecalls._airflow.results import results_database
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.entry import Entry
+from airflow_provider_queuecalls.records.sent.entry import Entry
 from tests.conftest import LOGIN
 from tests.support import fault_server as faults
 from tests.support.moved import AIRFLOW

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
-from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.receiver_urls import results_url, script_url
+from airflow_provider_queuecalls.records.database.database import Database
+from airflow_provider_queuecalls.records.receiver.urls import results_url, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.support.airflow import Airflow, api_server
 from tests.support.command import REPOSITORY

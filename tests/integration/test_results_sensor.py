@@ -20,7 +20,7 @@ from airflow_provider_queuecalls._airflow.results import read_counts
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
 from tests.support.moved import first_of
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from airflow_provider_queuecalls.client import Campaign
 from airflow_provider_queuecalls.exceptions import InvalidContacts, QueueCallsError
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.receiver_urls import script_of, script_url
+from airflow_provider_queuecalls.records.database.database import Database
+from airflow_provider_queuecalls.records.receiver.urls import script_of, script_url
 from airflow_provider_queuecalls.sandbox import DEFAULT_LOGIN, DEFAULT_PIN
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from airflow_provider_queuecalls.voice.speech import Speech

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database.database import Database
 
 #: The users of :class:`~tests.support.auth.ByDag` and their roles, as SimpleAuthManager's configuration names them.
 USERS = {"stranger": "viewer", "reader": "viewer", "planner": "user", "boss": "admin"}

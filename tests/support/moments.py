@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_queuecalls.client.multipart import MultipartBody
-from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.records.sent.ledger import Ledger
 
 Moment = Callable[[Callable[[], None]], None]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database.database import Database
 from tests.support.command import Program, command
 
 OLD, NEW = "the-secret-of-last-year", "the-secret-of-this-year"

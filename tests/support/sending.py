@@ -37,7 +37,7 @@ def send_and_tell(outcomes: Any, parameters: dict[str, Any], run_id: str) -> Non
 
 
 def send_and_tell_from_a_process(
-    meeting: Any, environment: dict[str, str], *arguments: Any, before: str = "ledger.Ledger.record_intent"
+    meeting: Any, environment: dict[str, str], *arguments: Any, before: str = "sent.ledger.Ledger.record_intent"
 ) -> None:
     os.environ.clear()  # it is that of the test that started the server of processes, which serves later tests too
     os.environ.update(environment)
@@ -46,9 +46,9 @@ def send_and_tell_from_a_process(
 
 
 @contextmanager
-def senders_meet(meeting: Any, before: str = "ledger.Ledger.record_intent") -> Iterator[None]:
+def senders_meet(meeting: Any, before: str = "sent.ledger.Ledger.record_intent") -> Iterator[None]:
     """Hold every sender that found nothing on record before it calls a method, until all are there. Fails if none gets so far."""
-    module, kind, name = before.split(".")
+    module, kind, name = before.rsplit(".", 2)
     owner = getattr(import_module(f"airflow_provider_queuecalls.records.{module}"), kind)
     method, met = getattr(owner, name), threading.Event()
 

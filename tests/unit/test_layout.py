@@ -119,18 +119,17 @@ def test_none_import_each_other_in_a_circle(of: Callable[[str], str]) -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-def test_a_folder_of_contacts_imports_from_those_above_it_in_the_architecture_page() -> None:
+@pytest.mark.parametrize("parent", ["contacts", "records"])
+def test_a_folder_within_another_imports_from_those_above_it_in_the_architecture_page(parent: str) -> None:
     page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
-    _, _, table = page.partition("| folder of `contacts/` |")
-    folders = [f"contacts.{name}" for name in re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)]
-    modules = [module for module in MODULES if room(module) in folders]
-    assert set(folders) == {
-        module for module, path in MODULES.items() if re.fullmatch(r".*/contacts/\w+/__init__.py", str(path))
-    }
-    for module in modules:
-        others = [room(other) for other in own_imports(MODULES[module])]
-        above = folders[: folders.index(room(module)) + 1]
-        assert [other for other in others if other in folders and other not in above] == [], module
+    table = page.partition(f"| folder of `{parent}/` |")[2].partition("\n\n")[0]
+    folders = [f"{parent}.{name}" for name in re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)]
+    packages = [module for module, path in MODULES.items() if path.name == "__init__.py"]
+    assert sorted(folders) == [module for module in sorted(packages) if module.startswith(f"{parent}.")]
+    for module in MODULES:
+        if room(module) in folders:
+            others = {room(other) for other in own_imports(MODULES[module])}
+            assert others & set(folders[folders.index(room(module)) + 1 :]) == set(), module
 
 
 def test_the_architecture_page_has_every_folder_and_module_of_the_package() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
-from airflow_provider_queuecalls.records.ledger import Ledger
+from airflow_provider_queuecalls.records.sent.ledger import Ledger
 from tests.support.moments import MOMENTS, before
 from tests.support.moved import AIRFLOW
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_queuecalls.records.database import Database
+from airflow_provider_queuecalls.records.database.database import Database
 
 
 @pytest.fixture

@@ -21,11 +21,12 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign,
 from airflow_provider_queuecalls.files.duckdb_session import Session
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
-from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.pruning import prune_numbers
+from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
+from airflow_provider_queuecalls.records.database.database import Database
+from airflow_provider_queuecalls.records.database.pruning import prune_numbers
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.fault_server import QUEUED, FaultServer, reset, respond
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sending import FORKSERVER, send, send_and_tell_from_a_process
 
 SECRET, NEWER = "a-secret-of-ours-1", "a-newer-secret-of-2"
@@ -311,7 +312,7 @@ def test_of_campaigns_at_the_same_moment_as_many_are_sent_as_the_limit_allows(  
         "contacts": str(path), "campaign_name": None, "receipts_path": str(receipts_folder), "max_per_period": limit,
     }  # fmt: skip
     given = (FORKSERVER.Barrier(2), dict(os.environ), reports, parameters)
-    before = {"before": "called_numbers.CalledNumbers.recorded"}
+    before = {"before": "database.called_numbers.CalledNumbers.recorded"}
     senders = [
         FORKSERVER.Process(
             target=send_and_tell_from_a_process, args=(*given, f"run-{number}"), kwargs=before, daemon=True
@@ -320,7 +321,7 @@ def test_of_campaigns_at_the_same_moment_as_many_are_sent_as_the_limit_allows(  
     ]
     for sender in senders:
         sender.start()
-    found = sorted(reports.get() for _ in senders)
+    found = sorted(reports.get(timeout=PATIENCE_SECONDS) for _ in senders)
     assert [name for name, _ in found] == outcomes
     assert len(service.posts) == outcomes.count("queued")
     if "CheckFailed" in outcomes:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import requests
 
 from airflow_provider_queuecalls.cli import main
-from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from airflow_provider_queuecalls.records.pruning import prune
+from airflow_provider_queuecalls.records.database import overview
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.pruning import prune
 from tests.support.command import command
 
 if TYPE_CHECKING:

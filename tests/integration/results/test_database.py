@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.contacts import check
 from airflow_provider_queuecalls.contacts.results.call_limit import CallLimit, LimitCheck
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
-from airflow_provider_queuecalls.records import called_numbers, engine, pruning, schema
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
-from airflow_provider_queuecalls.records.called_numbers import CalledNumbers
-from airflow_provider_queuecalls.records.database import CampaignRow, Database, ResultCounts
-from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
-from airflow_provider_queuecalls.records.database_store import DatabaseStore
-from airflow_provider_queuecalls.records.pruning import prune
+from airflow_provider_queuecalls.records.database import called_numbers, engine, pruning, schema
+from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database, ResultCounts
+from airflow_provider_queuecalls.records.database.errors import translate_sqlalchemy_errors
+from airflow_provider_queuecalls.records.database.ledger_store import DatabaseStore
+from airflow_provider_queuecalls.records.database.pruning import prune
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.command import REPOSITORY
 from tests.support.postgres import Postgres

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from airflow_provider_queuecalls.listening import LOOPBACK, listen
-from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.receiver_urls import results_url
+from airflow_provider_queuecalls.records.database.database import Database
+from airflow_provider_queuecalls.records.receiver.urls import results_url
 from airflow_provider_queuecalls.signed_url import read_secrets
 from tests.support.memory import peak
 from tests.support.patience import PATIENCE_SECONDS
@@ -123,13 +123,16 @@ def test_a_thousand_slow_clients_take_bounded_memory(sqlite: str) -> None:
 
 
 def test_slow_clients_are_disconnected(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_queuecalls.records import receiver as module
+    from airflow_provider_queuecalls.records.receiver import requests as reading
+    from airflow_provider_queuecalls.records.receiver import server as serving
+    from airflow_provider_queuecalls.records.receiver.app import Receiver
 
-    monkeypatch.setattr(module, "CLIENT_SECONDS", 2)
+    for module in (reading, serving):
+        monkeypatch.setattr(module, "CLIENT_SECONDS", 2)
     database = Database(sqlite)
-    app = module.Receiver(lambda: database, read_secrets(NEW))
+    app = Receiver(lambda: database, read_secrets(NEW))
     listener = listen(LOOPBACK, 0)
-    server = module.server(app)
+    server = serving.make_server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     path = results_url("http://h", KEY, [NEW]).removeprefix("http://h")

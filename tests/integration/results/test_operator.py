@@ -15,10 +15,10 @@ from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.exceptions import NotSent
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
-from airflow_provider_queuecalls.records import overview
-from airflow_provider_queuecalls.records.database import Database, ResultCounts
-from airflow_provider_queuecalls.records.receiver_urls import results_url
-from airflow_provider_queuecalls.records.stores import init_folder
+from airflow_provider_queuecalls.records.database import overview
+from airflow_provider_queuecalls.records.database.database import Database, ResultCounts
+from airflow_provider_queuecalls.records.receiver.urls import results_url
+from airflow_provider_queuecalls.records.sent.stores import init_folder
 from airflow_provider_queuecalls.sandbox.server import Sandbox
 from airflow_provider_queuecalls.sensors.queuecalls import QueueCallsResultsSensor
 from tests.support import fault_server as faults

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_queuecalls.records import overview
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import CampaignRow, Database
-from airflow_provider_queuecalls.records.overview import Filter, Summary, Totals
-from airflow_provider_queuecalls.records.pruning import prune
+from airflow_provider_queuecalls.records.database import overview
+from airflow_provider_queuecalls.records.database.database import CampaignRow, Database
+from airflow_provider_queuecalls.records.database.overview import Filter, Summary, Totals
+from airflow_provider_queuecalls.records.database.pruning import prune
 from tests.support.campaigns import NOT_REACHED, REACHED, add_results
 
 if TYPE_CHECKING:

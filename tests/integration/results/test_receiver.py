@@ -26,9 +26,9 @@ from airflow_provider_queuecalls.cli import main, results
 from airflow_provider_queuecalls.cli.results import DATABASE, SECRET, URL
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import ROW, CampaignRow, Database
-from airflow_provider_queuecalls.records.receiver import read_pairs
-from airflow_provider_queuecalls.records.receiver_urls import results_url
+from airflow_provider_queuecalls.records.database.database import ROW, CampaignRow, Database
+from airflow_provider_queuecalls.records.receiver.requests import read_pairs
+from airflow_provider_queuecalls.records.receiver.urls import results_url
 from airflow_provider_queuecalls.sandbox.server import run_sandbox
 from tests.support.command import PROGRAM, Program
 from tests.support.receiver import KEY, NAME, NEW, NUMBER, OLD, REFERENCE, RESULT, receiver, stored

@@ -13,8 +13,8 @@ import requests
 from defusedxml.ElementTree import fromstring
 
 from airflow_provider_queuecalls.records.call_results import read_result
-from airflow_provider_queuecalls.records.database import Database
-from airflow_provider_queuecalls.records.receiver_urls import results_url, script_url
+from airflow_provider_queuecalls.records.database.database import Database
+from airflow_provider_queuecalls.records.receiver.urls import results_url, script_url
 from airflow_provider_queuecalls.voice.speech import Speech
 from tests.support.receiver import KEY, NEW, NUMBER, OLD, REFERENCE, RESULT, choices, receiver, stored
 

@@ -17,12 +17,12 @@ from airflow_provider_queuecalls.client.campaign import Campaign, default_campai
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, InvalidConnection, InvalidContacts, OutcomeUnknown
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.parameters import describe
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, Try
 from tests.support.command import newly_imported
 from tests.support.logs import everything_logged
 from tests.support.moved import AIRFLOW, serialized_dag
-from tests.unit.records.memory_store import FailingStore, MemoryStore
+from tests.unit.records.sent.memory_store import FailingStore, MemoryStore
 
 XCOM_KEYS = [
     "outcome", "campaign_key", "campaign_name", "contacts", "rejected", "duplicates", "suppressed", "call_ids",

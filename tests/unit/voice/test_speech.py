@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError
-from airflow_provider_queuecalls.records.receiver_urls import key_of, results_url, script_of, script_url
+from airflow_provider_queuecalls.records.receiver.urls import key_of, results_url, script_of, script_url
 from airflow_provider_queuecalls.voice.speech import Speech, read_speech
 from tests.support.command import REPOSITORY
 

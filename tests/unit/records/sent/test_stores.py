@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.cli import build_parser, main
-from airflow_provider_queuecalls.records.stores import (
+from airflow_provider_queuecalls.records.sent.stores import (
     MARKER,
     LocalStore,
     UnusableFolder,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 #: replaced last. ``queuecalls_tallies`` counts these results. Both change in the transaction that stores a post, so counting a
 #: campaign costs the same for ten results and for a million. ``shard`` keeps several receivers from waiting for each
 #: other's counts. ``queuecalls_requests`` and ``queuecalls_numbers`` are the record for ``max_per_period``, see
-#: :mod:`~airflow_provider_queuecalls.records.called_numbers`. ``queuecalls_breakdowns`` counts the same results by one dimension at a time, as
-#: :data:`~airflow_provider_queuecalls.records.storing.DIMENSIONS` says, so that its rows add up instead of multiplying.
+#: :mod:`~airflow_provider_queuecalls.records.database.called_numbers`. ``queuecalls_breakdowns`` counts the same results by one dimension at a time, as
+#: :data:`~airflow_provider_queuecalls.records.database.storing.DIMENSIONS` says, so that its rows add up instead of multiplying.
 #: ``queuecalls_choices`` has what somebody chose in a call, before its result arrives, and what it replaced last. It is counted
 #: among the breakdowns.
 SCHEMA: tuple[tuple[str, ...], ...] = (

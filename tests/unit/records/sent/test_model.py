@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown
-from airflow_provider_queuecalls.records.entry import State
-from airflow_provider_queuecalls.records.ledger import Ledger, Overtaken, Try
-from airflow_provider_queuecalls.records.resolving import resolve
-from tests.unit.records.memory_store import MemoryStore, ReplacingStore
-from tests.unit.records.test_ledger import KEY, LIST, RESULT
+from airflow_provider_queuecalls.records.sent.entry import State
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, Overtaken, Try
+from airflow_provider_queuecalls.records.sent.resolving import resolve
+from tests.unit.records.sent.memory_store import MemoryStore, ReplacingStore
+from tests.unit.records.sent.test_ledger import KEY, LIST, RESULT
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from airflow_provider_queuecalls.value_types import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_queuecalls.records.database import ResultCounts
-    from airflow_provider_queuecalls.records.entry import CampaignKey
+    from airflow_provider_queuecalls.records.database.database import ResultCounts
+    from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 
 COMPLETE = "complete"
 #: How many values of a field are counted by name. Which values the service posts is not known.

@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import text
 
-from airflow_provider_queuecalls.records.database import Database, forget_numbers
+from airflow_provider_queuecalls.records.database.database import Database, forget_numbers
 
 #: How many rows are deleted in one transaction: a receiver waits for its end.
 PRUNED_AT_ONCE = 10_000

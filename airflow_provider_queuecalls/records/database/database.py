@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult
-from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
-from airflow_provider_queuecalls.records.engine import PATIENCE_SECONDS, file_id, make_engine
-from airflow_provider_queuecalls.records.entry import OUTCOMES, State
-from airflow_provider_queuecalls.records.schema import VERSION, is_current, upgrade
-from airflow_provider_queuecalls.records.storing import CHOICES, WITHOUT_RESULT, store, store_choice
+from airflow_provider_queuecalls.records.database.engine import PATIENCE_SECONDS, file_id, make_engine
+from airflow_provider_queuecalls.records.database.errors import translate_sqlalchemy_errors
+from airflow_provider_queuecalls.records.database.schema import VERSION, is_current, upgrade
+from airflow_provider_queuecalls.records.database.storing import CHOICES, WITHOUT_RESULT, store, store_choice
+from airflow_provider_queuecalls.records.sent.entry import OUTCOMES, State
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -34,7 +34,7 @@ ROW = (*(entry.name for entry in FIELDS), "received_at", "problems", "fields", "
 class CampaignRow:
     """A campaign as the database knows it. Times are seconds since 1970 in UTC.
 
-    ``campaign_key`` is the digest of a :class:`~airflow_provider_queuecalls.records.entry.CampaignKey`: campaigns of one
+    ``campaign_key`` is the digest of a :class:`~airflow_provider_queuecalls.records.sent.entry.CampaignKey`: campaigns of one
     name that other accounts send are other campaigns. ``expires_at`` is the time at which the service stops
     calling; None if the campaign doesn't expire. ``calls_from`` is when the calls start, ``calls`` how many of them the
     service has queued, ``collects_results`` whether the service posts their results here, ``campaign_url`` where a person

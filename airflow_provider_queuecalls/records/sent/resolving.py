@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_provider_queuecalls.exceptions import NoRecord, OutcomeUnknown
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
-from airflow_provider_queuecalls.records.ledger import Ledger, Try
-from airflow_provider_queuecalls.records.stores import Store
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey, Entry, State, utc_now
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, Try
+from airflow_provider_queuecalls.records.sent.stores import Store
 
 
 def ledger_of(store: Store, name: str, first_result: Callable[[Entry], str | None]) -> Ledger:

@@ -19,8 +19,8 @@ from airflow_provider_queuecalls.contacts.results.call_limit import PART_BYTES, 
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.files.duckdb_session import Session, translate_errors
 from airflow_provider_queuecalls.files.writing import temporary_file
-from airflow_provider_queuecalls.records.database import Database, forget_numbers
-from airflow_provider_queuecalls.records.database_errors import translate_sqlalchemy_errors
+from airflow_provider_queuecalls.records.database.database import Database, forget_numbers
+from airflow_provider_queuecalls.records.database.errors import translate_sqlalchemy_errors
 from airflow_provider_queuecalls.value_types import counted
 
 if TYPE_CHECKING:

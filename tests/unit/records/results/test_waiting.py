@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.exceptions import InvalidWait
-from airflow_provider_queuecalls.records.database import ResultCounts
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.waiting import MOST_VALUES, Wait, read_wait, summary
+from airflow_provider_queuecalls.records.database.database import ResultCounts
+from airflow_provider_queuecalls.records.results.waiting import MOST_VALUES, Wait, read_wait, summary
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 
 PAST, FUTURE = (int(time.time()) + seconds for seconds in (-7200, 7200))
 MOMENT = datetime(2999, 12, 31, 23, tzinfo=timezone.utc)

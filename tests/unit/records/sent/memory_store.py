@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_queuecalls.records.stores import NoStore, file_name
+from airflow_provider_queuecalls.records.sent.stores import NoStore, file_name
 
 
 class MemoryStore(NoStore):

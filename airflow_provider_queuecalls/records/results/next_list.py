@@ -18,10 +18,10 @@ from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts,
 from airflow_provider_queuecalls.files.lines import ControlCharacters, write_row
 from airflow_provider_queuecalls.files.writing import complete_file, no_room
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, show_path
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
-from airflow_provider_queuecalls.records.waiting import BY_NAME as WAIT
-from airflow_provider_queuecalls.records.waiting import read_for_campaign
+from airflow_provider_queuecalls.records.results.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
+from airflow_provider_queuecalls.records.results.waiting import BY_NAME as WAIT
+from airflow_provider_queuecalls.records.results.waiting import read_for_campaign
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import CHOICE, type_name
 

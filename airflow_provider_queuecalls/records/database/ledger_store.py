@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
-from airflow_provider_queuecalls.records.stores import SharedStore, command_arguments_for, decoded
+from airflow_provider_queuecalls.records.sent.stores import SharedStore, command_arguments_for, decoded
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from airflow_provider_queuecalls.records.database import Database
+    from airflow_provider_queuecalls.records.database.database import Database
 
 _NAMES = "SELECT DISTINCT record_key FROM queuecalls_records"
 _LAST = "SELECT generation, entry FROM queuecalls_records WHERE record_key = :name ORDER BY generation DESC LIMIT 1"

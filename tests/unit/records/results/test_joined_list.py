@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from airflow_provider_queuecalls.contacts import ContactRules, check
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidNextList, NotSent
 from airflow_provider_queuecalls.files.lines import write_row
-from airflow_provider_queuecalls.records import joined_list
-from airflow_provider_queuecalls.records.entry import CampaignKey
-from airflow_provider_queuecalls.records.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
-from airflow_provider_queuecalls.records.next_list import read_next_list, write_next_list
+from airflow_provider_queuecalls.records.results import joined_list
+from airflow_provider_queuecalls.records.results.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
+from airflow_provider_queuecalls.records.results.next_list import read_next_list, write_next_list
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.command import REPOSITORY
 from tests.unit.contacts.checking import file_size_limit

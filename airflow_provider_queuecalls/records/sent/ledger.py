@@ -13,7 +13,7 @@ as the next generation after the one that this try has read or written. A try th
 slow, finds that generation taken, and stops without any effect.
 
 A person's answer to an unknown outcome is one more entry, a receipt or *open*: see
-:mod:`~airflow_provider_queuecalls.records.resolving`. If the response comes after it, and says queued, the receipt follows the
+:mod:`~airflow_provider_queuecalls.records.sent.resolving`. If the response comes after it, and says queued, the receipt follows the
 *open* entry, or the intent of a try that relies on it.
 """
 
@@ -28,8 +28,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, DamagedRecord, NoRecord, OutcomeUnknown
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State, utc_now
-from airflow_provider_queuecalls.records.stores import Store, ways_to_resolve
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey, Entry, State, utc_now
+from airflow_provider_queuecalls.records.sent.stores import Store, ways_to_resolve
 
 
 @dataclass(frozen=True)

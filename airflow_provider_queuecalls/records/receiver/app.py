@@ -1,41 +1,27 @@
-"""The receiver of call results, which also serves scripts: an ASGI app, and a server for it whose memory is bounded."""
+"""The receiver of call results, which also serves scripts, as an ASGI app."""
 
 from __future__ import annotations
 
 import asyncio
-import email
-import email.message
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import collapse_rfc2231_value
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import parse_qsl
+from typing import NamedTuple, TypeVar
 
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult, read_result
-from airflow_provider_queuecalls.records.database import Database, opened_once
-from airflow_provider_queuecalls.records.database_errors import describe_error
-from airflow_provider_queuecalls.records.receiver_urls import key_of, script_of
+from airflow_provider_queuecalls.records.database.database import Database, opened_once
+from airflow_provider_queuecalls.records.database.errors import describe_error
+from airflow_provider_queuecalls.records.receiver.requests import Receive, Refused, Scope, Send, pairs_of
+from airflow_provider_queuecalls.records.receiver.urls import key_of, script_of
 from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, END_CALL, script
 from airflow_provider_queuecalls.voice.speech import Speech
-
-if TYPE_CHECKING:
-    import uvicorn
-
-    Scope: TypeAlias = MutableMapping[str, Any]
-    Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = logging.getLogger("airflow_provider_queuecalls.results")
 _T = TypeVar("_T")
 HEALTH = "/health"
-MOST_BYTES = 64 << 10
-MOST_CONNECTIONS = 1_000
-#: How long a client may take to send a request's head, and its body.
-CLIENT_SECONDS = 20
 #: How many results are committed in one transaction, and about how many characters of fields.
 MOST_AT_ONCE = 100
 MOST_CHARACTERS_AT_ONCE = 1 << 20
@@ -59,10 +45,6 @@ class _Response(NamedTuple):
 
 OK = _Response(200, "ok")
 NO_DATABASE = _Response(503, "this receiver has no database")
-
-
-class _Refused(Exception):
-    """A request that cannot be read, with the response to it."""
 
 
 class Receiver:
@@ -101,7 +83,7 @@ class Receiver:
                 response = await self._ping() if self._database else OK
             else:
                 response = _Response(404, "not found")
-        except _Refused as refused:
+        except Refused as refused:
             response = _Response(*refused.args)
         if key and not is_read:
             log.info("%s %d campaign %s: %s", scope["method"], response.status, key, response.text)
@@ -125,7 +107,7 @@ class Receiver:
         return await self._result_of(self._in_thread(self._reader, lambda database: database.ping()))
 
     async def _respond(self, key: str, scope: Scope, receive: Receive) -> _Response:
-        pairs = await _pairs(scope, receive)
+        pairs = await pairs_of(scope, receive)
         if self._database is None:
             return NO_DATABASE
         if scope["method"] != "POST":  # the service asks so before it queues a campaign
@@ -142,7 +124,7 @@ class Receiver:
         return await self._result_of(self._store(key, read_result(pairs)))
 
     async def _speak(self, key: str, speech: Speech, scope: Scope, receive: Receive) -> _Response:
-        pairs = await _pairs(scope, receive)
+        pairs = await pairs_of(scope, receive)
         fields, result = dict(pairs), read_result(pairs).result
         if speech.choices and self._database is None:
             return NO_DATABASE
@@ -229,105 +211,3 @@ class _Waiting(NamedTuple):
     def fail(self, error: Exception) -> None:
         if not self.stored.done():
             self.stored.set_exception(error)
-
-
-async def _pairs(scope: Scope, receive: Receive) -> list[tuple[str, str]]:
-    """Return the names and values of a request. Raises :class:`_Refused` if it cannot be read."""
-    content_type, body = "", b""
-    if scope["method"] == "POST":
-        content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
-        try:
-            body = await asyncio.wait_for(_body(receive), CLIENT_SECONDS)
-        except asyncio.TimeoutError:
-            raise _Refused(408, "the body did not arrive in time") from None
-        except ConnectionError:
-            raise _Refused(400, "the client has disconnected") from None  # which only the log shows
-    elif scope["method"] not in ("GET", "HEAD"):
-        raise _Refused(405, "method not allowed")
-    return read_pairs(content_type, body, scope["query_string"].decode("latin-1"))
-
-
-async def _body(receive: Receive) -> bytes:
-    """The body. Raises :class:`_Refused` if it is too large, and :class:`ConnectionError` if the client has gone."""
-    body, more = b"", True
-    while more and len(body) <= MOST_BYTES:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionError
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    if len(body) > MOST_BYTES:
-        raise _Refused(413, f"the body has more than {MOST_BYTES} bytes")
-    return body
-
-
-def read_pairs(content_type: str, body: bytes, query: str) -> list[tuple[str, str]]:
-    """Return the names and values in the URL's query and the body, which is a form, multipart or not.
-
-    Nothing is lost: what is neither is a name without a value, and a byte that is not UTF-8 is escaped.
-    """
-    pairs = _form(query)
-    if content_type.strip().lower().startswith("multipart/form-data"):
-        head = b"Content-Type: " + content_type.encode("latin-1") + b"\n\n"
-        message: Any = email.message_from_bytes(head + body, _Form)
-        if message.is_multipart():
-            return pairs + [_part(part) for part in message.get_payload()]
-        return [*pairs, (_text(body), "")]
-    return pairs + _form(_text(body))
-
-
-class _Form(email.message.Message):
-    """A form or one of its parts, which is text whatever its type: not a message of its own, nor a form in the form."""
-
-    def get_content_type(self) -> str:
-        return "text/plain" if "content-disposition" in self else super().get_content_type()
-
-
-def _form(text: str) -> list[tuple[str, str]]:
-    return parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
-
-
-def _part(part: Any) -> tuple[str, str]:
-    name = part.get_param("name", "", header="content-disposition")
-    return collapse_rfc2231_value(name), _text(part.get_payload(decode=True) or b"")
-
-
-def _text(value: bytes) -> str:
-    return value.decode(errors="surrogateescape")
-
-
-def server(receiver: Receiver) -> uvicorn.Server:
-    """Return a server for the receiver. Slow clients and many of them cannot make its memory grow."""
-    import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class Protocol(H11Protocol):
-        """uvicorn's protocol with a bounded head, which must also arrive in time."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._await_head()
-
-        def on_response_complete(self) -> None:
-            self._deadline.cancel()
-            self._await_head()
-            super().on_response_complete()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._deadline.cancel()
-            super().connection_lost(exc)
-
-        def _await_head(self) -> None:
-            self._deadline = self.loop.call_later(CLIENT_SECONDS, self._close_if_idle)
-
-        def _close_if_idle(self) -> None:
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.close()
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            receiver, http=Protocol, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False, proxy_headers=False,
-            server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=CLIENT_SECONDS,
-            timeout_graceful_shutdown=CLIENT_SECONDS,
-        )
-    )  # fmt: skip

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.exceptions import AlreadySent, NotSent, OutcomeUnknown, QueueCallsError
-from airflow_provider_queuecalls.records.entry import CampaignKey, Entry, State
-from airflow_provider_queuecalls.records.ledger import Ledger, Overtaken, Try
-from airflow_provider_queuecalls.records.resolving import resolve
-from tests.unit.records.memory_store import (
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey, Entry, State
+from airflow_provider_queuecalls.records.sent.ledger import Ledger, Overtaken, Try
+from airflow_provider_queuecalls.records.sent.resolving import resolve
+from tests.unit.records.sent.memory_store import (
     FailingStore,
     InterruptedStore,
     MemoryStore,
@@ -331,7 +331,7 @@ def test_a_process_that_stood_still_for_an_hour_sends_nothing(complete: bool, st
     frozen.find(LIST, 3)
     if not complete:
         frozen.record_intent()
-    mocker.patch("airflow_provider_queuecalls.records.entry.LONGEST_REQUEST_SECONDS", 0)
+    mocker.patch("airflow_provider_queuecalls.records.sent.entry.LONGEST_REQUEST_SECONDS", 0)
     with pytest.raises(NotSent, match=r"stood still .* It is safe to try again"):
         frozen.record_intent(complete=True) if complete else frozen.record_complete()
     frozen.withdraw()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from airflow_provider_queuecalls.files.writing import NO_HARD_LINKS
-from airflow_provider_queuecalls.records.entry import CampaignKey
+from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 
 _FILE_NAME = re.compile(r"([0-9]{6,})\.json")
 #: The file that shows that a folder was made for records. An unmounted share looks like an empty folder.

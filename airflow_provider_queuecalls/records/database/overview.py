@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED
-from airflow_provider_queuecalls.records.storing import CHOICE, DIMENSIONS, QUARTER_SECONDS
+from airflow_provider_queuecalls.records.database.storing import CHOICE, DIMENSIONS, QUARTER_SECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -1,4 +1,4 @@
-"""One entry of a campaign's record, and which campaign it is about. :mod:`~airflow_provider_queuecalls.records.ledger`
+"""One entry of a campaign's record, and which campaign it is about. :mod:`~airflow_provider_queuecalls.records.sent.ledger`
 says when one is made."""
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Receives the results that the service posts, and serves scripts."""

@@ -1,0 +1,1 @@
+"""The results of one campaign: waiting for them, and joining them with the list."""

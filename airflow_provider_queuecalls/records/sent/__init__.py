@@ -1,0 +1,1 @@
+"""What was sent: the ledger of each campaign, and where its entries are kept."""
