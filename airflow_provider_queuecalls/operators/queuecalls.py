@@ -296,13 +296,14 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             asking = read_parameters({"on_unknown": self.on_unknown, "answer_timeout": self.answer_timeout})
             campaign = self._campaign(context)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
+            this_try = try_of(context["ti"], resend=resend)
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
             open_ledger, configured = stack.enter_context(
                 delivering(
                     campaign,
                     self.hook.endpoint,
                     open_store,
-                    try_of(context["ti"], resend=resend),
+                    this_try,
                     max_per_period=self.max_per_period,
                     log=self.log,
                     ti=context["ti"],
