@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import os
@@ -22,7 +21,6 @@ from airflow_provider_queuecalls.contacts import ContactRules, check, open_conta
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, NotSent
 from airflow_provider_queuecalls.files import reading
 from airflow_provider_queuecalls.files.reading import open_source
-from airflow_provider_queuecalls.files.writing import keep_first
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.unit.contacts.checking import Contacts, reasons, refused, unprivileged
 
@@ -239,23 +237,3 @@ def test_the_error_for_a_missing_library_says_what_to_install(tmp_path: Path, mo
     for name in ("compression.zstd", "backports.zstd", "pyarrow"):
         monkeypatch.setitem(sys.modules, name, None)
     assert "Install backports.zstd" in message(path)
-
-
-def test_a_file_that_is_kept_is_never_seen_half_written(tmp_path: Path, mocker: Any) -> None:
-    path = tmp_path / "record.json"
-    seen: list[bytes | None] = []
-
-    def sync(_: int) -> None:
-        seen.append(path.read_bytes() if path.exists() else None)
-
-    mocker.patch("os.fsync", sync)
-    assert keep_first(path, b"first") == b"first"
-    assert keep_first(path, b"second") == b"first"
-    assert seen == [None, b"first"]
-    assert os.listdir(tmp_path) == ["record.json"]
-
-
-def test_a_file_is_kept_without_hard_links_too(tmp_path: Path, mocker: Any) -> None:
-    mocker.patch("os.link", side_effect=OSError(errno.EPERM, "no links"))
-    assert keep_first(tmp_path / "record.json", b"first") == b"first"
-    assert keep_first(tmp_path / "record.json", b"second") == b"first"
