@@ -14,7 +14,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -306,12 +306,15 @@ def _days(names: object) -> Iterator[str]:
 def _dates(given: object) -> frozenset[date]:
     texts = given.split() if isinstance(given, str) else given
     try:
-        return frozenset(
-            each if isinstance(each, date) else date.fromisoformat(each)
-            for each in texts  # type: ignore[attr-defined]
-        )
+        return frozenset(map(_date, texts))  # type: ignore[call-overload]
     except (TypeError, ValueError):
         raise ValueError("has holidays that are not a list of dates such as '2026-12-25'") from None
+
+
+def _date(given: Any) -> date:
+    if isinstance(given, datetime):  # a date too for Python, but equal to none
+        return given.date()
+    return given if isinstance(given, date) else date.fromisoformat(given)
 
 
 # The named sets.
