@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_queuecalls.contacts.rows.phone_numbers import number_posted
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED
 from airflow_provider_queuecalls.records.database.storing import CHOICE, DIMENSIONS, QUARTER_SECONDS
 
@@ -277,14 +278,23 @@ def not_reached(connection: Connection, key: str) -> Iterator[tuple[str, str]]:
     """Yield the number and the reference of each call that failed, unless another call of the number has not failed."""
     posts = """FROM queuecalls_calls AS call JOIN queuecalls_results AS post
         ON post.campaign_key = call.campaign_key AND post.digest = call.digest
-        WHERE call.campaign_key = :key AND post.phone_number IS NOT NULL"""
-    query = f"""SELECT DISTINCT post.phone_number, coalesce(post.message_reference, '') AS reference {posts}
-        AND lower(call.result) = '{FAILED}' AND post.phone_number NOT IN
-            (SELECT post.phone_number {posts} AND lower(call.result) <> '{FAILED}')
-        ORDER BY 1, 2"""
+        WHERE call.campaign_key = :key AND post.phone_number IS NOT NULL AND lower(call.result)"""
+    failed = (
+        f"SELECT DISTINCT post.phone_number, coalesce(post.message_reference, '') {posts} = '{FAILED}' ORDER BY 1, 2"
+    )
+    others = f"SELECT post.phone_number {posts} <> '{FAILED}'"
     streamed = connection.execution_options(stream_results=True, max_row_buffer=1000)
-    for row in streamed.execute(_statement(query, {}), {"key": key}):
-        yield row[0], row[1]
+
+    def identity(phone_number: str) -> int | str:  # however it is spelled
+        return number_posted(phone_number) or phone_number
+
+    reached = {identity(number) for (number,) in streamed.execute(_statement(others, {}), {"key": key})}
+    listed = set[tuple[int | str, str]]()
+    for number, reference in streamed.execute(_statement(failed, {}), {"key": key}):
+        contact = identity(number), reference
+        if contact[0] not in reached and contact not in listed:
+            listed.add(contact)
+            yield number, reference
 
 
 def contacts_by_zone(summary: Summary) -> dict[str, int]:

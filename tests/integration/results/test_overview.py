@@ -186,6 +186,19 @@ def test_calls_come_latest_first_and_whoever_was_not_reached_is_listed_once(
     ]  # fmt: skip
 
 
+def test_a_number_that_was_reached_is_not_listed_however_it_is_spelled(
+    database: Database, connection: Connection
+) -> None:
+    calls = (
+        ("+16175550100", "failed"), ("16175550100", "completed"), ("6175550101", "completed"), ("+1 (617) 555-0101", "failed"),
+        ("16175550102", "failed"), ("+16175550102", "failed"), ("unknown", "failed"), ("anonymous", "completed"),
+    )  # fmt: skip
+    for number, (phone_number, result) in enumerate(calls):
+        call = {"phone_number": phone_number, "call_id": str(number), "result": result}
+        database.add("a", read_result(call.items()))
+    assert list(overview.not_reached(connection, "a")) == [("+16175550102", ""), ("unknown", "")]
+
+
 def test_counts_are_deleted_with_their_campaign(database: Database, connection: Connection) -> None:
     database.put_campaign(row("a"))
     add_results(database, "a")
