@@ -160,10 +160,10 @@ class Ledger:
     def record_receipt(self, result: Mapping[str, Any]) -> None:
         """Put on record that the campaign is queued, whatever a person has answered meanwhile: the response proves it.
 
-        A try that relies on that answer finds the receipt before the end of its file leaves, and stops. Raises what the
+        The result says when the response arrived (``queued_at``). A try that relies on that answer finds the receipt before the end of its file leaves, and stops. Raises what the
         store raises, or :class:`Overtaken`.
         """
-        receipt = replace(self._written(), state=State.RECEIPT, queued_at=utc_now(), result=dict(result))
+        receipt = replace(self._written(), state=State.RECEIPT, queued_at=result["queued_at"], result=dict(result))
         while not self._create(receipt):
             self._generation, last = self._last()
             if last is None or not self._yields_to_receipt(last):

@@ -42,6 +42,16 @@ def sent(store: Any, **this: Any) -> None:
     ours.record_receipt(RESULT)
 
 
+def test_a_receipt_and_its_repetition_say_when_the_response_arrived() -> None:
+    store = MemoryStore()
+    ours = started(store, complete=True)
+    for body in ("", "shown"):
+        ours.record_receipt({**RESULT, "body": body})
+        _, entry = ours.read()
+        assert entry is not None
+        assert entry.queued_at == RESULT["queued_at"]
+
+
 def started(store: Any, *, complete: bool, **this: Any) -> Ledger:
     """A try that is about to send its first block, or its last."""
     ours = ledger(store, **this)
