@@ -225,11 +225,13 @@ def _arrow_table(value: Any) -> Table | None:
 def _gathered(reader: Any, make_table: Callable[[list[Any]], Any]) -> Iterator[Any]:
     """The batches of a reader as tables of enough rows for a block."""
     batches: list[Any] = []
+    rows = 0
     for batch in reader:
         batches.append(batch)
-        if sum(map(len, batches)) >= BLOCK_ROWS:
+        rows += len(batch)
+        if rows >= BLOCK_ROWS:
             yield make_table(batches)
-            batches = []
+            batches, rows = [], 0
     if batches:
         yield make_table(batches)
 

@@ -175,6 +175,20 @@ def test_a_table_is_read_through_arrows_c_stream_whatever_its_library(monkeypatc
     assert contact_file(table) == f"{ANN}\n"
 
 
+def test_batches_are_gathered_into_blocks_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK_ROWS", 5)
+    asked: list[int] = []
+
+    class Batch(list[int]):
+        def __len__(self) -> int:
+            asked.append(super().__len__())
+            return asked[-1]
+
+    gathered = list(tables._gathered([Batch([0, 0]) for _ in range(7)], len))
+    assert gathered == [3, 3, 1]
+    assert asked == [2] * 7
+
+
 def test_an_error_of_a_reader_is_not_changed() -> None:
     import pyarrow
 
