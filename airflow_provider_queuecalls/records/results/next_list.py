@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeAlias
 
 from airflow_provider_queuecalls.contacts.output.files import FORMULA_STARTS
 from airflow_provider_queuecalls.contacts.rules import COLUMNS
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, InvalidNextList, Violation
+from airflow_provider_queuecalls.exceptions import InvalidNextList, Violation
 from airflow_provider_queuecalls.files.lines import ControlCharacters, write_row
-from airflow_provider_queuecalls.files.writing import complete_file, no_room
+from airflow_provider_queuecalls.files.writing import complete_file, unwritable
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, show_path
 from airflow_provider_queuecalls.records.results.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
 from airflow_provider_queuecalls.records.results.waiting import BY_NAME as WAIT
@@ -108,6 +108,8 @@ def read_next_list(values: Mapping[str, object], key_of: Callable[[str], Campaig
     if is_given["output"] == is_given["output_table"]:
         problem = "is given together with output_table" if is_given["output"] else "is missing"
         violations["output"] = Violation("output", problem, "a path or URL, unless output_table is given")
+    elif "\0" in str(values.get("output")):
+        violations["output"] = Violation("output", "has a NUL character", "a path or URL")
     if is_given["output_table"] != is_given["output_conn_id"]:
         rule = "the id of a connection to a database, together with output_table"
         problem = "is given without output_table" if is_given["output_conn_id"] else "is missing"
@@ -146,8 +148,9 @@ def write_next_list(
             else:
                 joined.copy(select, partial, _COPY_OPTIONS[output_format])
     except OSError as error:
-        message = f"The list {show_path(path)} cannot be written: {error.strerror or type(error).__name__}. Nothing was written."
-        raise (CheckFailed if no_room(error) else InvalidContacts)(message) from None
+        reason = error.strerror or type(error).__name__
+        problem = f"The list {show_path(path)} cannot be written: {reason}. Nothing was written."
+        raise unwritable(problem, error, " Choose another path.") from None
 
 
 def _csv(rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:

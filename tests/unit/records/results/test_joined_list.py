@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidNextList, NotSent
+from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
+    InvalidContacts,
+    InvalidNextList,
+    NotSent,
+    QueueCallsError,
+)
 from airflow_provider_queuecalls.files.lines import write_row
 from airflow_provider_queuecalls.records.results import joined_list
 from airflow_provider_queuecalls.records.results.joined_list import OUTPUT_COLUMNS, SELECTIONS, JoinedList
@@ -273,6 +281,16 @@ def test_a_full_disk_is_reported_without_a_row() -> None:
     assert "1617555" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, CheckFailed), (errno.EACCES, InvalidContacts)])
+def test_a_list_that_cannot_be_written_is_tried_again_if_that_may_help(
+    tmp_path: Path, mocker: Any, number: int, kind: type[QueueCallsError]
+) -> None:
+    mocker.patch("os.replace", side_effect=OSError(number, os.strerror(number)))
+    with pytest.raises(kind, match=rf"cannot be written: {os.strerror(number)}\. Nothing was written\."):
+        written(tmp_path, "next.csv", "csv")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -280,6 +298,7 @@ def test_a_full_disk_is_reported_without_a_row() -> None:
         ({"select": "not-reached"}, "select is 'not-reached', which is probably meant as 'not_reached'"),
         ({"select": 1}, "select is 1, which is a value of type int"),
         ({"output": ""}, "output is missing"),
+        ({"output": "next\0.csv"}, "output has a NUL character"),
         ({"output_table": "t", "output_conn_id": "c"}, "output is given together with output_table"),
         ({"output": None, "output_table": "t"}, "output_conn_id is missing"),
         ({"output_conn_id": "c"}, "output_conn_id is given without output_table"),
