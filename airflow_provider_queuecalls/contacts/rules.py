@@ -54,7 +54,9 @@ def _columns(value: object, _: Parameter) -> Mapping[str, str | None]:
         raise ValueError("has a column name that is empty or not a string")
     if any(name.strip().isdigit() for name in names):
         raise ValueError("has a column name that is a number")
-    if len({name.strip().casefold() for name in names}) < len(names):
+    by_default = [column for column in COLUMNS if column not in mapping]
+    folded = [name.strip().casefold() for name in names]
+    if len(set(folded)) < len(folded) or not set(folded).isdisjoint(by_default):
         raise ValueError("uses one column of the file twice")
     return {key: name and name.strip() for key, name in mapping.items()}
 

@@ -95,6 +95,8 @@ def test_columns_are_a_mapping_or_the_text_of_one(given: Any) -> None:
         ("columns", {"phone_number": ""}),
         ("columns", {"phone_number": ANN}),
         ("columns", {"phone_number": "x", "call_parameter": "X"}),
+        ("columns", {"message_reference": "phone_number"}),
+        ("columns", {"call_parameter": "Message_Reference"}),
         ("columns", [1]),
     ],
 )
