@@ -13,7 +13,8 @@ from airflow_provider_queuecalls.client.multipart import Upload
 from airflow_provider_queuecalls.clocks import tzdata
 from airflow_provider_queuecalls.contacts.hours.check import HoursCheck
 from airflow_provider_queuecalls.contacts.output.files import write_output
-from airflow_provider_queuecalls.contacts.output.report import Example, Report, broken_policies
+from airflow_provider_queuecalls.contacts.output.policies import broken_policies
+from airflow_provider_queuecalls.contacts.output.report import Example, Report
 from airflow_provider_queuecalls.contacts.results.base import Counts, Results, Survey
 from airflow_provider_queuecalls.contacts.results.call_limit import NumberCheck
 from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB

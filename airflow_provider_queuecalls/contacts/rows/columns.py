@@ -34,10 +34,8 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
     Raises :class:`InvalidContacts` if :func:`find_columns` finds a problem.
     """
     first = (numbered for block in blocks(source.file) for numbered in block.numbered() if not is_blank(numbered[1]))
-    if rules.of_rows and rules.calling_hours is not None:
-        return Layout(cells=len(COLUMNS) + 1, zone=len(COLUMNS))
     if not rules.has_header or (found := next(first, None)) is None:
-        return Layout()
+        return layout_without_names(rules)
     number, line = found
     where = f"{source.shown}: line {number}, the header line,"
     names = RowValidator(rules).column_names(line)
@@ -51,6 +49,13 @@ def find_layout(source: Source, rules: ContactRules) -> Layout:
     except ValueError as problems:
         raise InvalidContacts(f"{where} {problems}. Give the names that the file has as columns={{…}}.") from None
     return Layout(positions, COLUMNS[: len(positions)], len(names), tuple(names), number, zone)
+
+
+def layout_without_names(rules: ContactRules) -> Layout:
+    """The columns of a file that does not name them: the service's, and of rows with calling hours also the time zone."""
+    if rules.of_rows and rules.calling_hours is not None:
+        return Layout(cells=len(COLUMNS) + 1, zone=len(COLUMNS))
+    return Layout()
 
 
 def find_columns(names: Sequence[str], rules: ContactRules) -> tuple[int, ...]:

@@ -11,7 +11,9 @@ import pytest
 
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.contacts import ContactRules, check
+from airflow_provider_queuecalls.contacts.from_rows.writing import write_contact_file
 from airflow_provider_queuecalls.exceptions import EmptyContacts, InvalidContacts
+from airflow_provider_queuecalls.stopping import StopRequest
 from tests.unit.contacts.checking import ANN, BOB, NOT_A_NUMBER, Contacts, refused, report, sent
 
 pytestmark = pytest.mark.usefixtures("results_kept")
@@ -186,6 +188,27 @@ def test_the_error_names_the_probable_cause_and_what_to_do(
     assert fact in sentences
     assert sentences.startswith("Probable cause: ")
     assert advice in sentences
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([f"({n[1:4]}) {n[4:7]}-{n[7:]}" for n in NUMBERS], "Set normalize=True."),
+        ([f"+442071838{n[-3:]}" for n in NUMBERS], "Set phone_format='vendor'."),
+        ([f"{n};a" for n in NUMBERS], ""),
+    ],
+)
+def test_the_advice_for_rows_is_a_setting_that_rows_can_have(numbers: list[str], expected: str) -> None:
+    for rules in (ContactRules(), ContactRules(calling_hours="00:00-24:00", unknown_zone="strictest")):
+        rows = [{"phone_number": number, "time_zone": "America/Denver"} for number in numbers]
+        with (
+            write_contact_file(rows, rules, "the rows", log=print, stop=StopRequest()) as path,
+            pytest.raises(InvalidContacts) as caught,
+        ):
+            check(path, rules.for_rows())
+        sentences = str(caught.value).partition("\n")[0]
+        assert expected in sentences
+        assert ("Set" in sentences) is bool(expected)
 
 
 def test_the_advice_makes_the_file_valid(tmp_path: Path) -> None:
