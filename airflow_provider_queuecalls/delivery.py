@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.client.campaign import Campaign
 from airflow_provider_queuecalls.contacts import MEMORY_LIMIT, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.results.call_limit import LimitCheck
+from airflow_provider_queuecalls.contacts.row_results.call_limit import LimitCheck
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     InvalidCampaign,
@@ -298,7 +298,8 @@ class _RecordWithinHours:
 def _record_update(log: logging.Logger, meaning: str) -> Iterator[None]:
     """If the record cannot be updated, log what became of the campaign.
 
-    An error of the store changes nothing about the campaign, so it ends here. A time limit of the task goes on.
+    An error of the store is only logged, since it changes nothing about the campaign. Others, such as the task's timeout, are
+    raised again.
     """
     try:
         yield
@@ -313,7 +314,7 @@ def _record_update(log: logging.Logger, meaning: str) -> Iterator[None]:
 
 @contextmanager
 def _delivery_attached(delivery: Delivery) -> Iterator[None]:
-    """Give every error that is raised inside a copy of the delivery, with the error's outcome."""
+    """Attach a copy of the delivery, with the error's outcome, to every error that is raised inside."""
     try:
         yield
     except QueueCallsError as error:

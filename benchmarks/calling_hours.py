@@ -60,7 +60,7 @@ rules = ContactRules(calling_hours=given["hours"], duplicates="drop", on_invalid
 with ExitStack() as stack:
     limit = called = None
     if given["database"]:
-        from airflow_provider_queuecalls.contacts.results.call_limit import CallLimit, LimitCheck
+        from airflow_provider_queuecalls.contacts.row_results.call_limit import CallLimit, LimitCheck
         from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
         from airflow_provider_queuecalls.records.database.database import Database
         from airflow_provider_queuecalls.stopping import StopRequest

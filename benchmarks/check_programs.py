@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _CHECK = """
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results import in_memory
+from airflow_provider_queuecalls.contacts.row_results import in_memory
 if store:
     in_memory.SMALL_BYTES = {"memory": 1 << 60, "duckdb": -1}[store]
 if rules.pop("suppress", None):

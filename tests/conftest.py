@@ -92,7 +92,7 @@ def pytest_report_header() -> str:
 @pytest.fixture(params=["memory", "duckdb"])
 def results_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the size of a contact file, its results are kept in memory, or in DuckDB."""
-    from airflow_provider_queuecalls.contacts.results import in_memory
+    from airflow_provider_queuecalls.contacts.row_results import in_memory
 
     monkeypatch.setattr(in_memory, "SMALL_BYTES", {"memory": 1 << 40, "duckdb": -1}[request.param])
 

@@ -21,20 +21,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from airflow_provider_queuecalls._airflow.alarms import PARAMETERS as ALARM_PARAMETERS
 from airflow_provider_queuecalls._airflow.question import PARAMETERS as QUESTION_PARAMETERS
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
 from airflow_provider_queuecalls.client.campaign import PARAMETERS, START_LATE, Campaign
 from airflow_provider_queuecalls.client.connection import FIELDS
 from airflow_provider_queuecalls.contacts import PARAMETERS as CHECK_PARAMETERS
 from airflow_provider_queuecalls.contacts import REASONS
-from airflow_provider_queuecalls.contacts.results.call_limit import PARAMETERS as LIMIT_PARAMETERS
+from airflow_provider_queuecalls.contacts.row_results.call_limit import PARAMETERS as LIMIT_PARAMETERS
 from airflow_provider_queuecalls.contacts.split.parameters import PARAMETERS as SPLIT_PARAMETERS
 from airflow_provider_queuecalls.get_provider_info import get_provider_info
 from airflow_provider_queuecalls.parameters import Parameter
 from airflow_provider_queuecalls.records.call_results import FIELDS as RESULT_FIELDS
 from airflow_provider_queuecalls.records.results.next_list import PARAMETERS as NEXT_LIST_PARAMETERS
 from airflow_provider_queuecalls.records.results.waiting import PARAMETERS as WAIT_PARAMETERS
-from airflow_provider_queuecalls.records.sent.alarms import PARAMETERS as ALARM_PARAMETERS
 from airflow_provider_queuecalls.sandbox.faults import FAULTS
 from airflow_provider_queuecalls.sandbox.numbers import MAGIC_NUMBERS
 from airflow_provider_queuecalls.voice.speech import PARAMETERS as SPEECH_PARAMETERS

@@ -14,7 +14,6 @@ from airflow_provider_queuecalls.parameters import is_unset, show
 from airflow_provider_queuecalls.records.receiver.urls import results_url, script_of, script_url
 from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.signed_url import read_secrets
-from airflow_provider_queuecalls.value_types import parse_flag
 from airflow_provider_queuecalls.voice.speech import SPEAK, Speech, read_speech
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def name_of_campaign(given: str | None, ti: Any) -> str:
 
 
 def build_campaign(
-    values: Mapping[str, Any], endpoint: Endpoint, *, speak: object = None, collect_results: object = False
+    values: Mapping[str, Any], endpoint: Endpoint, *, speak: object = None, collect_results: bool = False
 ) -> Campaign:
     """Return a campaign, with the URLs that are made for it: ``speak`` makes its start_url, ``collect_results`` its result_url.
 
@@ -45,7 +44,7 @@ def build_campaign(
     key = CampaignKey.of(campaign.campaign_name or "", endpoint.url, endpoint.login)
     if speech:
         campaign = replace(campaign, start_url=build_start_url(key, speech))
-    if parse_flag("collect_results", collect_results):
+    if collect_results:
         campaign = replace(campaign, result_url=build_result_url(key, campaign.result_url))
     return campaign
 

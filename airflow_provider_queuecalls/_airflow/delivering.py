@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_provider_queuecalls._airflow.campaigns import speaks
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
@@ -17,6 +17,18 @@ from airflow_provider_queuecalls.client.endpoint import Endpoint
 from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.records.sent.ledger import OpenLedger, Try
 from airflow_provider_queuecalls.records.sent.stores import OpenStore
+
+if TYPE_CHECKING:
+    from airflow_provider_queuecalls.records.database.called_numbers import CalledNumbers
+
+
+class Configured(TypedDict):
+    """The arguments of ``deliver()`` that Airflow's configuration decides."""
+
+    called: CalledNumbers | None
+    speaks: bool
+    memory_limit: int
+    log: logging.Logger | Any
 
 
 @contextmanager
@@ -30,8 +42,8 @@ def delivering(
     log: logging.Logger | Any,
     ti: Any = None,
     collects_results: bool | None = None,
-) -> Iterator[tuple[OpenLedger, dict[str, Any]]]:
-    """Give the ``open_ledger`` of this try, and the arguments of ``deliver()`` that Airflow's configuration decides.
+) -> Iterator[tuple[OpenLedger, Configured]]:
+    """Give the ``open_ledger`` of this try, and the other arguments that Airflow's configuration decides.
 
     If ``[queuecalls] results_database`` is set, the campaign's row follows its record. ``ti`` is the task that sends, None for
     a program; ``collects_results`` is a column of the row. Errors of the check end with what an earlier try has sent.
@@ -48,5 +60,7 @@ def delivering(
         open_store = with_campaign_row(open_store, ti, log, stack, known)
         stack.enter_context(earlier_try_named(open_store, key))
         called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=log))
-        configured = {"called": called, "speaks": speaks(campaign), "memory_limit": check_memory_mb(), "log": log}
-        yield ledger_opener(open_store, this_try, log), configured
+        yield (
+            ledger_opener(open_store, this_try, log),
+            Configured(called=called, speaks=speaks(campaign), memory_limit=check_memory_mb(), log=log),
+        )

@@ -12,7 +12,7 @@ from airflow_provider_queuecalls._airflow.compat import mask
 from airflow_provider_queuecalls._airflow.results import results_database
 from airflow_provider_queuecalls._airflow.retries import safe_to_retry
 from airflow_provider_queuecalls.client.campaign import Campaign
-from airflow_provider_queuecalls.contacts.results.call_limit import PARAMETERS
+from airflow_provider_queuecalls.contacts.row_results.call_limit import PARAMETERS
 from airflow_provider_queuecalls.exceptions import (
     CheckFailed,
     InvalidCampaign,

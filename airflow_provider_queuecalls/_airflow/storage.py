@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_queuecalls._airflow.compat import BaseHook, has_storage, object_storage_path
 from airflow_provider_queuecalls.contacts import ContactRules
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts, QueueCallsError
-from airflow_provider_queuecalls.files.reading import is_same_file
+from airflow_provider_queuecalls.files.reading import SPARE_BYTES, is_same_file
 from airflow_provider_queuecalls.files.writing import LocalCopy, no_room, temporary_file, write_all
 from airflow_provider_queuecalls.parameters import describe, is_location, is_unset, show_path
 from airflow_provider_queuecalls.progress import Throttle
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _BLOCK_BYTES = 4 << 20
-#: Disk space that is left free beside a fetched file: the check may need as much again.
-_SPARE_BYTES = 64 << 20
 
 #: Takes a message and its arguments, as a logger's methods do.
 Log = Callable[..., object]
@@ -90,7 +88,7 @@ def suppression_lists_fetched(
 ) -> Iterator[ContactRules]:
     """Give the same rules, with the suppression lists on this machine. ``fetch`` gets each of them and its role."""
     with ExitStack() as stack:
-        lists = [stack.enter_context(fetch(path, "The suppression list")) for path in rules.lists]
+        lists = [stack.enter_context(fetch(path, "The suppression list")) for path in rules.suppression_lists]
         yield replace(rules, suppress=lists or None)
 
 
@@ -215,7 +213,7 @@ def _fetch(url: str, copy: BinaryIO, subject: str, log: Log, stop: StopRequest) 
     status = source.stat()
     size, changed = status.st_size, getattr(status, "st_mtime", None) or 0
     free = shutil.disk_usage(tempfile.gettempdir()).free
-    if free < size + _SPARE_BYTES:
+    if free < size + SPARE_BYTES:
         raise CheckFailed(
             f"{subject} has {size / 1e6:,.0f} MB, and {tempfile.gettempdir()!r} on {platform.node()} has room for "
             f"{free / 1e6:,.0f} MB. {stop.effect}. Make room there, or set TMPDIR to a larger disk."

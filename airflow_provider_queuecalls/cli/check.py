@@ -13,8 +13,8 @@ from typing import Any
 
 from airflow_provider_queuecalls.cli.terminal import console
 from airflow_provider_queuecalls.contacts import PARAMETERS, REASONS, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.results.call_limit import PARAMETERS as LIMIT_PARAMETERS
-from airflow_provider_queuecalls.contacts.results.call_limit import LimitCheck
+from airflow_provider_queuecalls.contacts.row_results.call_limit import PARAMETERS as LIMIT_PARAMETERS
+from airflow_provider_queuecalls.contacts.row_results.call_limit import LimitCheck
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, InvalidContacts, Violation
 from airflow_provider_queuecalls.files.duckdb_session import LEAST_MEMORY, MEMORY_LIMIT
 from airflow_provider_queuecalls.parameters import Parameter, read_or_raise, read_values

@@ -240,7 +240,7 @@ def _run_url(options: argparse.Namespace) -> int:
 
 
 def _run_list(options: argparse.Namespace) -> int:
-    from airflow_provider_queuecalls.records.results.waiting import summary
+    from airflow_provider_queuecalls.records.results.counts import summary
 
     with _database(options) as database:
         for each in database.counts():

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from airflow_provider_queuecalls.files.reading import file_stamp
 from airflow_provider_queuecalls.progress import Progress, Throttle
 
 #: What a field's name may consist of: needs no escaping, and reads the same in every parser.
@@ -175,11 +176,6 @@ def safe_file_name(name: str) -> str:
     """A name that every multipart parser reads alike: ASCII, no quotes, no path, at most 100 characters."""
     stem, extension = os.path.splitext(re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(name)))
     return f"{stem[: 100 - len(extension[:10])]}{extension[:10]}" or "contacts.csv"
-
-
-def file_stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What changes when a file is changed or replaced: its size, its time of last change, and where it is on disk."""
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
 def _size(part: io.BytesIO | _Watched) -> int:

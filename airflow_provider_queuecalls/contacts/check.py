@@ -1,4 +1,5 @@
-"""The steps of a check: open the files, check the rows, mark repeats, write the rejects, enforce the policies."""
+"""The steps of a check: open the files, read the suppression lists, check each row, compare the numbers, decide by the
+policies whether the list is sent, and write the rejects and the cleaned copy."""
 
 from __future__ import annotations
 
@@ -15,16 +16,16 @@ from airflow_provider_queuecalls.contacts.hours.check import HoursCheck
 from airflow_provider_queuecalls.contacts.output.files import write_output
 from airflow_provider_queuecalls.contacts.output.policies import broken_policies
 from airflow_provider_queuecalls.contacts.output.report import Example, Report
-from airflow_provider_queuecalls.contacts.results.base import Counts, Results, Survey
-from airflow_provider_queuecalls.contacts.results.call_limit import NumberCheck
-from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.contacts.results.in_memory import ResultsInMemory, is_small
+from airflow_provider_queuecalls.contacts.row_results.base import Counts, Results, Survey
+from airflow_provider_queuecalls.contacts.row_results.call_limit import NumberCheck
+from airflow_provider_queuecalls.contacts.row_results.in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.row_results.in_memory import ResultsInMemory, is_small
 from airflow_provider_queuecalls.contacts.rows.columns import find_layout, names_not_sent, show_names
 from airflow_provider_queuecalls.contacts.rows.validator import BLANK, COLUMN_NAMES, REASONS, Layout, RowValidator
 from airflow_provider_queuecalls.contacts.rules import COLUMNS, ContactRules
 from airflow_provider_queuecalls.contacts.suppression.lists import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import InvalidContacts
-from airflow_provider_queuecalls.files.duckdb_session import MEMORY_LIMIT, assert_enough, translate_errors
+from airflow_provider_queuecalls.files.duckdb_session import MEMORY_LIMIT, assert_memory_limit, translate_errors
 from airflow_provider_queuecalls.files.reading import Source, is_same_file, open_source, show_role
 from airflow_provider_queuecalls.progress import Advance, Progress, advance_of
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -91,12 +92,12 @@ def check(
     """
     rules = rules or ContactRules()
     stop = stop or StopRequest()
-    assert_enough(memory_limit)
+    assert_memory_limit(memory_limit)
     with ExitStack() as stack, ExitStack() as opened:
         _assert_rejects_elsewhere(rejects_path, path, rules)
         source = open_source(path, "The contact file", stop)
         stack.callback(source.file.close)
-        lists = [open_suppression_list(each, rules, stop, memory_limit, opened) for each in rules.lists]
+        lists = [open_suppression_list(each, rules, stop, memory_limit, opened) for each in rules.suppression_lists]
         built, texts = ([each for each in lists if each.built is is_built] for is_built in (True, False))
         size = source.size + sum(each.size for each in lists)
         total = 2 * size  # comparing the numbers takes about as long as reading the files
@@ -111,7 +112,7 @@ def check(
             layout = find_layout(source, rules)
             validator = RowValidator(rules, layout.with_zone() if hours and hours.keeps_zone else layout, hours)
             read = results.read_contacts(source, validator)
-            results.mark_repeats(look_for_duplicates=rules.duplicates != "keep")
+            results.mark_by_number(look_for_duplicates=rules.duplicates != "keep")
             counts = results.counts()
             report = _report(read, counts, results.rejects(), validator.layout)
             if hours:
@@ -165,7 +166,10 @@ def open_contacts(path: str | os.PathLike[str]) -> Iterator[Upload]:
 def _assert_rejects_elsewhere(
     rejects_path: str | os.PathLike[str] | None, path: str | os.PathLike[str], rules: ContactRules
 ) -> None:
-    for what, read in (("The contact file", path), *(("The suppression list", each) for each in rules.lists)):
+    for what, read in (
+        ("The contact file", path),
+        *(("The suppression list", each) for each in rules.suppression_lists),
+    ):
         if is_same_file(read, rejects_path):
             raise InvalidContacts(
                 f"{show_role(what, read)} and rejects_path are the same file. Nothing was read or written. Write the "

@@ -285,7 +285,7 @@ class ContactRules:
         return replace(self, calling_hours=None, unknown_zone=None, columns=columns)
 
     @property
-    def lists(self) -> tuple[str | os.PathLike[str], ...]:
+    def suppression_lists(self) -> tuple[str | os.PathLike[str], ...]:
         """The paths of the suppression lists."""
         return self.suppress if isinstance(self.suppress, tuple) else ()  # a tuple or None once normalized
 

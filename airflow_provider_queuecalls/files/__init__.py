@@ -1,1 +1,1 @@
-"""Files with contacts: how they are opened, read line by line or with DuckDB, and written."""
+"""Files: how they are opened, read line by line or with DuckDB, and written."""

@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.1
 T = TypeVar("T")
 
 
-def assert_enough(memory_limit: int) -> None:
+def assert_memory_limit(memory_limit: int) -> None:
     """Raise :class:`InvalidContactRules` for a limit that is too small."""
     if memory_limit < LEAST_MEMORY:
         violation = Violation("memory_limit", "is too small", f"at least {LEAST_MEMORY} (MiB)", value=str(memory_limit))

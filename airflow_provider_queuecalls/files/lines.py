@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -24,8 +24,6 @@ LONGEST_LINE = 1 << 20
 _CONTROL = frozenset(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029))
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _TO_CLOSING_QUOTE = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
-
-Mark = TypeVar("Mark")
 
 
 class Block:
@@ -97,20 +95,20 @@ def read_at(file: BinaryIO, size: int, position: int) -> bytes:
     return data
 
 
-def pick_lines(lines: Iterable[Block], marks: Iterator[tuple[int, Mark]]) -> Iterator[tuple[int, bytes, Mark]]:
-    """Yield the marked lines only, as (number, line, mark). Stops reading at the end of the
-    block that has the last marked line."""
-    wanted = next(marks, None)
+def pick_lines(lines: Iterable[Block], numbers: Iterator[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines with these numbers, which are in ascending order. Stops reading at the end of the block that has the
+    last one."""
+    wanted = next(numbers, None)
     if wanted is None:
         return
     for block in lines:
         end = block.first + block.count
-        if wanted[0] >= end:
+        if wanted >= end:
             continue
         found = block.lines
-        while wanted[0] < end:
-            yield wanted[0], found[wanted[0] - block.first], wanted[1]
-            wanted = next(marks, None)
+        while wanted < end:
+            yield wanted, found[wanted - block.first]
+            wanted = next(numbers, None)
             if wanted is None:
                 return
 
@@ -182,7 +180,8 @@ def write_cell(cell: str) -> str:
 
 
 def quote_where_needed(parts: list[bytes], columns: int) -> None:
-    """Put quotes around the cells with a comma in a text of rows that was split at its quotes, which only open and close cells.
+    """Quote the cells that have a comma. ``parts`` is the text of some rows, split at its quotes: every second part is a cell
+    that was quoted.
 
     ``columns`` is the number of quoted cells in most rows: a column without commas is then left out at once.
     """
@@ -194,7 +193,7 @@ def quote_where_needed(parts: list[bytes], columns: int) -> None:
 
 
 def write_row(cells: Iterable[str]) -> bytes:
-    """Write a row of such cells."""
+    """Write cells without line breaks as a row, without a line end."""
     # The check reports a lone surrogate: its bytes are not UTF-8.
     return ",".join(map(write_cell, cells)).encode(errors="surrogatepass")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import os
 import platform
 import shutil
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple
 
-from airflow_provider_queuecalls.client.multipart import file_stamp
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.files.writing import LocalCopy, no_room, path_without_name, temporary_file, write_all
 from airflow_provider_queuecalls.parameters import describe, is_unset, path_to_show, show_path
@@ -35,6 +35,7 @@ _SMALL_BYTES = 64 << 20
 #: Disk space that is left free.
 SPARE_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
+_DIGEST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,21 @@ def _open(path: str, shown: str, *, looks_like_path: bool) -> int:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
         raise InvalidContacts(f"{shown} cannot be opened on {platform.node()}: {reason}.") from None
+
+
+def file_stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes when a file is changed or replaced: its size, its time of last change, and where it is on disk."""
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def file_digest(file: BinaryIO, stop: StopRequest) -> str:
+    """Return the SHA-256 digest of a whole file. It does not move the file's position, so others may read it meanwhile."""
+    sha256, position = hashlib.sha256(), 0
+    while data := os.pread(file.fileno(), _DIGEST_BYTES, position):
+        stop.raise_if_requested()
+        sha256.update(data)
+        position += len(data)
+    return f"sha256:{sha256.hexdigest()}"
 
 
 def show_role(what: str, path: str | os.PathLike[str]) -> str:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_queuecalls._airflow.alarms import PARAMETERS, AlarmNames, OnNoRecord, cut
 from airflow_provider_queuecalls._airflow.compat import BaseNotifier
 from airflow_provider_queuecalls._airflow.on_call import as_contacts, assert_source, numbers_to_call, recipients_id
 from airflow_provider_queuecalls.client.campaign import BY_NAME as CAMPAIGN
@@ -33,7 +34,6 @@ from airflow_provider_queuecalls.exceptions import (
     clear_locals,
 )
 from airflow_provider_queuecalls.parameters import is_unset, read_values
-from airflow_provider_queuecalls.records.sent.alarms import PARAMETERS, AlarmNames, OnNoRecord, cut
 from airflow_provider_queuecalls.stopping import StopRequest
 from airflow_provider_queuecalls.value_types import parse_flag
 

@@ -28,7 +28,7 @@ from airflow_provider_queuecalls._airflow.storage import (
 )
 from airflow_provider_queuecalls.client.endpoint import DEFAULT_CONN_ID
 from airflow_provider_queuecalls.contacts import CheckedContacts, ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.results.call_limit import SentCheck
+from airflow_provider_queuecalls.contacts.row_results.call_limit import SentCheck
 from airflow_provider_queuecalls.contacts.rules import (
     Delimiter,
     Duplicates,
@@ -212,7 +212,7 @@ class CallResultsOperator(BaseOperator):
             if wanted is None:
                 raise AirflowSkipException("Nothing was sent: queued is the result of a dry run.")
             url = results_database_url()
-            self._read = [self.contacts, *ContactRules.of(self).lists], dataset_of(url)
+            self._read = [self.contacts, *ContactRules.of(self).suppression_lists], dataset_of(url)
             checked = self._checked(stack, wanted)
             with safe_to_retry():
                 self._assert_sent(

@@ -291,10 +291,12 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the contact file, send the campaign, and return what goes to XCom."""
         with retried_only_if_safe(self), ExitStack() as stack:
-            dry_run, resend = (parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend"))
+            dry_run, resend, collect_results = (
+                parse_flag(name, getattr(self, name)) for name in ("dry_run", "resend", "collect_results")
+            )
             expected_digest = parse_digest(self.expected_digest)
             asking = read_parameters({"on_unknown": self.on_unknown, "answer_timeout": self.answer_timeout})
-            campaign = self._campaign(context)
+            campaign = self._campaign(context, collect_results)
             stack.enter_context(attach_campaign_name(campaign.campaign_name))
             this_try = try_of(context["ti"], resend=resend)
             open_store = records_at(self.receipts_path, self.log, dry_run=dry_run, context=context)
@@ -307,13 +309,13 @@ class QueueCallsOperator(HidesFields, BaseOperator):
                     max_per_period=self.max_per_period,
                     log=self.log,
                     ti=context["ti"],
-                    collects_results=parse_flag("collect_results", self.collect_results),
+                    collects_results=collect_results,
                 )
             )
             contacts = stack.enter_context(self._contact_file(context))
             rules = stack.enter_context(suppression_lists_fetched(contacts.rules, self._fetched))
             open_ledger = partial(self._push_link_and_open, context, open_ledger)
-            sources = [*contacts.sources, *contacts.rules.lists]
+            sources = [*contacts.sources, *contacts.rules.suppression_lists]
             stack.enter_context(
                 ask_if_unknown(self, context, self.hook.client, open_ledger, parameters=asking, sources=sources)
             )
@@ -377,10 +379,10 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         written = [] if is_unset(self.rejects_path) else [self.rejects_path]
         return campaign_lineage(result, self.hook.endpoint.url, read=sources, written=written)
 
-    def _campaign(self, context: Context) -> Campaign:
+    def _campaign(self, context: Context, collect_results: bool) -> Campaign:
         values = {name: revealed(getattr(self, name)) for name in Campaign.names()}
         values["campaign_name"] = name_of_campaign(values["campaign_name"], context["ti"])
-        return build_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=self.collect_results)
+        return build_campaign(values, self.hook.endpoint, speak=self.speak, collect_results=collect_results)
 
     def _push_link_and_open(self, context: Context, open_ledger: OpenLedger, key: CampaignKey) -> Ledger:
         """Push the link to the campaign, and open the record of what was sent as this campaign.

@@ -28,8 +28,8 @@ from airflow_provider_queuecalls.records.call_results import FIELDS
 from airflow_provider_queuecalls.records.database import overview
 from airflow_provider_queuecalls.records.database.database import Database, opened_once
 from airflow_provider_queuecalls.records.database.overview import FAILED_CALLS, GROUPS, STATES, Filter, Summary, Totals
+from airflow_provider_queuecalls.records.results.counts import EMPTY, OTHER, by_value
 from airflow_provider_queuecalls.records.results.next_list import result_cell
-from airflow_provider_queuecalls.records.results.waiting import EMPTY, OTHER, by_value
 
 if TYPE_CHECKING:
     from starlette.requests import Request

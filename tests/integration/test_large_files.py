@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results.base import CODES
-from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.row_results.base import CODES
+from airflow_provider_queuecalls.contacts.row_results.in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.stopping import StopRequest
 from tests.support.memory import growth
 from tests.unit.contacts.checking import ANN, codes_of

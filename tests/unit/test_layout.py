@@ -26,8 +26,8 @@ REPOSITORY = ROOT.parent
 #: What the package consists of, from the bottom up. A module imports from its own folder and from lower layers only.
 LAYERS = (
     {"outcome", "exceptions", "stopping", "progress", "parameters", "clocks", "value_types", "signed_url", "listening"},
-    {"client"},
     {"files"},
+    {"client"},
     {"contacts", "voice"},
     {"records"},
     {"delivery"},

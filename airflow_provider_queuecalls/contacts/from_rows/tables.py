@@ -2,7 +2,7 @@
 
 They are recognized by their methods, without importing a library. DuckDB reads their rows in blocks through Arrow's C
 stream, which does not need pyarrow; pyarrow itself writes what needs no quotes of its own tables. Where neither can,
-``writing`` writes the same lines, or finds the error.
+``from_rows.writing`` writes the same lines, or finds the error.
 """
 
 # ruff: noqa: S608 - a query is built from our own constants, never from a value or a name in a table
@@ -141,7 +141,7 @@ class ColumnWriter:
 
 
 def _cell_sql(name: str, kind: str) -> str:
-    """An expression for the text of a cell, as ``writing`` writes it."""
+    """An expression for the text of a cell, as ``from_rows.writing`` writes it."""
     if kind != "VARCHAR":
         return f"CAST({name} AS VARCHAR)"
     text = f"translate({name}, chr(10) || chr(13), chr(11) || chr(11))"

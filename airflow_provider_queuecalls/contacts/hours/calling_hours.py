@@ -3,7 +3,7 @@
 A moment is within hours if every clock of a place shows a time within the hours of every region of the place::
 
     hours = CallingHours.read("08:00-21:00")
-    hours.allows(place_of(16175551234), start, end)
+    hours.latest_end(place_of(16175551234), start)
 
 The named sets are in ``calling_hours.csv``, each entry with its source and the day on which it was looked up.
 """

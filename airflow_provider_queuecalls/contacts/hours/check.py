@@ -60,13 +60,13 @@ class HoursCheck:
 
     @cached_property
     def area_codes(self) -> frozenset[int]:
-        """The area codes that are allowed. Where nobody knows the zone, it may be any other code as well."""
+        """The area codes that are allowed. If numbers without a known zone are, that includes all codes that the table lacks."""
         codes = range(200, 1000) if self.allows(UNKNOWN) else area_codes()
         return frozenset(code for code in codes if self.allows(area_codes().get(code, UNKNOWN)))
 
     @cached_property
     def area_codes_without_hours(self) -> frozenset[int]:
-        """The area codes of regions in which nobody may be called. A row that names a zone still has its region."""
+        """The area codes of regions without hours. Nobody there may be called, whatever zone the row names."""
         return frozenset(code for code, place in area_codes().items() if not all(map(self._hours.hours, place.regions)))
 
     @cached_property

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import compress, islice
 from typing import BinaryIO
 
-from airflow_provider_queuecalls.contacts.results.base import CODES, OUTSIDE_HOURS, RESULTS, SENT, Results
+from airflow_provider_queuecalls.contacts.row_results.base import CODES, OUTSIDE_HOURS, RESULTS, SENT, Results
 from airflow_provider_queuecalls.contacts.rows.validator import ABSENT, REASONS, RowValidator
 from airflow_provider_queuecalls.files.lines import (
     LONGEST_LINE,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_queuecalls.contacts.hours.calling_hours import Span
 from airflow_provider_queuecalls.contacts.hours.places import Place
-from airflow_provider_queuecalls.contacts.results.base import PlaceCount
+from airflow_provider_queuecalls.contacts.row_results.base import PlaceCount
 
 
 class Example(NamedTuple):

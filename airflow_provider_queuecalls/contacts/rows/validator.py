@@ -1,7 +1,7 @@
 """Where a row is checked: the one definition of every rule about cells and rows.
 
-:class:`RowValidator` checks one line in Python. ``in_duckdb`` is a shortcut: the results of the lines that files have
-most. A line whose result it does not know is checked in Python.
+:class:`RowValidator` checks one line in Python. ``in_duckdb`` gives the same results in SQL for the most common
+lines. All other lines are checked here.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class RowResult(NamedTuple):
 
 
 class RowValidator:
-    """Checks one line at a time. It knows no other lines: ``mark_repeats`` in ``results`` finds duplicates and
+    """Checks one line at a time. It knows no other lines: :meth:`Results.mark_by_number` finds duplicates and
     suppressed numbers afterwards."""
 
     def __init__(self, rules: ContactRules, layout: Layout | None = None, hours: HoursCheck | None = None) -> None:

@@ -45,7 +45,7 @@ class SpansCheck(HoursCheck):
         return self._spans[place]
 
     def span(self, places: Iterable[Place]) -> None:
-        """None: there is one for each part."""
+        """None: each part has a span of its own."""
 
     def part_of(self, place: Place) -> Span | None:
         """The span in which contacts at a place are called; None if they are carried over."""

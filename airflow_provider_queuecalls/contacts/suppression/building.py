@@ -1,4 +1,4 @@
-"""Builds a suppression list of text files and other built lists, for :mod:`~airflow_provider_queuecalls.contacts.suppression.built_list`."""
+"""Builds one suppression list of several, in the format of :mod:`~airflow_provider_queuecalls.contacts.suppression.built_list`."""
 
 # ruff: noqa: S608 - a query is built from our own constants, never from a value in a file
 
@@ -10,14 +10,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.row_results.in_duckdb import ResultsInDuckDB
 from airflow_provider_queuecalls.contacts.rules import ContactRules, PhoneFormat
 from airflow_provider_queuecalls.contacts.suppression.built_list import CHECKSUM, KEY, metadata_of
 from airflow_provider_queuecalls.contacts.suppression.lists import open_suppression_list, read_suppression_list
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidContacts
 from airflow_provider_queuecalls.files.duckdb_session import (
     MEMORY_LIMIT,
-    assert_enough,
+    assert_memory_limit,
     copy_to_parquet,
     translate_errors,
 )
@@ -60,7 +60,7 @@ def build_suppression_list(
     Raises :class:`InvalidContacts` before anything is written if a list is missing or empty or has a row that cannot be
     parsed, or if it would be replaced, and :class:`CheckFailed` if another try may help.
     """
-    assert_enough(memory_limit)
+    assert_memory_limit(memory_limit)
     rules = ContactRules(phone_format=phone_format)
     stop = stop or StopRequest()
     shown = f"The suppression list {show_path(path)}"

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from airflow_provider_queuecalls.contacts.results.base import Results
+from airflow_provider_queuecalls.contacts.row_results.base import Results
 from airflow_provider_queuecalls.contacts.rows.phone_numbers import AREA_CODE, LOCAL_NUMBER, number_called
 from airflow_provider_queuecalls.contacts.rows.validator import REASONS, Layout, RowResult, RowValidator
 from airflow_provider_queuecalls.contacts.rules import ContactRules

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sqlalchemy import text
 
-from airflow_provider_queuecalls.contacts.results.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
+from airflow_provider_queuecalls.contacts.row_results.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
 from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
 from airflow_provider_queuecalls.files.duckdb_session import Session, translate_errors
 from airflow_provider_queuecalls.files.writing import temporary_file
@@ -51,7 +51,7 @@ _ADD_PART = "INSERT INTO queuecalls_numbers (token, part, hashes) VALUES (:token
 
 
 class OwnNumbers:
-    """What one campaign has on record. It is an :class:`~airflow_provider_queuecalls.contacts.results.call_limit.OwnRecord`.
+    """What one campaign has on record. It is an :class:`~airflow_provider_queuecalls.contacts.row_results.call_limit.OwnRecord`.
 
     :param database: the results database; :meth:`close` closes it
     :param all_secrets: the secrets whose keys the record may be hashed with; the first one's key is used from now on
@@ -123,7 +123,7 @@ class OwnNumbers:
 
 class CalledNumbers(OwnNumbers):
     """The record of called numbers, as far as it counts for one campaign. It is a
-    :class:`~airflow_provider_queuecalls.contacts.results.call_limit.CallRecord`.
+    :class:`~airflow_provider_queuecalls.contacts.row_results.call_limit.CallRecord`.
 
     :param start: when its calls start, as a UNIX time; default is now
     :param end: when its calls end, as a UNIX time; default is at their start
@@ -208,7 +208,7 @@ class CalledNumbers(OwnNumbers):
         return dict(map(tuple, self._rows(connection, f"SELECT token, key_name {_OTHERS}")))
 
     def _record(self, request: Mapping[str, Any], hashes: BinaryIO, compared: Mapping[str, str]) -> Mapping[str, str]:
-        """Put the request on record, unless there are others than those it was compared with. Returns these."""
+        """Put the request on record, unless there are others that it was not compared with. Returns those."""
         hashes.seek(0)
         with self._usable(writes=True) as connection:
             for part, each in enumerate(iter(lambda: hashes.read(PART_BYTES), b"")):

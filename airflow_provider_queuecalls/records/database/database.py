@@ -105,7 +105,7 @@ class Database:
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         #: For results, which PostgreSQL stores in one statement.
         self._storer = self._engine.execution_options(isolation_level="AUTOCOMMIT") if self.is_shared else self._writer
-        #: Its text hides the password, and the query, where drivers accept one too, is left out.
+        #: For messages. Its text hides the password; it has no query string, since drivers accept a password there too.
         self.url = self._engine.url.set(query={})
         self._file_id = file_id(self.url)
         self._lock = Lock()

@@ -10,7 +10,7 @@ from airflow_provider_queuecalls.records.database.database import Database, forg
 
 #: How many rows are deleted in one transaction: a receiver waits for its end.
 PRUNED_AT_ONCE = 10_000
-#: No request ends before it starts.
+#: ``ends_at`` is never before ``starts_at``, so it is enough to compare one.
 _OLD_REQUESTS = "SELECT token FROM queuecalls_requests WHERE ends_at < :until"
 #: Whole seconds, so that calls and results are those of the same time.
 _OLDEST = """SELECT max(received_at) FROM

@@ -14,7 +14,7 @@ from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.records.call_results import FIELDS, CallResult, PostedResult, read_result
 from airflow_provider_queuecalls.records.database.database import Database, opened_once
 from airflow_provider_queuecalls.records.database.errors import describe_error
-from airflow_provider_queuecalls.records.receiver.requests import Receive, Refused, Scope, Send, pairs_of
+from airflow_provider_queuecalls.records.receiver.requests import InvalidRequest, Receive, Scope, Send, pairs_of
 from airflow_provider_queuecalls.records.receiver.urls import key_of, script_of
 from airflow_provider_queuecalls.voice.script import CALL, CHOICE, CONTENT_TYPE, END_CALL, script
 from airflow_provider_queuecalls.voice.speech import Speech
@@ -83,7 +83,7 @@ class Receiver:
                 response = await self._ping() if self._database else OK
             else:
                 response = _Response(404, "not found")
-        except Refused as refused:
+        except InvalidRequest as refused:
             response = _Response(*refused.args)
         if key and not is_read:
             log.info("%s %d campaign %s: %s", scope["method"], response.status, key, response.text)

@@ -18,28 +18,28 @@ MOST_BYTES = 64 << 10
 CLIENT_SECONDS = 20
 
 
-class Refused(Exception):
+class InvalidRequest(Exception):
     """A request that cannot be read, with the response to it."""
 
 
 async def pairs_of(scope: Scope, receive: Receive) -> list[tuple[str, str]]:
-    """Return the names and values of a request. Raises :class:`Refused` if it cannot be read."""
+    """Return the names and values of a request. Raises :class:`InvalidRequest` if it cannot be read."""
     content_type, body = "", b""
     if scope["method"] == "POST":
         content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
         try:
             body = await asyncio.wait_for(_body(receive), CLIENT_SECONDS)
         except asyncio.TimeoutError:
-            raise Refused(408, "the body did not arrive in time") from None
+            raise InvalidRequest(408, "the body did not arrive in time") from None
         except ConnectionError:
-            raise Refused(400, "the client has disconnected") from None  # which only the log shows
+            raise InvalidRequest(400, "the client has disconnected") from None  # which only the log shows
     elif scope["method"] not in ("GET", "HEAD"):
-        raise Refused(405, "method not allowed")
+        raise InvalidRequest(405, "method not allowed")
     return read_pairs(content_type, body, scope["query_string"].decode("latin-1"))
 
 
 async def _body(receive: Receive) -> bytes:
-    """The body. Raises :class:`Refused` if it is too large, and :class:`ConnectionError` if the client has gone."""
+    """The body. Raises :class:`InvalidRequest` if it is too large, and :class:`ConnectionError` if the client has gone."""
     body, more = b"", True
     while more and len(body) <= MOST_BYTES:
         message = await receive()
@@ -48,7 +48,7 @@ async def _body(receive: Receive) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if len(body) > MOST_BYTES:
-        raise Refused(413, f"the body has more than {MOST_BYTES} bytes")
+        raise InvalidRequest(413, f"the body has more than {MOST_BYTES} bytes")
     return body
 
 

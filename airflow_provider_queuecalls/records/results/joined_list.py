@@ -35,8 +35,8 @@ from airflow_provider_queuecalls.files.duckdb_session import (
 from airflow_provider_queuecalls.files.lines import Block, blocks, split_quoted
 from airflow_provider_queuecalls.files.writing import path_of, temporary_file
 from airflow_provider_queuecalls.records.call_results import COMPLETED, FAILED, FIELDS
-from airflow_provider_queuecalls.records.results.waiting import OTHER as OTHER_VALUES
-from airflow_provider_queuecalls.records.results.waiting import by_value
+from airflow_provider_queuecalls.records.results.counts import OTHER as OTHER_VALUES
+from airflow_provider_queuecalls.records.results.counts import by_value
 from airflow_provider_queuecalls.stopping import StopRequest
 
 #: The columns of a result that follow those of its contact.

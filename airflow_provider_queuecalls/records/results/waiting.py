@@ -6,7 +6,6 @@ All limits are absolute times, so that whoever goes on with a wait does not prol
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,8 +13,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.exceptions import InvalidWait, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, read_values, show
-from airflow_provider_queuecalls.records.call_results import COMPLETED
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_unset, read_values
+from airflow_provider_queuecalls.records.results.counts import by_value, summary
 from airflow_provider_queuecalls.value_types import (
     INTEGER,
     NAME,
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 
 COMPLETE = "complete"
-#: How many values of a field are counted by name. Which values the service posts is not known.
-MOST_VALUES = 20
-EMPTY, OTHER = "(empty)", "(other)"
 
 
 def _queued(value: object, _: Parameter) -> Mapping[str, Any]:
@@ -206,32 +202,3 @@ def read_for_campaign(
             "campaign_name", problem, "the name of the campaign, unless queued is given"
         )
     return read, violations
-
-
-def summary(counts: ResultCounts, contacts: int | None) -> dict[str, Any]:
-    """The counts of a campaign's results, with what follows from the number of contacts.
-
-    ``missing`` is how many contacts have no result, and ``reached_share`` the share of those whose call was completed.
-    Both are None where the contacts are not known. A campaign can have more results than contacts, if the service makes
-    several calls to one.
-    """
-    completed = sum(number for result, number in counts.by_result.items() if result.lower() == COMPLETED)
-    return {
-        "contacts": contacts,
-        "results": counts.results,
-        "by_result": by_value(counts.by_result),
-        "by_callee_type": by_value(counts.by_callee_type),
-        "by_choice": by_value(counts.by_choice),
-        "attempts": counts.attempts,
-        "missing": None if contacts is None else max(0, contacts - counts.results),
-        "reached_share": min(1.0, round(completed / contacts, 4)) if contacts else None,
-    }
-
-
-def by_value(counts: Counter[str]) -> dict[str, int]:
-    """The counts by value. Whatever the service posts, no value is repeated that might be people's data."""
-    shown = Counter[str]()
-    for value, number in counts.most_common():
-        name = value or EMPTY
-        shown[name if len(shown) < MOST_VALUES and show(name) == repr(name) else OTHER] += number
-    return dict(shown)

@@ -1,4 +1,4 @@
-"""A person's answer to an unknown outcome: one more entry of the record, fenced as all others are."""
+"""A person's answer to an unknown outcome: one more entry of the record, created exclusively as all others are."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from airflow_provider_queuecalls._airflow.compat import AirflowFailException
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.client.client import Client
 from airflow_provider_queuecalls.contacts import check
-from airflow_provider_queuecalls.contacts.results.call_limit import CallLimit, LimitCheck
+from airflow_provider_queuecalls.contacts.row_results.call_limit import CallLimit, LimitCheck
 from airflow_provider_queuecalls.exceptions import CheckFailed, InvalidCampaign, InvalidContactRules, InvalidContacts
 from airflow_provider_queuecalls.files.duckdb_session import Session
 from airflow_provider_queuecalls.hooks.queuecalls import QueueCallsHook

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import check
-from airflow_provider_queuecalls.contacts.results.call_limit import CallLimit, LimitCheck
+from airflow_provider_queuecalls.contacts.row_results.call_limit import CallLimit, LimitCheck
 from airflow_provider_queuecalls.exceptions import CheckFailed, QueueCallsError
 from airflow_provider_queuecalls.records.call_results import CallResult, read_result
 from airflow_provider_queuecalls.records.database import called_numbers, engine, pruning, schema

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_queuecalls._airflow.results import dataset_of
 from airflow_provider_queuecalls.contacts import Report
 from airflow_provider_queuecalls.contacts.hours.places import Place
-from airflow_provider_queuecalls.contacts.results.base import PlaceCount
+from airflow_provider_queuecalls.contacts.row_results.base import PlaceCount
 from airflow_provider_queuecalls.delivery import Delivery
 from airflow_provider_queuecalls.outcome import Outcome
 

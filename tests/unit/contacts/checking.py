@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.from_rows.writing import write_contact_file
-from airflow_provider_queuecalls.contacts.results.base import Results
+from airflow_provider_queuecalls.contacts.row_results.base import Results
 from airflow_provider_queuecalls.contacts.rows.validator import RowValidator
 from airflow_provider_queuecalls.contacts.suppression.lists import read_suppression_list
 from airflow_provider_queuecalls.exceptions import InvalidContacts
@@ -109,5 +109,5 @@ def codes_of(results: Results, contacts: Path, suppressed: Path, *, look_for_dup
     with source.file, suppression_list.file:
         read_suppression_list(suppression_list, results, "nanp")
         read = results.read_contacts(source, RowValidator(ContactRules(normalize=True)))
-        results.mark_repeats(look_for_duplicates=look_for_duplicates)
+        results.mark_by_number(look_for_duplicates=look_for_duplicates)
         return bytes(results.codes(1, read.lines))

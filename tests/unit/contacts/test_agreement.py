@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
-from airflow_provider_queuecalls.contacts.results import in_memory
+from airflow_provider_queuecalls.contacts.row_results import in_memory
 from airflow_provider_queuecalls.contacts.rows import in_duckdb, validator
 from airflow_provider_queuecalls.contacts.rows.validator import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.contacts.results.in_memory import SMALL_BYTES, ResultsInMemory
+from airflow_provider_queuecalls.contacts.row_results.in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.row_results.in_memory import SMALL_BYTES, ResultsInMemory
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from tests.support.command import newly_imported
 from tests.unit.contacts.checking import ANN, BOB, Contacts, file_size_limit, report
@@ -27,11 +27,11 @@ def test_a_file_that_changes_is_not_sent(
     path = contacts(f"{ANN}\n{BOB}\n")
     for kind in (ResultsInMemory, ResultsInDuckDB):
 
-        def mark_late(self: Any, *, mark: Any = kind.mark_repeats, **options: bool) -> None:
+        def mark_late(self: Any, *, mark: Any = kind.mark_by_number, **options: bool) -> None:
             change(path)
             mark(self, **options)
 
-        monkeypatch.setattr(kind, "mark_repeats", mark_late)
+        monkeypatch.setattr(kind, "mark_by_number", mark_late)
     with pytest.raises(CheckFailed, match="changed while it was being checked"):
         check(path)
 

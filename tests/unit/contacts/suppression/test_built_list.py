@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.cli import main
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results import in_duckdb
+from airflow_provider_queuecalls.contacts.row_results import in_duckdb
 from airflow_provider_queuecalls.contacts.suppression import built_list
 from airflow_provider_queuecalls.contacts.suppression.building import build_suppression_list
 from airflow_provider_queuecalls.contacts.suppression.lists import _ListRowValidator

@@ -13,7 +13,8 @@ import pytest
 
 from airflow_provider_queuecalls.exceptions import InvalidWait
 from airflow_provider_queuecalls.records.database.database import ResultCounts
-from airflow_provider_queuecalls.records.results.waiting import MOST_VALUES, Wait, read_wait, summary
+from airflow_provider_queuecalls.records.results.counts import MOST_VALUES, summary
+from airflow_provider_queuecalls.records.results.waiting import Wait, read_wait
 from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 
 PAST, FUTURE = (int(time.time()) + seconds for seconds in (-7200, 7200))

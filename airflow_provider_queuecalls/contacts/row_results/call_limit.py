@@ -178,9 +178,9 @@ class NumberCheck(ABC):
             if table := self._read(hashes, session):
                 self._tables[name, key] = table
 
-    def _find(self, session: Session, contacts: str, last: NumberKey, *, keep: bool) -> None:
-        """Make the tables ``asked``, of the contacts' numbers and rows, and ``earlier`` and ``own``, of those on record with their
-        calls. ``hashed`` has the hashes with the last key."""
+    def _make_tables(self, session: Session, contacts: str, last: NumberKey, *, keep: bool) -> None:
+        """Make the tables ``asked``, with each number and how often it would be called, and ``earlier`` and ``own``, with the
+        numbers on record and their calls. A fourth one, ``hashed``, has the hashes of the asked numbers with the last key."""
         session.run(
             f"CREATE OR REPLACE TABLE asked AS SELECT number, {'count(*)' if keep else '1'} AS rows FROM ({contacts}) GROUP BY number"
         )
@@ -247,7 +247,7 @@ class LimitCheck(NumberCheck):
     def too_often(self, session: Session, contacts: str, *, keep: bool) -> str:
         limit = self.record.limit
         # The key of the hashes that are put on record comes last.
-        self._find(session, contacts, self.record.key, keep=keep)
+        self._make_tables(session, contacts, self.record.key, keep=keep)
         if self._attempts:
             session.run(
                 "INSERT INTO earlier SELECT number, sum(attempts - 1) FROM "
@@ -300,7 +300,7 @@ class SentCheck(NumberCheck):
         self._keep("own", self._record.own(), session)
 
     def too_often(self, session: Session, contacts: str, *, keep: bool) -> str:
-        self._find(session, contacts, self._record.key, keep=keep)
+        self._make_tables(session, contacts, self._record.key, keep=keep)
         session.run(
             "CREATE OR REPLACE TABLE over AS SELECT number, coalesce(calls, 0) AS free FROM asked "
             "LEFT JOIN (SELECT number, sum(calls) AS calls FROM own GROUP BY number) USING (number) WHERE rows > coalesce(calls, 0)"

@@ -5,22 +5,20 @@ A result is one byte per line, so that any number of lines takes little memory.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_queuecalls.contacts.hours.places import Place
-from airflow_provider_queuecalls.contacts.results.codes_in_file import CodesInFile
+from airflow_provider_queuecalls.contacts.row_results.codes_in_file import CodesInFile
 from airflow_provider_queuecalls.contacts.rows.validator import BLANK, COLUMN_NAMES, REASONS, RowValidator
 from airflow_provider_queuecalls.exceptions import CheckFailed
 from airflow_provider_queuecalls.files.lines import BOM, Block, blocks, pick_lines, read_at
-from airflow_provider_queuecalls.files.reading import Source
+from airflow_provider_queuecalls.files.reading import Source, file_digest
 from airflow_provider_queuecalls.progress import Advance
 from airflow_provider_queuecalls.stopping import StopRequest
 
@@ -38,7 +36,6 @@ _REJECTED = re.compile(b"[" + re.escape(bytes(CODES[reason] for reason in REASON
 Counts = Mapping[str, tuple[int, int]]
 
 _CODES_AT_ONCE = 1 << 20
-_DIGEST_BYTES = 4 << 20
 _AFTER_ALL_LINES = 1 << 60
 
 
@@ -51,7 +48,7 @@ class PlaceCount(NamedTuple):
 
 class Results(ABC):
     """The results of a check. Call :meth:`add_suppression_list` for every list, then :meth:`read_contacts`, then
-    :meth:`mark_repeats`. After that the results are complete."""
+    :meth:`mark_by_number`. After that the results are complete."""
 
     def __init__(self, stop: StopRequest, advance: Advance) -> None:
         self._stop = stop
@@ -69,7 +66,7 @@ class Results(ABC):
         """Check every line of the contact file by itself."""
 
     @abstractmethod
-    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+    def mark_by_number(self, *, look_for_duplicates: bool) -> None:
         """Reject the valid rows whose number is suppressed, then those that exceed a limit, and then those whose number an
         earlier row has."""
 
@@ -106,7 +103,7 @@ class Results(ABC):
 
     @abstractmethod
     def _lines(self, place: Place) -> Iterator[int]:
-        """The lines at a place that are sent unless :meth:`mark_repeats` has marked them."""
+        """The lines at a place that are sent unless :meth:`mark_by_number` has marked them."""
 
     def _add_place(self, result: LineResult) -> None:
         if result.place is not None:
@@ -192,16 +189,16 @@ def line_results(
     has opened. All other lines must be known not to leave a cell open."""
     in_open_cell, blank = False, 0
 
-    def marks() -> Iterator[tuple[int, None]]:
+    def numbers() -> Iterator[int]:
         last = 0
         for line in chain(wanted, (_AFTER_ALL_LINES,)):
             while in_open_cell and last + 1 < line:
                 last += 1
-                yield last, None
+                yield last
             last = line
-            yield line, None
+            yield line
 
-    for number, line, _ in pick_lines(blocks(source.file, validator.delimiter, stop), marks()):
+    for number, line in pick_lines(blocks(source.file, validator.delimiter, stop), numbers()):
         result = validator(line, number=number, first=number == blank + 1, in_open_cell=in_open_cell)
         # A valid row closes every cell that it opens.
         in_open_cell = result.reason is not None and validator.leaves_cell_open(line, in_open_cell)
@@ -221,13 +218,3 @@ def assert_same_lines(source: Source, surveyed: int, lines: int) -> None:
             f"{source.shown} was read twice, first with {surveyed:,} lines and then with {lines:,}. It is safe to try "
             "again."
         )
-
-
-def file_digest(file: BinaryIO, stop: StopRequest) -> str:
-    """Return the SHA-256 digest of a whole file. It does not move the file's position, so others may read it meanwhile."""
-    sha256, position = hashlib.sha256(), 0
-    while data := os.pread(file.fileno(), _DIGEST_BYTES, position):
-        stop.raise_if_requested()
-        sha256.update(data)
-        position += len(data)
-    return f"sha256:{sha256.hexdigest()}"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results import in_duckdb, in_memory
-from airflow_provider_queuecalls.contacts.results.base import CODES
-from airflow_provider_queuecalls.contacts.results.in_duckdb import ResultsInDuckDB
-from airflow_provider_queuecalls.contacts.results.in_memory import ResultsInMemory
+from airflow_provider_queuecalls.contacts.row_results import in_duckdb, in_memory
+from airflow_provider_queuecalls.contacts.row_results.base import CODES
+from airflow_provider_queuecalls.contacts.row_results.in_duckdb import ResultsInDuckDB
+from airflow_provider_queuecalls.contacts.row_results.in_memory import ResultsInMemory
 from airflow_provider_queuecalls.contacts.rows.validator import RowValidator
 from airflow_provider_queuecalls.exceptions import InvalidContacts
 from airflow_provider_queuecalls.files.duckdb_session import Session

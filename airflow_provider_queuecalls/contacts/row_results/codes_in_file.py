@@ -22,7 +22,8 @@ class CodesInFile:
         self.file = temporary_file()
         self._lines = lines
         self._pages = 0
-        for start in range(0, lines, _CODES_AT_ONCE):  # with no room for a page later, the system would kill us
+        # Every page now: if the disk were full when one is needed, the system would kill this process.
+        for start in range(0, lines, _CODES_AT_ONCE):
             self.file.write(bytes(min(_CODES_AT_ONCE, lines - start)))
         self.file.flush()
         self._map = mmap.mmap(self.file.fileno(), lines) if lines else bytearray()

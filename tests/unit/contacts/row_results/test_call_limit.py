@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, check
-from airflow_provider_queuecalls.contacts.results import in_duckdb
-from airflow_provider_queuecalls.contacts.results.call_limit import PARAMETERS, CallLimit, LimitCheck, NumberKey
+from airflow_provider_queuecalls.contacts.row_results import in_duckdb
+from airflow_provider_queuecalls.contacts.row_results.call_limit import PARAMETERS, CallLimit, LimitCheck, NumberKey
 from airflow_provider_queuecalls.exceptions import InvalidContacts, NotSent
 from airflow_provider_queuecalls.files.duckdb_session import Session
 from airflow_provider_queuecalls.parameters import read_values

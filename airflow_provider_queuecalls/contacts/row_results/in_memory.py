@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from airflow_provider_queuecalls.contacts.hours.places import Place
-from airflow_provider_queuecalls.contacts.results.base import (
+from airflow_provider_queuecalls.contacts.row_results.base import (
     CODES,
     Counts,
     LineResult,
@@ -67,7 +67,7 @@ class ResultsInMemory(Results):
         assert_same_lines(source, lines, len(results))
         return results
 
-    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+    def mark_by_number(self, *, look_for_duplicates: bool) -> None:
         earlier: set[int] = set()
         for line, number in self._contacts:
             if number in self._suppressed:

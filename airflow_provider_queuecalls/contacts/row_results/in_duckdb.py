@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from airflow_provider_queuecalls.contacts.hours.check import HoursCheck
 from airflow_provider_queuecalls.contacts.hours.places import Place
-from airflow_provider_queuecalls.contacts.results.base import (
+from airflow_provider_queuecalls.contacts.row_results.base import (
     CODES,
     OUTSIDE_HOURS,
     RESULTS,
@@ -27,17 +27,16 @@ from airflow_provider_queuecalls.contacts.results.base import (
     Survey,
     add_to_counts,
     assert_same_lines,
-    file_digest,
     line_results,
     survey,
 )
-from airflow_provider_queuecalls.contacts.results.call_limit import NumberCheck
-from airflow_provider_queuecalls.contacts.results.codes_in_file import CodesInFile
+from airflow_provider_queuecalls.contacts.row_results.call_limit import NumberCheck
+from airflow_provider_queuecalls.contacts.row_results.codes_in_file import CodesInFile
 from airflow_provider_queuecalls.contacts.rows.in_duckdb import UNSAFE, ListRowsInDuckDB, RowsInDuckDB
 from airflow_provider_queuecalls.contacts.rows.validator import BLANK, RowValidator
 from airflow_provider_queuecalls.files.duckdb_session import Session, copy_to_parquet, read_lines
 from airflow_provider_queuecalls.files.lines import BOM, blocks
-from airflow_provider_queuecalls.files.reading import Source
+from airflow_provider_queuecalls.files.reading import Source, file_digest
 from airflow_provider_queuecalls.files.writing import path_of, temporary_file
 from airflow_provider_queuecalls.progress import Advance
 from airflow_provider_queuecalls.stopping import StopRequest
@@ -186,7 +185,7 @@ class ResultsInDuckDB(Results):
                 for each, first in first_at.items():
                     self._lines_at[each].append(([first], at_place, {"first": first}))
 
-    def mark_repeats(self, *, look_for_duplicates: bool) -> None:
+    def mark_by_number(self, *, look_for_duplicates: bool) -> None:
         """Compare the numbers in parts, each of which fits into memory. Every part reads all files, which is fast."""
         limit = self._limit
         in_parts = self._in_parts("contacts", weight=2 if limit else 1)
