@@ -26,6 +26,7 @@ from airflow_provider_queuecalls.get_provider_info import conn_fields, ui_field_
 from airflow_provider_queuecalls.parameters import is_unset
 from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.stopping import StopRequest
+from airflow_provider_queuecalls.value_types import parse_flag
 from airflow_provider_queuecalls.voice.speech import Speech, read_speech
 
 __all__ = ["QueueCallsHook"]
@@ -126,8 +127,8 @@ class QueueCallsHook(BaseHook):
         max_per_period: str | None = None,
         rejects_path: str | os.PathLike[str] | None = None,
         expected_digest: str = ANY_DIGEST,
-        dry_run: bool = False,
-        resend: bool = False,
+        dry_run: bool | str = False,
+        resend: bool | str = False,
     ) -> Delivery:
         """Check a contact file and send it as one campaign, once: a record says what was sent.
 
@@ -147,6 +148,8 @@ class QueueCallsHook(BaseHook):
 
         Raises what :func:`airflow_provider_queuecalls.delivery.deliver` raises.
         """
+        # As the operator reads them: bool("false") would be true, and send everybody a second time.
+        dry_run, resend = parse_flag("dry_run", dry_run), parse_flag("resend", resend)
         task = running_task()
         open_store = records_at(receipts_path, self.log, dry_run=dry_run)
         this_try = try_of(task, resend=resend)
