@@ -248,7 +248,7 @@ class QueueCallsNotifier(BaseNotifier):
         client = Client(_with_short_timeouts(endpoint), stop=stop, log=self.log)
         now = time.time()
         whom = recipients_id(self.to, self.to_variable, self.queuecalls_conn_id)
-        names = AlarmNames.of(str(self.dedup_key), whom, given["min_interval"], now)
+        names = AlarmNames.of(self._key(context), whom, given["min_interval"], now)
         values = {
             "start_url": self.start_url,
             "campaign_name": names.campaign,
@@ -292,6 +292,14 @@ class QueueCallsNotifier(BaseNotifier):
                     )
             assert problem is not None  # noqa: S101  # there is one record at least
             raise problem
+
+    def _key(self, context: Context) -> str:
+        """What failed. A template that renders to nothing must not make all failures one."""
+        if not is_unset(self.dedup_key):
+            return str(self.dedup_key)
+        self.log.warning("dedup_key is empty, so the DAG's id is used: failures of one DAG count as one.")
+        dag = context.get("dag")
+        return dag.dag_id if dag else ""
 
     def _records(self, on_no_record: str) -> Iterator[OpenStore]:
         """Where the record is, and then what replaces one that cannot be reached."""

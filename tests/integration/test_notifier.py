@@ -214,6 +214,14 @@ def test_one_object_renders_its_message_for_each_failure(notify: Notify, queueca
     assert said(queuecalls_sandbox) == ["one load failed", "two failed"]
 
 
+@pytest.mark.parametrize("key", ["{{ ti.task_id }}", "", None])
+def test_a_key_that_is_empty_does_not_silence_other_dags(key: Any, notify: Notify, queuecalls_sandbox: Sandbox) -> None:
+    for dag_id in ("one", "two", "one"):
+        logged = notify(made(dedup_key=key), context(dag_id))
+        assert any("dedup_key is empty" in entry.message for entry in logged if entry.level == "warning")
+    assert len(queuecalls_sandbox.campaigns) == 2
+
+
 def test_a_long_message_is_cut_between_two_characters(notify: Notify, queuecalls_sandbox: Sandbox) -> None:
     notify(message="é\n" * 200)
     (text,) = said(queuecalls_sandbox)
