@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_queuecalls.cli.check import add_rules, add_span, given_rules, given_span
-from airflow_provider_queuecalls.cli.terminal import console
+from airflow_provider_queuecalls.cli.terminal import console, say
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
 from airflow_provider_queuecalls.contacts.hours.calling_hours import (
     CallingHours,
@@ -23,6 +23,9 @@ from airflow_provider_queuecalls.contacts.hours.calling_hours import (
     set_names,
 )
 from airflow_provider_queuecalls.exceptions import InvalidContacts
+from airflow_provider_queuecalls.files.writing import unwritable
+from airflow_provider_queuecalls.parameters import show_path
+from airflow_provider_queuecalls.value_types import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,14 +52,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run(options: argparse.Namespace) -> int:
     if options.what in set_names():
         return _show_set(options.what, as_json=options.json)
+    if re.fullmatch("[a-z-]+", options.what) and not Path(options.what).exists():
+        raise InvalidContacts(
+            f"{options.what!r} is neither a contact file nor the name of a set: {', '.join(set_names())}."
+        )
     rules = ContactRules(**{"calling_hours": "08:00-21:00", **_given(options), "on_invalid": "skip"})
     start, end = given_span(options) or (int(time.time()) // HOUR * HOUR, None)
     span = Span(start, end or start + DAY)
-    groups = list(_groups(_report(options.what, rules, span), rules.calling_hours, span))
+    report = _report(options.what, rules, span)
+    groups = list(_groups(report, rules.calling_hours, span))
     if options.json:
         print(json.dumps([{"zone": name, "contacts": count, "open": opened} for name, count, opened in groups]))
     else:
         _print(_chart(groups, span), options.svg)
+    if unread := report.contacts - sum(count.contacts for count in report.places.values()):
+        say(
+            f"{counted(unread, 'row')} without a valid phone number {'is' if unread == 1 else 'are'} left out. "
+            "'queuecalls check' says what is wrong."
+        )
     return 0
 
 
@@ -83,7 +96,7 @@ def _report(path: str, rules: ContactRules, span: Span) -> Report:
         with check(path, rules, hours=rules.hours_check(*span)) as checked:
             return checked.report
     except InvalidContacts as error:
-        if error.report is None:
+        if error.report is None or not error.report.places:
             raise
         found: Report = error.report
         return found
@@ -134,4 +147,9 @@ def _print(table: Table, svg: str | None = None) -> None:
     if svg is not None:
         picture = terminal.export_svg(title="queuecalls hours")
         # Without the fonts, which a browser would fetch from elsewhere.
-        Path(svg).write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL), encoding="utf-8")
+        picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
+        try:
+            Path(svg).write_text(picture, encoding="utf-8")
+        except OSError as error:
+            problem = f"The chart cannot be written to {show_path(svg)}: {error.strerror}."
+            raise unwritable(problem, error, " Choose another file.") from None

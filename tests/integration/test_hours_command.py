@@ -95,6 +95,36 @@ def test_states_with_hours_of_their_own_have_a_bar_of_their_own(
     assert found["all known zones"]["open"] == [[start + 3 * 3600, start + 12 * 3600]]
 
 
+def test_rows_that_cannot_be_read_are_not_passed_over(
+    contacts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(contacts).write_text(f"{NEW_YORK}\nnobody\n")
+    assert main(["hours", contacts, *MORNING]) == 0
+    assert "1 row without a valid phone number is left out." in capsys.readouterr().err
+    for content, problem in (("nobody\n", "did not pass the check"), ("", "is empty")):
+        Path(contacts).write_text(content)
+        assert main(["hours", contacts, *MORNING]) == 2
+        printed = capsys.readouterr()
+        assert not printed.out
+        assert problem in printed.err
+
+
+def test_a_name_that_is_neither_a_file_nor_a_set_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hours", "us-fed"]) == 2
+    assert "'us-fed' is neither a contact file nor the name of a set: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("svg", ["", "gone/x.svg"])
+def test_a_chart_that_cannot_be_written_is_reported(
+    svg: str, contacts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["hours", contacts, *MORNING, "--svg", str(tmp_path / svg)]) == 2
+    printed = capsys.readouterr().err
+    assert "The chart cannot be written to" in printed
+    assert "Choose another file." in printed
+    assert "Traceback" not in printed
+
+
 @pytest.mark.parametrize("option", ["--on-invalid", "--max-rejects", "--on-empty"])
 def test_the_chart_has_no_option_without_effect(option: str, contacts: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
