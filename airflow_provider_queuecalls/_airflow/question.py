@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from airflow_provider_queuecalls.exceptions import InvalidCampaign, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, OutcomeUnknown, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import Parameter, ValueType, read_values
 from airflow_provider_queuecalls.records.sent.entry import CampaignKey, Entry, State
 from airflow_provider_queuecalls.records.sent.ledger import Ledger, OpenLedger
@@ -37,7 +37,7 @@ PARAMETERS = (
     Parameter(
         name="answer_timeout", unit="hours", default_doc="until the run ends",
         type=ValueType("a timedelta, a number of hours, or a string such as '2 days' or 'PT12H'", read_duration),
-        doc="With on_unknown='ask', how long to wait for the person's answer; the task fails after that.",
+        doc="How long to wait for the person's answer; the task fails after that. Requires on_unknown='ask'.",
     ),
 )  # fmt: skip
 
@@ -48,6 +48,9 @@ def read_parameters(values: Mapping[str, object]) -> dict[str, Any]:
     if read["on_unknown"] == "ask" and not _can_ask():
         problem = PARAMETERS[0].violation("needs Airflow 3.1 or later", "ask")
         violations["on_unknown"] = replace(problem, rule="'fail' with this version of Airflow")
+    if read["on_unknown"] == "fail" and read["answer_timeout"] is not None:
+        rule = "unset, or given together with on_unknown='ask'"
+        violations["answer_timeout"] = Violation("answer_timeout", "has no effect here", rule)
     if violations:
         raise InvalidCampaign(violations.values())
     return read

@@ -42,6 +42,8 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; it must be the path of a folder")
     if "://" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is a URL, which needs no init; FOLDER must be a path")
     return Path(text).expanduser().absolute()

@@ -147,7 +147,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         name="suppress_max_age", unit="days",
         type=ValueType("a timedelta, a number of days, or a string such as '31 days' or 'PT12H'", read_duration), default_doc="no limit",
         doc="The longest time since a suppression list, or the oldest source of a built one, was last changed; with an older one, the task fails. "
-        "A value that renders to an empty string is an error.",
+        "Requires suppress. A value that renders to an empty string is an error.",
         empty_is_unset=False,
     ),
     _choice(
@@ -208,8 +208,8 @@ class ContactRules:
         renders to an empty string is an error, and so is an empty list. Accepts a path or URL, or a list of them.
         Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
-        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
+        changed; with an older one, the task fails. Requires suppress. A value that renders to an empty string is an
+        error. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they
@@ -247,6 +247,7 @@ class ContactRules:
         for name, needed, has_no_effect in (
             ("columns", "has_header=True", bool(self.columns) and not self.has_header),
             ("max_rejects", "on_invalid='skip'", self.max_rejects is not None and self.on_invalid == "fail"),
+            ("suppress_max_age", "suppress", self.suppress_max_age is not None and not self.suppress),
             ("columns", "calling_hours", TIME_ZONE in (self.columns or {}) and self.calling_hours is None),
             ("unknown_zone", "calling_hours", self.unknown_zone != "fail" and self.calling_hours is None),
         ):

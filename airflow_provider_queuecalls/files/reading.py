@@ -103,6 +103,10 @@ def open_source(path: str | os.PathLike[str], what: str, stop: StopRequest | Non
             "file are sent by @task.queuecalls, which takes lists, generators, and DataFrames."
         )
     shown = show_role(what, path)
+    if isinstance(path, str) and "://" in path:
+        raise InvalidContacts(
+            f"{shown} is a URL, and only operators read URLs. Download it, and give the path of the file."
+        )
     descriptor = _open(os.fspath(path), shown, looks_like_path=path_to_show(path) is not None)
     try:
         status = os.fstat(descriptor)

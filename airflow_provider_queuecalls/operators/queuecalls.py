@@ -75,8 +75,9 @@ class QueueCallsOperator(HidesFields, BaseOperator):
     :param on_unknown: What to do if nothing shows whether the campaign was queued. ``'fail'``: fail the task;
         ``'ask'``: ask under *Required Actions* in Airflow 3.1 or later, without a worker, and do as the person answers.
         Default: ``'fail'``.
-    :param answer_timeout: With on_unknown='ask', how long to wait for the person's answer; the task fails after that.
-        Accepts a timedelta, a number of hours, or a string such as '2 days' or 'PT12H'. Default: until the run ends.
+    :param answer_timeout: How long to wait for the person's answer; the task fails after that. Requires
+        on_unknown='ask'. Accepts a timedelta, a number of hours, or a string such as '2 days' or 'PT12H'. Default:
+        until the run ends.
     :param receipts_path: The folder for the records of what was sent. Accepts an absolute path of a folder that
         ``queuecalls records init`` has made, any URL of ObjectStoragePath, ``'database'`` for the results database if it
         is PostgreSQL, or ``'none'`` to keep no record. Default:
@@ -142,8 +143,8 @@ class QueueCallsOperator(HidesFields, BaseOperator):
         renders to an empty string is an error, and so is an empty list. Accepts a path or URL, or a list of them.
         Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
-        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
+        changed; with an older one, the task fails. Requires suppress. A value that renders to an empty string is an
+        error. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. A row is rejected unless they

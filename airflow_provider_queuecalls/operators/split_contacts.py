@@ -99,8 +99,8 @@ class SplitContactsOperator(BaseOperator):
         renders to an empty string is an error, and so is an empty list. Accepts a path or URL, or a list of them.
         Default: none.
     :param suppress_max_age: The longest time since a suppression list, or the oldest source of a built one, was last
-        changed; with an older one, the task fails. A value that renders to an empty string is an error. Accepts a
-        timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
+        changed; with an older one, the task fails. Requires suppress. A value that renders to an empty string is an
+        error. Accepts a timedelta, a number of days, or a string such as '31 days' or 'PT12H'. Default: no limit.
     :param on_empty: What to do if the contact file has no rows. If all rows are left out, the task fails. ``'fail'``:
         fail the task; ``'skip'``: skip the task. Default: ``'fail'``.
     :param calling_hours: The hours in which people may be called, by their own clocks. Each file gets a span that is

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
-from airflow_provider_queuecalls.client.campaign import BY_NAME, Campaign
-from airflow_provider_queuecalls.exceptions import InvalidCampaign
+from airflow_provider_queuecalls.client.campaign import Campaign
+from airflow_provider_queuecalls.exceptions import InvalidCampaign, Violation
 from airflow_provider_queuecalls.sandbox.clock import read_expression
 from airflow_provider_queuecalls.sandbox.database import Database
 from airflow_provider_queuecalls.sandbox.rows import ContactFile
@@ -156,7 +156,8 @@ class Store:
         """
         with self._database.writing() as db:
             if self._unique_names and name is not None and self._named(db, name):
-                raise InvalidCampaign([BY_NAME["campaign_name"].violation("is taken by another campaign")])
+                rule = "a name that no campaign of the account has"
+                raise InvalidCampaign([Violation("campaign_name", "is taken by another campaign", rule)])
             campaign_id = db.execute("SELECT coalesce(max(id), 0) + 1 FROM campaigns").fetchone()[0]
             call_id = db.execute("SELECT coalesce(max(call_id) + 1, ?) FROM calls", (FIRST_CALL_ID,)).fetchone()[0]
             last = plan.expires_at or 1 << 62

@@ -269,6 +269,35 @@ def test_the_hook_delivers_once(
     assert len(server.posts) == 2
 
 
+@pytest.mark.parametrize("given", ["false", " False ", "0", 0, False])
+def test_the_hook_reads_switches_as_the_operator_does(
+    given: Any, connect: Any, server: faults.FaultServer, small_list: Path, receipts_folder: Path
+) -> None:
+    connect(server.url)
+    for _ in range(2):
+        QueueCallsHook().deliver(small_list, CAMPAIGN, receipts_path=str(receipts_folder), resend=given, dry_run=given)
+    assert len(server.posts) == 1
+
+
+@pytest.mark.parametrize("name", ["dry_run", "resend"])
+@pytest.mark.parametrize("given", [None, "", "None", "maybe", 2, 0.5, []])
+def test_the_hook_refuses_what_is_no_switch(  # noqa: PLR0917
+    name: str, given: Any, connect: Any, server: faults.FaultServer, small_list: Path, receipts_folder: Path
+) -> None:
+    connect(server.url)
+    with pytest.raises(InvalidCampaign, match=name):
+        QueueCallsHook().deliver(small_list, CAMPAIGN, receipts_path=str(receipts_folder), **{name: given})
+    assert server.posts == []
+
+
+def test_a_url_is_refused_where_no_operator_reads_it(
+    connect: Any, server: faults.FaultServer, receipts_folder: Path
+) -> None:
+    connect(server.url)
+    with pytest.raises(InvalidContacts, match=r"is a URL, and only operators read URLs\. Download it"):
+        QueueCallsHook().deliver("s3://conn@bucket/calls.csv", CAMPAIGN, receipts_path=str(receipts_folder))
+
+
 def test_retries_of_a_task_that_calls_the_hook_never_resend(
     connect: Any, server: faults.FaultServer, small_list: Path, receipts_folder: Path, mocker: MockerFixture
 ) -> None:

@@ -21,7 +21,7 @@ GENERATED = {REPOSITORY / "docs" / "cli.md"}
 #: What a line in a block of shell commands begins with. A reflowed block has comments that have become commands.
 COMMANDS = {
     *("make", ".ci/run", "pip", "python", "queuecalls", "airflow"),
-    *("export", "echo", "cp", "curl", 'examples="$(python'),
+    *("export", "echo", "cp", "mkdir", "curl", 'examples="$(python'),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from airflow_provider_queuecalls.contacts.rules import ContactRules
 from airflow_provider_queuecalls.exceptions import InvalidContactRules, Violation
-from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_location, read_values
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, is_location, is_unset, read_values
 from airflow_provider_queuecalls.value_types import CHOICE, INTEGER, TIMESTAMP, read_duration, type_name
 
 SplitBy: TypeAlias = Literal["calling_hours", "size"]
@@ -99,6 +99,8 @@ class Split:
             )
         if read["by"] == "size" and read["max_contacts"] is None and "max_contacts" not in violations:
             violations["max_contacts"] = Violation("max_contacts", "is missing", "given with by='size'")
+        if read["by"] == "size" and not is_unset(values.get("start")):
+            violations["start"] = Violation("start", "has no effect here", "unset, or given with by='calling_hours'")
         if read["stagger"] and not (hours and read["max_contacts"]):
             rule = "unset, or given with calling_hours and max_contacts"
             violations["stagger"] = Violation("stagger", "has no effect here", rule)

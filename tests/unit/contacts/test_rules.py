@@ -58,7 +58,7 @@ def test_a_value_without_a_path_does_not_switch_suppression_off(value: Any) -> N
     ],
 )
 def test_rendered_values_are_normalized(name: str, given: object, kept: object) -> None:
-    rules: dict[str, Any] = {name: given}
+    rules: dict[str, Any] = {"suppress": "dnc.csv" if name == "suppress_max_age" else None, name: given}
     assert getattr(ContactRules(**rules), name) == kept
 
 
@@ -121,5 +121,5 @@ def test_all_invalid_values_are_reported_together() -> None:
 
 def test_rules_without_effect_are_refused() -> None:
     with pytest.raises(InvalidContactRules) as raised:
-        ContactRules(columns={"phone_number": "x"}, max_rejects=5)
-    assert {v.parameter for v in raised.value.violations} == {"columns", "max_rejects"}
+        ContactRules(columns={"phone_number": "x"}, max_rejects=5, suppress_max_age=31)
+    assert {v.parameter for v in raised.value.violations} == {"columns", "max_rejects", "suppress_max_age"}

@@ -94,6 +94,7 @@ def test_a_dry_run_does_everything_but_the_request(contacts: str) -> None:
         ({"dry_run": ""}, InvalidCampaign),
         ({"on_unknown": "skip"}, InvalidCampaign),
         ({"answer_timeout": "soon"}, InvalidCampaign),
+        ({"answer_timeout": "2 days"}, InvalidCampaign),
         ({"dry_run": "None"}, InvalidCampaign),
         ({"dry_run": None}, InvalidCampaign),
         *(

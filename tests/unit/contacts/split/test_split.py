@@ -260,6 +260,10 @@ def test_a_column_of_zones_decides_and_is_kept_for_the_campaign(path: Path) -> N
         ({"by": "zone"}, {}, "by is 'zone', which is not valid"),
         ({"max_contacts": 0}, {}, "max_contacts is '0', which is too small|max_contacts is 0, which is too small"),
         ({"stagger": "1 hour"}, {}, "stagger has no effect here"),
+        (
+            {"by": "size", "max_contacts": 1, "start": SIX}, {"calling_hours": None, "unknown_zone": None},
+            "start has no effect here; it must be unset, or given with by='calling_hours'",
+        ),
         ({"start": "tomorrow"}, {}, "start is 'tomorrow'"),
         *(({"folder": unset}, {}, "folder is missing") for unset in (None, "", " ", "None")),
         ({"folder": "\t"}, {}, "folder is empty"),
