@@ -33,9 +33,9 @@ from airflow_provider_queuecalls.exceptions import (
     Violation,
     clear_locals,
 )
-from airflow_provider_queuecalls.parameters import is_unset, read_values
+from airflow_provider_queuecalls.parameters import Parameter, is_unset, read_values
 from airflow_provider_queuecalls.stopping import StopRequest
-from airflow_provider_queuecalls.value_types import parse_flag
+from airflow_provider_queuecalls.value_types import FLAG, parse_flag
 
 if TYPE_CHECKING:
     import jinja2
@@ -61,6 +61,7 @@ DAG_ID = "{{ dag.dag_id or dag_run.dag_id }}"
 
 #: The parameters that are those of a campaign, and of the check of its list.
 _OF_CAMPAIGN, _OF_CHECK = ("max_retries", "retry_interval"), ("phone_format", "calling_hours", "unknown_zone")
+_DRY_RUN = Parameter(name="dry_run", type=FLAG, doc="", required=True)
 
 FAILED = "The notification failed: %s"
 
@@ -161,7 +162,8 @@ class QueueCallsNotifier(BaseNotifier):
         # Here, and not when something has failed: an alarm that cannot work is to be found when the DAG is written.
         assert_source(self.to, self.to_variable)
         self._read_parameters()
-        if start_url is None:
+        self._assert_rendered_values()
+        if is_unset(start_url):
             from airflow_provider_queuecalls._airflow.campaigns import receiver
 
             receiver("a notifier without start_url")
@@ -327,6 +329,23 @@ class QueueCallsNotifier(BaseNotifier):
         if violations:
             raise InvalidCampaign(violations.values())
         return given
+
+    def _assert_rendered_values(self) -> None:
+        """Raise :class:`InvalidCampaign` for a value without a template that would be wrong when something has failed."""
+        declared = {"start_url": CAMPAIGN["start_url"], "dry_run": _DRY_RUN}
+        values = {name: getattr(self, name) for name in declared}
+        rendered = {name: value for name, value in values.items() if not _has_template(value)}
+        if is_unset(self.start_url):
+            del rendered["start_url"]
+        _, violations = read_values([declared[name] for name in rendered], rendered)
+        if is_unset(self.message):
+            violations["message"] = Violation("message", "is missing", "what the person hears")
+        if violations:
+            raise InvalidCampaign(violations.values())
+
+
+def _has_template(value: object) -> bool:
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
 def _is_repeat(error: QueueCallsError) -> bool:

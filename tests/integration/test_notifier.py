@@ -198,6 +198,12 @@ def test_a_function_that_has_its_name_in_common_with_others_is_refused(to: Any) 
         ({"calling_hours": "25:00"}, "calling_hours"),
         ({"calling_hours": ""}, "calling_hours is an empty text"),
         ({"unknown_zone": "never"}, "unknown_zone is 'never'"),
+        ({"start_url": "ftp://ivr.example.com/x.vxml"}, "start_url"),
+        ({"start_url": 1.5}, "start_url is a value of type float"),
+        ({"start_url": ""}, "a notifier without start_url needs"),
+        ({"dry_run": "maybe"}, "dry_run is 'maybe'"),
+        ({"dry_run": None}, "dry_run is missing"),
+        *(({"message": unset}, "message is missing") for unset in (None, "", "None")),
         ({"unknown_zone": "strictest"}, "unknown_zone has no effect here"),
     ],
 )
