@@ -86,7 +86,7 @@ def as_contacts(numbers: Sequence[str]) -> Iterator[LocalCopy]:
 
     with temporary_file(buffering=0) as file:
         file.write("".join(f"{number}\n" for number in numbers).encode())
-        yield LocalCopy(file, "on-call.csv", "the numbers to notify")
+        yield LocalCopy(file, "on-call.csv", "with the numbers to notify")
 
 
 def _invalid(name: str, problem: str, rule: str, value: str = "") -> InvalidCampaign:

@@ -197,7 +197,7 @@ class _StoreWithRow:
 
     def problem(self, error: Exception) -> str:
         """What an error means; those of the database explain themselves."""
-        return str(error) if isinstance(error, QueueCallsError) else self._store.problem(error)
+        return str(error).rstrip(".") if isinstance(error, QueueCallsError) else self._store.problem(error)
 
     def create(self, generation: int, entry: Mapping[str, Any]) -> bool:
         """Keep an entry. The row is written before this try's intent, so that no campaign is sent without one."""

@@ -22,7 +22,7 @@ from airflow_provider_queuecalls.client.hosts import is_loopback
 from airflow_provider_queuecalls.exceptions import QueueCallsError
 from airflow_provider_queuecalls.listening import LOOPBACK, listen, url_to
 from airflow_provider_queuecalls.outcome import Outcome
-from airflow_provider_queuecalls.parameters import Parameter, ValueType
+from airflow_provider_queuecalls.parameters import Parameter, ValueType, show_path
 from airflow_provider_queuecalls.records.database.engine import ACCEPTED
 from airflow_provider_queuecalls.value_types import read_duration
 
@@ -164,7 +164,9 @@ def _secrets(options: argparse.Namespace) -> tuple[str, ...]:
     try:
         return read_secrets(Path(options.secret_file).read_text("utf-8"), "The secret in --secret-file")
     except (OSError, UnicodeDecodeError) as error:
-        raise QueueCallsError(f"The file of --secret-file cannot be read: {type(error).__name__}.") from None
+        raise QueueCallsError(
+            f"The file {show_path(options.secret_file)} of --secret-file cannot be read: {type(error).__name__}."
+        ) from None
 
 
 def _database(options: argparse.Namespace, *, create: bool = False) -> AbstractContextManager[Database]:

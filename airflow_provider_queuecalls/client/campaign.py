@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -291,7 +291,12 @@ class Campaign:
 
     def _time_violations(self) -> list[Violation]:
         violations = [
-            BY_NAME[timestamp].violation(f"is given together with {expression}, and which one counts is not documented")
+            replace(
+                BY_NAME[timestamp].violation(
+                    f"is given together with {expression}, and which one counts is not documented"
+                ),
+                rule=f"given without {expression}",
+            )
             for timestamp, expression in _TIME_PAIRS
             if getattr(self, timestamp) is not None and getattr(self, expression) is not None
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -106,6 +107,8 @@ def undefined_connection(conn_id: object) -> InvalidConnection:
     is_text = isinstance(conn_id, str)
     name = str(conn_id) if is_text and conn_id_to_show(conn_id) else "ID"
     problem = "is not defined" if is_text else type_name(conn_id)
+    if f"AIRFLOW_CONN_{name.upper()}" in os.environ:
+        problem = "is set in the environment, but not to a connection that Airflow can read"
     fields = {"conn_type": CONN_TYPE, "host": DEFAULT_HOST, "login": "…", "password": "…"}
     rule = (
         "the id of a connection. To define it, add a connection of type queuecalls under Admin > Connections, or with "

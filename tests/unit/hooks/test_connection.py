@@ -27,6 +27,13 @@ def test_a_connection_id_of_another_type_is_an_error(value: Any) -> None:
         _ = QueueCallsHook(value).endpoint
 
 
+def test_a_connection_that_cannot_be_read_is_not_called_undefined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MY_CALLS", '{"conn_type": "queuecalls", "login": "bob", "password": "4711"')
+    with pytest.raises(InvalidConnection, match="not to a connection that Airflow can read") as caught:
+        QueueCallsHook("my_calls").endpoint  # noqa: B018
+    assert "4711" not in str(caught.value)
+
+
 def test_an_undefined_connection_says_how_to_define_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidConnection) as caught:
         _ = QueueCallsHook("my_calls").endpoint
