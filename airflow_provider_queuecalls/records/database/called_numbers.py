@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from sqlalchemy import text
 
 from airflow_provider_queuecalls.contacts.row_results.call_limit import PART_BYTES, CallLimit, LimitCheck, NumberKey
-from airflow_provider_queuecalls.exceptions import CheckFailed, OutcomeUnknown, QueueCallsError
+from airflow_provider_queuecalls.exceptions import (
+    CheckFailed,
+    InvalidCampaign,
+    OutcomeUnknown,
+    QueueCallsError,
+    Violation,
+)
 from airflow_provider_queuecalls.files.duckdb_session import Session, translate_errors
 from airflow_provider_queuecalls.files.writing import temporary_file
 from airflow_provider_queuecalls.records.database.database import Database, forget_numbers
@@ -167,13 +173,15 @@ class CalledNumbers(OwnNumbers):
         """Have the numbers on record while the request is made. They stay unless it is known that nothing was queued.
 
         Of two campaigns at the same moment, the second one on record finds the first one's numbers. Raises
-        :class:`CheckFailed` if it would now call somebody too often.
+        :class:`CheckFailed` if it would now call somebody too often, and :class:`InvalidCampaign` if its calls end later than the
+        check expected, which another try would not change.
 
         :param sent: the check that found out who is sent
         :param ends_at: when the calls end, as a UNIX time; None if that is not known
         :param token: that of the request's entries in the record of what was sent, by which a person's answer removes it
         :param is_retry: all earlier requests of this campaign are known to have queued nothing
         """
+        expected = self._which["end"]
         self.expect_end(ends_at)
         self._which["token"] = token
         request = self._which | {"key_name": self.key.name, "contacts": contacts, "now": int(time.time())}
@@ -186,7 +194,7 @@ class CalledNumbers(OwnNumbers):
             late: dict[str, str] = {}
             while unseen := self._record(request, hashes, self._seen | late):
                 late |= unseen  # together: each of them alone may leave a call that all of them take
-                self._assert_still_allowed(late, sent, session)
+                self._assert_still_allowed(late, sent, session, is_longer=self._which["end"] > expected)
         try:
             yield
         except QueueCallsError as error:
@@ -222,19 +230,33 @@ class CalledNumbers(OwnNumbers):
             connection.execute(text(_RECORD), request)
         return {}
 
-    def _assert_still_allowed(self, late: Mapping[str, str], sent: LimitCheck, session: Session) -> None:
-        """Raise :class:`CheckFailed` if somebody would be called too often, given the requests since the check."""
+    def _assert_still_allowed(
+        self, late: Mapping[str, str], sent: LimitCheck, session: Session, *, is_longer: bool
+    ) -> None:
+        """Raise an error if somebody would be called too often, given the requests that the check has not seen.
+
+        These were made since then. If the campaign ends later than the check expected, there may be earlier ones too.
+        """
         if set(late.values()) != {self.key.name}:
             raise CheckFailed(
                 "Another campaign was sent during the check with another results_secret, so its numbers could not be compared. "
                 "Nothing was sent. Give all workers the same [queuecalls] results_secret. Another try checks the list again."
             )
         hashes = (part for token in late for part in self._parts(_HASHES_OF, {"token": token}))
-        if exceeded := sent.exceeded(session, hashes):
-            raise CheckFailed(
-                f"Other campaigns were sent during the check, and {counted(exceeded, 'contact')} of this one would now be called "
-                f"more often than max_per_period allows ({self.limit}). Nothing was sent. Another try checks the list again."
+        if not (exceeded := sent.exceeded(session, hashes)):
+            return
+        contacts = counted(exceeded, "contact")
+        if is_longer:
+            problem = (
+                f"is missing, and until the end that calling_hours allow, {contacts} would be called more often than "
+                f"max_per_period allows ({self.limit})"
             )
+            rule = "given, so that the check finds the campaigns of that time, and rejects these contacts"
+            raise InvalidCampaign([Violation("expiration_timestamp", problem, rule, "this provider")])
+        raise CheckFailed(
+            f"Other campaigns were sent during the check, and {contacts} of this one would now be called "
+            f"more often than max_per_period allows ({self.limit}). Nothing was sent. Another try checks the list again."
+        )
 
     def _remove(self, which: str) -> None:
         """Delete requests of this campaign. An error is only logged: their numbers count until the period is over."""

@@ -6,8 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -328,6 +330,28 @@ def test_of_campaigns_at_the_same_moment_as_many_are_sent_as_the_limit_allows(  
         assert "2 contacts of this one would now be called more often than max_per_period allows (1/24h)" in found[0][1]
     with pytest.raises(AirflowFailException, match="called_too_often: 2 rows"):
         call("third", ANN, BOB, max_per_period=limit)
+
+
+def test_a_campaign_that_ends_later_than_the_check_expected_needs_an_expiration(
+    call: Call, service: FaultServer, tmp_path: Path, receipts_folder: Path
+) -> None:
+    """Rows may name a zone in which calls end later than anywhere in North America."""
+    now = datetime.now(ZoneInfo("Europe/Berlin"))
+    hours = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=5):%H:%M}"
+    later = int(now.timestamp()) + 3 * 3600
+    call("later", ANN, max_per_period="1/1h", scheduled_timestamp=later)
+    path = tmp_path / "berlin.csv"
+    path.write_text(f"phone_number,time_zone\n{ANN},Europe/Berlin\n{BOB},Europe/Berlin\n")
+    given: dict[str, Any] = {
+        "contacts": str(path), "campaign_name": "now", "receipts_path": str(receipts_folder), "max_per_period": "1/1h",
+        "has_header": True, "calling_hours": hours, "on_invalid": "skip",
+    }  # fmt: skip
+    with pytest.raises(
+        AirflowFailException, match="expiration_timestamp is missing, and until the end that calling_hours"
+    ):
+        send(**given)
+    assert len(service.posts) == 1
+    assert counts(send(**given, expiration_timestamp=later + 1800)) == (1, 1)
 
 
 @pytest.mark.parametrize("others", [[[ANN], [ANN]], [[ANN], [BOB]], [[BOB], [CAT], [ANN], [ANN]]])
