@@ -297,7 +297,8 @@ class QueueCallsNotifier(BaseNotifier):
 
     def _key(self, context: Context) -> str:
         """What failed. A template that renders to nothing must not make all failures one."""
-        if not is_unset(self.dedup_key):
+        # Airflow 2 keeps a template that renders to nothing as it is.
+        if not is_unset(self.dedup_key) and not _has_template(self.dedup_key):
             return str(self.dedup_key)
         self.log.warning("dedup_key is empty, so the DAG's id is used: failures of one DAG count as one.")
         dag = context.get("dag")
