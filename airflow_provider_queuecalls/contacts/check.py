@@ -122,7 +122,7 @@ def check(
                 )
             for read_file in (source, *lists):
                 read_file.assert_unchanged()
-            broken = broken_policies(rules, report, source)
+            broken = broken_policies(rules, report, source, hours.advice if hours else "")
             all_as_they_are = not (read.bom or read.lone_cr or read.quoted or validator.rewrites_all)
             changed = not all_as_they_are or counts.get("valid", (0, 0))[0] < report.lines
             cleaned = write_output(

@@ -20,6 +20,8 @@ class HoursCheck:
 
     #: Whether the cleaned copy has the column that names the time zone as its fourth.
     keeps_zone = False
+    #: What helps if contacts are outside hours.
+    advice = "Choose another time, or split the list by calling hours."
 
     def __init__(self, hours: CallingHours, unknown_zone: str, start: int, end: int | None = None) -> None:
         self.start = start

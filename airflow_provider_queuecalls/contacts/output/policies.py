@@ -12,10 +12,10 @@ from airflow_provider_queuecalls.files.reading import Source
 from airflow_provider_queuecalls.value_types import counted
 
 
-def broken_policies(rules: ContactRules, report: Report, source: Source) -> InvalidContacts | None:
+def broken_policies(rules: ContactRules, report: Report, source: Source, advice: str) -> InvalidContacts | None:
     """The error to raise if the report breaks a policy of the rules. Its message lists all that are broken.
 
-    If most rows are rejected, the message begins with the probable cause.
+    If most rows are rejected, the message begins with the probable cause. ``advice`` is what helps if they are outside hours.
     """
     shown = source.shown
     if not report.contacts:
@@ -27,7 +27,9 @@ def broken_policies(rules: ContactRules, report: Report, source: Source) -> Inva
         return None
     cause = probable_cause(source, rules) if report.rejected * 2 > report.contacts else ""
     beginning = f"{shown} did not pass the check{f'. {cause} ' if cause else ': '}"
-    return InvalidContacts(f"{beginning}{'; '.join(broken)}.{_list_reasons(report)}", report=report)
+    return InvalidContacts(
+        f"{beginning}{'; '.join(broken)}.{_list_reasons(report)}{_list_zones(report, advice)}", report=report
+    )
 
 
 def _broken(rules: ContactRules, report: Report) -> list[str]:
@@ -58,14 +60,18 @@ def _list_reasons(report: Report) -> str:
         f"\n  - {reason}: {count:,} {'row' if count == 1 else 'rows'}, first in line {report.first_lines[reason]:,}: "
         f"{REASONS[reason]}"
         for reason, count in report.reasons.items()
-    ) + _list_zones(report)
+    )
 
 
-def _list_zones(report: Report) -> str:
+def _list_zones(report: Report, advice: str) -> str:
     """The zones with rows that are outside hours, and how to find out more."""
     outside = {zone: counts for zone, counts in report.zones.items() if counts["outside_hours"]}
     lines = [
         f"\n    {zone}: {counts['outside_hours']:,} of {counts['contacts']:,} rows" for zone, counts in outside.items()
     ]
-    advice = "\n'queuecalls hours FILE' shows when each zone may be called. Choose another time, or split the list by calling hours."
-    return f"\n  Outside hours, by time zone (tzdata {report.tzdata}):{''.join(lines)}{advice}" if lines else ""
+    if not lines:
+        return ""
+    return (
+        f"\n  Outside hours, by time zone (tzdata {report.tzdata}):{''.join(lines)}"
+        f"\n'queuecalls hours FILE' shows when each zone may be called. {advice}"
+    )

@@ -25,6 +25,9 @@ class SpansCheck(HoursCheck):
     """
 
     keeps_zone = True
+    advice = (
+        "None of their spans in the next seven days is as long as min_window: make it shorter, or choose other hours."
+    )
 
     def __init__(self, hours: CallingHours, unknown_zone: str, split: Split) -> None:
         super().__init__(hours, unknown_zone, split.start)

@@ -277,6 +277,14 @@ def test_parameters_that_are_not_valid(values: Any, rules: dict[str, Any], probl
         Split.read({"folder": "parts", **values}, ContactRules(**{**RULES, **rules}), SIX)
 
 
+def test_hours_that_are_shorter_than_min_window_are_reported(path: Path) -> None:
+    path.write_text(f"{NEW_YORK}\n")
+    with pytest.raises(InvalidContacts, match="is as long as min_window: make it shorter, or choose other hours"):
+        split_file(path, calling_hours="08:00-09:00")  # and the last attempt starts at 8:55
+    parts, _ = split_file(path, calling_hours="08:00-09:00", values={"min_window": "15 minutes"})
+    assert [part.contacts for part in parts] == [1]
+
+
 def test_the_folder_loses_the_whitespace_around_it() -> None:
     split = Split.read({"folder": " /data/parts/\n", "carry_over_path": "None"}, ContactRules(**RULES), SIX)
     assert split.location("part_1") == "/data/parts/part_1.csv"
