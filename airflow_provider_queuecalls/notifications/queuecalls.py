@@ -301,8 +301,8 @@ class QueueCallsNotifier(BaseNotifier):
         if not is_unset(self.dedup_key) and not _has_template(self.dedup_key):
             return str(self.dedup_key)
         self.log.warning("dedup_key is empty, so the DAG's id is used: failures of one DAG count as one.")
-        dag = context.get("dag")
-        return dag.dag_id if dag else ""
+        known: Any = context.get("dag") or context.get("dag_run") or {}
+        return str(known.get("dag_id", "") if isinstance(known, Mapping) else known.dag_id)
 
     def _records(self, on_no_record: str) -> Iterator[OpenStore]:
         """Where the record is, and then what replaces one that cannot be reached."""

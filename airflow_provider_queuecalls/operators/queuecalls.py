@@ -363,7 +363,7 @@ class QueueCallsOperator(HidesFields, BaseOperator):
             self._delivered = entry.result, sources
             return dict(entry.result)
         # Do not ask a second time: Airflow would show the first question again.
-        self.on_unknown = "fail"
+        self.on_unknown, self.answer_timeout = "fail", None
         return self.execute(context)
 
     def on_kill(self) -> None:

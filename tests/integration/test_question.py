@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_queuecalls._airflow.question import QUEUED
+from airflow_provider_queuecalls._airflow.question import NOT_QUEUED, QUEUED
 from airflow_provider_queuecalls.operators.call_results import CallResultsOperator
 from airflow_provider_queuecalls.operators.queuecalls import QueueCallsOperator
 from airflow_provider_queuecalls.records.database import overview
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_mock import MockerFixture
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow asks nobody before 3.1")
-ANSWER = {"chosen_options": [QUEUED], "responded_by_user": {"id": "1", "name": "Ada"}}
 #: Noon in New York.
 NOON = int(datetime(2099, 7, 14, 16, tzinfo=timezone.utc).timestamp())
 WAITS: Any = first_of("airflow.sdk.exceptions:TaskAwaitingInput", "airflow.exceptions:TaskDeferred")
@@ -47,18 +46,18 @@ def contacts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def task(contacts: Path, receipts_folder: Path, results: Database, connect: Any) -> Iterator[QueueCallsOperator]:
-    """A task whose response is lost."""
-    with faults.FaultServer(faults.close()) as server:
+    """A task whose first response is lost."""
+    with faults.FaultServer(faults.close(), faults.QUEUED_WITH_ID) as server:
         connect(server.url)
         yield QueueCallsOperator(
             task_id="call", contacts=str(contacts), start_url="https://ivr.example.com/x.vxml", campaign_name="spring",
-            scheduled_timestamp=NOON, on_unknown="ask", receipts_path=str(receipts_folder), **RULES,
+            scheduled_timestamp=NOON, on_unknown="ask", answer_timeout="2 days", receipts_path=str(receipts_folder),
+            **RULES,
         )  # fmt: skip
 
 
-@pytest.fixture
-def answered(task: QueueCallsOperator, mocker: MockerFixture) -> dict[str, Any]:
-    """What the task returns after the answer that its campaign is queued."""
+def after_answer(option: str, task: QueueCallsOperator, mocker: MockerFixture) -> dict[str, Any]:
+    """What the task returns after this answer."""
     mocker.patch("airflow.sdk.execution_time.hitl.upsert_hitl_detail")  # there is no API server
     context: Any = {"ti": SimpleNamespace(
         id="1", dag_id="reminders", task_id="call", run_id="manual__1", map_index=-1, try_number=1, max_tries=0,
@@ -67,7 +66,22 @@ def answered(task: QueueCallsOperator, mocker: MockerFixture) -> dict[str, Any]:
     with pytest.raises(WAITS) as waiting:
         task.execute(context)
     kwargs = json.loads(json.dumps(waiting.value.kwargs))
-    return task.execute_answer(context, ANSWER, **kwargs)
+    answer = {"chosen_options": [option], "responded_by_user": {"id": "1", "name": "Ada"}}
+    return task.execute_answer(context, answer, **kwargs)
+
+
+@pytest.fixture
+def answered(task: QueueCallsOperator, mocker: MockerFixture) -> dict[str, Any]:
+    """What the task returns after the answer that its campaign is queued."""
+    return after_answer(QUEUED, task, mocker)
+
+
+def test_the_campaign_is_sent_after_the_answer_that_it_is_not_queued(
+    task: QueueCallsOperator, mocker: MockerFixture
+) -> None:
+    sent = after_answer(NOT_QUEUED, task, mocker)
+    assert (sent["outcome"], sent["contacts"]) == ("queued", 2)
+    assert "resolved_by" not in sent
 
 
 def test_the_result_after_an_answer_says_when_calls_are_made(
