@@ -32,6 +32,7 @@ from airflow_provider_queuecalls.exceptions import (
 from airflow_provider_queuecalls.outcome import Outcome
 from airflow_provider_queuecalls.parameters import is_unset, show_path
 from airflow_provider_queuecalls.progress import Progress
+from airflow_provider_queuecalls.records.receiver.urls import script_of
 from airflow_provider_queuecalls.records.sent.entry import CampaignKey, utc_now
 from airflow_provider_queuecalls.records.sent.ledger import Ledger, OpenLedger
 from airflow_provider_queuecalls.value_types import format_moment
@@ -107,7 +108,7 @@ def deliver(
     expected_digest: str = ANY_DIGEST,
     dry_run: bool = False,
     called: CalledNumbers | None = None,
-    speaks: bool = False,
+    script_secrets: Sequence[str] = (),
     memory_limit: int = MEMORY_LIMIT,
     progress: Progress | None = None,
     log: logging.Logger | Any | None = None,
@@ -124,7 +125,8 @@ def deliver(
     :param expected_digest: ``"any"``, or the digest of the only list that may be sent (``sha256:…``)
     :param dry_run: do everything except the request
     :param called: the record of the numbers that earlier campaigns call, which limits how often each is called
-    :param speaks: refuse a list with which the script, which speaks call_parameters, would say nothing
+    :param script_secrets: the secrets that sign the URLs of scripts that speak call_parameters: a list with which such a
+        script would say nothing is refused
     :param memory_limit: the memory that the check may use, in MiB; default is 512
     :param progress: called with (done, total) in bytes while the files are checked
     :param log: the logger for what happens; default is this module's
@@ -166,7 +168,7 @@ def deliver(
         )
         stack.enter_context(_delivery_attached(delivery))
         _assert_expected(report, expected_digest)
-        if speaks and campaign.call_parameters is None:
+        if campaign.call_parameters is None and script_of(campaign.start_url or "", script_secrets):
             with _nothing_sent():
                 assert_not_silent(upload)
         if dry_run:

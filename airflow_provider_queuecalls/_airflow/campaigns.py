@@ -11,7 +11,7 @@ from airflow_provider_queuecalls._airflow.compat import mask
 from airflow_provider_queuecalls.client.campaign import Campaign, default_campaign_name
 from airflow_provider_queuecalls.exceptions import InvalidCampaign, QueueCallsError, Violation
 from airflow_provider_queuecalls.parameters import is_unset, show
-from airflow_provider_queuecalls.records.receiver.urls import results_url, script_of, script_url
+from airflow_provider_queuecalls.records.receiver.urls import results_url, script_url
 from airflow_provider_queuecalls.records.sent.entry import CampaignKey
 from airflow_provider_queuecalls.signed_url import read_secrets
 from airflow_provider_queuecalls.voice.speech import SPEAK, Speech, read_speech
@@ -70,13 +70,12 @@ def build_start_url(key: CampaignKey, speech: Speech) -> str:
     return _masked(script_url(base, key.digest, speech, secrets), secrets)
 
 
-def speaks(campaign: Campaign) -> bool:
-    """Whether start_url is a script URL that :func:`build_start_url` made: its script speaks call_parameters."""
+def script_secrets() -> tuple[str, ...]:
+    """The secrets with which :func:`build_start_url` signs; none if it could not make a URL."""
     try:
-        _, secrets = receiver(SPEAK.name)
+        return receiver(SPEAK.name)[1]
     except QueueCallsError:
-        return False  # none can have been made
-    return script_of(campaign.start_url or "", secrets) is not None
+        return ()
 
 
 def build_result_url(key: CampaignKey, result_url: object) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from airflow_provider_queuecalls._airflow.campaigns import speaks
+from airflow_provider_queuecalls._airflow.campaigns import script_secrets
 from airflow_provider_queuecalls._airflow.max_per_period import called_numbers
 from airflow_provider_queuecalls._airflow.receipts import earlier_try_named, ledger_opener
 from airflow_provider_queuecalls._airflow.results import with_campaign_row
@@ -26,7 +26,7 @@ class Configured(TypedDict):
     """The arguments of ``deliver()`` that Airflow's configuration decides."""
 
     called: CalledNumbers | None
-    speaks: bool
+    script_secrets: Sequence[str]
     memory_limit: int
     log: logging.Logger | Any
 
@@ -62,5 +62,5 @@ def delivering(
         called = stack.enter_context(called_numbers(max_per_period, campaign, key, log=log))
         yield (
             ledger_opener(open_store, this_try, log),
-            Configured(called=called, speaks=speaks(campaign), memory_limit=check_memory_mb(), log=log),
+            Configured(called=called, script_secrets=script_secrets(), memory_limit=check_memory_mb(), log=log),
         )
