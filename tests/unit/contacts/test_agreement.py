@@ -15,7 +15,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_queuecalls.contacts import ContactRules, Report, check
@@ -83,6 +83,10 @@ rules = st.fixed_dictionaries(
         "delimiter": st.sampled_from([",", ",", ";", "|", "\t"]),
     }
 )
+#: By these rules, a cell may begin with a tab.
+TABS_AND_QUOTES = {
+    "phone_format": "nanp", "normalize": False, "quoting": "allow", "duplicates": "drop", "delimiter": "\t",
+}  # fmt: skip
 
 
 def run(path: Path, options: Mapping[str, Any]) -> tuple[Report, str, bytes]:
@@ -136,7 +140,7 @@ def assert_cells_of_rejects(written: str, rejects: list[list[str]], data: bytes,
         if reason not in ("line_too_long", "not_utf8", "control_character", "quoted_cell"):
             text = given[int(line) - 1].decode()
             cells = plain_checker.cells_of(text, options["delimiter"], options["quoting"]) or []
-            assert found == [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in cells]
+            assert found == [f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t")) else cell for cell in cells]
     again = io.StringIO()
     csv.writer(again, lineterminator="\n").writerows(rejects)
     assert written.partition("\n")[2] == again.getvalue()
@@ -198,6 +202,7 @@ def test_both_checkers_agree_on_all_short_rows_with_quotes(path: Path, delimiter
 
 @several
 @given(data=st.binary(max_size=60), options=rules)
+@example(data=b'\t\t\t"\t"\n', options=TABS_AND_QUOTES)
 def test_both_checkers_agree_on_any_bytes(path: Path, data: bytes, options: dict[str, Any]) -> None:
     assert_agreement(path, data, options)
 
