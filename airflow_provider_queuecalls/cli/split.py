@@ -58,10 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     rules = ContactRules(**given_rules(options))
     split = Split.read(vars(options), rules, int(time.time()))
     hours = SpansCheck.of(rules, split)
-    sources = [
-        ("The contact file", options.file),
-        *(("The suppression list", each) for each in rules.suppression_lists),
-    ]
+    sources = rules.files_read(options.file)
     files = Files()
     for parameter, location in (("folder", split.folder), ("carry_over_path", split.carry_over_path)):
         if location and "://" in location:

@@ -166,10 +166,7 @@ def open_contacts(path: str | os.PathLike[str]) -> Iterator[Upload]:
 def _assert_rejects_elsewhere(
     rejects_path: str | os.PathLike[str] | None, path: str | os.PathLike[str], rules: ContactRules
 ) -> None:
-    for what, read in (
-        ("The contact file", path),
-        *(("The suppression list", each) for each in rules.suppression_lists),
-    ):
+    for what, read in rules.files_read(path):
         if is_same_file(read, rejects_path):
             raise InvalidContacts(
                 f"{show_role(what, read)} and rejects_path are the same file. Nothing was read or written. Write the "

@@ -290,6 +290,10 @@ class ContactRules:
         """The paths of the suppression lists."""
         return self.suppress if isinstance(self.suppress, tuple) else ()  # a tuple or None once normalized
 
+    def files_read(self, contacts: Any) -> list[tuple[str, Any]]:
+        """The locations that a check of the contact file at ``contacts`` reads, each with its role as messages name it."""
+        return [("The contact file", contacts), *(("The suppression list", each) for each in self.suppression_lists)]
+
     def allows(self, rejected: int, contacts: int) -> bool:
         """Whether this many rejected rows out of ``contacts`` are within ``max_rejects``."""
         if self.max_rejects is None:

@@ -185,10 +185,7 @@ class SplitContactsOperator(BaseOperator):
             rules = ContactRules.of(self)
             split = Split.read({name: getattr(self, name) for name in self.template_fields}, rules, _planned(context))
             name = name_of_campaign(self.campaign_name, context["ti"])
-            sources = [
-                ("The contact file", self.contacts),
-                *(("The suppression list", each) for each in rules.suppression_lists),
-            ]
+            sources = rules.files_read(self.contacts)
             files = _Files(self.stop)
             assert_kept(split.carry_over_path, [*sources, ("The rejects file", split.rejects_path)], files)
             path = stack.enter_context(self._fetched(self.contacts, "The contact file"))

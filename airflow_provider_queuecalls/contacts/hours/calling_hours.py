@@ -186,11 +186,6 @@ class CallingHours:
         )
         return until - margin if until - margin > start else None
 
-    def allows(self, place: Place, start: int, end: int) -> bool:
-        """Whether somebody at a place may be called during the whole span."""
-        latest = self.latest_end(place, start)
-        return latest is not None and start < end <= latest
-
     def _all_hours(self, place: Place) -> Sequence[Hours | None]:
         """The hours that a place must keep to: those of all its regions, or all that there are if these are not known."""
         known = dict.fromkeys(self.hours(region) for region in place.regions)
